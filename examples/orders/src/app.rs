@@ -1,0 +1,63 @@
+//! The routes, and what their handlers share.
+
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, FromRef, Request};
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{get, post};
+use followthrough::Lifecycle;
+use tracing::Instrument;
+
+use crate::db::Db;
+use crate::events::Events;
+use crate::peers::{Payments, Shipping};
+use crate::problem::problem;
+use crate::{events, health, holds, orders, recount, report, stock, transfers};
+
+/// What the handlers share.
+#[derive(Clone, FromRef)]
+pub(crate) struct App {
+    pub(crate) db: Db,
+    pub(crate) shipping: Shipping,
+    pub(crate) payments: Payments,
+    pub(crate) events: Events,
+}
+
+/// All routes. What ends a request does to its handler is said on the handler.
+pub(crate) fn router(app: App, lifecycle: &Lifecycle) -> Router {
+    Router::new()
+        .route("/orders", get(orders::list).post(orders::place))
+        .route("/orders/{id}", get(orders::show))
+        .route("/report", get(report::run))
+        .route("/recount", post(recount::run))
+        .route("/stock/{sku}", get(stock::show).put(stock::set))
+        .route("/holds", post(holds::create))
+        .route("/transfers", post(transfers::create))
+        .route("/events", get(events::listen))
+        .route("/health", get(health::health))
+        .route("/ready", get(lifecycle.readiness()))
+        .fallback(|| async { problem(StatusCode::NOT_FOUND, "there is nothing here") })
+        .method_not_allowed_fallback(|| async {
+            problem(StatusCode::METHOD_NOT_ALLOWED, "this cannot be done here")
+        })
+        .layer(DefaultBodyLimit::max(16 * 1024))
+        .layer(middleware::from_fn(trace))
+        .with_state(app)
+}
+
+/// Puts every line that a request logs in its span, also when it outlives its client.
+async fn trace(request: Request, next: Next) -> Response {
+    let span = tracing::info_span!("request", method = %request.method(), path = %request.uri());
+    async {
+        let start = Instant::now();
+        let response = next.run(request).await;
+        let ms = start.elapsed().as_millis();
+        tracing::info!(status = response.status().as_u16(), ms, "answered");
+        response
+    }
+    .instrument(span)
+    .await
+}

@@ -1,0 +1,99 @@
+//! The command line. Bad input is one line on stderr and exit code 2.
+
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::filter::Targets;
+
+use crate::db::Location;
+
+/// Our outcomes, and what the runtime says about the requests that ended early.
+pub(crate) const DEFAULT_LOG: &str = "orders=info,followthrough=debug";
+
+/// An order service that shows what happens to a request when its client leaves.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Start the service on a free port, play its clients, and check what became of their requests
+    Tour,
+}
+
+#[derive(Args, Clone)]
+pub(crate) struct Settings {
+    /// Port on 127.0.0.1; 0 picks a free one
+    #[arg(long, default_value_t = 3000)]
+    pub(crate) port: u16,
+    /// Database file, created if missing
+    #[arg(long, value_name = "FILE", default_value = ":memory:")]
+    pub(crate) db: Location,
+    /// How long shutdown may take
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    pub(crate) grace: Duration,
+    /// How long of that reads may go on [default: 5s, or a sixth of the grace if that is less]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) read_grace: Option<Duration>,
+    /// Latency added to every SQL statement, so that a person can hang up in time
+    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = duration)]
+    pub(crate) slow: Duration,
+    /// How many requests may be past their point of no return at once
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub(crate) max_durable_writes: usize,
+    /// What is logged, as `target=level,…`
+    #[arg(long, value_name = "FILTER", default_value = DEFAULT_LOG)]
+    pub(crate) log: Targets,
+}
+
+impl Cli {
+    /// Reads the arguments; does not return when they are wrong, or ask for help.
+    pub(crate) fn read() -> Self {
+        Self::try_parse().unwrap_or_else(|error| {
+            if error.use_stderr() {
+                let message = error.to_string();
+                let line = message.lines().next().unwrap_or_default();
+                crate::refuse(line.trim_start_matches("error: "));
+            }
+            error.exit()
+        })
+    }
+}
+
+/// `500ms`, `2s`, `1m` or `1h`, up to a day.
+fn duration(text: &str) -> Result<Duration, String> {
+    let unit_at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let unit_ms = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err("expected a time like `500ms`, `2s`, `1m` or `1h`".to_owned()),
+    };
+    let ms = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit_ms));
+    match ms.map(Duration::from_millis) {
+        Some(time) if time <= Duration::from_secs(24 * 3600) => Ok(time),
+        _ => Err("expected a number and a unit, up to `24h`".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_a_unit_and_a_bound() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("2s"), Ok(Duration::from_secs(2)));
+        assert_eq!(duration("24h"), Ok(Duration::from_secs(86_400)));
+        for bad in ["", "2", "s", "-1s", "1.5s", "25h", "99999999999999999999s", "2 s"] {
+            assert!(duration(bad).is_err(), "{bad:?}");
+        }
+    }
+}

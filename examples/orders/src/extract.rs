@@ -1,0 +1,79 @@
+//! axum's extractors, except that what they refuse is answered as a problem document.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts};
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::problem::AppError;
+
+/// A JSON body, in or out.
+#[derive(FromRequest)]
+#[from_request(via(axum::Json), rejection(AppError))]
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        axum::Json(self.0).into_response()
+    }
+}
+
+/// The query string.
+#[derive(FromRequestParts)]
+#[from_request(via(axum::extract::Query), rejection(AppError))]
+pub(crate) struct Query<T>(pub(crate) T);
+
+/// The captures of the path.
+#[derive(FromRequestParts)]
+#[from_request(via(axum::extract::Path), rejection(AppError))]
+pub(crate) struct Path<T>(pub(crate) T);
+
+macro_rules! refused {
+    ($($rejection:ty),*) => {$(
+        impl From<$rejection> for AppError {
+            fn from(rejection: $rejection) -> Self {
+                Self::Refused { status: rejection.status(), detail: rejection.body_text() }
+            }
+        }
+    )*};
+}
+
+refused!(JsonRejection, PathRejection, QueryRejection);
+
+/// The `Idempotency-Key` header, or a fresh key for a client that sends none.
+pub(crate) struct IdempotencyKey(pub(crate) String);
+
+impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = AppError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, AppError> {
+        let Some(key) = parts.headers.get("idempotency-key") else { return Ok(Self(new_id())) };
+        match key.to_str() {
+            Ok(key) if !key.is_empty() && key.len() <= 100 => Ok(Self(key.to_owned())),
+            _ => Err(AppError::bad_request(
+                "an idempotency key has 1 to 100 characters of printable ASCII",
+            )),
+        }
+    }
+}
+
+/// A fresh id. As an argument, it is known before the body runs, so that a compensation can name
+/// what the body was about to create.
+pub(crate) struct NewId(pub(crate) String);
+
+impl<S: Sync> FromRequestParts<S> for NewId {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self(new_id()))
+    }
+}
+
+/// 128 bits that do not repeat: the standard library seeds each of its hashers at random.
+pub(crate) fn new_id() -> String {
+    let random = || RandomState::new().build_hasher().finish();
+    format!("{:016x}{:016x}", random(), random())
+}

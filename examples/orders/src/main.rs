@@ -1,0 +1,62 @@
+//! An order service on axum: what becomes of a request when its client leaves, its deadline passes
+//! or the process shuts down is said on its handler, by an attribute of `followthrough`.
+//!
+//! Begin with `orders.rs`. `cargo run -p orders -- tour` plays the clients and checks the outcome.
+
+mod app;
+mod cli;
+mod db;
+mod events;
+mod extract;
+mod health;
+mod holds;
+mod orders;
+mod peers;
+mod problem;
+mod recount;
+mod relay;
+mod report;
+mod service;
+mod stock;
+mod tour;
+mod transfers;
+
+use std::fmt::Display;
+use std::io;
+use std::process::ExitCode;
+
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::cli::{Cli, Command, Settings};
+use crate::service::Service;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::read();
+    match cli.command {
+        Some(Command::Tour) => tour::run().await,
+        None => serve(&cli.settings).await,
+    }
+}
+
+async fn serve(settings: &Settings) -> ExitCode {
+    let log = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false);
+    tracing_subscriber::registry().with(log).with(settings.log.clone()).init();
+
+    let service = Service::start(settings, true).await.unwrap_or_else(|error| refuse(error));
+    println!("listening on http://{}", service.address);
+    match service.run().await {
+        Ok(report) => {
+            println!("{report}");
+            report.exit()
+        }
+        Err(error) => refuse(error),
+    }
+}
+
+/// Ends the process over bad input: one line, exit code 2.
+fn refuse(reason: impl Display) -> ! {
+    eprintln!("orders: {reason}");
+    std::process::exit(2)
+}

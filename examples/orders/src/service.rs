@@ -1,0 +1,77 @@
+//! Start, and run to the end.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use followthrough::{BuildError, Lifecycle, ShutdownReport};
+use tokio::net::TcpListener;
+
+use crate::app::{self, App};
+use crate::cli::Settings;
+use crate::db::{Db, Location, OpenError};
+use crate::events::Events;
+use crate::peers::{Payments, Provider, Shipping, Warehouse};
+use crate::relay::relay;
+
+/// Why the service did not start; each is one line.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error("cannot use these settings: {0}")]
+    Settings(BuildError),
+    #[error("cannot listen on {address}: {error}")]
+    Listen { address: SocketAddr, error: io::Error },
+    #[error("cannot start a peer: {0}")]
+    Peer(io::Error),
+    #[error("cannot use the database `{location}`: {error}")]
+    Database { location: Location, error: OpenError },
+}
+
+/// The service, listening and about to serve.
+pub(crate) struct Service {
+    pub(crate) address: SocketAddr,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) db: Db,
+    pub(crate) provider: Provider,
+    app: App,
+    listener: TcpListener,
+    warehouse: Warehouse,
+}
+
+impl Service {
+    /// Takes the port before it touches the database, and the database last: a start that fails
+    /// leaves nothing behind. `signals` says whether SIGTERM and Ctrl-C end it.
+    pub(crate) async fn start(settings: &Settings, signals: bool) -> Result<Self, StartError> {
+        let mut lifecycle = Lifecycle::builder()
+            .grace(settings.grace)
+            .max_durable_writes(settings.max_durable_writes)
+            .signals(signals);
+        if let Some(read_grace) = settings.read_grace {
+            lifecycle = lifecycle.read_grace(read_grace);
+        }
+        let lifecycle = lifecycle.build().map_err(StartError::Settings)?;
+
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, settings.port));
+        let listen = |error| StartError::Listen { address, error };
+        let listener = TcpListener::bind(address).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+
+        let shipping = Shipping::start().await.map_err(StartError::Peer)?;
+        let (payments, provider) = Payments::start().await.map_err(StartError::Peer)?;
+        let warehouse = Warehouse::start().await.map_err(StartError::Peer)?;
+
+        let db = Db::open(&settings.db, settings.slow)
+            .await
+            .map_err(|error| StartError::Database { location: settings.db.clone(), error })?;
+        let app = App { db: db.clone(), shipping, payments, events: Events::new() };
+        Ok(Self { address, lifecycle, db, provider, app, listener, warehouse })
+    }
+
+    /// Serves until a signal, or `lifecycle.shutdown()`, and then until everything has drained.
+    pub(crate) async fn run(self) -> io::Result<ShutdownReport> {
+        let Self { lifecycle, db, app, listener, warehouse, .. } = self;
+        let events = app.events.clone();
+        lifecycle.spawn("relay", |stop| relay(stop, db, warehouse, events));
+        let routes = app::router(app, &lifecycle);
+        followthrough::serve(listener, routes).lifecycle(lifecycle).await
+    }
+}

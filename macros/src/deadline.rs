@@ -1,0 +1,71 @@
+//! `#[deadline(..)]` above its policy, where it runs first and knows nothing yet.
+//!
+//! Input:
+//!
+//! ```ignore
+//! #[deadline("10s")]                                  // running
+//! #[instrument]
+//! #[cancellable(read)]
+//! async fn order() {}
+//! ```
+//!
+//! Output:
+//!
+//! ```ignore
+//! #[instrument]
+//! #[cancellable(read)]
+//! #[deadline("10s")]
+//! async fn order() {}
+//! ```
+//!
+//! A policy strips what stands below it and never lets it run. One that was imported under another
+//! name cannot be told from a stranger's attribute, so then the deadline goes last, marked: if it
+//! ever runs again, there was no policy.
+
+use crate::{error::Errors, expand, scan, symbol::Symbol};
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens as _, quote};
+use syn::{Attribute, parse::Parser as _};
+
+const NO_POLICY: &str = "`deadline` without a policy: add `#[cancellable(read)]` or \
+                         `#[durable_write]` to say what it ends";
+
+/// Attributes that the compiler knows, none of which can be a policy.
+const BUILT_IN: [&str; 12] = [
+    "allow", "cfg", "cold", "deny", "deprecated", "doc", "expect", "forbid", "inline", "must_use",
+    "track_caller", "warn",
+];
+
+/// Runs `deadline`.
+pub(crate) fn run(args: &TokenStream, item: TokenStream) -> TokenStream {
+    let parser = |input: syn::parse::ParseStream<'_>| {
+        Ok((input.call(Attribute::parse_outer)?, input.parse::<TokenStream>()?))
+    };
+    let Ok((attributes, rest)) = parser.parse2(item.clone()) else {
+        return refuse(item);
+    };
+    let policy = attributes
+        .iter()
+        .position(|attribute| Symbol::of(attribute).is_some_and(Symbol::is_policy));
+    if let Some(policy) = policy {
+        let (above, below) = attributes.split_at(policy + 1);
+        return quote!(#(#above)* #[deadline(#args)] #(#below)* #rest);
+    }
+    let moved = crate::validate::MOVED;
+    let was_moved = scan::has_word(args, moved);
+    if was_moved || !attributes.iter().any(may_be_policy) {
+        return refuse(item);
+    }
+    let moved = syn::Ident::new(moved, Span::call_site());
+    quote!(#(#attributes)* #[::followthrough::deadline(#args, #moved)] #rest)
+}
+
+fn may_be_policy(attribute: &Attribute) -> bool {
+    !BUILT_IN.iter().any(|name| attribute.path().is_ident(name))
+}
+
+fn refuse(item: TokenStream) -> TokenStream {
+    let mut errors = Errors::default();
+    errors.push(syn::Error::new(Span::call_site(), NO_POLICY));
+    expand::fallback(item.into_token_stream(), &errors)
+}

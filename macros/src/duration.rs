@@ -1,0 +1,152 @@
+//! The grammar of a deadline: a whole number and a unit, 1 ms to 24 h.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote};
+use syn::{Expr, ExprLit, Lit, spanned::Spanned};
+
+const UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+const LONGEST: u64 = 24 * 3_600_000;
+
+/// A duration that the user wrote, and where.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Period {
+    pub(crate) millis: u64,
+    pub(crate) span: Span,
+}
+
+impl Period {
+    /// Reads `"10s"` or `10s`.
+    pub(crate) fn from_expr(expr: &Expr) -> syn::Result<Self> {
+        let text = match expr {
+            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => text.value(),
+            Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => number.to_string(),
+            Expr::Lit(ExprLit { lit: Lit::Float(number), .. }) => number.to_string(),
+            Expr::Unary(negative) => negative.to_token_stream().to_string().replace(' ', ""),
+            other => {
+                return Err(syn::Error::new_spanned(other, "expected a duration such as `\"10s\"`"));
+            }
+        };
+        let span = expr.span();
+        match millis(&text) {
+            Ok(millis) => Ok(Self { millis, span }),
+            Err(message) => Err(syn::Error::new_spanned(expr, message)),
+        }
+    }
+}
+
+/// As the `Duration` that the runtime takes.
+impl ToTokens for Period {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        let millis = self.millis;
+        tokens.extend(quote!(::core::time::Duration::from_millis(#millis)));
+    }
+}
+
+/// The milliseconds in `text`, or what to write instead.
+fn millis(text: &str) -> Result<u64, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number = number.replace('_', "");
+    if text.starts_with('-') {
+        return Err(format!("a duration cannot be negative: write `{}`", text.trim_start_matches('-')));
+    }
+    if unit.starts_with('.') {
+        return Err(fractional(text));
+    }
+    if number.is_empty() {
+        return Err(format!("expected a duration such as `10s`, found `{text}`"));
+    }
+    let Some(&(_, factor)) = UNITS.iter().find(|(name, _)| *name == unit) else {
+        return Err(no_such_unit(&number, unit));
+    };
+    let millis = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+    match millis {
+        Some(0) => Err(format!("`{text}` is already over: the shortest duration is `1ms`")),
+        Some(millis) if millis <= LONGEST => Ok(millis),
+        _ => Err(format!("`{text}` is too long: the longest duration is `24h`")),
+    }
+}
+
+fn no_such_unit(number: &str, unit: &str) -> String {
+    let trimmed = unit.trim();
+    let meant = match trimmed.to_ascii_lowercase().as_str() {
+        "" => return format!("`{number}` has no unit: write `{number}s` or `{number}ms`"),
+        "sec" | "secs" | "second" | "seconds" | "s" => "s",
+        "min" | "mins" | "minute" | "minutes" | "m" => "m",
+        "hour" | "hours" | "hr" | "hrs" | "h" => "h",
+        "msec" | "msecs" | "millis" | "milliseconds" | "ms" => "ms",
+        _ => return format!("unknown unit `{trimmed}`: expected `ms`, `s`, `m` or `h`"),
+    };
+    format!("unknown unit `{unit}`: write `{number}{meant}`")
+}
+
+/// A fraction is refused, but what it comes to in a smaller unit is easily said.
+fn fractional(text: &str) -> String {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.' && c != '_');
+    let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
+    let factor = UNITS.iter().find(|(name, _)| *name == unit).map_or(1_000, |(_, factor)| *factor);
+    let exact = in_millis(&number.replace('_', ""), factor);
+    match exact {
+        Some(millis) => format!("a duration is a whole number: write `{millis}ms`"),
+        None => "a duration is a whole number, from `1ms` to `24h`".to_owned(),
+    }
+}
+
+/// Decimal arithmetic on the digits: `1.1s` is 1100 ms and no float says so.
+fn in_millis(number: &str, factor: u64) -> Option<u64> {
+    let (whole, fraction) = number.split_once('.')?;
+    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let mut millis = whole.checked_mul(factor)?;
+    if !fraction.is_empty() {
+        let parts: u64 = fraction.parse().ok()?;
+        let scale = 10_u64.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+        millis = millis.checked_add(parts.checked_mul(factor)? / scale)?;
+    }
+    (1..=LONGEST).contains(&millis).then_some(millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> String {
+        millis(text).expect_err(text)
+    }
+
+    #[test]
+    fn whole_numbers_with_a_unit() {
+        assert_eq!(millis("1ms"), Ok(1));
+        assert_eq!(millis("10s"), Ok(10_000));
+        assert_eq!(millis("5m"), Ok(300_000));
+        assert_eq!(millis("24h"), Ok(LONGEST));
+        assert_eq!(millis("1_500ms"), Ok(1_500));
+    }
+
+    #[test]
+    fn every_refusal_names_the_fix() {
+        assert!(refused("1.5s").ends_with("write `1500ms`"));
+        assert!(refused("0.5m").ends_with("write `30000ms`"));
+        assert!(refused("1.1s").ends_with("write `1100ms`"));
+        assert!(refused("-5s").ends_with("write `5s`"));
+        assert!(refused("10").ends_with("write `10s` or `10ms`"));
+        assert!(refused("10sec").ends_with("write `10s`"));
+        assert!(refused("10 s").ends_with("write `10s`"));
+        assert!(refused("10d").contains("expected `ms`, `s`, `m` or `h`"));
+        assert!(refused("0s").ends_with("`1ms`"));
+        assert!(refused("25h").ends_with("`24h`"));
+        assert!(refused("99999999999999999999s").ends_with("`24h`"));
+        assert!(refused("").contains("such as `10s`"));
+        assert!(refused("soon").contains("such as `10s`"));
+        assert!(refused("0.0001s").contains("from `1ms`"));
+    }
+
+    #[test]
+    fn bare_literals_and_strings_are_the_same() {
+        for source in ["10s", "\"10s\""] {
+            let expr: Expr = syn::parse_str(source).expect(source);
+            assert_eq!(Period::from_expr(&expr).expect(source).millis, 10_000);
+        }
+        let negative: Expr = syn::parse_str("-5s").expect("an expression");
+        assert!(Period::from_expr(&negative).is_err());
+    }
+}

@@ -1,0 +1,68 @@
+//! The parameters in the emitted signature, and what the body does with them first.
+
+use crate::model::{Param, Runtime, TokenType};
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+use syn::{Attribute, Receiver, spanned::Spanned as _};
+
+/// The parameter list.
+///
+/// Input: `cancel: CancellationToken, State(db): State<Db>`
+/// Output: `cancel: ::followthrough::RawToken, State(db): State<Db>`
+pub(crate) fn inputs(
+    receiver: Option<&Receiver>,
+    params: &[Param],
+    raw: impl Fn(&Param) -> TokenStream,
+) -> TokenStream {
+    let params = params.iter().map(|param| {
+        let Param { attrs, pat, ty, .. } = param;
+        let ty = if param.token == Some(TokenType::Raw) { raw(param) } else { quote!(#ty) };
+        quote!(#(#attrs)* #pat: #ty)
+    });
+    let receiver = receiver.into_iter().map(|receiver| quote!(#receiver));
+    let all = receiver.chain(params);
+    quote!(#(#all),*)
+}
+
+/// The type that stands for a raw token in a handler's signature.
+pub(crate) fn raw_token(runtime: &Runtime, param: &Param) -> TokenStream {
+    let span = proc_macro2::Span::mixed_site().located_at(param.ty.span());
+    quote_spanned!(span=> #runtime::RawToken)
+}
+
+/// Makes an `async move` block own every parameter, so that each lives as long as the body,
+/// whether or not the body names it.
+///
+/// Output: `let _ = (&order, &db);`
+pub(crate) fn captures(params: &[Param]) -> TokenStream {
+    // Captures are dropped in the order of their first mention, parameters in reverse.
+    let captures = params.iter().rev().map(|param| {
+        let cfgs = cfgs(&param.attrs);
+        let names = &param.names;
+        // A parameter that says by its name that nobody reads it must not be told off for this.
+        let underscored = names.iter().any(|name| name.to_string().starts_with('_'));
+        let allow = underscored.then(|| quote!(#[allow(clippy::used_underscore_binding)]));
+        quote!(#(#cfgs)* #allow let _ = (#(&#names,)*);)
+    });
+    quote!(#(#captures)*)
+}
+
+/// Binds a raw token under the user's own pattern and type.
+///
+/// Output: `let cancel: CancellationToken = request_raw_from(cancel);`
+pub(crate) fn raw_bindings(params: &[Param], from: &TokenStream, touch: bool) -> TokenStream {
+    let bindings = params.iter().filter_map(|param| {
+        let inner = param.inner_pat.as_ref()?;
+        let Param { attrs, ty, names, .. } = param;
+        let cfgs: Vec<&Attribute> = cfgs(attrs).collect();
+        // Sites bind the name again; that the rest of the body never reads it is no oversight.
+        let touch = touch.then(|| quote!(#(#cfgs)* let _ = (#(&#names,)*);));
+        Some(quote!(#(#cfgs)* let #inner: #ty = #from(#(#names)*); #touch))
+    });
+    quote!(#(#bindings)*)
+}
+
+/// A parameter may exist under a `cfg` only, and so may whatever mentions it.
+pub(crate) fn cfgs(attributes: &[Attribute]) -> impl Iterator<Item = &Attribute> {
+    attributes.iter().filter(|attribute| attribute.path().is_ident("cfg"))
+}

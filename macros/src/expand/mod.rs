@@ -1,0 +1,11 @@
+//! The model to code. Nothing here can fail, and nothing here decides: each handler becomes one
+//! call of one runtime function.
+
+mod fallback;
+mod handler;
+mod inputs;
+mod worker;
+
+pub(crate) use fallback::fallback;
+pub(crate) use handler::handler;
+pub(crate) use worker::worker;

@@ -1,0 +1,88 @@
+//! A handler from attribute to code: parse, validate, expand.
+
+use crate::{
+    error::Errors,
+    expand,
+    model::Handler,
+    parse::{Function, RawArgs},
+    sites::{self, Host},
+    symbol::Symbol,
+    validate::{self, Options},
+};
+use proc_macro2::TokenStream;
+
+/// Runs the policy `symbol`, under whatever name it was imported.
+pub(crate) fn run(symbol: Symbol, args: TokenStream, item: TokenStream) -> TokenStream {
+    let mut errors = Errors::default();
+    let Some(mut function) = function(symbol, &item, &mut errors) else {
+        return expand::fallback(item, &errors);
+    };
+    if let Some(reordered) = crate::cfg_attr::lift(symbol, &args, &mut function) {
+        return reordered;
+    }
+    let options = options(symbol, args, &mut errors);
+    let handler = handler(symbol, options, function, &mut errors);
+    expand::handler(&handler, &errors)
+}
+
+/// The item as a function, or an error that says what belongs here.
+pub(crate) fn function(
+    symbol: Symbol,
+    item: &TokenStream,
+    errors: &mut Errors,
+) -> Option<Function> {
+    match syn::parse2(item.clone()) {
+        Ok(function) => Some(function),
+        Err(error) => {
+            let has_signature = item.clone().into_iter().any(
+                |token| matches!(token, proc_macro2::TokenTree::Ident(ident) if ident == "fn"),
+            );
+            if has_signature {
+                errors.push(error);
+            } else {
+                let name = symbol.name();
+                let message = format!("`{name}` belongs on an `async fn`");
+                errors.push(syn::Error::new(proc_macro2::Span::call_site(), message));
+            }
+            None
+        }
+    }
+}
+
+/// The options, or none after an error.
+pub(crate) fn options(symbol: Symbol, args: TokenStream, errors: &mut Errors) -> Options {
+    match errors.ok(RawArgs::parse(args)) {
+        Some(args) => Options::new(symbol, args, errors),
+        None => Options::unreadable(),
+    }
+}
+
+fn handler(
+    symbol: Symbol,
+    options: Options,
+    mut function: Function,
+    errors: &mut Errors,
+) -> Handler {
+    let runtime = options.runtime();
+    let attributes = validate::split_attributes(std::mem::take(&mut function.attrs), errors);
+    let params = validate::params(symbol, &function.sig, errors);
+    validate::cooperation(&options, &params, errors);
+    validate::check_signature(symbol, &function.sig, errors);
+    let receiver = validate::normalise_signature(&mut function.sig);
+    let policy = validate::policy(symbol, options, &attributes, errors);
+    function.attrs = attributes.others;
+
+    let token = validate::site_token(symbol, &params);
+    let host = Host { symbol, runtime: &runtime, deadline: policy.deadline, token };
+    let governed = sites::govern(&host, &function.body, errors);
+    function.body = governed.body;
+    Handler {
+        policy,
+        function,
+        params: params.0,
+        receiver,
+        durable_sites: governed.durable_sites,
+        rebinds: governed.rebinds,
+        runtime,
+    }
+}

@@ -1,0 +1,77 @@
+//! A function whose body stays tokens.
+
+use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
+use syn::{
+    Attribute, Signature, Token, Visibility,
+    parse::{Parse, ParseStream},
+};
+
+/// A free or associated function.
+pub(crate) struct Function {
+    pub(crate) attrs: Vec<Attribute>,
+    pub(crate) vis: Visibility,
+    pub(crate) sig: Signature,
+    /// `#![..]` at the head of the body: these may only stand first, and the expansion writes
+    /// something in front of the body.
+    pub(crate) inner_attrs: TokenStream,
+    /// The body's braces, with their span: it carries the edition that the user wrote them in,
+    /// and with it when temporaries are dropped.
+    pub(crate) body: Group,
+}
+
+impl Parse for Function {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let attrs = input.call(Attribute::parse_outer)?;
+        let vis = input.parse()?;
+        let sig = input.parse()?;
+        if input.peek(Token![;]) {
+            return Err(input.error("a handler needs a body: put the attribute on the implementation"));
+        }
+        let (inner_attrs, body) = split(&block(input)?);
+        Ok(Self { attrs, vis, sig, inner_attrs, body })
+    }
+}
+
+/// The body, out of the invisible groups that `macro_rules` wraps around a `$body:block`.
+fn block(input: ParseStream<'_>) -> syn::Result<Group> {
+    let mut group: Group = input.parse()?;
+    while group.delimiter() == Delimiter::None {
+        match group.stream().into_iter().next() {
+            Some(TokenTree::Group(inner)) => group = inner,
+            _ => return Err(input.error("expected a body")),
+        }
+    }
+    Ok(group)
+}
+
+fn split(body: &Group) -> (TokenStream, Group) {
+    let tokens: Vec<TokenTree> = body.stream().into_iter().collect();
+    let mut at = 0;
+    while let [TokenTree::Punct(hash), TokenTree::Punct(bang), TokenTree::Group(_), ..] = &tokens[at..] {
+        if hash.as_char() != '#' || bang.as_char() != '!' {
+            break;
+        }
+        at += 3;
+    }
+    let mut rest = Group::new(Delimiter::Brace, tokens[at..].iter().cloned().collect());
+    rest.set_span(body.span());
+    (tokens[..at].iter().cloned().collect(), rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quote::quote;
+
+    #[test]
+    fn the_body_is_not_parsed() {
+        let function: Function = syn::parse2(quote!(
+            /// Docs.
+            pub async fn f<T>(x: T) -> u8 where T: Copy { #![allow(unused)] this is not rust }
+        ))
+        .expect("a function");
+        assert_eq!(function.inner_attrs.to_string(), quote!(#![allow(unused)]).to_string());
+        assert_eq!(function.body.stream().to_string(), "this is not rust");
+        assert_eq!(function.attrs.len(), 1);
+    }
+}

@@ -1,0 +1,183 @@
+//! Looking through tokens without parsing them.
+//!
+//! A body is handed on as it came unless one of our attributes occurs in it: parsing 500 bodies to
+//! find sites in five of them is time that every build would pay.
+
+use crate::symbol::Symbol;
+use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
+use syn::ext::IdentExt as _;
+
+/// The first name of ours inside a `#[..]` of `tokens`, however deep.
+pub(crate) fn attribute_of_ours(tokens: &TokenStream) -> Option<Ident> {
+    let mut after_hash = false;
+    for token in tokens.clone() {
+        match token {
+            // `#!` too: an inner attribute of ours is misplaced, and someone has to say so.
+            TokenTree::Punct(punct) => {
+                after_hash = punct.as_char() == '#' || (after_hash && punct.as_char() == '!');
+                continue;
+            }
+            TokenTree::Group(group) => {
+                let inside = if after_hash && group.delimiter() == Delimiter::Bracket {
+                    name_of_ours(&group.stream())
+                } else {
+                    attribute_of_ours(&group.stream())
+                };
+                if inside.is_some() {
+                    return inside;
+                }
+            }
+            TokenTree::Ident(_) | TokenTree::Literal(_) => {}
+        }
+        after_hash = false;
+    }
+    None
+}
+
+/// The first name of ours anywhere in `tokens`: `cfg_attr` hides attributes in its arguments.
+pub(crate) fn name_of_ours(tokens: &TokenStream) -> Option<Ident> {
+    tokens.clone().into_iter().find_map(|token| match token {
+        TokenTree::Ident(ident) => Symbol::from_name(&ident.to_string()).map(|_| ident),
+        TokenTree::Group(group) => name_of_ours(&group.stream()),
+        TokenTree::Punct(_) | TokenTree::Literal(_) => None,
+    })
+}
+
+/// Whether `word` is one of `tokens` themselves.
+pub(crate) fn has_word(tokens: &TokenStream, word: &str) -> bool {
+    tokens.clone().into_iter().any(|token| matches!(token, TokenTree::Ident(ident) if ident == word))
+}
+
+/// Whether the tokens of a macro call can mean the variable `name`, be it as `{name}` in a format
+/// string.
+pub(crate) fn may_mention(tokens: &TokenStream, name: &Ident) -> bool {
+    let inline = format!("{{{}", name.unraw());
+    let mut after_dot = false;
+    for token in tokens.clone() {
+        let found = match &token {
+            TokenTree::Ident(ident) => !after_dot && ident.unraw() == name.unraw(),
+            TokenTree::Group(group) => may_mention(&group.stream(), name),
+            TokenTree::Literal(literal) => literal.to_string().contains(&inline),
+            TokenTree::Punct(_) => false,
+        };
+        if found {
+            return true;
+        }
+        after_dot = matches!(&token, TokenTree::Punct(punct) if punct.as_char() == '.');
+    }
+    false
+}
+
+/// `tokens` without our attributes, except those of nested functions, which expand by themselves.
+pub(crate) fn strip(tokens: TokenStream) -> TokenStream {
+    let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+    let mut kept = TokenStream::new();
+    let mut at = 0;
+    while at < tokens.len() {
+        if let Some(attribute) = attribute_at(&tokens[at..]) {
+            if !is_ours(attribute) || begins_function(&tokens[at..]) {
+                kept.extend(tokens[at..at + 2].iter().cloned());
+            }
+            at += 2;
+            continue;
+        }
+        kept.extend([match &tokens[at] {
+            TokenTree::Group(group) => TokenTree::Group(strip_inside(group)),
+            other => other.clone(),
+        }]);
+        at += 1;
+    }
+    kept
+}
+
+fn strip_inside(group: &Group) -> Group {
+    let mut stripped = Group::new(group.delimiter(), strip(group.stream()));
+    stripped.set_span(group.span());
+    stripped
+}
+
+/// The brackets of an attribute that begins here.
+fn attribute_at(tokens: &[TokenTree]) -> Option<&Group> {
+    match tokens {
+        [TokenTree::Punct(hash), TokenTree::Group(group), ..]
+            if hash.as_char() == '#' && group.delimiter() == Delimiter::Bracket =>
+        {
+            Some(group)
+        }
+        _ => None,
+    }
+}
+
+fn is_ours(attribute: &Group) -> bool {
+    let mut last = None;
+    for token in attribute.stream() {
+        match token {
+            TokenTree::Ident(ident) => last = Some(ident),
+            TokenTree::Punct(punct) if punct.as_char() == ':' => {}
+            _ => break,
+        }
+    }
+    last.is_some_and(|ident| {
+        let name = ident.to_string();
+        name == "cfg_attr" && name_of_ours(&attribute.stream()).is_some()
+            || Symbol::from_name(&name).is_some()
+    })
+}
+
+/// Whether the attributes that begin here belong to a function.
+fn begins_function(mut tokens: &[TokenTree]) -> bool {
+    while attribute_at(tokens).is_some() {
+        tokens = &tokens[2..];
+    }
+    for token in tokens {
+        match token {
+            TokenTree::Ident(ident) if ident == "fn" => return true,
+            TokenTree::Ident(ident)
+                if ["pub", "async", "const", "unsafe", "extern"].iter().any(|word| ident == word) => {}
+            // `pub(crate)`
+            TokenTree::Group(group) if group.delimiter() == Delimiter::Parenthesis => {}
+            _ => return false,
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quote::{format_ident, quote};
+
+    #[test]
+    fn finds_ours_in_attributes_only() {
+        assert!(attribute_of_ours(&quote!({ #[durable_write] x.await; })).is_some());
+        assert!(attribute_of_ours(&quote!(#[cfg_attr(test, deadline = "1s")] x.await;)).is_some());
+        assert!(attribute_of_ours(&quote!(let deadline = background(); [durable_write])).is_none());
+        assert!(attribute_of_ours(&quote!(#[allow(unused)] x.await;)).is_none());
+    }
+
+    #[test]
+    fn strips_sites_and_keeps_nested_handlers() {
+        let body = quote!(
+            #[durable_write]
+            #[allow(unused)]
+            let x = { #[deadline = "1s"] y.await };
+            #[cancellable(read)]
+            pub(crate) async fn inner() {}
+        );
+        let expected = quote!(
+            #[allow(unused)]
+            let x = { y.await };
+            #[cancellable(read)]
+            pub(crate) async fn inner() {}
+        );
+        assert_eq!(strip(body).to_string(), expected.to_string());
+    }
+
+    #[test]
+    fn a_format_string_can_mention_a_variable() {
+        let name = format_ident!("cancel");
+        assert!(may_mention(&quote!("{cancel:?}"), &name));
+        assert!(may_mention(&quote!(f(&cancel)), &name));
+        assert!(!may_mention(&quote!(token.cancel()), &name));
+    }
+}

@@ -1,0 +1,136 @@
+//! The attributes of one statement to a site.
+
+use super::{Kind, Site};
+use crate::{
+    duration::Period,
+    error::Errors,
+    model::Mode,
+    parse::RawArgs,
+    suggest,
+    symbol::Symbol,
+    validate::{Deadline, Options},
+};
+use proc_macro2::TokenStream;
+use syn::{Attribute, Meta};
+
+/// Reads what stands before one statement; `None` if it cannot be a site.
+pub(crate) fn read(attributes: Vec<(Symbol, Attribute)>, errors: &mut Errors) -> Option<Site> {
+    let mut policy: Option<(Symbol, Attribute)> = None;
+    let mut deadline: Option<Deadline> = None;
+    for (symbol, attribute) in attributes {
+        if symbol == Symbol::Deadline {
+            let found = Deadline::new(attribute, errors);
+            if deadline.is_some() {
+                errors.at(&found.attribute, "a statement has one deadline: remove this one");
+            }
+            deadline.get_or_insert(found);
+        } else if policy.is_some() {
+            errors.at(&attribute, "a statement has one policy: remove this one");
+        } else {
+            policy = Some((symbol, attribute));
+        }
+    }
+    match policy {
+        Some((Symbol::DurableWrite, attribute)) => {
+            durable(&attribute, deadline.as_ref(), errors);
+            Some(Site { kind: Kind::Durable, attribute })
+        }
+        Some((Symbol::Cancellable, attribute)) => {
+            let period = cancellable(&attribute, deadline, errors);
+            Some(Site { kind: Kind::Cancellable(period), attribute })
+        }
+        Some((symbol, attribute)) => {
+            let name = symbol.name();
+            errors.at(
+                attribute,
+                format!(
+                    "`{name}` governs a whole function: before a statement write \
+                     `#[durable_write]` or `#[cancellable(read)]`"
+                ),
+            );
+            None
+        }
+        None => {
+            let Deadline { attribute, period } = deadline?;
+            Some(Site { kind: Kind::Deadline(period?), attribute })
+        }
+    }
+}
+
+fn durable(attribute: &Attribute, deadline: Option<&Deadline>, errors: &mut Errors) {
+    if let Some(deadline) = deadline {
+        errors.at(
+            &deadline.attribute,
+            "a durable statement runs to its end, so a deadline cannot bound it: put it on the \
+             handler, or use `tokio::time::timeout` inside",
+        );
+    }
+    match &attribute.meta {
+        Meta::Path(_) => {}
+        Meta::List(list) if list.tokens.is_empty() => {}
+        Meta::List(list) => errors.at(
+            &list.tokens,
+            "a durable statement takes no options: write `#[durable_write]`, and the options on \
+             the handler",
+        ),
+        Meta::NameValue(pair) => errors.at(&pair.value, "write `#[durable_write]`"),
+    }
+}
+
+fn cancellable(
+    attribute: &Attribute,
+    below: Option<Deadline>,
+    errors: &mut Errors,
+) -> Option<Period> {
+    let tokens = match &attribute.meta {
+        Meta::Path(_) => TokenStream::new(),
+        Meta::List(list) => list.tokens.clone(),
+        Meta::NameValue(pair) => {
+            errors.at(&pair.value, "write `#[cancellable(read)]`");
+            return None;
+        }
+    };
+    let args = errors.ok(RawArgs::parse(tokens))?;
+    let options = Options::new(Symbol::Cancellable, args, errors);
+    mode(attribute, &options, errors);
+    refuse_the_handlers(&options, errors);
+    let option = options.deadline.map(|(_, period)| period);
+    match (option, below) {
+        (Some(_), Some(below)) => {
+            errors.at(&below.attribute, "a statement has one deadline: remove this one");
+            option.flatten()
+        }
+        (Some(period), None) => period,
+        (None, below) => below.and_then(|deadline| deadline.period),
+    }
+}
+
+fn mode(attribute: &Attribute, options: &Options, errors: &mut Errors) {
+    match &options.mode {
+        Some((_, Mode::Read | Mode::IdempotentWrite)) => {}
+        Some((word, _)) => errors.at(
+            word,
+            format!("`{word}` governs a whole function: before a statement write `#[cancellable(read)]`"),
+        ),
+        None if options.mode_faulted => {}
+        None => {
+            let modes = suggest::list(&["read", "idempotent_write"]);
+            errors.at(attribute, format!("expected a mode, as in `#[cancellable(read)]`: {modes}"));
+        }
+    }
+}
+
+/// Options of a handler that mean nothing before a statement.
+fn refuse_the_handlers(options: &Options, errors: &mut Errors) {
+    let on_cancel = options.on_cancel.as_ref().map(|(name, _)| name);
+    let name = options.name.as_ref().map(|(name, _)| name);
+    for option in [options.cooperative.as_ref(), on_cancel, name].into_iter().flatten() {
+        errors.at(
+            option,
+            format!("`{option}` belongs on the handler: a statement takes `deadline` only"),
+        );
+    }
+    if let Some(path) = options.renamed() {
+        errors.at(path, "`crate` belongs on the handler: a statement takes `deadline` only");
+    }
+}

@@ -1,0 +1,61 @@
+//! Attributes of expressions: where syn keeps them, and whose they are.
+
+use crate::symbol::Symbol;
+use syn::{Attribute, Expr};
+
+/// Takes what is ours out of `attributes`.
+pub(crate) fn take(attributes: &mut Vec<Attribute>) -> Vec<(Symbol, Attribute)> {
+    let mut ours = Vec::new();
+    attributes.retain(|attribute| {
+        let is_outer = matches!(attribute.style, syn::AttrStyle::Outer);
+        match Symbol::of(attribute) {
+            Some(symbol) if is_outer => {
+                ours.push((symbol, attribute.clone()));
+                false
+            }
+            _ => true,
+        }
+    });
+    ours
+}
+
+/// The attributes that stand before the whole of `expr` in the source.
+pub(crate) fn leftmost(expr: &mut Expr) -> Option<&mut Vec<Attribute>> {
+    match expr {
+        Expr::Assign(e) => leftmost(&mut e.left),
+        Expr::Binary(e) => leftmost(&mut e.left),
+        Expr::Cast(e) => leftmost(&mut e.expr),
+        other => attrs(other),
+    }
+}
+
+pub(crate) fn restore(expr: &mut Expr, attributes: Vec<Attribute>) {
+    if let Some(place) = leftmost(expr) {
+        *place = attributes;
+    }
+}
+
+/// `expr` with other people's attributes before it again.
+pub(crate) fn with_attributes(expr: Expr, attributes: &[Attribute]) -> Expr {
+    if attributes.is_empty() {
+        return expr;
+    }
+    Expr::Verbatim(quote::quote!(#(#attributes)* #expr))
+}
+
+/// The attributes of an expression of any kind.
+pub(crate) fn attrs(expr: &mut Expr) -> Option<&mut Vec<Attribute>> {
+    macro_rules! attrs_of {
+        ($($kind:ident)*) => {
+            match expr {
+                $(Expr::$kind(expr) => Some(&mut expr.attrs),)*
+                _ => None,
+            }
+        };
+    }
+    attrs_of!(
+        Array Assign Async Await Binary Block Break Call Cast Closure Const Continue Field ForLoop
+        Group If Index Infer Let Lit Loop Macro Match MethodCall Paren Path Range RawAddr Reference
+        Repeat Return Struct Try TryBlock Tuple Unary Unsafe While Yield
+    )
+}

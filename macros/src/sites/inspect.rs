@@ -1,0 +1,115 @@
+//! Questions about the code inside a site.
+
+use crate::scan;
+use proc_macro2::Ident;
+use syn::{
+    Expr, ExprAsync, ExprAwait, ExprClosure, ExprPath, Item, Macro, Pat, PatIdent,
+    ext::IdentExt as _,
+    visit::{self, Visit},
+};
+
+/// Whether `expr` can suspend by itself: an `.await` of its own, or a macro call, which may hold
+/// one.
+pub(crate) fn suspends(expr: &Expr) -> bool {
+    #[derive(Default)]
+    struct Suspends(bool);
+    impl<'ast> Visit<'ast> for Suspends {
+        fn visit_expr_await(&mut self, _: &'ast ExprAwait) {
+            self.0 = true;
+        }
+        fn visit_macro(&mut self, _: &'ast Macro) {
+            self.0 = true;
+        }
+        // What these await, they await when someone else polls them.
+        fn visit_expr_async(&mut self, _: &'ast ExprAsync) {}
+        fn visit_expr_closure(&mut self, _: &'ast ExprClosure) {}
+        fn visit_item(&mut self, _: &'ast Item) {}
+    }
+    let mut suspends = Suspends::default();
+    suspends.visit_expr(expr);
+    suspends.0
+}
+
+/// Whether code uses a variable.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mention {
+    No,
+    /// In the tokens of a macro call, or beside a binding of the same name.
+    Maybe,
+    Yes,
+}
+
+/// Whether `expr` uses the variable `name` of the code around it.
+pub(crate) fn mentions(expr: &Expr, name: &Ident) -> Mention {
+    struct Mentions<'a> {
+        name: &'a Ident,
+        path: bool,
+        in_macro: bool,
+        bound: bool,
+    }
+    impl<'ast> Visit<'ast> for Mentions<'_> {
+        fn visit_expr_path(&mut self, path: &'ast ExprPath) {
+            let ident = path.path.get_ident();
+            self.path |= ident.is_some_and(|ident| ident.unraw() == self.name.unraw());
+        }
+        fn visit_macro(&mut self, call: &'ast Macro) {
+            self.in_macro |= scan::may_mention(&call.tokens, self.name);
+        }
+        fn visit_pat_ident(&mut self, pat: &'ast PatIdent) {
+            self.bound |= pat.ident.unraw() == self.name.unraw();
+            visit::visit_pat_ident(self, pat);
+        }
+        fn visit_item(&mut self, _: &'ast Item) {}
+    }
+    let mut found = Mentions { name, path: false, in_macro: false, bound: false };
+    found.visit_expr(expr);
+    match (found.path, found.in_macro, found.bound) {
+        (true, _, false) => Mention::Yes,
+        (false, false, _) => Mention::No,
+        _ => Mention::Maybe,
+    }
+}
+
+/// The place where `pat` binds `name`.
+pub(crate) fn binding<'a>(pat: &'a Pat, name: &Ident) -> Option<&'a Ident> {
+    struct Binding<'a, 'n>(&'n Ident, Option<&'a Ident>);
+    impl<'ast> Visit<'ast> for Binding<'ast, '_> {
+        fn visit_pat_ident(&mut self, pat: &'ast PatIdent) {
+            if pat.ident.unraw() == self.0.unraw() {
+                self.1 = Some(&pat.ident);
+            }
+            visit::visit_pat_ident(self, pat);
+        }
+    }
+    let mut binding = Binding(name, None);
+    binding.visit_pat(pat);
+    binding.1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quote::format_ident;
+    use syn::parse_quote;
+
+    #[test]
+    fn nested_awaits_do_not_count() {
+        assert!(suspends(&parse_quote!(f(x.await)?)));
+        assert!(suspends(&parse_quote!(join!(a, b))));
+        assert!(suspends(&parse_quote!({ if x { y.await } })));
+        assert!(!suspends(&parse_quote!(async { x.await })));
+        assert!(!suspends(&parse_quote!(items.map(|x| async move { x.await }))));
+        assert!(!suspends(&parse_quote!(f(x))));
+    }
+
+    #[test]
+    fn mentions_are_told_from_methods_and_bindings() {
+        let name = format_ident!("cancel");
+        let of = |expr: Expr| mentions(&expr, &name);
+        assert!(of(parse_quote!(f(&cancel).await)) == Mention::Yes);
+        assert!(of(parse_quote!(token.cancel().await)) == Mention::No);
+        assert!(of(parse_quote!(join!(f(&cancel)))) == Mention::Maybe);
+        assert!(of(parse_quote!({ let cancel = 1; f(cancel).await })) == Mention::Maybe);
+        assert!(of(parse_quote!({ let cancel = 1; f().await })) == Mention::No);
+    }
+}

@@ -1,0 +1,83 @@
+//! Sites: attributed statements and expressions inside a handler's body.
+//!
+//! `walk` finds them and says where they may stand, `attribute` reads one, `check` judges all of a
+//! body together, `wrap` writes the code. The order matters in one place only: a site is wrapped
+//! after its inside was walked, so nothing here ever walks its own output.
+
+mod attribute;
+mod attrs;
+mod check;
+mod inspect;
+mod instrument;
+mod walk;
+mod wrap;
+
+use crate::{
+    duration::Period,
+    error::Errors,
+    model::{Runtime, SiteToken},
+    scan,
+    symbol::Symbol,
+};
+use proc_macro2::Group;
+use quote::ToTokens as _;
+use syn::{Attribute, Block, Pat, parse::Parser as _, visit_mut::VisitMut as _};
+
+/// What the sites of a body need to know of their handler.
+pub(crate) struct Host<'a> {
+    pub(crate) symbol: Symbol,
+    pub(crate) runtime: &'a Runtime,
+    pub(crate) deadline: Option<Period>,
+    /// The token parameter; `Err` if it stands behind a pattern that cannot be bound again.
+    pub(crate) token: Result<Option<SiteToken>, &'a Pat>,
+}
+
+/// One attributed statement or expression.
+pub(crate) struct Site {
+    pub(crate) kind: Kind,
+    /// The attribute that made it one, for messages.
+    pub(crate) attribute: Attribute,
+}
+
+/// What a site does.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    /// The point of no return.
+    Durable,
+    /// The request's cancellation, reopened.
+    Cancellable(Option<Period>),
+    /// A bound and nothing else.
+    Deadline(Period),
+}
+
+/// A body whose sites are written out.
+pub(crate) struct Governed {
+    pub(crate) body: Group,
+    pub(crate) durable_sites: usize,
+    /// Whether any site gives the token another meaning, which the compiler would otherwise report
+    /// as a parameter that nobody reads.
+    pub(crate) rebinds: bool,
+}
+
+/// Rewrites the sites of `body`, which is parsed only if there can be any.
+pub(crate) fn govern(host: &Host<'_>, body: &Group, errors: &mut Errors) -> Governed {
+    let as_written = || Governed { body: body.clone(), durable_sites: 0, rebinds: false };
+    if scan::attribute_of_ours(&body.stream()).is_none() {
+        return as_written();
+    }
+    // What does not parse here does not parse in the compiler either, and it says so better.
+    let Ok(stmts) = Block::parse_within.parse2(body.stream()) else { return as_written() };
+    let mut block = Block { brace_token: syn::token::Brace::default(), stmts };
+    let mut walk = walk::Walk::new(host, errors);
+    walk.visit_block_mut(&mut block);
+    let (sites, rebinds) = walk.finish();
+    check::all(host, &sites, errors);
+
+    let stmts = block.stmts.iter().map(|stmt| stmt.to_token_stream()).collect();
+    // After an error, whatever was refused where it stood has to go.
+    let stmts = if errors.is_empty() { stmts } else { scan::strip(stmts) };
+    let mut rewritten = Group::new(proc_macro2::Delimiter::Brace, stmts);
+    rewritten.set_span(body.span());
+    let durable_sites = sites.iter().filter(|site| matches!(site.kind, Kind::Durable)).count();
+    Governed { body: rewritten, durable_sites, rebinds }
+}

@@ -1,0 +1,86 @@
+//! One site, written out.
+//!
+//! Input:
+//!
+//! ```ignore
+//! #[durable_write]
+//! let receipt = db.insert(order, &cancel).await?;
+//! ```
+//!
+//! Output:
+//!
+//! ```ignore
+//! let receipt = match (enter(&SITE).await, durable_raw()) {
+//!     (__guard, cancel) => db.insert(order, &cancel).await?,
+//! };
+//! ```
+//!
+//! A `match` and not a block or a closure: `?`, `return`, `break`, borrows and the life of
+//! temporaries stay what they were, in every edition, and the guard goes last.
+
+use super::{Host, Kind, check, inspect::Mention};
+use crate::model::{SiteToken, TokenType};
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens as _, quote, quote_spanned};
+use syn::{Expr, Ident, StmtMacro};
+
+/// `expr` as a site of `kind`, which began at `span`.
+pub(crate) fn expr(host: &Host<'_>, kind: Kind, mention: Mention, expr: &Expr, span: Span) -> Expr {
+    let expr = expr.to_token_stream();
+    Expr::Verbatim(wrapped(host, kind, mention, &expr, span))
+}
+
+/// A macro call in statement position may expand to statements, so it keeps a block around it.
+pub(crate) fn stmt_macro(host: &Host<'_>, kind: Kind, mention: Mention, call: &StmtMacro) -> Expr {
+    let span = call.mac.path.segments.first().map_or_else(Span::call_site, |s| s.ident.span());
+    let block = quote_spanned!(span=> { #call });
+    Expr::Verbatim(wrapped(host, kind, mention, &block, span))
+}
+
+fn wrapped(
+    host: &Host<'_>,
+    kind: Kind,
+    mention: Mention,
+    expr: &TokenStream,
+    span: Span,
+) -> TokenStream {
+    let enter = enter(host, kind, span);
+    let guard = Ident::new("__guard", Span::mixed_site());
+    let token = match &host.token {
+        Ok(Some(token)) if mention != Mention::No && check::rebinds(kind, token.ty) => token,
+        _ => return quote!(match #enter.await { #guard => #expr }),
+    };
+    let (name, value) = (&token.name, value(host, kind, token));
+    // A mention that may turn out to be none must not be reported as an unused variable.
+    let expr = match mention {
+        Mention::Maybe => quote!(match { let _ = &#name; } { () => #expr }),
+        Mention::Yes | Mention::No => expr.clone(),
+    };
+    quote!(match (#enter.await, #value) { (#guard, #name) => #expr })
+}
+
+fn enter(host: &Host<'_>, kind: Kind, span: Span) -> TokenStream {
+    let private = host.runtime.private();
+    // `line!` reports the place where its own tokens stand, so they stand where the site does.
+    let place = quote_spanned!(span=> ::core::file!(), ::core::line!());
+    let site = quote!(const { &#private::Site::new(#place) });
+    match kind {
+        Kind::Durable => quote!(#private::enter(#site)),
+        Kind::Cancellable(None) => quote!(#private::reopen(#site, ::core::option::Option::None)),
+        Kind::Cancellable(Some(period)) => {
+            quote!(#private::reopen(#site, ::core::option::Option::Some(#period)))
+        }
+        Kind::Deadline(period) => quote!(#private::bound(#site, #period)),
+    }
+}
+
+/// The token's meaning inside a site of `kind`.
+fn value(host: &Host<'_>, kind: Kind, token: &SiteToken) -> TokenStream {
+    let private = host.runtime.private();
+    match (kind, token.ty) {
+        (Kind::Durable, TokenType::Raw) => quote!(#private::durable_raw()),
+        (Kind::Durable, _) => quote!(#private::durable_token()),
+        (_, TokenType::Raw) => quote!(#private::request_raw()),
+        (_, _) => quote!(#private::request_token()),
+    }
+}

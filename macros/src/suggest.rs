@@ -1,0 +1,77 @@
+//! "did you mean": the nearest expected word, when it is near enough to be a slip.
+
+/// The part of a message about an unknown word that names the expected ones.
+///
+/// Input: `raed` of `["read", "stream"]`.
+/// Output: ``did you mean `read`? expected `read` or `stream` ``.
+pub(crate) fn expected(word: &str, candidates: &[&str]) -> String {
+    let list = list(candidates);
+    match nearest(word, candidates) {
+        Some(near) => format!("did you mean `{near}`? expected {list}"),
+        None => format!("expected {list}"),
+    }
+}
+
+/// `a`, `b` or `c`, each in backticks.
+pub(crate) fn list(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    match quoted.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
+        None => "nothing".to_owned(),
+    }
+}
+
+/// The candidate that `word` was most likely meant to be: at most a third of it mistyped.
+pub(crate) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
+    let (distance, near) =
+        candidates.iter().map(|candidate| (distance(word, candidate), *candidate)).min()?;
+    (distance <= near.len().div_ceil(3)).then_some(near)
+}
+
+/// Optimal string alignment: insertions, deletions, substitutions and swaps of neighbours, because
+/// swaps (`raed`) are the commonest slip.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut table = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for (i, row) in table.iter_mut().enumerate() {
+        row[0] = i;
+    }
+    for j in 0..=b.len() {
+        table[0][j] = j;
+    }
+    for i in 1..=a.len() {
+        for j in 1..=b.len() {
+            let replaced = table[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut best = replaced.min(table[i - 1][j] + 1).min(table[i][j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(table[i - 2][j - 2] + 1);
+            }
+            table[i][j] = best;
+        }
+    }
+    table[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_slips_and_leaves_strangers_alone() {
+        let modes = ["read", "stream", "idempotent_write", "reversible_write"];
+        assert_eq!(nearest("raed", &modes), Some("read"));
+        assert_eq!(nearest("streem", &modes), Some("stream"));
+        assert_eq!(nearest("idempotent", &modes), Some("idempotent_write"));
+        assert_eq!(nearest("banana", &modes), None);
+        assert_eq!(nearest("x", &[]), None);
+    }
+
+    #[test]
+    fn lists_read_as_english() {
+        assert_eq!(list(&["a"]), "`a`");
+        assert_eq!(list(&["a", "b"]), "`a` or `b`");
+        assert_eq!(list(&["a", "b", "c"]), "`a`, `b` or `c`");
+        assert_eq!(expected("raed", &["read"]), "did you mean `read`? expected `read`");
+    }
+}

@@ -1,0 +1,14 @@
+//! Raw data to the model: every rule that a macro alone can check is checked here, and every fault
+//! of a handler is found before the first is reported.
+
+mod attributes;
+mod options;
+mod params;
+mod policy;
+mod signature;
+
+pub(crate) use attributes::{Deadline, ItemAttributes, MOVED, split as split_attributes};
+pub(crate) use options::Options;
+pub(crate) use params::{Params, params, site_token};
+pub(crate) use policy::{cooperation, policy, second_policies};
+pub(crate) use signature::{check as check_signature, normalise as normalise_signature};

@@ -1,0 +1,219 @@
+//! The arguments of one attribute, sorted by meaning.
+
+use crate::{
+    duration::Period,
+    error::Errors,
+    model::{Mode, Runtime},
+    parse::{Arg, RawArgs},
+    suggest,
+    symbol::Symbol,
+};
+use syn::{Expr, ExprLit, Ident, Lit, LitStr, Path, parse_quote};
+
+/// Everything that any of our attributes can be given. Which of it an attribute takes is the
+/// first thing checked, so the rest never sees an option that does not belong.
+#[derive(Default)]
+pub(crate) struct Options {
+    /// `None` if absent or unknown.
+    pub(crate) mode: Option<(Ident, Mode)>,
+    /// Something stood where the mode belongs, so its absence needs no second message.
+    pub(crate) mode_faulted: bool,
+    pub(crate) cooperative: Option<Ident>,
+    pub(crate) on_cancel: Option<(Ident, Expr)>,
+    pub(crate) deadline: Option<(Ident, Option<Period>)>,
+    pub(crate) name: Option<(Ident, Option<LitStr>)>,
+    pub(crate) reason: Option<(Ident, Option<LitStr>)>,
+    pub(crate) max_in_flight: Option<(Ident, Expr)>,
+    pub(crate) needs: Option<(Ident, Option<Period>)>,
+    krate: Option<Path>,
+}
+
+/// The options that `symbol` takes, by name.
+fn names(symbol: Symbol) -> &'static [&'static str] {
+    match symbol {
+        Symbol::Cancellable => &["cooperative", "on_cancel", "deadline", "name", "crate"],
+        Symbol::DurableWrite => &["reason", "max_in_flight", "needs", "deadline", "name", "crate"],
+        Symbol::Exempt => &["reason", "name", "crate"],
+        Symbol::Background | Symbol::Deadline => &["crate"],
+    }
+}
+
+impl Options {
+    /// Sorts `args`, recording what `symbol` does not take.
+    pub(crate) fn new(symbol: Symbol, args: RawArgs, errors: &mut Errors) -> Self {
+        let mut options = Self::default();
+        for arg in args.0 {
+            match arg {
+                Arg::Word(word) => options.word(symbol, word, errors),
+                Arg::Option { name, value } => options.option(symbol, name, value, errors),
+                Arg::Crate { keyword, path } if options.krate.is_some() => {
+                    drop(path);
+                    errors.at(keyword, "`crate` is given twice");
+                }
+                Arg::Crate { path, .. } => options.krate = Some(path),
+                Arg::Value(value) => options.value(symbol, &value, errors),
+            }
+        }
+        options
+    }
+
+    /// After arguments that do not parse: nothing is known, and nothing is missing.
+    pub(crate) fn unreadable() -> Self {
+        let reason = Ident::new("reason", proc_macro2::Span::call_site());
+        Self { mode_faulted: true, reason: Some((reason, None)), ..Self::default() }
+    }
+
+    pub(crate) fn runtime(&self) -> Runtime {
+        Runtime(self.krate.clone().unwrap_or_else(|| parse_quote!(::followthrough)))
+    }
+
+    /// The `crate = ..` that was given.
+    pub(crate) fn renamed(&self) -> Option<&Path> {
+        self.krate.as_ref()
+    }
+
+    fn word(&mut self, symbol: Symbol, word: Ident, errors: &mut Errors) {
+        let text = word.to_string();
+        let mode = Mode::CANCELLABLE.iter().find(|(name, _)| *name == text);
+        match (symbol, mode) {
+            (Symbol::Cancellable, Some(_)) if self.mode.is_some() => {
+                errors.at(word, "a handler has one mode: remove this one");
+            }
+            (Symbol::Cancellable, Some((_, mode))) => self.mode = Some((word, *mode)),
+            (Symbol::Cancellable, None) if text == "cooperative" => {
+                if self.cooperative.is_some() {
+                    errors.at(&word, "`cooperative` is given twice");
+                }
+                self.cooperative = Some(word);
+            }
+            (Symbol::Cancellable, None) => {
+                let modes = Mode::CANCELLABLE.map(|(name, _)| name);
+                if !names(symbol).contains(&text.as_str()) {
+                    self.assume_mode(&word, &modes);
+                    let expected = suggest::expected(&text, &modes);
+                    errors.at(word, format!("unknown mode `{text}`: {expected}"));
+                } else {
+                    errors.at(word, format!("`{text}` needs a value: write `{text} = ..`"));
+                }
+            }
+            (_, Some(_)) => errors.at(
+                word,
+                format!("`{}` has no mode: `{text}` belongs to `cancellable`", symbol.name()),
+            ),
+            (_, None) => self.unknown(symbol, &word, errors),
+        }
+    }
+
+    /// Goes on with the mode that was probably meant, so that no route complains as well.
+    fn assume_mode(&mut self, word: &Ident, modes: &[&str]) {
+        self.mode_faulted = true;
+        let near = suggest::nearest(&word.to_string(), modes);
+        let mode = Mode::CANCELLABLE.iter().find(|(name, _)| Some(*name) == near);
+        if let Some((_, mode)) = mode {
+            self.mode = Some((word.clone(), *mode));
+        }
+    }
+
+    fn option(&mut self, symbol: Symbol, name: Ident, value: Expr, errors: &mut Errors) {
+        let text = name.to_string();
+        if !names(symbol).contains(&text.as_str()) {
+            return self.unknown(symbol, &name, errors);
+        }
+        let twice = match text.as_str() {
+            "on_cancel" => self.on_cancel.replace((name.clone(), value)).is_some(),
+            "deadline" => {
+                let period = errors.ok(Period::from_expr(&value));
+                self.deadline.replace((name.clone(), period)).is_some()
+            }
+            "needs" => {
+                let period = errors.ok(Period::from_expr(&value));
+                self.needs.replace((name.clone(), period)).is_some()
+            }
+            "name" => {
+                let text = errors.ok(text_of(&name, &value));
+                self.name.replace((name.clone(), text)).is_some()
+            }
+            "reason" => {
+                let text = errors.ok(text_of(&name, &value));
+                self.reason.replace((name.clone(), text)).is_some()
+            }
+            "max_in_flight" => self.max_in_flight.replace((name.clone(), value)).is_some(),
+            _ => {
+                errors.at(&name, format!("`{text}` takes no value: write `{text}`"));
+                false
+            }
+        };
+        if twice {
+            errors.at(&name, format!("`{text}` is given twice"));
+        }
+    }
+
+    fn value(&mut self, symbol: Symbol, value: &Expr, errors: &mut Errors) {
+        let is_text = matches!(value, Expr::Lit(ExprLit { lit: Lit::Str(_), .. }));
+        let message = match symbol {
+            Symbol::Exempt | Symbol::DurableWrite if is_text => {
+                self.reason = self.reason.take().or_else(|| {
+                    Some((Ident::new("reason", proc_macro2::Span::call_site()), None))
+                });
+                "a reason is named: write `reason = \"…\"`".to_owned()
+            }
+            Symbol::Cancellable => {
+                self.mode_faulted = true;
+                let modes = Mode::CANCELLABLE.map(|(name, _)| name);
+                format!("expected a mode: {}", suggest::list(&modes))
+            }
+            _ => format!("expected an option: {}", suggest::list(names(symbol))),
+        };
+        errors.at(value, message);
+    }
+
+    fn unknown(&mut self, symbol: Symbol, name: &Ident, errors: &mut Errors) {
+        let (text, attribute) = (name.to_string(), symbol.name());
+        let message = match (text.as_str(), symbol) {
+            ("on_cancel", Symbol::DurableWrite) => {
+                "a durable write is never cancelled, so `on_cancel` would never run: remove it, or \
+                 write `#[cancellable(reversible_write, on_cancel = ..)]`"
+                    .to_owned()
+            }
+            ("cooperative", Symbol::DurableWrite) => {
+                "a durable write is never cancelled, so there is nothing to cooperate with: remove \
+                 `cooperative`"
+                    .to_owned()
+            }
+            ("deadline", Symbol::Exempt) => {
+                "an exempt handler has no deadline: remove it, or write \
+                 `#[cancellable(read, deadline = ..)]`"
+                    .to_owned()
+            }
+            ("deadline", Symbol::Background) => {
+                "a worker has no deadline: it runs until its stopping token fires".to_owned()
+            }
+            _ if names(symbol).contains(&text.as_str()) => {
+                format!("`{text}` needs a value: write `{text} = ..`")
+            }
+            _ => {
+                let expected = suggest::expected(&text, names(symbol));
+                format!("unknown option `{text}` of `{attribute}`: {expected}")
+            }
+        };
+        // A misspelt reason is there, and asking for it again would be a second message.
+        if suggest::nearest(&text, names(symbol)) == Some("reason") {
+            self.reason = self.reason.take().or_else(|| Some((name.clone(), None)));
+        }
+        errors.at(name, message);
+    }
+}
+
+/// A string literal with something in it.
+fn text_of(name: &Ident, value: &Expr) -> syn::Result<LitStr> {
+    match value {
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) if text.value().trim().is_empty() => {
+            Err(syn::Error::new_spanned(text, format!("`{name}` is blank: say something here")))
+        }
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Ok(text.clone()),
+        other => {
+            let message = format!("expected a string literal: write `{name} = \"…\"`");
+            Err(syn::Error::new_spanned(other, message))
+        }
+    }
+}

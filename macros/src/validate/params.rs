@@ -1,0 +1,183 @@
+//! Parameters: which are tokens, and what each of them means under a policy.
+
+use crate::{
+    error::Errors,
+    model::{Param, SiteToken, TokenType},
+    symbol::Symbol,
+};
+use proc_macro2::Span;
+use quote::{ToTokens as _, format_ident};
+use syn::{FnArg, Ident, Pat, PatIdent, PatType, Signature, Type, parse_quote, visit::Visit};
+
+/// The parameters of a function, in order.
+pub(crate) struct Params(pub(crate) Vec<Param>);
+
+/// What a token tells its holder.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    Request,
+    Durable,
+    Stopping,
+}
+
+/// Judges the parameters of `signature` under `symbol`.
+pub(crate) fn params(symbol: Symbol, signature: &Signature, errors: &mut Errors) -> Params {
+    let mut params = Vec::new();
+    let mut meanings: Vec<Meaning> = Vec::new();
+    for (index, input) in signature.inputs.iter().enumerate() {
+        // A `self` was refused with the signature.
+        let FnArg::Typed(typed) = input else { continue };
+        let token = token_type(&typed.ty);
+        if let Some(token) = token {
+            match meaning(symbol, token) {
+                Ok(meaning) if meanings.contains(&meaning) => errors.at(
+                    &typed.ty,
+                    "two token parameters of one meaning: remove one of them",
+                ),
+                Ok(meaning) => meanings.push(meaning),
+                Err(message) => errors.at(&typed.ty, message),
+            }
+        }
+        params.push(param(index, typed.clone(), token));
+    }
+    if symbol == Symbol::Background {
+        worker(signature, &params, errors);
+    }
+    Params(params)
+}
+
+/// Recognised by the last segment of the path, as axum's own macros recognise extractors.
+fn token_type(ty: &Type) -> Option<TokenType> {
+    Some(match last_segment(ty)?.to_string().as_str() {
+        "CancellationToken" => TokenType::Raw,
+        "RequestToken" => TokenType::Request,
+        "DurableToken" => TokenType::Durable,
+        "ShutdownToken" => TokenType::Shutdown,
+        _ => return None,
+    })
+}
+
+fn last_segment(ty: &Type) -> Option<&Ident> {
+    match ty {
+        Type::Path(path) => Some(&path.path.segments.last()?.ident),
+        Type::Group(group) => last_segment(&group.elem),
+        Type::Paren(paren) => last_segment(&paren.elem),
+        _ => None,
+    }
+}
+
+/// The table of token parameters.
+fn meaning(symbol: Symbol, token: TokenType) -> Result<Meaning, &'static str> {
+    Ok(match (symbol, token) {
+        (_, TokenType::Shutdown) | (Symbol::Background, TokenType::Raw) => Meaning::Stopping,
+        (Symbol::Cancellable, TokenType::Raw) => Meaning::Request,
+        (Symbol::Cancellable | Symbol::Exempt, TokenType::Request) => Meaning::Request,
+        (Symbol::DurableWrite, TokenType::Raw | TokenType::Durable) => Meaning::Durable,
+        (Symbol::Exempt, TokenType::Durable) => Meaning::Durable,
+        (Symbol::Cancellable, TokenType::Durable) => {
+            return Err("a cancellable handler has no `DurableToken` of its own: take \
+                        `RequestToken`, which is a `DurableToken` inside a `#[durable_write]` site");
+        }
+        (Symbol::DurableWrite, TokenType::Request) => {
+            return Err("a durable write is not cancelled with its request: take `DurableToken`, \
+                        or `ShutdownToken` to learn of a shutdown");
+        }
+        (Symbol::Background, TokenType::Request | TokenType::Durable) => {
+            return Err("a worker belongs to no request: take `ShutdownToken`");
+        }
+        (Symbol::Exempt | Symbol::Deadline, TokenType::Raw) => {
+            return Err("an exempt handler has no policy to say what this token means: take \
+                        `RequestToken` or `ShutdownToken`");
+        }
+        (Symbol::Deadline, _) => Meaning::Request,
+    })
+}
+
+/// The token whose meaning changes inside sites, if the handler has one with a name.
+///
+/// `Err` is the pattern of a token that has none.
+pub(crate) fn site_token(symbol: Symbol, params: &Params) -> Result<Option<SiteToken>, &Pat> {
+    let token = params.0.iter().find_map(|param| {
+        let ty = param.token.filter(|token| *token != TokenType::Shutdown)?;
+        meaning(symbol, ty).ok().map(|_| (param, ty))
+    });
+    let Some((param, ty)) = token else { return Ok(None) };
+    match param.inner_pat.as_ref().unwrap_or(&param.pat) {
+        Pat::Ident(PatIdent { by_ref: None, subpat: None, ident, .. }) => {
+            let name = ident.clone();
+            Ok(Some(SiteToken { name, ty }))
+        }
+        // Nothing names it, so nothing in a site can mean it.
+        Pat::Wild(_) => Ok(None),
+        other if names(other).is_empty() => Ok(None),
+        other => Err(other),
+    }
+}
+
+fn param(index: usize, typed: PatType, token: Option<TokenType>) -> Param {
+    let PatType { attrs, pat, ty, .. } = typed;
+    let mut param =
+        Param { names: names(&pat), pat: *pat, ty: *ty, attrs, token, inner_pat: None };
+    if token == Some(TokenType::Raw) {
+        // The emitted type is another, so the user's pattern moves inside with its type; outside
+        // a plain name is enough, and `mut` there would be reported as unused.
+        param.inner_pat = Some(param.pat.clone());
+        if let Pat::Ident(PatIdent { by_ref: None, subpat: None, ident, .. }) = &param.pat {
+            param.pat = parse_quote!(#ident);
+            return param;
+        }
+        param.names.clear();
+    }
+    if param.names.is_empty() {
+        // Nothing binds it, but it is to live as long as the body, as in any function.
+        let name = format_ident!("__ft_arg{index}", span = Span::mixed_site());
+        param.pat = parse_quote!(#name);
+        param.names.push(name);
+    }
+    param
+}
+
+/// The variables that `pat` binds.
+fn names(pat: &Pat) -> Vec<Ident> {
+    #[derive(Default)]
+    struct Names(Vec<Ident>);
+    impl<'ast> Visit<'ast> for Names {
+        fn visit_pat_ident(&mut self, pat: &'ast PatIdent) {
+            // `None` and constants parse as bindings too; by convention they begin with a capital.
+            let is_path = pat.ident.to_string().starts_with(char::is_uppercase);
+            if !is_path && !self.0.contains(&pat.ident) {
+                self.0.push(pat.ident.clone());
+            }
+            if let Some((_, subpat)) = &pat.subpat {
+                self.visit_pat(subpat);
+            }
+        }
+    }
+    let mut names = Names::default();
+    names.visit_pat(pat);
+    names.0
+}
+
+/// Extractors that a worker might take by mistake: it has no request to extract them from.
+const EXTRACTORS: [&str; 9] =
+    ["State", "Path", "Query", "Json", "Form", "Extension", "ConnectInfo", "Multipart", "Request"];
+
+fn worker(signature: &Signature, params: &[Param], errors: &mut Errors) {
+    for param in params {
+        let Some(name) = last_segment(&param.ty) else { continue };
+        if EXTRACTORS.iter().any(|extractor| name == extractor) {
+            errors.at(
+                &param.ty,
+                format!("a worker has no request to extract `{name}` from: take the value itself"),
+            );
+        }
+    }
+    let has_token = params.iter().any(|param| param.token.is_some());
+    if !has_token {
+        let at = signature.ident.to_token_stream();
+        errors.at(
+            at,
+            "a worker needs to learn when to stop: add a parameter `stop: ShutdownToken`",
+        );
+    }
+}

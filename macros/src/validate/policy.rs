@@ -1,0 +1,153 @@
+//! Options and deadlines to a policy.
+
+use super::{Deadline, ItemAttributes, Options, Params};
+use crate::{
+    duration::Period,
+    error::Errors,
+    model::{Mode, Policy, TokenType},
+    suggest,
+    symbol::Symbol,
+};
+use proc_macro2::Span;
+use syn::{Expr, ExprLit, Lit, LitStr};
+
+/// Judges what `symbol` was given, and what stands below it.
+pub(crate) fn policy(
+    symbol: Symbol,
+    options: Options,
+    attributes: &ItemAttributes,
+    errors: &mut Errors,
+) -> Policy {
+    second_policies(symbol, attributes, errors);
+    let deadline = deadline(symbol, &options, &attributes.deadlines, errors);
+    let mode = mode(symbol, &options, errors);
+    compensation(symbol, mode, &options, errors);
+    if let Some((_, expr)) = &options.max_in_flight {
+        max_in_flight(expr, errors);
+    }
+    Policy {
+        mode,
+        cooperative: options.cooperative.is_some(),
+        on_cancel: options.on_cancel.map(|(_, expr)| expr),
+        deadline,
+        name: options.name.and_then(|(_, name)| name),
+        reason: reason(symbol, options.reason, errors),
+        max_in_flight: options.max_in_flight.map(|(_, expr)| expr),
+        needs: options.needs.and_then(|(_, needs)| needs),
+    }
+}
+
+/// One item, one policy: two would each govern the other.
+pub(crate) fn second_policies(symbol: Symbol, attributes: &ItemAttributes, errors: &mut Errors) {
+    for (second, attribute) in &attributes.policies {
+        let (first, second) = (symbol.name(), second.name());
+        errors.at(
+            attribute.path(),
+            format!("a function has one policy, and this one has `{first}` already: remove `{second}`"),
+        );
+    }
+}
+
+/// A body that is to stop where it chooses has to be told.
+pub(crate) fn cooperation(options: &Options, params: &Params, errors: &mut Errors) {
+    let Some(cooperative) = &options.cooperative else { return };
+    let told = params.0.iter().any(|param| {
+        matches!(param.token, Some(TokenType::Raw | TokenType::Request))
+    });
+    if !told {
+        errors.at(
+            cooperative,
+            "a cooperative body stops where its token tells it to: add a parameter \
+             `cancel: CancellationToken`",
+        );
+    }
+}
+
+fn mode(symbol: Symbol, options: &Options, errors: &mut Errors) -> Mode {
+    match (symbol, &options.mode) {
+        (Symbol::DurableWrite, _) => Mode::DurableWrite,
+        (Symbol::Exempt, _) => Mode::Exempt,
+        (_, Some((_, mode))) => *mode,
+        (_, None) => {
+            if !options.mode_faulted {
+                let modes = suggest::list(&Mode::CANCELLABLE.map(|(name, _)| name));
+                let message = format!("expected a mode, as in `#[cancellable(read)]`: {modes}");
+                errors.push(syn::Error::new(Span::call_site(), message));
+            }
+            // What every route takes: an unknown mode is one error, not two.
+            Mode::Read
+        }
+    }
+}
+
+/// The one deadline of the handler, wherever it was written.
+fn deadline(
+    symbol: Symbol,
+    options: &Options,
+    below: &[Deadline],
+    errors: &mut Errors,
+) -> Option<Period> {
+    if symbol == Symbol::Exempt {
+        for deadline in below {
+            errors.at(
+                &deadline.attribute,
+                "an exempt handler has no deadline: remove it, or write \
+                 `#[cancellable(read, deadline = ..)]`",
+            );
+        }
+        return None;
+    }
+    let option = options.deadline.as_ref().map(|(_, period)| *period);
+    let mut given = option.is_some();
+    for deadline in below {
+        if given {
+            errors.at(&deadline.attribute, "a handler has one deadline: remove this one");
+        }
+        given = true;
+    }
+    option.or_else(|| below.first().map(|deadline| deadline.period)).flatten()
+}
+
+fn compensation(symbol: Symbol, mode: Mode, options: &Options, errors: &mut Errors) {
+    match (mode, &options.on_cancel) {
+        (Mode::ReversibleWrite, None) if symbol == Symbol::Cancellable => {
+            let word = options.mode.as_ref().map(|(word, _)| word);
+            errors.at(
+                word,
+                "`reversible_write` needs the future that reverses it: add `on_cancel = undo(..)`",
+            );
+        }
+        (Mode::ReversibleWrite, Some(_)) | (_, None) => {}
+        (_, Some((name, _))) => errors.at(
+            name,
+            "`on_cancel` belongs to `reversible_write`: write \
+             `#[cancellable(reversible_write, on_cancel = ..)]`",
+        ),
+    }
+}
+
+fn reason(
+    symbol: Symbol,
+    reason: Option<(syn::Ident, Option<LitStr>)>,
+    errors: &mut Errors,
+) -> Option<LitStr> {
+    if symbol == Symbol::Exempt && reason.is_none() {
+        errors.push(syn::Error::new(
+            Span::call_site(),
+            "an exemption needs a reason: write `#[exempt(reason = \"…\")]`",
+        ));
+    }
+    reason.and_then(|(_, text)| text)
+}
+
+/// A literal is judged here; a constant is the compiler's business.
+fn max_in_flight(expr: &Expr, errors: &mut Errors) {
+    let Expr::Lit(ExprLit { lit, .. }) = expr else { return };
+    match lit {
+        Lit::Int(number) if number.base10_parse::<usize>().is_ok_and(|number| number == 0) => {
+            errors.at(expr, "`max_in_flight = 0` would refuse every write: write 1 or more");
+        }
+        Lit::Int(_) => {}
+        _ => errors.at(expr, "expected a whole number, as in `max_in_flight = 64`"),
+    }
+}

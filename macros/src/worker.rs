@@ -1,0 +1,39 @@
+//! A worker from attribute to code: parse, validate, expand.
+
+use crate::{
+    error::Errors,
+    expand, handler,
+    model::Worker,
+    sites::{self, Host},
+    symbol::Symbol,
+    validate,
+};
+use proc_macro2::TokenStream;
+
+/// Runs `background`.
+pub(crate) fn run(args: TokenStream, item: TokenStream) -> TokenStream {
+    let symbol = Symbol::Background;
+    let mut errors = Errors::default();
+    let Some(mut function) = handler::function(symbol, &item, &mut errors) else {
+        return expand::fallback(item, &errors);
+    };
+    let options = handler::options(symbol, args, &mut errors);
+    let runtime = options.runtime();
+    let attributes = validate::split_attributes(std::mem::take(&mut function.attrs), &mut errors);
+    validate::second_policies(symbol, &attributes, &mut errors);
+    for deadline in &attributes.deadlines {
+        errors.at(
+            &deadline.attribute,
+            "a worker has no deadline: it runs until its stopping token fires",
+        );
+    }
+    let params = validate::params(symbol, &function.sig, &mut errors);
+    validate::check_signature(symbol, &function.sig, &mut errors);
+    let receiver = validate::normalise_signature(&mut function.sig);
+    function.attrs = attributes.others;
+
+    let host = Host { symbol, runtime: &runtime, deadline: None, token: Ok(None) };
+    function.body = sites::govern(&host, &function.body, &mut errors).body;
+    let worker = Worker { function, params: params.0, receiver };
+    expand::worker(&worker, &errors)
+}

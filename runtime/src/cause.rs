@@ -1,0 +1,174 @@
+//! Why a request ended before its handler did, and what that says about the work.
+
+use std::fmt;
+
+use http::StatusCode;
+
+/// What ended a request. The first cause of a request never changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The client closed the connection, reset the stream, or was cut off.
+    ClientDisconnected,
+    /// The effective deadline passed.
+    DeadlineExceeded,
+    /// The service is shutting down and the read grace is over.
+    ShuttingDown,
+    /// The limit on durable work, of the service or of the handler, was reached.
+    LimitReached,
+    /// Less time was left than the write `needs`.
+    TimeTooShort,
+}
+
+impl Cause {
+    /// The cause as a stable word, as used in logs and problem details.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientDisconnected => "client_disconnected",
+            Self::DeadlineExceeded => "deadline_exceeded",
+            Self::ShuttingDown => "shutting_down",
+            Self::LimitReached => "limit_reached",
+            Self::TimeTooShort => "time_too_short",
+        }
+    }
+
+    /// The status of an answer to a wait that this ended.
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::ClientDisconnected => {
+                StatusCode::from_u16(499).expect("499 is within 100..=999")
+            }
+            Self::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+            Self::ShuttingDown | Self::LimitReached | Self::TimeTooShort => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+        }
+    }
+
+    /// The inverse of `as u8 + 1`; zero and anything unknown are no cause.
+    pub(crate) const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::ClientDisconnected),
+            2 => Some(Self::DeadlineExceeded),
+            3 => Some(Self::ShuttingDown),
+            4 => Some(Self::LimitReached),
+            5 => Some(Self::TimeTooShort),
+            _ => None,
+        }
+    }
+
+    pub(crate) const fn code(self) -> u8 {
+        self as u8 + 1
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What is known of the work when a request is answered early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Nothing that lasts was begun.
+    NotBegun,
+    /// Work was begun and may still land; ask before repeating it.
+    Unknown,
+    /// The durable work has landed; only what came after it was cut.
+    Completed,
+}
+
+impl Outcome {
+    /// The outcome as a stable word, as used in logs and problem details.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotBegun => "not_begun",
+            Self::Unknown => "unknown",
+            Self::Completed => "completed",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A request that was answered without its handler's own value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cancelled {
+    cause: Cause,
+    ended_by: Cause,
+    outcome: Outcome,
+}
+
+impl Cancelled {
+    pub(crate) const fn new(cause: Cause, ended_by: Cause, outcome: Outcome) -> Self {
+        Self { cause, ended_by, outcome }
+    }
+
+    /// The first thing that happened to the request.
+    #[must_use]
+    pub const fn cause(&self) -> Cause {
+        self.cause
+    }
+
+    /// What ended the wait, which decides the status and the log level. It differs from the
+    /// first cause where that one could not end anything: a write that outlived *stopping*
+    /// and then ran into its deadline has the cause `ShuttingDown` and the status 504.
+    pub(crate) const fn ended_by(&self) -> Cause {
+        self.ended_by
+    }
+
+    /// What is known of the work.
+    #[must_use]
+    pub const fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// The status of the answer: 499 for a disconnect, 504 for a deadline, 503 otherwise.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.ended_by.status()
+    }
+}
+
+impl fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "request cancelled: {} (outcome {})", self.cause, self.outcome)
+    }
+}
+
+impl std::error::Error for Cancelled {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_round_trip() {
+        for cause in [
+            Cause::ClientDisconnected,
+            Cause::DeadlineExceeded,
+            Cause::ShuttingDown,
+            Cause::LimitReached,
+            Cause::TimeTooShort,
+        ] {
+            assert_eq!(Cause::from_code(cause.code()), Some(cause));
+        }
+        assert_eq!(Cause::from_code(0), None);
+    }
+
+    #[test]
+    fn the_status_follows_from_what_ended_the_wait() {
+        let late =
+            Cancelled::new(Cause::ShuttingDown, Cause::DeadlineExceeded, Outcome::Unknown);
+        assert_eq!(late.status(), 504);
+        assert_eq!(late.cause(), Cause::ShuttingDown);
+    }
+}

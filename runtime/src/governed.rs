@@ -1,0 +1,98 @@
+//! What an annotated handler returns.
+
+use std::{fmt, marker::PhantomData};
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+
+use crate::{
+    cause::Cancelled,
+    lifecycle::{ResponseBody, Tail},
+    policy::Policy,
+    problem,
+};
+
+/// The value of an annotated handler: its own `R`, or why there is none. `P` is the policy, so
+/// that the compiler can see it.
+///
+/// # Examples
+///
+/// ```
+/// use followthrough::{Cancelled, Cause, RequestToken, cancellable};
+///
+/// #[cancellable(read)]
+/// async fn answer(token: RequestToken) -> u32 {
+///     std::future::pending().await
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let (token, handle) = RequestToken::new_pair();
+/// handle.cancel(Cause::DeadlineExceeded);
+/// let cancelled: Cancelled = answer(token).await.into_result().unwrap_err();
+/// assert_eq!(cancelled.status(), 504);
+/// # }
+/// ```
+#[must_use]
+pub struct Governed<R, P> {
+    value: Value<R>,
+    policy: PhantomData<fn() -> P>,
+}
+
+enum Value<R> {
+    Done(R, Option<Box<Unlinked>>),
+    Cancelled(Cancelled, Option<Box<Response>>),
+}
+
+/// A request that no layer of ours looks after: its response body is looked after here.
+pub(crate) struct Unlinked(pub(crate) crate::ambient::Ambient);
+
+impl<R, P> Governed<R, P> {
+    pub(crate) const fn done(value: R, unlinked: Option<Box<Unlinked>>) -> Self {
+        Self { value: Value::Done(value, unlinked), policy: PhantomData }
+    }
+
+    pub(crate) const fn cancelled(why: Cancelled, answer: Option<Box<Response>>) -> Self {
+        Self { value: Value::Cancelled(why, answer), policy: PhantomData }
+    }
+
+    /// The handler's own value, for tests and for handlers that call handlers.
+    ///
+    /// # Errors
+    ///
+    /// Why the handler gave no value.
+    pub fn into_result(self) -> Result<R, Cancelled> {
+        match self.value {
+            Value::Done(value, _) => Ok(value),
+            Value::Cancelled(why, _) => Err(why),
+        }
+    }
+}
+
+impl<R: IntoResponse, P: Policy> IntoResponse for Governed<R, P> {
+    fn into_response(self) -> Response {
+        match self.value {
+            Value::Done(value, None) => value.into_response(),
+            Value::Done(value, Some(unlinked)) => {
+                let (parts, body) = value.into_response().into_parts();
+                let tail = Tail::new(unlinked.0, &parts, &body, false, None);
+                let body =
+                    if tail.is_some() { Body::new(ResponseBody::new(body, tail)) } else { body };
+                Response::from_parts(parts, body)
+            }
+            Value::Cancelled(_, Some(answer)) => *answer,
+            Value::Cancelled(why, None) => problem::cancelled(&why),
+        }
+    }
+}
+
+impl<R: fmt::Debug, P> fmt::Debug for Governed<R, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.value {
+            Value::Done(value, _) => f.debug_tuple("Governed").field(value).finish(),
+            Value::Cancelled(why, _) => f.debug_tuple("Governed").field(why).finish(),
+        }
+    }
+}

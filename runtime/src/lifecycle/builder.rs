@@ -1,0 +1,175 @@
+//! How a service drains, and what it refuses.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use axum::response::Response;
+use tokio::task::LocalKey;
+
+use super::{
+    Lifecycle,
+    carry::{Carry, Key},
+    life::Life,
+};
+use crate::{cause::Cancelled, policy::HandlerPolicy};
+
+pub(crate) type OnCancelled =
+    Arc<dyn Fn(&Cancelled, &HandlerPolicy) -> Option<Response> + Send + Sync>;
+
+pub(crate) struct Config {
+    pub(crate) grace: Duration,
+    pub(crate) read_grace: Duration,
+    pub(crate) drain_delay: Duration,
+    pub(crate) max_durable_writes: usize,
+    pub(crate) default_deadline: Option<Duration>,
+    pub(crate) signals: bool,
+    pub(crate) half_close: bool,
+    pub(crate) on_cancelled: Option<OnCancelled>,
+    pub(crate) carry: Vec<Box<dyn Carry>>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            grace: Duration::from_secs(30),
+            read_grace: Duration::from_secs(5),
+            drain_delay: Duration::ZERO,
+            max_durable_writes: 4096,
+            default_deadline: None,
+            signals: true,
+            half_close: false,
+            on_cancelled: None,
+            carry: Vec::new(),
+        }
+    }
+}
+
+/// Builds a [`Lifecycle`].
+#[derive(Default)]
+#[must_use]
+pub struct LifecycleBuilder {
+    config: Config,
+    read_grace_given: bool,
+}
+
+impl LifecycleBuilder {
+    /// The whole drain, from the signal to the end. Default: 30 s.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.config.grace = grace;
+        self
+    }
+
+    /// How long cancellable requests may go on after the service stopped accepting. Default:
+    /// 5 s, or a sixth of the grace if that is less.
+    pub fn read_grace(mut self, read_grace: Duration) -> Self {
+        self.config.read_grace = read_grace;
+        self.read_grace_given = true;
+        self
+    }
+
+    /// How long to keep accepting after the signal, so that load balancers can notice that the
+    /// service is not ready any more. Part of the grace. Default: 0.
+    pub fn drain_delay(mut self, drain_delay: Duration) -> Self {
+        self.config.drain_delay = drain_delay;
+        self
+    }
+
+    /// How many requests may be past their point of no return at once. The next one is refused
+    /// with 503 at its checkpoint, before anything of it ran. Default: 4096.
+    pub fn max_durable_writes(mut self, limit: usize) -> Self {
+        self.config.max_durable_writes = limit;
+        self
+    }
+
+    /// A deadline for every governed request, counted from its arrival. Handlers can only
+    /// shorten it. Default: none.
+    pub fn default_deadline(mut self, deadline: Duration) -> Self {
+        self.config.default_deadline = Some(deadline);
+        self
+    }
+
+    /// Whether [`serve`](crate::serve) listens for SIGTERM and Ctrl-C. Default: it does.
+    pub fn signals(mut self, listen: bool) -> Self {
+        self.config.signals = listen;
+        self
+    }
+
+    /// Whether an HTTP/1 client may close its sending half and still get its answer. Default:
+    /// no, that is a disconnect.
+    pub fn half_close(mut self, allowed: bool) -> Self {
+        self.config.half_close = allowed;
+        self
+    }
+
+    /// Called once for each request that is answered without its handler's own value, also for
+    /// a client that has left and sees no answer. A response that it gives replaces ours.
+    ///
+    /// A panic of the hook is logged, and the answer is ours.
+    pub fn on_cancelled(
+        mut self,
+        hook: impl Fn(&Cancelled, &HandlerPolicy) -> Option<Response> + Send + Sync + 'static,
+    ) -> Self {
+        self.config.on_cancelled = Some(Arc::new(hook));
+        self
+    }
+
+    /// Carries the value of a [`tokio::task_local!`] over to a body that outlives its request.
+    pub fn carry<T: Clone + Send + 'static>(mut self, key: &'static LocalKey<T>) -> Self {
+        self.config.carry.push(Box::new(Key(key)));
+        self
+    }
+
+    /// Builds the lifecycle.
+    ///
+    /// # Errors
+    ///
+    /// If the settings contradict each other or leave no room for any work.
+    pub fn build(mut self) -> Result<Lifecycle, BuildError> {
+        let config = &mut self.config;
+        if config.grace.is_zero() {
+            return Err(BuildError("`grace` is zero; nothing could ever finish: give it at least 1 s"));
+        }
+        if !self.read_grace_given {
+            config.read_grace = config.read_grace.min(config.grace / 6);
+        }
+        if config.drain_delay.saturating_add(config.read_grace) > config.grace {
+            return Err(BuildError(
+                "`drain_delay` and `read_grace` are parts of `grace` and together longer than it: \
+                 raise `grace` or lower them",
+            ));
+        }
+        if config.max_durable_writes == 0 {
+            return Err(BuildError(
+                "`max_durable_writes` is zero; every durable write would be refused: give it at least 1",
+            ));
+        }
+        if config.default_deadline.is_some_and(|deadline| deadline.is_zero()) {
+            return Err(BuildError(
+                "`default_deadline` is zero; every request would be too late: leave it out or raise it",
+            ));
+        }
+        Ok(Lifecycle { life: Life::new(self.config) })
+    }
+}
+
+impl fmt::Debug for LifecycleBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LifecycleBuilder")
+            .field("grace", &self.config.grace)
+            .field("read_grace", &self.config.read_grace)
+            .field("drain_delay", &self.config.drain_delay)
+            .field("max_durable_writes", &self.config.max_durable_writes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Settings that a [`Lifecycle`] cannot have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuildError(&'static str);
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for BuildError {}

@@ -1,0 +1,28 @@
+//! Task-locals that follow a body when it outlives its request.
+
+use std::pin::Pin;
+
+
+type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Wrap = Box<dyn FnOnce(BoxFuture) -> BoxFuture>;
+
+/// One task-local to carry over.
+pub(crate) trait Carry: Send + Sync {
+    /// Reads the value where the request runs; gives what sets it where the body goes on.
+    fn capture(&self) -> Option<Wrap>;
+}
+
+pub(super) struct Key<T: 'static>(pub(super) &'static tokio::task::LocalKey<T>);
+
+impl<T: Clone + Send + 'static> Carry for Key<T> {
+    fn capture(&self) -> Option<Wrap> {
+        let Self(key) = *self;
+        let value = key.try_with(T::clone).ok()?;
+        Some(Box::new(move |future| Box::pin(key.scope(value, future))))
+    }
+}
+
+/// Puts everything that `keys` name around `future`.
+pub(crate) fn carry(keys: &[Box<dyn Carry>], future: BoxFuture) -> BoxFuture {
+    keys.iter().filter_map(|key| key.capture()).fold(future, |future, wrap| wrap(future))
+}

@@ -1,0 +1,115 @@
+//! The order of a shutdown. One task drives it; a second signal skips to its end.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep_until};
+
+use super::{Life, Phase, report::ShutdownReport};
+
+/// Begins the shutdown; a second call hurries it.
+pub(super) fn begin(life: &Arc<Life>) {
+    if !life.begin_timeline() {
+        return;
+    }
+    tracing::info!(target: "followthrough", grace = ?life.config.grace, "shutdown begins");
+    // Published at once, so that a probe asked right after the signal is told.
+    life.advance(Phase::NotReady);
+    life.workers.stop(true);
+    let task = {
+        let life = life.clone();
+        async move {
+            let drained = drive(&life);
+            tokio::pin!(drained);
+            let mut tick = tokio::time::interval(Duration::from_secs(1));
+            tick.tick().await;
+            loop {
+                tokio::select! {
+                    biased;
+                    () = &mut drained => break,
+                    _ = tick.tick() => progress(&life),
+                }
+            }
+        }
+    };
+    if let Some(runtime) = life.runtime() {
+        drop(runtime.spawn(task));
+    } else {
+        tracing::error!(
+            target: "followthrough",
+            "shutdown began outside a tokio runtime, so nothing can drain: call it from one"
+        );
+        end(life);
+    }
+}
+
+/// Skips to the end.
+pub(super) fn hurry(life: &Life) {
+    life.hurry.cancel();
+}
+
+async fn drive(life: &Life) {
+    let timeline = life.timeline();
+    let config = &life.config;
+    let accepting_until = (timeline.began + config.drain_delay).min(timeline.end);
+    if !config.drain_delay.is_zero() {
+        wait(life, accepting_until, |_| false).await;
+    }
+    life.advance(Phase::Closing);
+    let reads_until = (Instant::now() + config.read_grace).min(timeline.grace_over);
+    wait(life, reads_until, Life::has_drained).await;
+    life.advance(Phase::Stopping);
+    wait(life, timeline.workers_stop, Life::has_drained).await;
+    life.workers.stop(false);
+    let all = |life: &Life| life.has_drained() && life.workers.is_empty();
+    wait(life, timeline.grace_over, all).await;
+    if !all(life) {
+        life.advance(Phase::GraceOver);
+        wait(life, timeline.end, all).await;
+    }
+    end(life);
+}
+
+/// Waits until `until`, until `done`, or until a second signal.
+async fn wait(life: &Life, until: Instant, done: impl Fn(&Life) -> bool) {
+    tokio::select! {
+        biased;
+        () = life.hurry.cancelled() => {}
+        () = life.until(done) => {}
+        () = sleep_until(until) => {}
+    }
+}
+
+/// Names what is left, then lets go of it.
+fn end(life: &Life) {
+    let mut abandoned = life.registry.snapshot();
+    abandoned.extend(life.workers.left());
+    for work in &abandoned {
+        tracing::error!(target: "followthrough", handler = %work.handler, "abandoned: {work}");
+    }
+    let mut durable = life.registry.counts();
+    durable.abandoned += life.registry.permits_held();
+    let report = ShutdownReport {
+        elapsed: life.timeline().began.elapsed(),
+        durable,
+        cancelled: life.cancellations.read(),
+        connections_cut: life.connections.len(),
+        abandoned,
+        failed_workers: life.workers.failed(),
+    };
+    let _ = life.report.set(report);
+    life.advance(Phase::Ended);
+}
+
+fn progress(life: &Life) {
+    let left = life.timeline().end.saturating_duration_since(Instant::now());
+    tracing::info!(
+        target: "followthrough",
+        phase = life.phase().as_str(),
+        requests = life.requests(),
+        durable = life.registry.len(),
+        workers = life.workers.names().len(),
+        connections = life.connections.len(),
+        "draining, {:.0} s left",
+        left.as_secs_f64(),
+    );
+}

@@ -1,0 +1,350 @@
+//! The work that a shutdown waits for: one entry for each request past its point of no return
+//! and for each compensation, from its begin until its future is gone.
+//!
+//! The entries live in shards picked by thread, so that two requests seldom meet at a lock, and
+//! the limit is one atomic.
+
+use std::{
+    cell::Cell,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use serde::Serialize;
+use slab::Slab;
+use tokio::time::Instant;
+
+use super::Life;
+use crate::policy::{HandlerPolicy, Place};
+
+const SHARDS: usize = 16;
+
+thread_local! {
+    static SHARD: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+/// This thread's shard.
+pub(super) fn shard_of_thread() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    SHARD
+        .try_with(|shard| {
+            if shard.get() == usize::MAX {
+                shard.set(NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS);
+            }
+            shard.get()
+        })
+        .unwrap_or(0)
+}
+
+/// Fixed shards of something, one for each few threads.
+#[derive(Debug)]
+pub(super) struct Sharded<T>([T; SHARDS]);
+
+impl<T: Default> Default for Sharded<T> {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| T::default()))
+    }
+}
+
+impl<T> Sharded<T> {
+    pub(super) fn get(&self, shard: usize) -> &T {
+        &self.0[shard % SHARDS]
+    }
+
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, T> {
+        self.0.iter()
+    }
+}
+
+/// What kind of work is in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum WorkKind {
+    /// A request past its point of no return.
+    Durable,
+    /// A cooperative body.
+    Cooperative,
+    /// What undoes a cancelled request.
+    Compensation,
+    /// A background worker.
+    Worker,
+}
+
+impl WorkKind {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Durable => "durable",
+            Self::Cooperative => "cooperative",
+            Self::Compensation => "compensation",
+            Self::Worker => "worker",
+        }
+    }
+}
+
+/// One piece of work that is in flight, or that was left behind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Work {
+    /// The handler's or the worker's name.
+    pub handler: String,
+    /// What it is.
+    pub kind: WorkKind,
+    /// `file:line` of the durable statement, or of the handler; empty for a worker.
+    pub location: String,
+    /// How long it has been running, in milliseconds.
+    #[serde(rename = "age_ms", serialize_with = "millis")]
+    pub age: Duration,
+    /// Whether the client has left it.
+    pub detached: bool,
+}
+
+impl std::fmt::Display for Work {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = self.kind.as_str();
+        write!(f, "{} ({kind}, {:.1} s", self.handler, self.age.as_secs_f64())?;
+        if !self.location.is_empty() {
+            write!(f, ", at {}", self.location)?;
+        }
+        f.write_str(if self.detached { ", client gone)" } else { ")" })
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde asks for")]
+pub(super) fn millis<S: serde::Serializer>(age: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_u64(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[derive(Debug)]
+struct Entry {
+    place: Place,
+    kind: WorkKind,
+    since: Instant,
+    detached: bool,
+}
+
+/// How work ended, for the counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Its future ended by itself.
+    Completed,
+    /// Its future panicked.
+    Panicked,
+    /// It was cut where it allowed that: in a reopened statement, or at a checkpoint.
+    Cut,
+    /// It was dropped because the grace, or the runtime, was over.
+    Abandoned,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Shard {
+    entries: Slab<Entry>,
+    pub(super) counts: Counts,
+}
+
+/// What became of durable work so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Passed their point of no return.
+    pub begun: u64,
+    /// Reached their end.
+    pub completed: u64,
+    /// Reached their end after the client had left or the deadline had passed.
+    pub followed_through: u64,
+    /// Ended in a panic of their own.
+    pub panicked: u64,
+    /// Ended where they allowed it: in a reopened statement, or at a checkpoint.
+    pub cut: u64,
+    /// Were left behind.
+    pub abandoned: u64,
+}
+
+impl Counts {
+    fn note(&mut self, ended: Ended, detached: bool) {
+        match ended {
+            Ended::Completed => {
+                self.completed += 1;
+                self.followed_through += u64::from(detached);
+            }
+            Ended::Panicked => self.panicked += 1,
+            Ended::Cut => self.cut += 1,
+            Ended::Abandoned => self.abandoned += 1,
+        }
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        self.begun += other.begun;
+        self.completed += other.completed;
+        self.followed_through += other.followed_through;
+        self.panicked += other.panicked;
+        self.cut += other.cut;
+        self.abandoned += other.abandoned;
+    }
+}
+
+/// All work in flight.
+#[derive(Debug, Default)]
+pub(super) struct Registry {
+    shards: Sharded<Mutex<Shard>>,
+    len: AtomicUsize,
+    permits: AtomicUsize,
+}
+
+impl Registry {
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn permits_held(&self) -> u64 {
+        self.permits.load(Ordering::SeqCst) as u64
+    }
+
+    pub(super) fn snapshot(&self) -> Vec<Work> {
+        let now = Instant::now();
+        let mut all = Vec::new();
+        for shard in self.shards.iter() {
+            all.extend(lock(shard).entries.iter().map(|(_, entry)| entry.describe(now)));
+        }
+        all.sort_by(|a, b| b.age.cmp(&a.age));
+        all
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        let mut sum = Counts::default();
+        for shard in self.shards.iter() {
+            sum.add(&lock(shard).counts);
+        }
+        sum
+    }
+}
+
+impl Entry {
+    fn describe(&self, now: Instant) -> Work {
+        Work {
+            handler: self.place.policy.name().to_owned(),
+            kind: self.kind,
+            location: self.place.to_string(),
+            age: now.saturating_duration_since(self.since),
+            detached: self.detached,
+        }
+    }
+}
+
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    // Nothing panics while it is held, and the entries are plain data.
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One entry, and the permit that goes with it.
+pub(crate) struct InFlight {
+    life: Arc<Life>,
+    policy: &'static HandlerPolicy,
+    shard: usize,
+    key: usize,
+    permit: bool,
+    ended: Ended,
+}
+
+impl InFlight {
+    /// Takes a permit of the service and of the handler, or gives `None` at either limit.
+    pub(crate) fn acquire(life: &Arc<Life>, place: Place, kind: WorkKind) -> Option<Self> {
+        let permits = &life.registry.permits;
+        if !take(permits, life.config.max_durable_writes) {
+            return None;
+        }
+        if let Some((limit, in_flight)) = place.policy.own_limit()
+            && !take(in_flight, limit)
+        {
+            permits.fetch_sub(1, Ordering::AcqRel);
+            return None;
+        }
+        Some(Self::enter(life.clone(), place, kind, true))
+    }
+
+    /// An entry without a permit: compensations are never refused.
+    pub(crate) fn unlimited(life: Arc<Life>, place: Place, kind: WorkKind) -> Self {
+        Self::enter(life, place, kind, false)
+    }
+
+    fn enter(life: Arc<Life>, place: Place, kind: WorkKind, permit: bool) -> Self {
+        let shard = shard_of_thread();
+        let entry = Entry { place, kind, since: Instant::now(), detached: false };
+        let key = {
+            let mut shard = lock(life.registry.shards.get(shard));
+            shard.counts.begun += u64::from(permit);
+            shard.entries.insert(entry)
+        };
+        life.registry.len.fetch_add(1, Ordering::SeqCst);
+        Self { life, policy: place.policy, shard, key, permit, ended: Ended::Cut }
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Entry)) {
+        let mut shard = lock(self.life.registry.shards.get(self.shard));
+        if let Some(entry) = shard.entries.get_mut(self.key) {
+            change(entry);
+        }
+    }
+
+    /// The work has come to another durable statement.
+    pub(crate) fn moved_to(&self, place: Place) {
+        self.update(|entry| entry.place = place);
+    }
+
+    /// A cooperative body passed its point of no return.
+    pub(crate) fn became(&self, kind: WorkKind) {
+        self.update(|entry| entry.kind = kind);
+    }
+
+    /// Nobody waits for the work any more.
+    pub(crate) fn detached(&self) {
+        self.update(|entry| entry.detached = true);
+    }
+
+    /// How the entry will be counted once it is gone.
+    pub(crate) fn ended(&mut self, ended: Ended) {
+        self.ended = ended;
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let registry = &self.life.registry;
+        {
+            let mut shard = lock(registry.shards.get(self.shard));
+            let entry = shard.entries.remove(self.key);
+            if self.permit {
+                shard.counts.note(self.ended, entry.detached);
+            }
+        }
+        if self.permit {
+            registry.permits.fetch_sub(1, Ordering::AcqRel);
+            if let Some((_, in_flight)) = self.policy.own_limit() {
+                in_flight.fetch_sub(1, Ordering::AcqRel);
+            }
+        }
+        registry.len.fetch_sub(1, Ordering::SeqCst);
+        self.life.note_progress();
+    }
+}
+
+impl std::fmt::Debug for InFlight {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("InFlight").field("handler", &self.policy.name()).finish_non_exhaustive()
+    }
+}
+
+fn take(count: &AtomicUsize, limit: usize) -> bool {
+    if count.fetch_add(1, Ordering::AcqRel) < limit {
+        return true;
+    }
+    count.fetch_sub(1, Ordering::AcqRel);
+    false
+}

@@ -1,0 +1,258 @@
+//! What every clone of a [`Lifecycle`](super::Lifecycle) shares.
+//!
+//! Invariants:
+//!
+//! 1. The phase only advances, under the `phase` lock of the watch channel; `code` mirrors it
+//!    for the hot path.
+//! 2. An advance first publishes the phase and only then wakes. Whoever waits registers first
+//!    and only then looks at the phase, so no advance is missed.
+//! 3. A count goes down before the phase is read, and a drain publishes its phase before it reads
+//!    the counts, all `SeqCst`: the last one out sees the drain, or the drain sees it gone.
+
+use std::sync::{
+    Arc, LazyLock, OnceLock,
+    atomic::{AtomicU8, AtomicUsize, Ordering},
+};
+use std::time::Duration;
+
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, watch},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Phase,
+    builder::Config,
+    in_flight::{Registry, Sharded, shard_of_thread},
+    report::{Cancellations, ShutdownReport},
+    worker::Workers,
+};
+use crate::serve::Connections;
+
+pub(crate) struct Life {
+    pub(super) config: Config,
+    pub(super) registry: Registry,
+    pub(super) workers: Workers,
+    pub(super) cancellations: Cancellations,
+    pub(crate) connections: Connections,
+    code: AtomicU8,
+    phase: watch::Sender<Phase>,
+    stopping: CancellationToken,
+    grace_over: CancellationToken,
+    /// A second signal came.
+    pub(super) hurry: CancellationToken,
+    timeline: OnceLock<Timeline>,
+    requests: Sharded<Requests>,
+    /// Something ended while the service drains.
+    progress: Notify,
+    pub(super) report: OnceLock<ShutdownReport>,
+    runtime: OnceLock<Handle>,
+}
+
+/// The requests of a few threads: how many there are, and a way to wake them.
+#[derive(Debug, Default)]
+struct Requests {
+    count: AtomicUsize,
+    wake: Arc<Notify>,
+}
+
+/// The instants of a shutdown, fixed when it begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timeline {
+    pub(super) began: Instant,
+    pub(super) workers_stop: Instant,
+    pub(super) grace_over: Instant,
+    pub(super) end: Instant,
+}
+
+impl Timeline {
+    fn new(began: Instant, grace: Duration) -> Self {
+        let last_moments = Duration::from_secs(1).min(grace / 2);
+        let end = began + grace;
+        let grace_over = end - last_moments;
+        Self { began, workers_stop: (began + grace * 3 / 4).min(grace_over), grace_over, end }
+    }
+}
+
+impl Life {
+    pub(super) fn new(config: Config) -> Arc<Self> {
+        Arc::new(Self::with(config))
+    }
+
+    /// What a request belongs to that no server or layer of ours has seen.
+    pub(crate) fn unlinked() -> Arc<Self> {
+        static UNLINKED: LazyLock<Arc<Life>> =
+            LazyLock::new(|| Arc::new(Life::with(Config::default())));
+        UNLINKED.clone()
+    }
+
+    fn with(config: Config) -> Self {
+        Self {
+            config,
+            registry: Registry::default(),
+            workers: Workers::default(),
+            cancellations: Cancellations::default(),
+            connections: Connections::default(),
+            code: AtomicU8::new(Phase::Running as u8),
+            phase: watch::Sender::new(Phase::Running),
+            stopping: CancellationToken::new(),
+            grace_over: CancellationToken::new(),
+            hurry: CancellationToken::new(),
+            timeline: OnceLock::new(),
+            requests: Sharded::default(),
+            progress: Notify::new(),
+            report: OnceLock::new(),
+            runtime: Handle::try_current().map(OnceLock::from).unwrap_or_default(),
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        Phase::from_code(self.code.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.phase() == Phase::Ended
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.code.load(Ordering::Acquire) >= Phase::Stopping as u8
+    }
+
+    pub(crate) const fn stopping(&self) -> &CancellationToken {
+        &self.stopping
+    }
+
+    pub(crate) const fn grace_over(&self) -> &CancellationToken {
+        &self.grace_over
+    }
+
+    pub(crate) fn grace_over_at(&self) -> Option<Instant> {
+        self.timeline.get().map(|timeline| timeline.grace_over)
+    }
+
+    pub(crate) const fn default_deadline(&self) -> Option<Duration> {
+        self.config.default_deadline
+    }
+
+    pub(super) fn timeline(&self) -> Timeline {
+        *self.timeline.get_or_init(|| Timeline::new(Instant::now(), self.config.grace))
+    }
+
+    /// Starts the clock of the shutdown; `false` if it runs already.
+    pub(super) fn begin_timeline(&self) -> bool {
+        self.timeline.set(Timeline::new(Instant::now(), self.config.grace)).is_ok()
+    }
+
+    /// Advances to `to`; what was passed by is not announced by itself.
+    pub(super) fn advance(&self, to: Phase) {
+        let advanced = self.phase.send_if_modified(|phase| {
+            let later = to > *phase;
+            if later {
+                *phase = to;
+                self.code.store(to as u8, Ordering::SeqCst);
+            }
+            later
+        });
+        if !advanced {
+            return;
+        }
+        if to >= Phase::Stopping {
+            self.stopping.cancel();
+        }
+        if to >= Phase::GraceOver {
+            self.grace_over.cancel();
+        }
+        for requests in self.requests.iter() {
+            requests.wake.notify_waiters();
+        }
+        self.connections.wake_all();
+        self.progress.notify_waiters();
+    }
+
+    pub(crate) fn watch_phase(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
+    }
+
+    /// Waits until the phase is `at_least` this.
+    pub(crate) async fn reached(&self, at_least: Phase) {
+        let mut phase = self.watch_phase();
+        // The sender lives as long as `self`.
+        let _ = phase.wait_for(|phase| *phase >= at_least).await;
+    }
+
+    /// A request has come in; pass what this gives to [`request_left`](Self::request_left).
+    pub(crate) fn request_came(&self) -> usize {
+        let shard = shard_of_thread();
+        self.requests.get(shard).count.fetch_add(1, Ordering::SeqCst);
+        shard
+    }
+
+    pub(crate) fn request_left(&self, shard: usize) {
+        self.requests.get(shard).count.fetch_sub(1, Ordering::SeqCst);
+        self.note_progress();
+    }
+
+    /// What wakes the requests of `shard` when the phase advances.
+    pub(crate) fn wake_of(&self, shard: usize) -> Arc<Notify> {
+        self.requests.get(shard).wake.clone()
+    }
+
+    pub(super) fn requests(&self) -> usize {
+        self.requests.iter().map(|shard| shard.count.load(Ordering::SeqCst)).sum()
+    }
+
+    /// Tells a drain that something has ended.
+    pub(crate) fn note_progress(&self) {
+        if self.code.load(Ordering::SeqCst) != Phase::Running as u8 {
+            self.progress.notify_waiters();
+        }
+    }
+
+    /// Waits until `done`, looking again whenever something ends.
+    pub(super) async fn until(&self, done: impl Fn(&Self) -> bool) {
+        loop {
+            let mut progress = std::pin::pin!(self.progress.notified());
+            progress.as_mut().enable();
+            if done(self) {
+                return;
+            }
+            progress.await;
+        }
+    }
+
+    /// Whether no request, no durable work and no connection is left.
+    pub(super) fn has_drained(&self) -> bool {
+        self.requests() == 0 && self.registry.is_empty() && self.connections.is_empty()
+    }
+
+    /// Whether less than `needs` is left for a write to finish.
+    pub(crate) fn too_little_is_left(&self, needs: Duration) -> bool {
+        self.grace_over_at()
+            .is_some_and(|end| end.saturating_duration_since(Instant::now()) < needs)
+    }
+
+    /// Remembers the runtime that the service runs on.
+    pub(crate) fn remember_runtime(&self) {
+        if self.runtime.get().is_none()
+            && let Ok(handle) = Handle::try_current()
+        {
+            let _ = self.runtime.set(handle);
+        }
+    }
+
+    pub(super) fn runtime(&self) -> Option<Handle> {
+        Handle::try_current().ok().or_else(|| self.runtime.get().cloned())
+    }
+}
+
+impl std::fmt::Debug for Life {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Life")
+            .field("phase", &self.phase())
+            .field("requests", &self.requests())
+            .field("in_flight", &self.registry.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,157 @@
+//! The life of a service: what its requests link to, and how it ends.
+//!
+//! Two signals are derived from one shutdown. *Stopping* fires when the read grace is over and
+//! ends cancellable requests; *grace over* fires in the last moments and is the only thing that
+//! durable work hears of.
+
+mod builder;
+mod carry;
+mod drain;
+mod in_flight;
+mod layer;
+mod life;
+mod phase;
+mod report;
+mod request_body;
+mod response_body;
+mod spawn;
+mod worker;
+
+use std::sync::Arc;
+
+pub use builder::{BuildError, LifecycleBuilder};
+pub(crate) use in_flight::{Ended, InFlight};
+pub use in_flight::{Counts, Work, WorkKind};
+pub use layer::{LifecycleLayer, LifecycleService, ResponseFuture};
+pub(crate) use life::Life;
+pub(crate) use phase::Phase;
+pub use report::{CancelledRequests, InFlightSnapshot, ShutdownReport};
+pub(crate) use request_body::Upload;
+pub use response_body::ResponseBody;
+pub(crate) use response_body::Tail;
+pub use worker::Worker;
+
+use crate::{
+    problem,
+    token::{DurableToken, ShutdownToken},
+};
+
+/// The life of a service, from its start to the end of its drain. A cheap clone.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use followthrough::Lifecycle;
+///
+/// let lifecycle = Lifecycle::builder()
+///     .grace(Duration::from_secs(30))
+///     .read_grace(Duration::from_secs(5))
+///     .build()?;
+/// assert!(!lifecycle.stopping().is_cancelled());
+/// # Ok::<(), followthrough::BuildError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Lifecycle {
+    pub(crate) life: Arc<Life>,
+}
+
+impl Lifecycle {
+    /// Starts from the defaults: a grace of 30 s, 5 s of it for reads, 4096 durable writes.
+    pub fn builder() -> LifecycleBuilder {
+        LifecycleBuilder::default()
+    }
+
+    /// Begins what a signal begins. A second call changes nothing.
+    pub fn shutdown(&self) {
+        drain::begin(&self.life);
+    }
+
+    /// Skips to the end, as a second signal does: what is in flight is abandoned and named.
+    pub(crate) fn shutdown_now(&self) {
+        drain::begin(&self.life);
+        drain::hurry(&self.life);
+    }
+
+    /// Waits for the end of the drain, for servers that are not [`serve`](crate::serve).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn drained(&self) -> ShutdownReport {
+        self.life.reached(Phase::Ended).await;
+        self.life.report.get().cloned().unwrap_or_default()
+    }
+
+    /// Fires when the read grace is over and cancellable requests end.
+    pub fn stopping(&self) -> ShutdownToken {
+        ShutdownToken::new(self.life.stopping().clone(), self.life.clone())
+    }
+
+    /// Fires in the last moments of the grace.
+    pub fn grace_over(&self) -> DurableToken {
+        DurableToken::of(self.life.clone())
+    }
+
+    /// A handler for a readiness probe: 200 while serving, 503 from the signal on.
+    ///
+    /// ```
+    /// # let lifecycle = followthrough::Lifecycle::builder().build().unwrap();
+    /// let app: axum::Router = axum::Router::new()
+    ///     .route("/ready", axum::routing::get(lifecycle.readiness()));
+    /// ```
+    pub fn readiness(
+        &self,
+    ) -> impl Fn() -> std::future::Ready<axum::response::Response> + Clone + Send + Sync + 'static
+    {
+        let life = self.life.clone();
+        move || std::future::ready(problem::readiness(life.phase() == Phase::Running))
+    }
+
+    /// What is going on at the moment.
+    pub fn in_flight(&self) -> InFlightSnapshot {
+        InFlightSnapshot {
+            requests: self.life.requests(),
+            work: self.life.registry.snapshot(),
+            workers: self.life.workers.names(),
+        }
+    }
+
+    /// A layer for servers that are not [`serve`](crate::serve): the policies hold, and what
+    /// that server does not signal is not seen. Put it outermost.
+    ///
+    /// ```no_run
+    /// # async fn run(listener: tokio::net::TcpListener, app: axum::Router) -> std::io::Result<()> {
+    /// let lifecycle = followthrough::Lifecycle::builder().build().unwrap();
+    /// let app = app.layer(lifecycle.layer());
+    /// # let _ = app;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn layer(&self) -> LifecycleLayer {
+        LifecycleLayer::new(self.life.clone())
+    }
+
+    /// Starts a worker under a token that fires when the requests have drained, so that a relay
+    /// outlives the writes that feed it, and at the latest at three quarters of the grace. A
+    /// worker that panics, or returns before its token fired, is reported and starts shutdown.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime, as [`tokio::spawn`] does.
+    pub fn spawn<W, F>(&self, name: &str, work: W) -> Worker
+    where
+        W: FnOnce(ShutdownToken) -> F,
+        F: Future<Output: Send> + Send + 'static,
+    {
+        worker::spawn(&self.life, name, work)
+    }
+
+    pub(crate) fn listens_for_signals(&self) -> bool {
+        self.life.config.signals
+    }
+
+    pub(crate) fn allows_half_close(&self) -> bool {
+        self.life.config.half_close
+    }
+}

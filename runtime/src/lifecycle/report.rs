@@ -1,0 +1,145 @@
+//! What a shutdown leaves to read: for people, for machines, and for the process's exit code.
+
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use serde::Serialize;
+
+use super::in_flight::{Counts, Work, millis};
+use crate::cause::Cause;
+
+/// How many requests were answered without their handler's own value, since the start.
+#[derive(Debug, Default)]
+pub(super) struct Cancellations {
+    disconnects: AtomicU64,
+    deadlines: AtomicU64,
+    shutdown: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl Cancellations {
+    pub(super) fn note(&self, cause: Cause) {
+        let count = match cause {
+            Cause::ClientDisconnected => &self.disconnects,
+            Cause::DeadlineExceeded => &self.deadlines,
+            Cause::ShuttingDown => &self.shutdown,
+            Cause::LimitReached | Cause::TimeTooShort => &self.refused,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn read(&self) -> CancelledRequests {
+        CancelledRequests {
+            client_disconnected: self.disconnects.load(Ordering::Relaxed),
+            deadline_exceeded: self.deadlines.load(Ordering::Relaxed),
+            shutting_down: self.shutdown.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Requests whose wait ended early, by what ended it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct CancelledRequests {
+    /// The client left.
+    pub client_disconnected: u64,
+    /// The deadline passed: 504.
+    pub deadline_exceeded: u64,
+    /// The read grace was over: 503.
+    pub shutting_down: u64,
+    /// A limit was reached or too little time was left: 503 before anything began.
+    pub refused: u64,
+}
+
+/// How a shutdown went. The counts cover the whole life of the service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// From the signal to the end, in milliseconds when serialised.
+    #[serde(rename = "elapsed_ms", serialize_with = "millis")]
+    pub elapsed: Duration,
+    /// What became of durable work.
+    pub durable: Counts,
+    /// Requests whose wait ended early.
+    pub cancelled: CancelledRequests,
+    /// Work that did not end within the grace.
+    pub abandoned: Vec<Work>,
+    /// Connections that were cut because the grace was over.
+    pub connections_cut: usize,
+    /// Workers that panicked or returned before they were told to.
+    pub failed_workers: Vec<String>,
+}
+
+impl ShutdownReport {
+    /// 0 if nothing was left behind and no worker failed, else 1.
+    #[must_use]
+    pub fn exit_code(&self) -> i32 {
+        i32::from(!self.abandoned.is_empty() || !self.failed_workers.is_empty())
+    }
+
+    /// Ends the process with [`exit_code`](Self::exit_code), even over a `spawn_blocking` that
+    /// does not end, for which `#[tokio::main]` would wait.
+    pub fn exit(&self) -> ! {
+        std::process::exit(self.exit_code())
+    }
+}
+
+impl fmt::Display for ShutdownReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { durable, cancelled, .. } = self;
+        writeln!(f, "shutdown took {:.1} s", self.elapsed.as_secs_f64())?;
+        writeln!(
+            f,
+            "  durable work: {} begun, {} completed ({} of them after the client had left or the \
+             deadline), {} panicked, {} cut where they allowed it, {} abandoned",
+            durable.begun,
+            durable.completed,
+            durable.followed_through,
+            durable.panicked,
+            durable.cut,
+            durable.abandoned
+        )?;
+        write!(
+            f,
+            "  requests ended early: {} by their client, {} by a deadline, {} by shutdown, {} refused",
+            cancelled.client_disconnected,
+            cancelled.deadline_exceeded,
+            cancelled.shutting_down,
+            cancelled.refused
+        )?;
+        if self.connections_cut > 0 {
+            write!(f, "\n  connections cut: {}", self.connections_cut)?;
+        }
+        for work in &self.abandoned {
+            write!(f, "\n  abandoned: {work}")?;
+        }
+        for worker in &self.failed_workers {
+            write!(f, "\n  worker failed: {worker}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What is going on at the moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct InFlightSnapshot {
+    /// Requests that have not been answered yet, whatever their policy.
+    pub requests: usize,
+    /// Durable and cooperative work and compensations, the oldest first.
+    pub work: Vec<Work>,
+    /// The workers that are running.
+    pub workers: Vec<String>,
+}
+
+impl InFlightSnapshot {
+    /// How many of `work` belong to the handler of this name.
+    #[must_use]
+    pub fn of(&self, handler: &str) -> usize {
+        self.work.iter().filter(|work| work.handler == handler).count()
+    }
+}

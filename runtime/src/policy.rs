@@ -1,0 +1,220 @@
+//! What a handler declared: the markers in its return type and its description at run time.
+
+use std::{sync::atomic::AtomicUsize, time::Duration};
+
+/// A policy as a type: the `P` of [`Governed<R, P>`](crate::Governed).
+pub trait Policy: 'static {
+    /// Whether the handler writes; a write does not belong behind GET, HEAD or OPTIONS.
+    const WRITE: bool;
+    /// Whether the response body is part of the work.
+    const STREAM: bool = false;
+}
+
+/// `#[cancellable(read)]` without durable sites.
+#[derive(Debug)]
+pub enum Read {}
+/// `#[cancellable(stream)]` without durable sites.
+#[derive(Debug)]
+pub enum Stream {}
+/// `#[durable_write]`, the two cancellable writes, and anything with a durable site.
+#[derive(Debug)]
+pub enum Write {}
+/// `#[exempt]`.
+#[derive(Debug)]
+pub enum Exempt {}
+
+impl Policy for Read {
+    const WRITE: bool = false;
+}
+impl Policy for Stream {
+    const WRITE: bool = false;
+    const STREAM: bool = true;
+}
+impl Policy for Write {
+    const WRITE: bool = true;
+}
+impl Policy for Exempt {
+    const WRITE: bool = false;
+}
+
+/// The policy that a handler wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Mode {
+    /// `#[cancellable(read)]`
+    Read,
+    /// `#[cancellable(stream)]`
+    Stream,
+    /// `#[cancellable(idempotent_write)]`
+    IdempotentWrite,
+    /// `#[cancellable(reversible_write, on_cancel = …)]`
+    ReversibleWrite,
+    /// `#[durable_write]`
+    DurableWrite,
+    /// `#[exempt(reason = "…")]`
+    Exempt,
+}
+
+/// A handler's policy as the runtime sees it: given to hooks, named in logs and reports.
+#[derive(Debug)]
+pub struct HandlerPolicy {
+    name: &'static str,
+    file: &'static str,
+    line: u32,
+    mode: Mode,
+    cooperative: bool,
+    durable_sites: usize,
+    deadline: Option<Duration>,
+    reason: Option<&'static str>,
+    max_in_flight: Option<usize>,
+    needs: Option<Duration>,
+    /// Counted only with a `max_in_flight`.
+    in_flight: AtomicUsize,
+}
+
+impl HandlerPolicy {
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn new(name: &'static str, file: &'static str, line: u32, mode: Mode) -> Self {
+        Self {
+            name,
+            file,
+            line,
+            mode,
+            cooperative: false,
+            durable_sites: 0,
+            deadline: None,
+            reason: None,
+            max_in_flight: None,
+            needs: None,
+            in_flight: AtomicUsize::new(0),
+        }
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn cooperative(mut self) -> Self {
+        self.cooperative = true;
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn durable_sites(mut self, sites: usize) -> Self {
+        self.durable_sites = sites;
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn reason(mut self, reason: &'static str) -> Self {
+        self.reason = Some(reason);
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn max_in_flight(mut self, limit: usize) -> Self {
+        self.max_in_flight = Some(limit);
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn needs(mut self, needs: Duration) -> Self {
+        self.needs = Some(needs);
+        self
+    }
+
+    /// `module::function`, or the `name = "…"` of the attribute.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The source file of the handler.
+    #[must_use]
+    pub const fn file(&self) -> &'static str {
+        self.file
+    }
+
+    /// The line of the handler in [`file`](Self::file).
+    #[must_use]
+    pub const fn line(&self) -> u32 {
+        self.line
+    }
+
+    /// The policy that was written.
+    #[must_use]
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Whether the body keeps running after its token fired.
+    #[must_use]
+    pub const fn is_cooperative(&self) -> bool {
+        self.cooperative
+    }
+
+    /// Whether the handler writes: by its mode, or because it has a durable site.
+    #[must_use]
+    pub const fn is_write(&self) -> bool {
+        self.durable_sites > 0
+            || matches!(
+                self.mode,
+                Mode::IdempotentWrite | Mode::ReversibleWrite | Mode::DurableWrite
+            )
+    }
+
+    pub(crate) const fn own_deadline(&self) -> Option<Duration> {
+        self.deadline
+    }
+
+    pub(crate) const fn time_needed(&self) -> Option<Duration> {
+        self.needs
+    }
+
+    /// The handler's own limit and the count that it bounds.
+    pub(crate) fn own_limit(&self) -> Option<(usize, &AtomicUsize)> {
+        self.max_in_flight.map(|limit| (limit, &self.in_flight))
+    }
+}
+
+/// A durable or reopened statement's place in the source.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Site {
+    file: &'static str,
+    line: u32,
+}
+
+impl Site {
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn new(file: &'static str, line: u32) -> Self {
+        Self { file, line }
+    }
+}
+
+/// `file:line` of the statement if one is known, else of the handler.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) policy: &'static HandlerPolicy,
+    pub(crate) site: Option<&'static Site>,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.site {
+            Some(site) => write!(f, "{}:{}", site.file, site.line),
+            None => write!(f, "{}:{}", self.policy.file, self.policy.line),
+        }
+    }
+}

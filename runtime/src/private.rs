@@ -1,0 +1,80 @@
+//! What the macros' output calls. Not public: it may change in any release.
+
+pub use core;
+use std::{future::Pending, time::Duration};
+
+pub use tokio_util::sync::CancellationToken;
+
+pub use crate::{
+    ambient::Given,
+    policy::{HandlerPolicy, Mode, Site},
+    runner::{run_boxed, run_exempt, run_inline},
+    site::{bound, enter, reopen},
+};
+use crate::{
+    ambient,
+    token::{DurableToken, RawToken, RequestToken},
+};
+
+/// The compensation of handlers without one.
+pub type NoCompensation = Pending<()>;
+
+pub const fn no_compensation() -> Option<NoCompensation> {
+    None
+}
+
+pub const fn compensation<C: Future + Send + 'static>(undo: C) -> C {
+    undo
+}
+
+pub const fn given_none() -> Given {
+    Given::Nothing
+}
+
+pub fn given_request(token: &RequestToken) -> Given {
+    Given::State(token.state.clone())
+}
+
+pub fn given_raw(token: &RawToken) -> Given {
+    token.given()
+}
+
+pub fn request_raw_from(token: RawToken) -> CancellationToken {
+    token.or_else(request_raw)
+}
+
+pub fn durable_raw_from(token: RawToken) -> CancellationToken {
+    token.or_else(durable_raw)
+}
+
+pub fn durable_raw() -> CancellationToken {
+    DurableToken::current().token()
+}
+
+pub fn durable_token() -> DurableToken {
+    DurableToken::current()
+}
+
+pub fn request_raw() -> CancellationToken {
+    ambient::with(ambient::Ambient::raw).unwrap_or_default()
+}
+
+pub fn request_token() -> RequestToken {
+    let current = ambient::with(|request| {
+        let state = request.state();
+        let (handler, site) = request
+            .body
+            .as_ref()
+            .map_or((None, None), |body| (body.deadline, body.frame.deadline));
+        if let Some(deadline) = handler {
+            state.shorten(deadline);
+        }
+        RequestToken::new(state, site)
+    });
+    current.unwrap_or_else(RequestToken::never)
+}
+
+/// Milliseconds, as the macros have read them.
+pub const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}

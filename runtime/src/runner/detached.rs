@@ -1,0 +1,254 @@
+//! Bodies and compensations that go on after their request.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
+    task::{Context, Poll},
+};
+
+use tokio::runtime::Handle;
+use tracing::Span;
+
+use super::{
+    Core,
+    boxed::{BoxBody, Home},
+    core::Role,
+    report::panic_message,
+};
+use crate::{
+    ambient::{self, Ambient, Body, Scope, Stage},
+    lifecycle::{Ended, InFlight, WorkKind},
+    policy::{HandlerPolicy, Place},
+};
+
+/// A body that nobody waits for.
+pub(super) struct Detached<R, C: Future + Send + 'static> {
+    future: Option<BoxBody<R>>,
+    core: Core,
+    request: Option<Ambient>,
+    compensation: Option<C>,
+}
+
+// Nothing in it is pinned in place: the body is in a box, the compensation is not polled here.
+impl<R, C: Future + Send + 'static> Unpin for Detached<R, C> {}
+
+impl<R, C: Future + Send + 'static> Detached<R, C> {
+    pub(super) fn new(
+        policy: &'static HandlerPolicy,
+        future: BoxBody<R>,
+        mut body: Body,
+        compensation: Option<C>,
+    ) -> Self {
+        body.detached = true;
+        // The deadline bounded the wait (law 17).
+        body.deadline = None;
+        if let Some(permit) = &body.permit {
+            permit.detached();
+        }
+        Self {
+            future: Some(future),
+            core: Core::resumed(policy, body),
+            request: ambient::with(|request| request.detached()),
+            compensation,
+        }
+    }
+
+}
+
+fn log_end(policy: &HandlerPolicy, how: &str) {
+    tracing::debug!(target: "followthrough", handler = policy.name(), "nobody waits any more, and {how}");
+}
+
+/// Runs a body to its end as a task.
+pub(super) fn spawn<R: Send + 'static, C: Future + Send + 'static>(
+    detached: Detached<R, C>,
+    home: Home,
+) {
+    let place = detached.core.place();
+    if let Some(life) = ambient::with(|request| request.life.clone()) {
+        life.spawn(home.runtime, home.span, place, detached);
+    }
+}
+
+impl<R, C: Future + Send + 'static> Future for Detached<R, C> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let _scope = Scope::enter(&mut this.request);
+        let Some(future) = this.future.as_mut() else { return Poll::Ready(()) };
+        let core = &mut this.core;
+        // The panic is logged by `within`, and there is nobody left to tell.
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            core.within(Stage::Polled, || future.as_mut().poll(cx).map(drop))
+        }));
+        match polled {
+            Ok(Poll::Ready(())) => {
+                this.future = None;
+                let past = this.core.is_past();
+                let place = this.core.place();
+                this.core.done();
+                if let Some(compensation) = this.compensation.take()
+                    && !past
+                {
+                    undo(place, compensation);
+                }
+                log_end(this.core.policy, "the work followed through");
+                Poll::Ready(())
+            }
+            Err(_) => {
+                this.future = None;
+                Poll::Ready(())
+            }
+            Ok(Poll::Pending) => {
+                let cut = match &mut this.core.role {
+                    Role::Top(Some(body)) => {
+                        body.refused.take().is_some() || (body.past && body.is_reopened())
+                    }
+                    _ => false,
+                };
+                if !cut {
+                    return Poll::Pending;
+                }
+                super::inline::cut(&mut this.core, this.compensation.take(), || this.future = None);
+                log_end(this.core.policy, "the work ended where it allows that");
+                Poll::Ready(())
+            }
+        }
+    }
+}
+
+impl<R, C: Future + Send + 'static> Drop for Detached<R, C> {
+    fn drop(&mut self) {
+        if self.future.is_none() {
+            return;
+        }
+        let _scope = Scope::enter(&mut self.request);
+        let named = ambient::with(|request| request.life.has_ended()) == Some(true);
+        if !named {
+            tracing::error!(
+                target: "followthrough",
+                handler = self.core.policy.name(),
+                "abandoned at {}: the runtime ended before the work did",
+                self.core.place()
+            );
+        }
+        if let Role::Top(Some(body)) = &mut self.core.role
+            && let Some(permit) = &mut body.permit
+        {
+            permit.ended(Ended::Abandoned);
+        }
+        let future = &mut self.future;
+        self.core.within(Stage::Abandoned, || *future = None);
+        self.core.leave();
+    }
+}
+
+/// Runs a compensation as a task, shielded and tracked.
+pub(super) fn undo<C: Future + Send + 'static>(place: Place, compensation: C) {
+    let Some(life) = ambient::with(|request| request.life.clone()) else { return };
+    let entry = InFlight::unlimited(life.clone(), place, WorkKind::Compensation);
+    let task = Undo { place, entry: Some(entry) }.run(compensation);
+    life.spawn(Handle::try_current().ok(), Span::current(), place, task);
+}
+
+struct Undo {
+    place: Place,
+    entry: Option<InFlight>,
+}
+
+impl Undo {
+    async fn run(mut self, compensation: impl Future) {
+        let mut compensation = pin!(compensation);
+        let end = std::future::poll_fn(|cx| {
+            match catch_unwind(AssertUnwindSafe(|| compensation.as_mut().poll(cx))) {
+                Ok(Poll::Pending) => Poll::Pending,
+                Ok(Poll::Ready(_)) => Poll::Ready(Ok(())),
+                Err(panic) => Poll::Ready(Err(panic_message(&*panic).to_owned())),
+            }
+        })
+        .await;
+        self.entry = None;
+        let handler = self.place.policy.name();
+        match end {
+            Ok(()) => tracing::debug!(target: "followthrough", handler, "compensated"),
+            Err(panic) => {
+                tracing::error!(target: "followthrough", handler, "the compensation panicked: {panic}");
+            }
+        }
+    }
+}
+
+impl Drop for Undo {
+    fn drop(&mut self) {
+        if self.entry.is_some() {
+            tracing::error!(
+                target: "followthrough",
+                handler = self.place.policy.name(),
+                "the compensation was abandoned, at {}",
+                self.place
+            );
+        }
+    }
+}
+
+/// Arranges that `compensation` runs if the request is cancelled from here on, shielded and
+/// tracked, as `on_cancel` does for what the parameters know. Nothing happens if the body ends
+/// by itself, if the guard is [disarmed](Compensate::disarm), or past the point of no return.
+///
+/// # Examples
+///
+/// ```
+/// use followthrough::{cancellable, compensate};
+///
+/// # async fn reserve() -> u64 { 7 }
+/// # async fn release(seat: u64) { let _ = seat; }
+/// # async fn charge() {}
+/// #[cancellable(idempotent_write)]
+/// async fn book() -> String {
+///     let seat = reserve().await;
+///     let _undo = compensate(release(seat));
+///     charge().await;
+///     format!("seat {seat}")
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// assert_eq!(book().await.into_result().unwrap(), "seat 7");
+/// # }
+/// ```
+#[must_use = "dropping the guard disarms it; bind it to a name such as `_undo`"]
+pub fn compensate<C: Future + Send + 'static>(compensation: C) -> Compensate<C> {
+    if ambient::with_body(|_| ()).is_none() {
+        tracing::error!(
+            target: "followthrough",
+            "`compensate` was called outside the body of an annotated handler, where nothing is \
+             ever cancelled by us: it will not run"
+        );
+    }
+    Compensate { compensation: Some(compensation) }
+}
+
+/// The guard of [`compensate`].
+#[derive(Debug)]
+pub struct Compensate<C: Future + Send + 'static> {
+    compensation: Option<C>,
+}
+
+impl<C: Future + Send + 'static> Compensate<C> {
+    /// There is nothing to undo any more.
+    pub fn disarm(mut self) {
+        self.compensation = None;
+    }
+}
+
+impl<C: Future + Send + 'static> Drop for Compensate<C> {
+    fn drop(&mut self) {
+        let cut = ambient::with_body(|body| {
+            (body.stage == Stage::Cut && !body.past).then(|| body.frame.place())
+        });
+        if let (Some(Some(place)), Some(compensation)) = (cut, self.compensation.take()) {
+            undo(place, compensation);
+        }
+    }
+}

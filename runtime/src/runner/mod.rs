@@ -1,0 +1,61 @@
+//! Runs a handler's body under its policy.
+//!
+//! `Inline` polls the body where it is, for bodies that may be dropped. `Boxed` polls it in
+//! a box and, past the point of no return, hands the box to the runtime when the wait ends
+//! before the body does: from `poll` at a deadline, from `Drop` at a disconnect.
+//!
+//! [`Core`] is what both share. Invariants:
+//!
+//! 1. A top-level core puts its [`Body`] into the ambient request while the body is polled or
+//!    dropped, and takes it back; a nested core does the same with its [`Frame`].
+//! 2. The body is polled first, the signals second: completion wins a tie (law 2).
+//! 3. `past` goes from false to true only at a checkpoint that has read every signal and holds a
+//!    permit, within the body's own poll. A body that is `past` is never dropped by a runner
+//!    unless it is reopened, or the grace is over.
+//! 4. A wait that ended early is reported once, by whoever ended it.
+
+mod boxed;
+mod core;
+mod detached;
+mod inline;
+mod report;
+mod signals;
+
+pub use boxed::run_boxed;
+pub(crate) use core::pass;
+pub use detached::{Compensate, compensate};
+use core::Core;
+pub use inline::{run_exempt, run_inline};
+pub(crate) use report::{panic_message, report};
+
+use std::sync::Once;
+
+use crate::ambient::{self, Ambient, Scope};
+
+/// The request of a runner that no layer of ours has seen.
+pub(crate) type Own = Option<Box<Option<Ambient>>>;
+
+/// Makes sure that there is a request: the ambient one, or one of the runner's own.
+pub(crate) fn scope(own: &mut Own) -> Option<Scope<'_>> {
+    if own.is_none() {
+        if ambient::with(|_| ()).is_some() {
+            return None;
+        }
+        warn_unlinked();
+        *own = Some(Box::new(Some(Ambient::unlinked())));
+    }
+    own.as_deref_mut().map(Scope::enter)
+}
+
+/// Says once that a request belongs to no lifecycle.
+pub(crate) fn warn_unlinked() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        tracing::warn!(
+            target: "followthrough",
+            "a request runs without a lifecycle: its handler, if governed, obeys disconnect and deadline, but \
+             shutdown is not linked. Serve it with `followthrough::serve`, or put \
+             `lifecycle.layer()` outermost, and do not spawn the rest of a request in middleware"
+        );
+    });
+}

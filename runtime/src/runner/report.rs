@@ -1,0 +1,68 @@
+//! One log line, one count and one hook call for each wait that ended early (law 16).
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use axum::response::Response;
+
+use crate::{
+    ambient,
+    cause::{Cancelled, Cause},
+    policy::HandlerPolicy,
+};
+
+/// Reports that the current request's wait for `policy` ended; gives the hook's answer.
+pub(crate) fn report(policy: &'static HandlerPolicy, cancelled: &Cancelled) -> Option<Box<Response>> {
+    let (life, arrival) = ambient::with(|request| {
+        request.reported = true;
+        (request.life.clone(), request.arrival)
+    })?;
+    life.note_cancelled(cancelled.ended_by());
+    log(policy, cancelled, arrival.elapsed().as_millis());
+    let hook = life.hook()?;
+    // The hook may run in a destructor, where a second panic would end the process.
+    match catch_unwind(AssertUnwindSafe(|| hook(cancelled, policy))) {
+        Ok(answer) => answer.map(Box::new),
+        Err(panic) => {
+            tracing::error!(
+                target: "followthrough",
+                handler = policy.name(),
+                "the `on_cancelled` hook panicked: {}",
+                panic_message(&*panic)
+            );
+            None
+        }
+    }
+}
+
+fn log(policy: &HandlerPolicy, cancelled: &Cancelled, elapsed_ms: u128) {
+    macro_rules! event {
+        ($level:ident) => {
+            tracing::$level!(
+                target: "followthrough",
+                handler = policy.name(),
+                cause = %cancelled.cause(),
+                outcome = %cancelled.outcome(),
+                status = cancelled.status().as_u16(),
+                elapsed_ms,
+                "request cancelled"
+            )
+        };
+    }
+    match cancelled.ended_by() {
+        Cause::ClientDisconnected => event!(debug),
+        Cause::ShuttingDown => event!(info),
+        Cause::DeadlineExceeded | Cause::LimitReached | Cause::TimeTooShort => event!(warn),
+    }
+}
+
+/// What a panic said.
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}

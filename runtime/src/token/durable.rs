@@ -1,0 +1,107 @@
+//! The token that durable writes follow.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::{ambient, cause::Cause, lifecycle::Life};
+
+/// Fires only in the last moments of the grace (*grace over*), never for a client that leaves
+/// or a deadline that passes.
+///
+/// A function that asks for `&DurableToken` can be called in a durable site or a
+/// `#[durable_write]` handler, and nowhere else.
+///
+/// # Examples
+///
+/// ```
+/// use followthrough::DurableToken;
+///
+/// async fn append(line: &str, token: &DurableToken) -> usize {
+///     assert_eq!(token.cause(), None);
+///     line.len()
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// assert_eq!(append("paid", &DurableToken::never()).await, 4);
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct DurableToken {
+    life: Arc<Life>,
+}
+
+impl DurableToken {
+    /// A token that never fires, for tests and direct calls.
+    #[must_use]
+    pub fn never() -> Self {
+        Self { life: Life::unlinked() }
+    }
+
+    pub(crate) const fn of(life: Arc<Life>) -> Self {
+        Self { life }
+    }
+
+    /// The token of the running request, or one that never fires.
+    pub(crate) fn current() -> Self {
+        Self { life: ambient::with(|request| request.life.clone()).unwrap_or_else(Life::unlinked) }
+    }
+
+    /// Waits for the last moments of the grace.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn cancelled(&self) -> Cause {
+        self.life.grace_over().cancelled().await;
+        Cause::ShuttingDown
+    }
+
+    /// Whether the last moments have begun.
+    pub fn is_cancelled(&self) -> bool {
+        self.life.grace_over().is_cancelled()
+    }
+
+    /// `ShuttingDown` once the token has fired.
+    pub fn cause(&self) -> Option<Cause> {
+        self.is_cancelled().then_some(Cause::ShuttingDown)
+    }
+
+    /// When the token will fire: known once shutdown has begun.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.life.grace_over_at()
+    }
+
+    /// What remains until [`deadline`](Self::deadline); zero when it has passed.
+    pub fn remaining(&self) -> Option<Duration> {
+        self.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// Runs `future` until it ends or the token fires; `None` if the token fired first. A
+    /// future that is ready wins the tie.
+    ///
+    /// # Cancel safety
+    ///
+    /// As `future` itself, which is dropped when the token fires.
+    pub async fn run_until_cancelled<F: Future>(&self, future: F) -> Option<F::Output> {
+        self.life.grace_over().run_until_cancelled(future).await
+    }
+
+    /// A token for other libraries, one for each call: cancelling it reaches nobody else.
+    #[must_use]
+    pub fn token(&self) -> CancellationToken {
+        self.life.grace_over().child_token()
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for DurableToken {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::current())
+    }
+}

@@ -1,0 +1,22 @@
+//! The three tokens, one for each thing that work may follow.
+//!
+//! | token | fires when | for |
+//! |---|---|---|
+//! | [`RequestToken`] | the client leaves, the deadline passes, or *stopping* begins | reads |
+//! | [`DurableToken`] | the last moments of the grace begin | writes that must land |
+//! | [`ShutdownToken`] | *stopping* begins; in a worker, when the requests have drained | workers |
+//!
+//! All three are axum extractors, cheap to clone, and hand out a
+//! [`CancellationToken`](tokio_util::sync::CancellationToken) for other libraries.
+
+mod durable;
+mod raw;
+mod request;
+mod shutdown;
+mod state;
+
+pub use durable::DurableToken;
+pub use raw::RawToken;
+pub use request::{RequestToken, RequestTokenHandle};
+pub use shutdown::ShutdownToken;
+pub(crate) use state::RequestState;

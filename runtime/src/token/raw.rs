@@ -1,0 +1,88 @@
+//! What a parameter written `CancellationToken` becomes.
+
+use std::{convert::Infallible, sync::Arc};
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use tokio_util::sync::CancellationToken;
+
+use super::{DurableToken, RequestState, RequestToken};
+use crate::ambient::Given;
+
+/// The extractor that stands in an annotated handler's signature where you wrote
+/// `CancellationToken`, which axum cannot extract: the trait and the type are both foreign.
+///
+/// You meet it only when you call the handler yourself; any token converts into it.
+///
+/// # Examples
+///
+/// ```
+/// use followthrough::cancellable;
+/// use tokio_util::sync::CancellationToken;
+///
+/// #[cancellable(read)]
+/// async fn answer(cancel: CancellationToken) -> &'static str {
+///     assert!(!cancel.is_cancelled());
+///     "42"
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let result = answer(CancellationToken::new().into()).await.into_result();
+/// assert_eq!(result, Ok("42"));
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct RawToken(Repr);
+
+#[derive(Clone, Debug)]
+enum Repr {
+    /// Asked of the request once the body runs; until then it costs nothing.
+    OfRequest,
+    Raw(CancellationToken),
+    State(Arc<RequestState>),
+}
+
+impl RawToken {
+    pub(crate) fn given(&self) -> Given {
+        match &self.0 {
+            Repr::OfRequest => Given::Nothing,
+            Repr::Raw(token) => Given::Raw(token.clone()),
+            Repr::State(state) => Given::State(state.clone()),
+        }
+    }
+
+    pub(crate) fn or_else(self, of_request: impl FnOnce() -> CancellationToken) -> CancellationToken {
+        match self.0 {
+            Repr::OfRequest => of_request(),
+            Repr::Raw(token) => token,
+            Repr::State(state) => state.token(),
+        }
+    }
+}
+
+impl From<CancellationToken> for RawToken {
+    fn from(token: CancellationToken) -> Self {
+        Self(Repr::Raw(token))
+    }
+}
+
+impl From<RequestToken> for RawToken {
+    fn from(token: RequestToken) -> Self {
+        Self(Repr::State(token.state))
+    }
+}
+
+impl From<DurableToken> for RawToken {
+    fn from(token: DurableToken) -> Self {
+        Self(Repr::Raw(token.token()))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for RawToken {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(Repr::OfRequest))
+    }
+}

@@ -1,0 +1,143 @@
+//! The token that reads follow.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::RequestState;
+use crate::{ambient, cause::Cause, lifecycle, runner};
+
+/// Fires when the client leaves, the deadline passes, or the service stops waiting for reads.
+///
+/// It has one identity for each request, covers the response body, and never fires once the
+/// response was handed whole to the HTTP implementation.
+///
+/// As an extractor it needs `followthrough::serve` or `Lifecycle::layer` around the router.
+/// Without them the token of an annotated handler still sees disconnect and deadline; that of
+/// a plain handler never fires, and a warning says so once.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use followthrough::{Cause, RequestToken};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let (token, handle) = RequestToken::new_pair();
+/// assert!(!token.is_cancelled());
+///
+/// handle.cancel(Cause::ClientDisconnected);
+/// assert_eq!(token.cancelled().await, Cause::ClientDisconnected);
+/// assert_eq!(token.run_until_cancelled(std::future::pending::<()>()).await, None);
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct RequestToken {
+    pub(crate) state: Arc<RequestState>,
+    /// A site's own deadline, nearer than the request's.
+    site_deadline: Option<Instant>,
+}
+
+impl RequestToken {
+    /// A token that never fires, for tests and direct calls.
+    #[must_use]
+    pub fn never() -> Self {
+        Self::new(Arc::new(RequestState::external()), None)
+    }
+
+    /// A token and the handle that fires it, for tests and direct calls.
+    #[must_use]
+    pub fn new_pair() -> (Self, RequestTokenHandle) {
+        let token = Self::never();
+        let handle = RequestTokenHandle { state: token.state.clone() };
+        (token, handle)
+    }
+
+    pub(crate) const fn new(state: Arc<RequestState>, site_deadline: Option<Instant>) -> Self {
+        Self { state, site_deadline }
+    }
+
+    /// Waits until the token fires and gives the first cause.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn cancelled(&self) -> Cause {
+        self.state.cancelled().await
+    }
+
+    /// Whether the token has fired. The clock and the service are asked, too, so a loop that
+    /// never awaits sees the deadline and *stopping*.
+    pub fn is_cancelled(&self) -> bool {
+        self.cause().is_some()
+    }
+
+    /// The first cause, which never changes.
+    pub fn cause(&self) -> Option<Cause> {
+        self.state.cause()
+    }
+
+    /// The effective deadline: the least of site, handler, router, caller and platform.
+    pub fn deadline(&self) -> Option<Instant> {
+        match (self.state.deadline(), self.site_deadline) {
+            (Some(request), Some(site)) => Some(request.min(site)),
+            (request, site) => request.or(site),
+        }
+    }
+
+    /// What remains until [`deadline`](Self::deadline); zero when it has passed.
+    pub fn remaining(&self) -> Option<Duration> {
+        self.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// Runs `future` until it ends or the token fires; `None` if the token fired first. A
+    /// future that is ready wins the tie.
+    ///
+    /// # Cancel safety
+    ///
+    /// As `future` itself, which is dropped when the token fires.
+    pub async fn run_until_cancelled<F: Future>(&self, future: F) -> Option<F::Output> {
+        tokio::select! {
+            biased;
+            output = future => Some(output),
+            _ = self.cancelled() => None,
+        }
+    }
+
+    /// The token for other libraries. Cancelling it reaches whoever holds it, and nobody else:
+    /// the request goes on.
+    #[must_use]
+    pub fn token(&self) -> CancellationToken {
+        self.state.token()
+    }
+}
+
+/// Fires the token that [`RequestToken::new_pair`] made with it.
+#[derive(Debug)]
+pub struct RequestTokenHandle {
+    state: Arc<RequestState>,
+}
+
+impl RequestTokenHandle {
+    /// Fires the token. The first cause stands; gives that one.
+    pub fn cancel(&self, cause: Cause) -> Cause {
+        self.state.settle(cause).unwrap_or(cause)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for RequestToken {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let state = ambient::with(ambient::Ambient::state).unwrap_or_else(|| {
+            runner::warn_unlinked();
+            // The runner of an annotated handler takes this one over; nobody else can fire it.
+            Arc::new(RequestState::linked(lifecycle::Life::unlinked(), None, None, None))
+        });
+        Ok(Self::new(state, None))
+    }
+}

@@ -1,0 +1,115 @@
+//! The token that workers follow.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::{ambient, cause::Cause, lifecycle::Life};
+
+/// Fires when the service stops: in a request with *stopping*, in a worker when the requests
+/// have drained.
+///
+/// # Examples
+///
+/// ```
+/// use followthrough::{ShutdownToken, background};
+///
+/// #[background]
+/// async fn relay(stop: ShutdownToken, batch: &[u32]) -> u32 {
+///     let mut sent = 0;
+///     for row in batch {
+///         if stop.is_cancelled() {
+///             break;
+///         }
+///         sent += row;
+///     }
+///     sent
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// assert_eq!(relay(ShutdownToken::never(), &[1, 2]).await, 3);
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct ShutdownToken {
+    token: CancellationToken,
+    /// The service whose grace bounds what is left to do.
+    life: Arc<Life>,
+}
+
+impl ShutdownToken {
+    /// A token that never fires, for tests and direct calls.
+    #[must_use]
+    pub fn never() -> Self {
+        Self::new(CancellationToken::new(), Life::unlinked())
+    }
+
+    pub(crate) const fn new(token: CancellationToken, life: Arc<Life>) -> Self {
+        Self { token, life }
+    }
+
+    /// Waits until the service stops.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn cancelled(&self) -> Cause {
+        self.token.cancelled().await;
+        Cause::ShuttingDown
+    }
+
+    /// Whether the service is stopping.
+    pub fn is_cancelled(&self) -> bool {
+        self.token.is_cancelled()
+    }
+
+    /// `ShuttingDown` once the token has fired.
+    pub fn cause(&self) -> Option<Cause> {
+        self.is_cancelled().then_some(Cause::ShuttingDown)
+    }
+
+    /// When the last moments of the grace begin: known once shutdown has begun.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.life.grace_over_at()
+    }
+
+    /// What remains until [`deadline`](Self::deadline); zero when it has passed.
+    pub fn remaining(&self) -> Option<Duration> {
+        self.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// Runs `future` until it ends or the token fires; `None` if the token fired first. A
+    /// future that is ready wins the tie.
+    ///
+    /// # Cancel safety
+    ///
+    /// As `future` itself, which is dropped when the token fires.
+    pub async fn run_until_cancelled<F: Future>(&self, future: F) -> Option<F::Output> {
+        self.token.run_until_cancelled(future).await
+    }
+
+    /// The token for other libraries. Cancelling it reaches nobody else.
+    #[must_use]
+    pub fn token(&self) -> CancellationToken {
+        self.token.child_token()
+    }
+}
+
+impl From<ShutdownToken> for CancellationToken {
+    fn from(token: ShutdownToken) -> Self {
+        token.token()
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for ShutdownToken {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let life = ambient::with(|request| request.life.clone()).unwrap_or_else(Life::unlinked);
+        Ok(Self::new(life.stopping().clone(), life))
+    }
+}

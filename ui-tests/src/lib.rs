@@ -1,0 +1,1 @@
+//! UI cases live in `tests/`.

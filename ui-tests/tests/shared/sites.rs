@@ -1,0 +1,399 @@
+// Every form of statement as a site. Included by one test of edition 2021 and one of edition 2024,
+// because the editions differ in when temporaries are dropped.
+//
+// Every handler is called directly, without a server: a site must not change what a statement
+// means, whoever runs it.
+
+use followthrough::{cancellable, durable_write, DurableToken, RequestToken};
+use std::sync::{
+    atomic::{AtomicUsize, Ordering},
+    Arc,
+};
+use tokio_util::sync::CancellationToken;
+
+/// What a repository would do: suspends, then answers.
+#[derive(Clone, Default)]
+struct Db {
+    writes: Arc<AtomicUsize>,
+}
+
+impl Db {
+    async fn insert(&self, value: u32, _cancel: &CancellationToken) -> Result<u32, Refused> {
+        tokio::task::yield_now().await;
+        self.writes.fetch_add(1, Ordering::SeqCst);
+        if value == 0 { Err(Refused) } else { Ok(value) }
+    }
+
+    async fn commit(&self, value: u32, _proof: &DurableToken) -> u32 {
+        tokio::task::yield_now().await;
+        self.writes.fetch_add(1, Ordering::SeqCst);
+        value
+    }
+
+    async fn find(&self, value: u32) -> Option<u32> {
+        tokio::task::yield_now().await;
+        (value != 0).then_some(value)
+    }
+
+    fn writes(&self) -> usize {
+        self.writes.load(Ordering::SeqCst)
+    }
+}
+
+#[derive(Debug, PartialEq)]
+struct Refused;
+
+/// An error that a handler returns, made from another one by `?`.
+#[derive(Debug, PartialEq)]
+struct AppError(&'static str);
+
+impl From<Refused> for AppError {
+    fn from(_: Refused) -> Self {
+        Self("refused")
+    }
+}
+
+impl axum::response::IntoResponse for AppError {
+    fn into_response(self) -> axum::response::Response {
+        self.0.into_response()
+    }
+}
+
+fn raw() -> followthrough::RawToken {
+    CancellationToken::new().into()
+}
+
+async fn ready(value: u32) -> u32 {
+    tokio::task::yield_now().await;
+    value
+}
+
+/// A temporary with a destructor that borrows: what edition 2024 drops earlier.
+struct Lease<'a>(&'a CancellationToken);
+
+impl Lease<'_> {
+    async fn number(&self, value: u32) -> u32 {
+        ready(value + u32::from(self.0.is_cancelled())).await
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.is_cancelled();
+    }
+}
+
+// `let`, `?`, and the token inside and outside of the site.
+#[cancellable(read)]
+async fn let_and_question_mark(
+    db: Db,
+    cancel: CancellationToken,
+    value: u32,
+) -> Result<String, AppError> {
+    let before = db.insert(1, &cancel).await?;
+    #[durable_write]
+    let receipt = db.insert(value, &cancel).await?;
+    Ok(format!("{before} {receipt} {}", cancel.is_cancelled()))
+}
+
+#[tokio::test]
+async fn a_let_keeps_its_value_and_question_mark_returns() {
+    let db = Db::default();
+    let ok = let_and_question_mark(db.clone(), raw(), 7).await.into_result();
+    assert_eq!(ok.unwrap(), Ok("1 7 false".to_owned()));
+    let err = let_and_question_mark(db.clone(), raw(), 0).await.into_result();
+    assert_eq!(err.unwrap(), Err(AppError("refused")));
+    assert_eq!(db.writes(), 4);
+}
+
+// The typed token changes its type, so this compiles inside the site only.
+#[cancellable(read)]
+async fn typed(db: Db, cancel: RequestToken) -> u32 {
+    let fired = u32::from(cancel.is_cancelled());
+    #[durable_write]
+    let receipt = db.commit(5, &cancel).await;
+    receipt + fired
+}
+
+#[tokio::test]
+async fn a_request_token_is_a_durable_token_inside() {
+    let answer = typed(Db::default(), RequestToken::never()).await.into_result();
+    assert_eq!(answer.unwrap(), 5);
+}
+
+// Statements with and without a semicolon, and one that the compiler warns of if unused.
+#[cancellable(read)]
+async fn statements(db: Db, cancel: CancellationToken) -> Result<usize, AppError> {
+    #[durable_write]
+    db.insert(1, &cancel).await?;
+    #[durable_write]
+    {
+        db.insert(2, &cancel).await?;
+        db.insert(3, &cancel).await?;
+    }
+    #[durable_write]
+    let _ = db.insert(0, &cancel).await;
+    Ok(db.writes())
+}
+
+#[tokio::test]
+async fn statements_run_once_each() {
+    assert_eq!(statements(Db::default(), raw()).await.into_result().unwrap(), Ok(4));
+}
+
+// A tail expression, chained, with temporaries that borrow the token.
+#[cancellable(read)]
+async fn tail(cancel: CancellationToken) -> u32 {
+    #[durable_write]
+    Lease(&cancel).number(3).await
+}
+
+#[durable_write]
+async fn tail_without_site(cancel: CancellationToken) -> u32 {
+    Lease(&cancel).number(4).await
+}
+
+#[tokio::test]
+async fn tails_give_the_value() {
+    assert_eq!(tail(raw()).await.into_result().unwrap(), 3);
+    assert_eq!(tail_without_site(raw()).await.into_result().unwrap(), 4);
+}
+
+// `return`, labelled `break` and `continue` leave the site and go where they always went.
+#[cancellable(read)]
+async fn jumps(db: Db, cancel: CancellationToken, limit: u32) -> u32 {
+    let mut sum = 0;
+    'outer: for value in 0.. {
+        #[durable_write]
+        match db.insert(value, &cancel).await {
+            Err(Refused) => continue 'outer,
+            Ok(9) => return 999,
+            Ok(value) if value >= limit => break 'outer,
+            Ok(value) => sum += value,
+        }
+    }
+    let found = 'search: {
+        #[durable_write]
+        {
+            if let Some(value) = db.find(sum).await {
+                break 'search value;
+            }
+        }
+        1000
+    };
+    found
+}
+
+#[tokio::test]
+async fn jumps_keep_their_targets() {
+    assert_eq!(jumps(Db::default(), raw(), 4).await.into_result().unwrap(), 6);
+    assert_eq!(jumps(Db::default(), raw(), 1).await.into_result().unwrap(), 1000);
+    assert_eq!(jumps(Db::default(), raw(), 99).await.into_result().unwrap(), 999);
+}
+
+#[cancellable(read)]
+async fn early_return(db: Db, cancel: CancellationToken) -> Result<u32, AppError> {
+    #[durable_write]
+    return Ok(db.insert(8, &cancel).await?);
+}
+
+#[tokio::test]
+async fn a_return_may_be_the_site() {
+    assert_eq!(early_return(Db::default(), raw()).await.into_result().unwrap(), Ok(8));
+}
+
+// `let else`, `if let`, `match` as values.
+#[cancellable(read)]
+async fn patterns(db: Db, cancel: CancellationToken, value: u32) -> u32 {
+    #[durable_write]
+    let Some(found) = db.find(value).await else {
+        return 404;
+    };
+    #[durable_write]
+    let doubled = if let Ok(inserted) = db.insert(found, &cancel).await { inserted * 2 } else { 0 };
+    #[durable_write]
+    let named = match db.insert(doubled, &cancel).await {
+        Ok(value) if value > 10 => 10,
+        Ok(value) => value,
+        Err(Refused) => 0,
+    };
+    #[durable_write]
+    if named > 5 {
+        let _ = db.insert(named, &cancel).await;
+    } else {
+        let _ = db.find(named).await;
+    }
+    named
+}
+
+#[tokio::test]
+async fn patterns_bind_as_before() {
+    assert_eq!(patterns(Db::default(), raw(), 0).await.into_result().unwrap(), 404);
+    assert_eq!(patterns(Db::default(), raw(), 2).await.into_result().unwrap(), 4);
+    let db = Db::default();
+    assert_eq!(patterns(db.clone(), raw(), 50).await.into_result().unwrap(), 10);
+    assert_eq!(db.writes(), 3);
+}
+
+// Loops of all three kinds.
+#[cancellable(read)]
+async fn loops(db: Db, cancel: CancellationToken) -> Result<usize, AppError> {
+    #[durable_write]
+    for value in 1..=3 {
+        db.insert(value, &cancel).await?;
+    }
+    let mut left = 2;
+    #[durable_write]
+    while left > 0 {
+        db.insert(left, &cancel).await?;
+        left -= 1;
+    }
+    #[durable_write]
+    let last = loop {
+        left += 1;
+        if db.insert(left, &cancel).await? == 4 {
+            break left;
+        }
+    };
+    let mut queue = vec![1, 2];
+    #[durable_write]
+    while let Some(value) = queue.pop() {
+        db.insert(value, &cancel).await?;
+    }
+    Ok(db.writes() * 100 + last as usize)
+}
+
+#[tokio::test]
+async fn loops_run_to_their_end() {
+    assert_eq!(loops(Db::default(), raw()).await.into_result().unwrap(), Ok(1104));
+}
+
+// Assignments, also the first of a variable, and operators: the whole statement is the site.
+#[cancellable(read)]
+async fn assignments(db: Db, cancel: CancellationToken) -> Result<u32, AppError> {
+    let first;
+    let mut sum = 1;
+    let mut slots = [0, 0];
+    #[durable_write]
+    first = db.insert(2, &cancel).await?;
+    #[durable_write]
+    sum += db.insert(3, &cancel).await? * 10;
+    #[durable_write]
+    slots[1] = db.insert(4, &cancel).await?;
+    #[durable_write]
+    (sum, slots[0]) = (sum + ready(1).await, ready(5).await);
+    let total = (#[durable_write]
+    ready(100).await)
+        + sum;
+    Ok(total + first * 1000 + slots[1] * 10_000 + slots[0] * 100_000)
+}
+
+#[tokio::test]
+async fn assignments_reach_their_places() {
+    assert_eq!(assignments(Db::default(), raw()).await.into_result().unwrap(), Ok(542_132));
+}
+
+// A macro that awaits, as a statement and as a value.
+#[cancellable(read)]
+async fn macros(db: Db, cancel: CancellationToken) -> (u32, usize) {
+    #[durable_write]
+    let (a, b) = tokio::join!(db.insert(1, &cancel), db.insert(2, &cancel));
+    #[durable_write]
+    tokio::join!(async { db.insert(3, &cancel).await.unwrap() }, ready(1));
+    #[durable_write]
+    tokio::select! {
+        biased;
+        value = ready(4) => assert_eq!(value, 4),
+        () = cancel.cancelled() => panic!("nobody cancelled this"),
+    }
+    (a.unwrap() + b.unwrap(), db.writes())
+}
+
+#[tokio::test]
+async fn macros_may_be_sites() {
+    assert_eq!(macros(Db::default(), raw()).await.into_result().unwrap(), (3, 3));
+}
+
+// Borrows of locals, and a reference to a temporary, which a `let` keeps alive.
+#[cancellable(read)]
+async fn borrows(db: Db, mut items: Vec<u32>, cancel: CancellationToken) -> usize {
+    let last = &mut items;
+    #[durable_write]
+    last.push(db.insert(9, &cancel).await.unwrap());
+    #[durable_write]
+    let kept = &vec![ready(1).await, ready(2).await];
+    #[durable_write]
+    let text: &str = &ready(12).await.to_string();
+    kept.len() + items.len() * 10 + text.len() * 100
+}
+
+#[tokio::test]
+async fn borrows_and_temporaries_live_as_before() {
+    let answer = borrows(Db::default(), vec![0], raw()).await.into_result();
+    assert_eq!(answer.unwrap(), 222);
+}
+
+// Chains with several awaits, and an expression site in the middle of another expression.
+#[cancellable(read)]
+async fn chains(db: Db, cancel: CancellationToken) -> Result<u32, AppError> {
+    #[durable_write]
+    let sum = db.insert(ready(1).await + ready(2).await, &cancel).await?.max(ready(2).await);
+    let more = u32::max(sum, #[durable_write] db.insert(40, &cancel).await?);
+    if #[durable_write] ready(more).await == 0 {
+        return Ok(0);
+    }
+    Ok(more)
+}
+
+#[tokio::test]
+async fn chains_await_in_order() {
+    assert_eq!(chains(Db::default(), raw()).await.into_result().unwrap(), Ok(40));
+}
+
+// The request again, past the point of no return.
+#[durable_write]
+async fn reopened(db: Db, cancel: DurableToken) -> u32 {
+    let written = db.commit(6, &cancel).await;
+    #[cancellable(read)]
+    #[deadline = "2s"]
+    let checked = { ready(u32::from(cancel.is_cancelled())).await };
+    written + checked
+}
+
+#[cancellable(read, deadline = "30s")]
+async fn bounded(cancel: RequestToken) -> bool {
+    #[deadline(5s)]
+    let within = { ready(0).await == 0 && !cancel.is_cancelled() };
+    within
+}
+
+#[tokio::test]
+async fn cancellable_sites_keep_the_value() {
+    assert_eq!(reopened(Db::default(), durable()).await.into_result().unwrap(), 6);
+    assert!(bounded(RequestToken::never()).await.into_result().unwrap());
+}
+
+fn durable() -> DurableToken {
+    DurableToken::never()
+}
+
+// A name that a site only may mention: no warning either way.
+#[cancellable(read)]
+async fn maybe_mentioned(cancel: CancellationToken) -> usize {
+    #[durable_write]
+    let text = {
+        ready(1).await;
+        format!("{cancel:?}")
+    };
+    #[durable_write]
+    let other = {
+        let cancel = ready(2).await;
+        cancel
+    };
+    usize::from(!text.is_empty()) + other as usize
+}
+
+#[tokio::test]
+async fn format_strings_mention_too() {
+    assert_eq!(maybe_mentioned(raw()).await.into_result().unwrap(), 3);
+}
