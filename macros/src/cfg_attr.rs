@@ -19,56 +19,68 @@
 //! async fn order() {}
 //! ```
 
-use crate::{
-    error::Errors,
-    handler,
-    parse::Function,
-    scan,
-    symbol::Symbol,
+use crate::{error::Errors, handler, model::Runtime, parse::Function, symbol::Symbol};
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
+use quote::quote;
+use syn::{
+    Attribute, Meta, Token, parse::Parser as _, parse_quote, punctuated::Punctuated,
+    spanned::Spanned as _,
 };
-use proc_macro2::{Ident, Span, TokenStream};
-use quote::{ToTokens as _, quote};
-use syn::{Attribute, Meta, Token, parse::Parser as _, parse_quote, punctuated::Punctuated};
 
 /// The reordered item, if there is anything to reorder.
-pub(crate) fn lift(symbol: Symbol, args: &TokenStream, function: &mut Function) -> Option<TokenStream> {
+pub(crate) fn lift(
+    symbol: Symbol,
+    args: &TokenStream,
+    function: &mut Function,
+) -> Option<TokenStream> {
     if !function.attrs.iter().any(hides_ours) {
         return None;
     }
     let runtime = handler::options(symbol, args.clone(), &mut Errors::default()).runtime();
     let (hidden, others): (Vec<_>, Vec<_>) =
         std::mem::take(&mut function.attrs).into_iter().partition(hides_ours);
-    let hidden = hidden.into_iter().map(|attribute| spell_out(attribute, &runtime));
+    let hidden = hidden.iter().map(|attribute| spell_out(attribute, &runtime));
     let policy = Ident::new(symbol.name(), Span::call_site());
     let Function { vis, sig, inner_attrs, body, .. } = function;
-    let body = body.stream();
+    let mut block = Group::new(Delimiter::Brace, {
+        let stmts = body.stream();
+        quote!(#inner_attrs #stmts)
+    });
+    block.set_span(body.span());
     Some(quote! {
         #(#hidden)*
         #[#runtime::#policy(#args)]
         #(#others)*
-        #vis #sig { #inner_attrs #body }
+        #vis #sig #block
     })
 }
 
 fn hides_ours(attribute: &Attribute) -> bool {
+    conditional(attribute)
+        .is_some_and(|metas| metas.iter().skip(1).any(|meta| symbol(meta).is_some()))
+}
+
+/// The condition of a `cfg_attr`, and what hangs on it.
+fn conditional(attribute: &Attribute) -> Option<Punctuated<Meta, Token![,]>> {
     match &attribute.meta {
         Meta::List(list) if list.path.is_ident("cfg_attr") => {
-            scan::name_of_ours(&list.tokens).is_some()
+            // What does not parse is the compiler's to report.
+            Punctuated::parse_terminated.parse2(list.tokens.clone()).ok()
         }
-        _ => false,
+        _ => None,
     }
 }
 
+fn symbol(meta: &Meta) -> Option<Symbol> {
+    Symbol::from_name(&meta.path().segments.last()?.ident.to_string())
+}
+
 /// Ours in full, and a deadline in the one spelling that the compiler takes above a policy.
-fn spell_out(mut attribute: Attribute, runtime: &crate::model::Runtime) -> Attribute {
-    let Meta::List(list) = &mut attribute.meta else { return attribute };
-    let parser = Punctuated::<Meta, Token![,]>::parse_terminated;
-    // What does not parse is the compiler's to report.
-    let Ok(mut metas) = parser.parse2(list.tokens.clone()) else { return attribute };
+fn spell_out(attribute: &Attribute, runtime: &Runtime) -> TokenStream {
+    let Some(mut metas) = conditional(attribute) else { return quote!(#attribute) };
     for meta in metas.iter_mut().skip(1) {
-        let Some(last) = meta.path().segments.last() else { continue };
-        let Some(symbol) = Symbol::from_name(&last.ident.to_string()) else { continue };
-        let name = &last.ident;
+        let Some(symbol) = symbol(meta) else { continue };
+        let name = Ident::new(symbol.name(), meta.path().span());
         *meta = match (&*meta, symbol) {
             (Meta::NameValue(pair), Symbol::Deadline) => {
                 let value = &pair.value;
@@ -81,6 +93,5 @@ fn spell_out(mut attribute: Attribute, runtime: &crate::model::Runtime) -> Attri
             (other, _) => other.clone(),
         };
     }
-    list.tokens = metas.to_token_stream();
-    attribute
+    quote!(#[cfg_attr(#metas)])
 }

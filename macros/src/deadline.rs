@@ -24,16 +24,28 @@
 
 use crate::{error::Errors, expand, scan, symbol::Symbol};
 use proc_macro2::{Span, TokenStream};
-use quote::{ToTokens as _, quote};
+use quote::quote;
 use syn::{Attribute, parse::Parser as _};
 
 const NO_POLICY: &str = "`deadline` without a policy: add `#[cancellable(read)]` or \
                          `#[durable_write]` to say what it ends";
 
+const NO_HANDLER: &str = "`deadline` belongs on a handler, or on a statement inside one";
+
 /// Attributes that the compiler knows, none of which can be a policy.
 const BUILT_IN: [&str; 12] = [
-    "allow", "cfg", "cold", "deny", "deprecated", "doc", "expect", "forbid", "inline", "must_use",
-    "track_caller", "warn",
+    "allow",
+    "cfg",
+    "cold",
+    "deny",
+    "deprecated",
+    "doc",
+    "expect",
+    "forbid",
+    "inline",
+    "must_use",
+    "track_caller",
+    "warn",
 ];
 
 /// Runs `deadline`.
@@ -42,8 +54,11 @@ pub(crate) fn run(args: &TokenStream, item: TokenStream) -> TokenStream {
         Ok((input.call(Attribute::parse_outer)?, input.parse::<TokenStream>()?))
     };
     let Ok((attributes, rest)) = parser.parse2(item.clone()) else {
-        return refuse(item);
+        return refuse(item, NO_POLICY);
     };
+    if !scan::has_word(&rest, "fn") {
+        return refuse(item, NO_HANDLER);
+    }
     let policy = attributes
         .iter()
         .position(|attribute| Symbol::of(attribute).is_some_and(Symbol::is_policy));
@@ -54,7 +69,7 @@ pub(crate) fn run(args: &TokenStream, item: TokenStream) -> TokenStream {
     let moved = crate::validate::MOVED;
     let was_moved = scan::has_word(args, moved);
     if was_moved || !attributes.iter().any(may_be_policy) {
-        return refuse(item);
+        return refuse(item, NO_POLICY);
     }
     let moved = syn::Ident::new(moved, Span::call_site());
     quote!(#(#attributes)* #[::followthrough::deadline(#args, #moved)] #rest)
@@ -64,8 +79,8 @@ fn may_be_policy(attribute: &Attribute) -> bool {
     !BUILT_IN.iter().any(|name| attribute.path().is_ident(name))
 }
 
-fn refuse(item: TokenStream) -> TokenStream {
+fn refuse(item: TokenStream, message: &str) -> TokenStream {
     let mut errors = Errors::default();
-    errors.push(syn::Error::new(Span::call_site(), NO_POLICY));
-    expand::fallback(item.into_token_stream(), &errors)
+    errors.push(syn::Error::new(Span::call_site(), message));
+    expand::fallback(item, &errors)
 }

@@ -23,7 +23,10 @@ impl Period {
             Expr::Lit(ExprLit { lit: Lit::Float(number), .. }) => number.to_string(),
             Expr::Unary(negative) => negative.to_token_stream().to_string().replace(' ', ""),
             other => {
-                return Err(syn::Error::new_spanned(other, "expected a duration such as `\"10s\"`"));
+                return Err(syn::Error::new_spanned(
+                    other,
+                    "expected a duration such as `\"10s\"`",
+                ));
             }
         };
         let span = expr.span();
@@ -48,7 +51,10 @@ fn millis(text: &str) -> Result<u64, String> {
     let (number, unit) = text.split_at(digits);
     let number = number.replace('_', "");
     if text.starts_with('-') {
-        return Err(format!("a duration cannot be negative: write `{}`", text.trim_start_matches('-')));
+        return Err(format!(
+            "a duration cannot be negative: write `{}`",
+            text.trim_start_matches('-')
+        ));
     }
     if unit.starts_with('.') {
         return Err(fractional(text));

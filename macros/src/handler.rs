@@ -67,6 +67,7 @@ fn handler(
     let attributes = validate::split_attributes(std::mem::take(&mut function.attrs), errors);
     let params = validate::params(symbol, &function.sig, errors);
     validate::cooperation(&options, &params, errors);
+    validate::compensation_tokens(&options, &params, errors);
     validate::check_signature(symbol, &function.sig, errors);
     let receiver = validate::normalise_signature(&mut function.sig);
     let policy = validate::policy(symbol, options, &attributes, errors);

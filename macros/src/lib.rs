@@ -1,4 +1,11 @@
-//! Attribute macros of the `followthrough` crate, which re-exports them.
+//! Attribute macros of the [`followthrough`](https://docs.rs/followthrough) crate, which
+//! re-exports them. Depend on that one.
+//!
+//! Each macro goes the same way: `parse` reads the function's signature and the attribute's
+//! arguments, `validate` collects every fault and makes a `model`, `sites` rewrites the attributed
+//! statements of the body, `expand` writes one call of one runtime function. Only the first three
+//! can find fault, and a faulty function is emitted all the same, so that nothing else complains.
+
 mod cfg_attr;
 mod deadline;
 mod duration;
@@ -11,37 +18,236 @@ mod scan;
 mod sites;
 mod suggest;
 mod symbol;
+#[cfg(test)]
+mod tests;
 mod validate;
 mod worker;
 
 use proc_macro::TokenStream;
 use symbol::Symbol;
 
-/// c
+/// Governs a handler that may be dropped when its request ends, and, before a statement, gives the
+/// request back its say.
+///
+/// # On a handler
+///
+/// The first argument is the mode; what ends the request is a disconnect, the deadline or a
+/// shutdown:
+///
+/// | mode | for | when the request ends |
+/// |---|---|---|
+/// | `read` | queries, outbound reads | the body is dropped at its current `.await` |
+/// | `stream` | server-sent events, streamed bodies, upgrades | as `read`; a response body that has begun ends cleanly |
+/// | `idempotent_write` | upserts, work that is safe to repeat | as `read`, counted and reported as a write |
+/// | `reversible_write` | work that can be undone | as `read`, and then `on_cancel` runs |
+///
+/// Options, in any order:
+///
+/// - `cooperative`: the body is not dropped. Its token fires, and it stops where it chooses. It
+///   needs a parameter `cancel: CancellationToken` or `cancel: RequestToken`.
+/// - `on_cancel = undo(db.clone(), id)`: with `reversible_write`, and required there. An expression
+///   over the handler's parameters that gives a future. It is evaluated before the body runs,
+///   polled only if the body was begun and then cancelled, and dropped otherwise.
+/// - `deadline = "10s"`: see [`macro@deadline`].
+/// - `name = "…"`: the name in logs and reports; default `module::function`.
+/// - `crate = path`: where the runtime crate is, if it was renamed.
+///
+/// A free or associated `async fn` without `self`, with at most 16 parameters. They stay what they
+/// are, but for a `CancellationToken`, which is the request's and becomes an extractor in place;
+/// the return type `R` becomes `Governed<R, P>`. The body must be `Send`, and `'static` too if it
+/// is `cooperative` or has a durable statement.
+///
+/// # On a statement
+///
+/// `#[cancellable(read)]` past the point of no return, that is in a [`macro@durable_write`] handler
+/// or beside a durable statement, lets a disconnect or the deadline end the handler there. A
+/// `#[deadline = "2s"]` with it bounds the statement. The token parameter means the request again.
+///
+/// An attribute on a statement needs no import, and cannot be renamed.
+///
+/// # Errors
+///
+/// A handler that breaks a rule does not compile. All faults of a handler are reported together,
+/// each under its own token and with the fix.
+///
+/// # Examples
+///
+/// ```ignore
+/// #[cancellable(read)]
+/// #[deadline = "10s"]
+/// async fn orders(State(db): State<Db>, cancel: CancellationToken) -> Result<Json<Orders>, AppError> {
+///     Ok(Json(db.orders(&cancel).await?))
+/// }
+///
+/// #[cancellable(reversible_write, on_cancel = release(db.clone(), id))]
+/// async fn reserve(State(db): State<Db>, Path(id): Path<u64>) -> Result<StatusCode, AppError> {
+///     db.reserve(id).await?;
+///     notify(id).await?;
+///     Ok(StatusCode::CREATED)
+/// }
+/// ```
+///
+/// Other people's attributes keep working: `#[debug_handler]` and `#[utoipa::path]` below this one,
+/// `#[instrument]` above (with `err` and `ret`) or below, `#[cfg]`, `#[cfg_attr]`, `#[allow]` and
+/// docs anywhere.
 #[proc_macro_attribute]
 pub fn cancellable(args: TokenStream, item: TokenStream) -> TokenStream {
     handler::run(Symbol::Cancellable, args.into(), item.into()).into()
 }
 
-/// d
+/// Governs a handler that runs to its end once begun, and, before a statement, marks the request's
+/// point of no return.
+///
+/// # On a handler
+///
+/// Nothing ends the body while the process lives: not a disconnect, not a deadline, not a shutdown
+/// within its grace. Options, all optional, in any order:
+///
+/// - `reason = "…"`: why, for whoever reviews it.
+/// - `max_in_flight = N`: at most `N` at a time, one or more; a literal or a constant `usize`.
+/// - `needs = "2s"`: refuses the write with 503, before it begins, when less time than that is left.
+/// - `deadline = "10s"`: bounds how long the client waits, and never the write; see
+///   [`macro@deadline`].
+/// - `name = "…"` and `crate = path`, as for [`macro@cancellable`].
+///
+/// The rules for the function are those of [`macro@cancellable`], and the body must be `'static`. A
+/// `CancellationToken` or `DurableToken` parameter fires only in the last moments of a shutdown.
+///
+/// # On a statement
+///
+/// In a [`macro@cancellable`] handler, `#[durable_write]` before a statement takes no options.
+/// Before it, the request may still end and nothing was written; already ended, the statement never
+/// begins; from there the *rest of the body* runs to its end. The statement is governed as a whole,
+/// whatever it awaits: for `let … else` it is the initialiser, for `if`, `match` and loops
+/// everything inside, before an assignment or an operator the whole statement. Inside a larger
+/// expression it must be parenthesised. `?`, `return`, `break`, labels and borrows keep their
+/// meaning.
+///
+/// The token parameter keeps its name and becomes the durable one: a `RequestToken` is a
+/// `DurableToken` there. A handler with a durable statement is a write, even where a `#[cfg]` takes
+/// the statement away.
+///
+/// Inside a closure, a nested `async` block, a nested function or a macro call, the attribute is an
+/// error: there it would govern less than it seems to. It needs no import.
+///
+/// # Errors
+///
+/// As for [`macro@cancellable`].
+///
+/// # Examples
+///
+/// ```ignore
+/// #[durable_write(reason = "the ledger is append-only", max_in_flight = 64)]
+/// async fn append(State(db): State<Db>, Json(entry): Json<Entry>) -> Result<StatusCode, AppError> {
+///     db.append(entry).await?;
+///     Ok(StatusCode::CREATED)
+/// }
+///
+/// #[cancellable(read)]
+/// async fn place_order(
+///     State(db): State<Db>,
+///     cancel: CancellationToken,
+///     Json(order): Json<NewOrder>,
+/// ) -> Result<Json<Receipt>, AppError> {
+///     let stock = db.find_stock(&order.sku, &cancel).await?; // the request's token
+///
+///     #[durable_write]
+///     let receipt = db.insert(order, stock, &cancel).await?; // the durable token
+///
+///     Ok(Json(receipt))
+/// }
+/// ```
 #[proc_macro_attribute]
 pub fn durable_write(args: TokenStream, item: TokenStream) -> TokenStream {
     handler::run(Symbol::DurableWrite, args.into(), item.into()).into()
 }
 
-/// e
+/// Exempts a handler from every policy: a health check, or what else needs none.
+///
+/// - `reason = "…"`: required, and not blank.
+/// - `name = "…"` and `crate = path`, as for [`macro@cancellable`].
+///
+/// The handler runs as it would without us: it has no deadline, no durable statements, and no
+/// `CancellationToken` of its own. `RequestToken` and `ShutdownToken` are extractors all the same.
+///
+/// # Errors
+///
+/// As for [`macro@cancellable`].
+///
+/// # Examples
+///
+/// ```ignore
+/// #[exempt(reason = "answers at once and touches nothing")]
+/// async fn health() -> &'static str {
+///     "ok"
+/// }
+/// ```
 #[proc_macro_attribute]
 pub fn exempt(args: TokenStream, item: TokenStream) -> TokenStream {
     handler::run(Symbol::Exempt, args.into(), item.into()).into()
 }
 
-/// d
+/// Bounds a handler, or a statement of one.
+///
+/// A whole number and a unit: `ms`, `s`, `m` or `h`, from `1ms` to `24h`. Three spellings on a
+/// handler, of which one is enough:
+///
+/// - `#[deadline = "10s"]` below the policy;
+/// - `#[deadline("10s")]` or `#[deadline(10s)]` above or below it;
+/// - `deadline = "10s"` among the options of the policy.
+///
+/// Running out cancels a [`macro@cancellable`] handler and answers 504. On a [`macro@durable_write`]
+/// handler it bounds how long the client waits, and the write goes on.
+///
+/// On a statement of a cancellable handler, or beside `#[cancellable(read)]` on one, it bounds that
+/// statement, and must be shorter than the handler's.
+///
+/// # Errors
+///
+/// Without a policy it is a compile error, as are two deadlines, a fraction (`1.5s`: write
+/// `1500ms`), zero, and what is longer than a day.
+///
+/// # Examples
+///
+/// ```ignore
+/// #[cancellable(read)]
+/// #[deadline = "10s"]
+/// async fn search(State(index): State<Index>, Query(query): Query<Search>) -> Json<Hits> {
+///     #[deadline = "500ms"]
+///     let spelling = index.suggest(&query).await;
+///     Json(index.search(&query, spelling).await)
+/// }
+/// ```
 #[proc_macro_attribute]
 pub fn deadline(args: TokenStream, item: TokenStream) -> TokenStream {
     deadline::run(&args.into(), item.into()).into()
 }
 
-/// b
+/// Marks a worker: an `async fn` that outlives requests and stops when told to.
+///
+/// It needs a stopping token, `ShutdownToken` or `CancellationToken`, and takes everything else by
+/// value: it has no request to extract from. A `CancellationToken` parameter is called with any
+/// token that converts into one, so a test can pass its own. The return type stays as it is. The
+/// only option is `crate = path`, as for [`macro@cancellable`].
+///
+/// # Errors
+///
+/// A worker without a stopping token, with a request's token or with an axum extractor does not
+/// compile.
+///
+/// # Examples
+///
+/// ```ignore
+/// #[background]
+/// async fn relay(stop: CancellationToken, db: Db) -> Result<(), RelayError> {
+///     while let Some(batch) = stop.run_until_cancelled(db.next_batch()).await {
+///         publish(batch?).await?;
+///     }
+///     Ok(())
+/// }
+///
+/// lifecycle.spawn("relay", |stop| relay(stop, db));
+/// ```
 #[proc_macro_attribute]
 pub fn background(args: TokenStream, item: TokenStream) -> TokenStream {
     worker::run(args.into(), item.into()).into()

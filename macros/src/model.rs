@@ -4,7 +4,7 @@
 //! emitted with its governed signature all the same, so that its callers see no second error.
 
 use crate::{duration::Period, parse::Function};
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::{Expr, Ident, LitStr, Pat, Path, Type};
 
@@ -53,6 +53,16 @@ impl Runtime {
     pub(crate) fn private(&self) -> TokenStream {
         let krate = &self.0;
         quote!(#krate::__private)
+    }
+
+    /// [`private`](Self::private) with every token at `span`: the compiler blames an argument at
+    /// its own place only if the path of the function stands in the same one.
+    pub(crate) fn private_at(&self, span: Span) -> TokenStream {
+        let respan = |mut token: TokenTree| {
+            token.set_span(span);
+            token
+        };
+        self.private().into_iter().map(respan).collect()
     }
 }
 

@@ -45,7 +45,10 @@ pub(crate) fn name_of_ours(tokens: &TokenStream) -> Option<Ident> {
 
 /// Whether `word` is one of `tokens` themselves.
 pub(crate) fn has_word(tokens: &TokenStream, word: &str) -> bool {
-    tokens.clone().into_iter().any(|token| matches!(token, TokenTree::Ident(ident) if ident == word))
+    tokens
+        .clone()
+        .into_iter()
+        .any(|token| matches!(token, TokenTree::Ident(ident) if ident == word))
 }
 
 /// Whether the tokens of a macro call can mean the variable `name`, be it as `{name}` in a format
@@ -133,7 +136,9 @@ fn begins_function(mut tokens: &[TokenTree]) -> bool {
         match token {
             TokenTree::Ident(ident) if ident == "fn" => return true,
             TokenTree::Ident(ident)
-                if ["pub", "async", "const", "unsafe", "extern"].iter().any(|word| ident == word) => {}
+                if ["pub", "async", "const", "unsafe", "extern"]
+                    .iter()
+                    .any(|word| ident == word) => {}
             // `pub(crate)`
             TokenTree::Group(group) if group.delimiter() == Delimiter::Parenthesis => {}
             _ => return false,
@@ -149,7 +154,13 @@ mod tests {
 
     #[test]
     fn finds_ours_in_attributes_only() {
-        assert!(attribute_of_ours(&quote!({ #[durable_write] x.await; })).is_some());
+        assert!(
+            attribute_of_ours(&quote!({
+                #[durable_write]
+                x.await;
+            }))
+            .is_some()
+        );
         assert!(attribute_of_ours(&quote!(#[cfg_attr(test, deadline = "1s")] x.await;)).is_some());
         assert!(attribute_of_ours(&quote!(let deadline = background(); [durable_write])).is_none());
         assert!(attribute_of_ours(&quote!(#[allow(unused)] x.await;)).is_none());

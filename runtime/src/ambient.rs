@@ -3,75 +3,166 @@
 //! Invariants:
 //!
 //! 1. [`CURRENT`] holds a request only while one of its futures is being polled or dropped;
-//!    [`Scope`] swaps it in and, unwinding included, out again.
-//! 2. [`Ambient::body`] is `Some` only while the body of a top-level runner is being polled or
-//!    dropped. A runner that finds one there is nested: it runs under that body's request.
+//!    [`Scope`] puts it in and, unwinding included, takes it out again.
+//! 2. [`Body::stage`] says whose turn it is. A runner that finds a body running there is nested:
+//!    it runs under that body's request.
 //! 3. No user code runs while `CURRENT` is borrowed: whoever settles a cause first takes the
 //!    [`Signal`] out, then fires it. Wakers and destructors may come back here.
+//!
+//! A request moves into the thread-local and out of it at every poll, so it lives in a box. The
+//! boxes are kept and used again ([`Ongoing`]), so a request does not allocate.
 
-use std::{cell::RefCell, mem, sync::Arc};
+use std::{
+    cell::RefCell,
+    mem,
+    ops::{Deref, DerefMut},
+    pin::Pin,
+    sync::Arc,
+};
 
-use tokio::time::Instant;
+use tokio::{
+    sync::futures::OwnedNotified,
+    time::{Instant, Sleep},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     cause::{Cancelled, Cause},
-    lifecycle::{InFlight, Life, Phase},
-    policy::{HandlerPolicy, Place, Site},
+    lifecycle::{InFlight, Life},
+    policy::{HandlerPolicy, Mode, Place, Site},
     token::RequestState,
 };
 
 thread_local! {
-    static CURRENT: RefCell<Option<Ambient>> = const { RefCell::new(None) };
+    static CURRENT: RefCell<Option<Ongoing>> = const { RefCell::new(None) };
+    static SPARE: RefCell<Vec<Box<Ambient>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// How many boxes a thread keeps: as many requests as it is likely to have at once.
+const SPARES: usize = 256;
+
+/// An [`Ambient`] in a box that is used again.
+pub(crate) struct Ongoing(Option<Box<Ambient>>);
+
+impl Ongoing {
+    pub(crate) fn new(life: Arc<Life>) -> Self {
+        let spare = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
+        let mut ambient = spare.unwrap_or_default();
+        if let Some(after) = life.default_deadline() {
+            ambient.deadline = Some(ambient.arrival() + after);
+        }
+        ambient.life = Some(life);
+        Self(Some(ambient))
+    }
+
+    /// A request that a server or a layer has just received.
+    pub(crate) fn received(life: &Arc<Life>, upload: bool) -> Self {
+        let mut request = Self::new(life.clone());
+        request.counted = Some(life.request_came());
+        request.flags.upload = upload;
+        request
+    }
+
+    /// A request without a server of ours around it: it sees disconnects and deadlines only.
+    pub(crate) fn unlinked() -> Self {
+        Self::new(Life::unlinked())
+    }
+}
+
+impl Drop for Ongoing {
+    fn drop(&mut self) {
+        let Some(mut ambient) = self.0.take() else { return };
+        ambient.clear();
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < SPARES {
+                spare.push(ambient);
+            }
+        });
+    }
+}
+
+impl Deref for Ongoing {
+    type Target = Ambient;
+
+    #[inline]
+    fn deref(&self) -> &Ambient {
+        self.0.as_deref().expect("it is there until it is dropped")
+    }
+}
+
+impl DerefMut for Ongoing {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Ambient {
+        self.0.as_deref_mut().expect("it is there until it is dropped")
+    }
 }
 
 /// One request's state.
+#[derive(Default)]
 pub(crate) struct Ambient {
-    pub(crate) life: Arc<Life>,
-    pub(crate) arrival: Instant,
-    /// What the request came with: a default, a header, a platform limit.
+    /// Some, but for a spare box.
+    life: Option<Arc<Life>>,
+    /// Where the life counts this request, if it does.
+    counted: Option<u16>,
+    /// Known once somebody needed it.
+    arrival: Option<Instant>,
+    /// The effective deadline, without that of a site.
     pub(crate) deadline: Option<Instant>,
-    /// The first cause, unless `state` knows it.
-    cause: Option<Cause>,
     /// The request's token as tokio-util's type, once asked for.
     raw: Option<CancellationToken>,
-    /// `raw` came from a direct caller, who may fire it.
-    raw_given: bool,
     /// The request's token as ours, once asked for.
     state: Option<Arc<RequestState>>,
-    pub(crate) body: Option<Body>,
-    /// The policy whose response body is part of the work, and the deadline of that.
-    pub(crate) stream: Option<&'static HandlerPolicy>,
-    pub(crate) effective_deadline: Option<Instant>,
-    /// Whether the wait was reported already.
+    pub(crate) body: Body,
+    /// Bytes that `Content-Length` promised and that are still to come.
+    pub(crate) remaining: Option<u64>,
+    /// What ends a streamed body: its deadline, and a waker where no connection of ours is one.
+    pub(crate) stream_sleep: Option<Pin<Box<Sleep>>>,
+    pub(crate) stream_wake: Option<Pin<Box<OwnedNotified>>>,
+    /// The first cause, unless `state` knows it.
+    cause: Option<Cause>,
+    pub(crate) flags: Flags,
+}
+
+/// What is known of a request, in bits.
+#[derive(Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
+pub(crate) struct Flags {
+    /// `raw` came from a direct caller, who may fire it.
+    raw_given: bool,
+    /// The response body is part of the work.
+    pub(crate) stream: bool,
+    /// The wait was reported already.
     pub(crate) reported: bool,
-    /// Whether the connection cannot be used after the answer.
+    /// The connection cannot be used after the answer.
     pub(crate) close: bool,
-    /// Whether bytes of the request's own body are still to come.
+    /// Bytes of the request's own body are still to come.
     pub(crate) upload: bool,
 }
 
-/// A top-level runner's body while it runs.
+/// The body of a request's own runner.
 #[derive(Debug)]
 pub(crate) struct Body {
+    pub(crate) frame: Frame,
+    pub(crate) permit: Option<InFlight>,
+    /// Nested handlers past their own point of no return.
+    pub(crate) shields: u32,
+    /// A checkpoint said no; the body is parked and will be dropped.
+    pub(crate) refused: Option<Cancelled>,
     pub(crate) stage: Stage,
     /// The point of no return is behind us.
     pub(crate) past: bool,
-    /// Nested handlers past their own point of no return.
-    pub(crate) shields: u32,
-    pub(crate) permit: Option<InFlight>,
-    /// A checkpoint said no; the body is parked and will be dropped.
-    pub(crate) refused: Option<Cancelled>,
     /// Nobody waits for it any more.
     pub(crate) detached: bool,
-    /// The effective deadline of the request.
-    pub(crate) deadline: Option<Instant>,
-    pub(crate) frame: Frame,
 }
 
-/// Why the body's code is running.
+/// What a body is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
+    /// There is none.
+    Vacant,
+    /// It waits for its next poll.
+    Parked,
     /// It is being polled.
     Polled,
     /// It is being dropped because the request was cancelled.
@@ -85,15 +176,15 @@ pub(crate) enum Stage {
 pub(crate) struct Frame {
     pub(crate) policy: &'static HandlerPolicy,
     pub(crate) site: Option<&'static Site>,
-    pub(crate) reopened: bool,
-    pub(crate) past: bool,
     /// The effective deadline, a site's included.
     pub(crate) deadline: Option<Instant>,
+    pub(crate) reopened: bool,
+    pub(crate) past: bool,
 }
 
 impl Frame {
     pub(crate) const fn new(policy: &'static HandlerPolicy, deadline: Option<Instant>) -> Self {
-        Self { policy, site: None, reopened: false, past: false, deadline }
+        Self { policy, site: None, deadline, reopened: false, past: false }
     }
 
     pub(crate) const fn place(&self) -> Place {
@@ -101,23 +192,38 @@ impl Frame {
     }
 }
 
+impl Default for Body {
+    fn default() -> Self {
+        static NOBODY: HandlerPolicy = HandlerPolicy::new("nobody", "", 0, Mode::Exempt);
+        Self { stage: Stage::Vacant, ..Self::of(Frame::new(&NOBODY, None)) }
+    }
+}
+
 impl Body {
     pub(crate) const fn of(frame: Frame) -> Self {
         Self {
-            stage: Stage::Polled,
-            past: false,
-            shields: 0,
-            permit: None,
-            refused: None,
-            detached: false,
-            deadline: frame.deadline,
+            past: frame.past,
             frame,
+            permit: None,
+            shields: 0,
+            refused: None,
+            stage: Stage::Parked,
+            detached: false,
         }
+    }
+
+    pub(crate) const fn is_running(&self) -> bool {
+        !matches!(self.stage, Stage::Vacant | Stage::Parked)
     }
 
     /// Whether this is a statement that gave itself back to the request.
     pub(crate) const fn is_reopened(&self) -> bool {
         self.frame.reopened && self.shields == 0
+    }
+
+    /// Takes the body away; what comes next finds none.
+    pub(crate) fn vacate(&mut self) -> Self {
+        mem::take(self)
     }
 }
 
@@ -141,50 +247,68 @@ impl Signal {
 }
 
 impl Ambient {
-    pub(crate) fn new(life: Arc<Life>, arrival: Instant) -> Self {
-        Self {
-            deadline: life.default_deadline().map(|after| arrival + after),
-            life,
-            arrival,
-            cause: None,
-            raw: None,
-            raw_given: false,
-            state: None,
-            body: None,
-            stream: None,
-            effective_deadline: None,
-            reported: false,
-            close: false,
-            upload: false,
+    /// Makes a spare of it.
+    fn clear(&mut self) {
+        if let (Some(life), Some(shard)) = (self.life.take(), self.counted.take()) {
+            life.request_left(shard);
         }
+        // What has a destructor is there only with a token, a stream or a begun body.
+        if self.has_token() || self.flags.stream || self.body.stage != Stage::Vacant {
+            self.raw = None;
+            self.state = None;
+            self.stream_sleep = None;
+            self.stream_wake = None;
+            self.body = Body::default();
+        }
+        self.flags = Flags::default();
+        self.arrival = None;
+        self.deadline = None;
+        self.cause = None;
     }
 
-    /// A request without a server of ours around it: it sees disconnects and deadlines only.
-    pub(crate) fn unlinked() -> Self {
-        Self::new(Life::unlinked(), Instant::now())
+    #[inline]
+    pub(crate) fn life(&self) -> &Arc<Life> {
+        self.life.as_ref().expect("only a spare has none")
     }
 
     /// What a body takes along when it outlives the wait. The deadline stays behind: it
-    /// bounded the wait.
-    pub(crate) fn detached(&self) -> Self {
-        Self {
-            life: self.life.clone(),
-            arrival: self.arrival,
-            deadline: None,
-            cause: self.cause(),
-            raw: self.raw.clone(),
-            raw_given: false,
-            state: self.state.clone(),
-            body: None,
-            stream: None,
-            effective_deadline: None,
-            reported: true,
-            close: false,
-            upload: false,
+    /// bounded the wait (law 17).
+    pub(crate) fn detached(&self, body: Body) -> Ongoing {
+        let mut request = Ongoing::new(self.life().clone());
+        request.deadline = None;
+        request.arrival = self.arrival;
+        request.raw.clone_from(&self.raw);
+        request.state.clone_from(&self.state);
+        request.body = body;
+        request.cause = self.cause();
+        request.flags.reported = true;
+        request
+    }
+
+    /// When the request came in. A deadline counts from here, so this is asked before anything
+    /// had to wait; a request without a deadline never reads the clock.
+    pub(crate) fn arrival(&mut self) -> Instant {
+        *self.arrival.get_or_insert_with(Instant::now)
+    }
+
+    /// What wakes this request where no connection of ours does.
+    pub(crate) fn wake(&self) -> Option<OwnedNotified> {
+        Some(self.life().wake_of(self.counted?).notified_owned())
+    }
+
+    /// Called when the request has to wait before a runner has begun.
+    pub(crate) fn note_arrival(&mut self) {
+        if self.body.stage == Stage::Vacant && !self.flags.reported {
+            self.arrival();
         }
     }
 
+    pub(crate) const fn known_arrival(&self) -> Option<Instant> {
+        self.arrival
+    }
+
     /// The first cause, as far as anybody has noticed one.
+    #[inline]
     pub(crate) fn cause(&self) -> Option<Cause> {
         match &self.state {
             Some(state) => state.settled(),
@@ -209,10 +333,11 @@ impl Ambient {
 
     /// The request's token as our type: one identity, made at first use.
     pub(crate) fn state(&mut self) -> Arc<RequestState> {
-        let (life, cause, raw, deadline) = (&self.life, self.cause, &self.raw, self.deadline);
+        let (life, cause, raw, deadline) = (self.life(), self.cause, &self.raw, self.deadline);
+        let (life, raw) = (life.clone(), raw.clone());
         self.state
             .get_or_insert_with(|| {
-                Arc::new(RequestState::linked(life.clone(), cause, raw.clone(), deadline))
+                Arc::new(RequestState::linked(life, cause, raw, deadline))
             })
             .clone()
     }
@@ -232,8 +357,40 @@ impl Ambient {
         self.raw.insert(raw).clone()
     }
 
+    /// Begins a body where nothing stands against it and nothing is to be prepared; `false`
+    /// leaves it to the long way.
+    #[inline]
+    pub(crate) fn begin_plain(&mut self, policy: &'static HandlerPolicy) -> bool {
+        let plain = self.body.stage == Stage::Vacant
+            && self.deadline.is_none()
+            && !self.flags.raw_given
+            && self.cause().is_none()
+            && !self.life().is_stopping();
+        if plain {
+            self.body.frame = Frame::new(policy, None);
+            self.body.stage = Stage::Parked;
+        }
+        plain
+    }
+
+    /// Whether there is nothing that a runner would have to judge after a poll.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        let Body { frame, refused, .. } = &self.body;
+        refused.is_none()
+            && frame.deadline.is_none()
+            && self.cause().is_none()
+            && !self.life().is_stopping()
+    }
+
+    #[inline]
     pub(crate) const fn has_token(&self) -> bool {
         self.raw.is_some() || self.state.is_some()
+    }
+
+    #[inline]
+    pub(crate) fn is_own(&self, state: &Arc<RequestState>) -> bool {
+        self.state.as_ref().is_some_and(|own| Arc::ptr_eq(own, state))
     }
 
     /// Takes a caller's own token for the request's, unless it has one already.
@@ -247,32 +404,42 @@ impl Ambient {
             }
             Given::Raw(raw) => {
                 self.raw = Some(raw.clone());
-                self.raw_given = true;
+                self.flags.raw_given = true;
                 true
             }
         }
     }
 
-    /// The token is told of the effective deadline, so that it can report what remains.
-    pub(crate) fn shorten(&mut self, deadline: Option<Instant>) {
-        if let (Some(state), Some(deadline)) = (&self.state, deadline) {
+    /// A deadline only ever comes nearer (law 4). The token is told, so that it can report what
+    /// remains.
+    pub(crate) fn shorten(&mut self, deadline: Instant) {
+        self.deadline = Some(self.deadline.map_or(deadline, |before| before.min(deadline)));
+        if let Some(state) = &self.state {
             state.shorten(deadline);
         }
     }
 
-    /// The head is sent, and the deadline bounded the wait for it.
-    pub(crate) fn lift_deadline(&self) {
-        if let Some(state) = &self.state {
-            state.lift_deadline();
+    /// Reads every signal itself, the clock included, for a checkpoint.
+    pub(crate) fn check(&self, deadline: Option<Instant>) -> Option<Cause> {
+        if let Some(cause) = self.cause() {
+            return Some(cause);
         }
+        if self.flags.raw_given && self.raw.as_ref().is_some_and(CancellationToken::is_cancelled) {
+            return Some(Cause::ClientDisconnected);
+        }
+        if self.life().is_stopping() {
+            return Some(Cause::ShuttingDown);
+        }
+        deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
+            .then_some(Cause::DeadlineExceeded)
     }
 
-    /// Who is to blame if the request is dropped now.
-    pub(crate) fn hung_up_by(&self) -> Cause {
-        if self.life.phase() == Phase::Ended {
-            Cause::ShuttingDown
-        } else {
-            Cause::ClientDisconnected
+    /// The head is sent, and the deadline bounded the wait for it.
+    pub(crate) fn lift_deadline(&mut self) {
+        self.deadline = None;
+        if let Some(state) = &self.state {
+            state.lift_deadline();
         }
     }
 
@@ -282,32 +449,13 @@ impl Ambient {
             state.finish();
         }
     }
-
-    /// Reads every signal itself, the clock included, for a checkpoint.
-    pub(crate) fn check(&self, deadline: Option<Instant>) -> Option<Cause> {
-        if let Some(cause) = self.cause() {
-            return Some(cause);
-        }
-        if self.raw_given && self.raw.as_ref().is_some_and(CancellationToken::is_cancelled) {
-            return Some(Cause::ClientDisconnected);
-        }
-        if self.life.is_stopping() {
-            return Some(Cause::ShuttingDown);
-        }
-        deadline
-            .is_some_and(|deadline| Instant::now() >= deadline)
-            .then_some(Cause::DeadlineExceeded)
-    }
-
-    pub(crate) const fn is_nested(&self) -> bool {
-        self.body.is_some()
-    }
 }
 
 /// A token that a direct caller handed to the handler.
 #[doc(hidden)]
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub enum Given {
+    #[default]
     Nothing,
     State(Arc<RequestState>),
     Raw(CancellationToken),
@@ -315,35 +463,45 @@ pub enum Given {
 
 /// Puts a request into [`CURRENT`] and takes it out again, unwinding included.
 pub(crate) struct Scope<'a> {
-    slot: &'a mut Option<Ambient>,
+    slot: &'a mut Option<Ongoing>,
 }
 
 impl<'a> Scope<'a> {
-    pub(crate) fn enter(slot: &'a mut Option<Ambient>) -> Self {
-        swap(slot);
+    #[inline]
+    pub(crate) fn enter(slot: &'a mut Option<Ongoing>) -> Self {
+        exchange(slot);
         Self { slot }
     }
 }
 
 impl Drop for Scope<'_> {
+    #[inline]
     fn drop(&mut self) {
-        swap(self.slot);
+        exchange(self.slot);
     }
 }
 
-fn swap(slot: &mut Option<Ambient>) {
+#[inline]
+fn exchange(slot: &mut Option<Ongoing>) {
     // After the thread-local is gone nothing of ours runs on this thread any more.
     let _ = CURRENT.try_with(|current| mem::swap(&mut *current.borrow_mut(), slot));
 }
 
+/// Whether some request is running.
+#[inline]
+pub(crate) fn is_present() -> bool {
+    CURRENT.try_with(|current| current.borrow().is_some()) == Ok(true)
+}
+
 /// Looks at the current request, if there is one.
+#[inline]
 pub(crate) fn with<T>(look: impl FnOnce(&mut Ambient) -> T) -> Option<T> {
-    CURRENT.try_with(|current| current.borrow_mut().as_mut().map(look)).ok().flatten()
+    CURRENT.try_with(|current| current.borrow_mut().as_deref_mut().map(look)).ok().flatten()
 }
 
 /// Looks at the body that is running, if one is.
 pub(crate) fn with_body<T>(look: impl FnOnce(&mut Body) -> T) -> Option<T> {
-    with(|ambient| ambient.body.as_mut().map(look)).flatten()
+    with(|request| request.body.is_running().then(|| look(&mut request.body))).flatten()
 }
 
 /// Records `cause` for the current request and fires its tokens; gives the first cause.

@@ -8,10 +8,12 @@ use axum::{
 };
 
 use crate::{
+    ambient::Ongoing,
     cause::Cancelled,
     lifecycle::{ResponseBody, Tail},
     policy::Policy,
     problem,
+    runner::Own,
 };
 
 /// The value of an annotated handler: its own `R`, or why there is none. `P` is the policy, so
@@ -42,15 +44,22 @@ pub struct Governed<R, P> {
 }
 
 enum Value<R> {
-    Done(R, Option<Box<Unlinked>>),
+    Done(R, Option<Unlinked>),
     Cancelled(Cancelled, Option<Box<Response>>),
 }
 
 /// A request that no layer of ours looks after: its response body is looked after here.
-pub(crate) struct Unlinked(pub(crate) crate::ambient::Ambient);
+pub(crate) struct Unlinked(Ongoing);
+
+/// What a response must take along if nobody else looks after its body.
+pub(crate) fn unlinked(own: &mut Own) -> Option<Unlinked> {
+    own.take()
+        .filter(|request| request.flags.stream || request.has_token())
+        .map(Unlinked)
+}
 
 impl<R, P> Governed<R, P> {
-    pub(crate) const fn done(value: R, unlinked: Option<Box<Unlinked>>) -> Self {
+    pub(crate) fn done(value: R, unlinked: Option<Unlinked>) -> Self {
         Self { value: Value::Done(value, unlinked), policy: PhantomData }
     }
 
@@ -76,11 +85,11 @@ impl<R: IntoResponse, P: Policy> IntoResponse for Governed<R, P> {
         match self.value {
             Value::Done(value, None) => value.into_response(),
             Value::Done(value, Some(unlinked)) => {
-                let (parts, body) = value.into_response().into_parts();
-                let tail = Tail::new(unlinked.0, &parts, &body, false, None);
-                let body =
-                    if tail.is_some() { Body::new(ResponseBody::new(body, tail)) } else { body };
-                Response::from_parts(parts, body)
+                let response = value.into_response();
+                match Tail::new(unlinked.0, &response, false, false) {
+                    None => response,
+                    tail => response.map(|body| Body::new(ResponseBody::new(body, tail))),
+                }
             }
             Value::Cancelled(_, Some(answer)) => *answer,
             Value::Cancelled(why, None) => problem::cancelled(&why),

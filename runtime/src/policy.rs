@@ -173,6 +173,14 @@ impl HandlerPolicy {
             )
     }
 
+    /// Whether the body needs nothing at its begin or end but to be known.
+    #[inline]
+    pub(crate) const fn is_plain(&self) -> bool {
+        self.deadline.is_none()
+            && !self.cooperative
+            && !matches!(self.mode, Mode::DurableWrite | Mode::Stream)
+    }
+
     pub(crate) const fn own_deadline(&self) -> Option<Duration> {
         self.deadline
     }

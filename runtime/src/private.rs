@@ -31,7 +31,11 @@ pub const fn given_none() -> Given {
     Given::Nothing
 }
 
+#[inline]
 pub fn given_request(token: &RequestToken) -> Given {
+    if ambient::with(|request| request.is_own(&token.state)) == Some(true) {
+        return Given::Nothing;
+    }
     Given::State(token.state.clone())
 }
 
@@ -62,14 +66,7 @@ pub fn request_raw() -> CancellationToken {
 pub fn request_token() -> RequestToken {
     let current = ambient::with(|request| {
         let state = request.state();
-        let (handler, site) = request
-            .body
-            .as_ref()
-            .map_or((None, None), |body| (body.deadline, body.frame.deadline));
-        if let Some(deadline) = handler {
-            state.shorten(deadline);
-        }
-        RequestToken::new(state, site)
+        RequestToken::new(state, request.body.frame.deadline)
     });
     current.unwrap_or_else(RequestToken::never)
 }
@@ -77,4 +74,10 @@ pub fn request_token() -> RequestToken {
 /// Milliseconds, as the macros have read them.
 pub const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
+}
+
+/// What [`serve`](crate::serve) puts around a service, for the benchmarks.
+pub fn linked<S>(lifecycle: &crate::Lifecycle, inner: S) -> crate::LifecycleService<S> {
+    use tower::Layer;
+    crate::lifecycle::LifecycleLayer::by_connection(lifecycle.life.clone()).layer(inner)
 }

@@ -37,10 +37,9 @@ impl Future for Enter {
 }
 
 fn checkpoint(request: &mut Ambient, site: &'static Site) -> bool {
-    let Some(body) = &request.body else { return true };
-    let place = Place { policy: body.frame.policy, site: Some(site) };
+    let place = Place { policy: request.body.frame.policy, site: Some(site) };
     let passed = pass(request, place);
-    let Some(body) = &mut request.body else { return true };
+    let body = &mut request.body;
     match passed {
         Ok(()) => body.frame.site = Some(site),
         Err(refused) => body.refused = Some(refused),
@@ -89,8 +88,7 @@ impl Future for Narrow {
             self.entered = CancellableGuard::enter(self.reopens, self.within);
             // A request that has ended already ends here: the runner looks after this poll.
             let ended = self.reopens
-                && ambient::with(|request| {
-                    let Some(body) = &request.body else { return false };
+                && ambient::with_body(|body| {
                     let late = body.frame.deadline.is_some_and(|at| Instant::now() >= at);
                     body.past && body.is_reopened() && (body.detached || late)
                 }) == Some(true);

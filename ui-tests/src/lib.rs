@@ -1,1 +1,1 @@
-//! UI cases live in `tests/`.
+//! Nothing here: the cases are in `tests/`.

@@ -5,6 +5,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef, Request};
 use axum::http::StatusCode;
+use axum::http::uri::PathAndQuery;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -50,7 +51,8 @@ pub(crate) fn router(app: App, lifecycle: &Lifecycle) -> Router {
 
 /// Puts every line that a request logs in its span, also when it outlives its client.
 async fn trace(request: Request, next: Next) -> Response {
-    let span = tracing::info_span!("request", method = %request.method(), path = %request.uri());
+    let path = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+    let span = tracing::info_span!("request", method = %request.method(), path);
     async {
         let start = Instant::now();
         let response = next.run(request).await;

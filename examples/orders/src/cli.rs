@@ -78,7 +78,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     };
     let ms = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit_ms));
     match ms.map(Duration::from_millis) {
-        Some(time) if time <= Duration::from_secs(24 * 3600) => Ok(time),
+        Some(time) if time <= Duration::from_hours(24) => Ok(time),
         _ => Err("expected a number and a unit, up to `24h`".to_owned()),
     }
 }
@@ -91,7 +91,7 @@ mod tests {
     fn times_have_a_unit_and_a_bound() {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("2s"), Ok(Duration::from_secs(2)));
-        assert_eq!(duration("24h"), Ok(Duration::from_secs(86_400)));
+        assert_eq!(duration("24h"), Ok(Duration::from_hours(24)));
         for bad in ["", "2", "s", "-1s", "1.5s", "25h", "99999999999999999999s", "2 s"] {
             assert!(duration(bad).is_err(), "{bad:?}");
         }

@@ -21,15 +21,13 @@
 //!     run_inline::<Result<Json<Order>, AppError>, policy::Read, _, _>(
 //!         &__FT_POLICY, __given, no_compensation(),
 //!         async move {
-//!             if false {
+//!             if let Some(__r) = None::<Result<Json<Order>, AppError>> {
 //!                 let _ = (&cancel,);
 //!                 let _ = (&db,);
-//!                 let __r: Result<Json<Order>, AppError> = loop {};
 //!                 return __r;
 //!             }
 //!             let cancel: CancellationToken = request_raw_from(cancel);
-//!             let __out: Result<Json<Order>, AppError> = { /* body */ };
-//!             __out
+//!             { /* body */ }
 //!         },
 //!     )
 //!     .await
@@ -37,20 +35,18 @@
 //! ```
 //!
 //! The block that never runs captures the parameters and tells the compiler the type of the body
-//! before it meets the first `?`. The body is the value of a `let` so that the temporaries of its
-//! last expression are gone before the token that they may borrow, in edition 2021 too.
+//! before it meets the first `?`. The body keeps its own braces, and with them its edition; the
+//! outer ones are of this crate's, 2024, so that the temporaries of the body's last expression are
+//! gone before the token that they may borrow.
 
-use super::inputs;
+use super::{inputs, output, policy};
 use crate::{
     error::Errors,
     model::{Handler, Mode, Param, TokenType},
 };
 use proc_macro2::{Span, TokenStream};
-use quote::{ToTokens as _, quote, quote_spanned};
-use syn::{
-    Ident, ReturnType, Signature, Type, ext::IdentExt as _, parse_quote, spanned::Spanned as _,
-    visit_mut::{self, VisitMut},
-};
+use quote::{quote, quote_spanned};
+use syn::{Ident, Signature, spanned::Spanned as _};
 
 /// The handler, with `errors` reported in its body: not beside it, where a `#[cfg]` below would
 /// not reach them.
@@ -75,9 +71,9 @@ fn signature(handler: &Handler) -> TokenStream {
     let inputs = inputs::inputs(handler.receiver.as_ref(), &handler.params, |param| {
         inputs::raw_token(runtime, param)
     });
-    let output = written_output(handler);
-    let span = output_span(handler);
-    let marker = marker(handler);
+    let output = output::written(handler);
+    let span = output::span(handler);
+    let marker = policy::marker(handler);
     let governed = quote_spanned!(span=> #runtime::Governed<#output, #marker>);
     quote!(#asyncness #fn_token #ident #generics(#inputs) -> #governed #where_clause)
 }
@@ -85,32 +81,36 @@ fn signature(handler: &Handler) -> TokenStream {
 /// The call of the runner.
 fn call(handler: &Handler) -> TokenStream {
     let private = handler.runtime.private();
-    let (output, marker) = (erased_output(handler), marker(handler));
-    let body = body(handler);
-    // Whatever is wrong with the body's type is to be reported where the user wrote that type.
-    let span = output_span(handler);
+    let (output, marker) = (output::erased(handler), policy::marker(handler));
     if handler.policy.mode == Mode::Exempt {
-        let run = quote_spanned!(span=> #private::run_exempt::<#output, #marker, _>);
-        return quote!(#run(#body).await);
+        return ungoverned(handler);
     }
-    let policy = policy(handler);
+    let body = body(handler);
+    let policy = policy::policy(handler);
     let given = given(handler);
     let compensation = compensation(handler);
-    let runner = Ident::new(runner(handler), Span::mixed_site().located_at(span));
-    let run = quote_spanned!(span=> #private::#runner::<#output, #marker, _, _>);
+    // Whatever is wrong with the body as a whole is to be reported where the user wrote its type.
+    let span = output::span(handler);
+    let runner = Ident::new(runner(handler), span);
+    let private_here = handler.runtime.private_at(span);
     let given_name = Ident::new("__given", Span::mixed_site());
+    let run = quote_spanned! {span=>
+        #private_here::#runner::<#output, #marker, _, _>(&__FT_POLICY, #given_name, #compensation, #body)
+    };
     quote! {
         static __FT_POLICY: #private::HandlerPolicy = #policy;
         #given
-        #run(&__FT_POLICY, #given_name, #compensation, #body).await
+        #run.await
     }
 }
 
-/// What a faulty handler does instead: its body is checked, and nothing else can go wrong.
+/// An exempt handler, and a faulty one: its body is checked, and nothing else can go wrong.
 fn ungoverned(handler: &Handler) -> TokenStream {
-    let private = handler.runtime.private();
-    let (output, marker, body) = (erased_output(handler), marker(handler), body(handler));
-    quote!(#private::run_exempt::<#output, #marker, _>(#body).await)
+    let (output, marker, body) = (output::erased(handler), policy::marker(handler), body(handler));
+    let span = output::span(handler);
+    let private = handler.runtime.private_at(span);
+    let run = quote_spanned!(span=> #private::run_exempt::<#output, #marker, _>(#body));
+    quote!(#run.await)
 }
 
 fn runner(handler: &Handler) -> &'static str {
@@ -121,90 +121,37 @@ fn runner(handler: &Handler) -> &'static str {
     if outlives { "run_boxed" } else { "run_inline" }
 }
 
-/// The `P` of `Governed<R, P>`.
-fn marker(handler: &Handler) -> TokenStream {
-    let marker = match handler.policy.mode {
-        _ if handler.durable_sites > 0 => "Write",
-        Mode::Read => "Read",
-        Mode::Stream => "Stream",
-        Mode::IdempotentWrite | Mode::ReversibleWrite | Mode::DurableWrite => "Write",
-        Mode::Exempt => "Exempt",
-    };
-    let marker = Ident::new(marker, Span::mixed_site());
-    let runtime = &handler.runtime;
-    quote!(#runtime::policy::#marker)
-}
-
-/// The policy as a constant.
-fn policy(handler: &Handler) -> TokenStream {
-    let private = handler.runtime.private();
-    let policy = &handler.policy;
-    let ident = &handler.function.sig.ident;
-    let name = match &policy.name {
-        Some(name) => quote!(#name),
-        None => {
-            let function = ident.unraw().to_string();
-            quote!(::core::concat!(::core::module_path!(), "::", #function))
-        }
-    };
-    let place = quote_spanned!(ident.span()=> ::core::file!(), ::core::line!());
-    let mode = Ident::new(
-        match policy.mode {
-            Mode::Read => "Read",
-            Mode::Stream => "Stream",
-            Mode::IdempotentWrite => "IdempotentWrite",
-            Mode::ReversibleWrite => "ReversibleWrite",
-            Mode::DurableWrite => "DurableWrite",
-            Mode::Exempt => "Exempt",
-        },
-        Span::mixed_site(),
-    );
-    let sites = handler.durable_sites;
-    let settings = [
-        policy.cooperative.then(|| quote!(.cooperative())),
-        (sites > 0).then(|| quote!(.durable_sites(#sites))),
-        policy.deadline.map(|deadline| quote!(.deadline(#deadline))),
-        policy.reason.as_ref().map(|reason| quote!(.reason(#reason))),
-        policy.max_in_flight.as_ref().map(|limit| quote!(.max_in_flight(#limit))),
-        policy.needs.map(|needs| quote!(.needs(#needs))),
-    ];
-    let settings = settings.iter().flatten();
-    quote!(#private::HandlerPolicy::new(#name, #place, #private::Mode::#mode)#(#settings)*)
-}
-
 /// The token that a direct caller passed, asked for before the body takes it.
 fn given(handler: &Handler) -> TokenStream {
     let private = handler.runtime.private();
     let given = Ident::new("__given", Span::mixed_site());
     let none = quote!(let #given = #private::given_none(););
-    let token = handler.params.iter().find_map(|param| match param.token? {
-        TokenType::Raw => Some((param, quote!(given_raw))),
-        TokenType::Request => Some((param, quote!(given_request))),
-        TokenType::Durable | TokenType::Shutdown => None,
+    let token = handler.params.iter().find_map(|param| match (param.token?, &param.names[..]) {
+        (TokenType::Raw, [name]) => Some((param, name, quote!(given_raw))),
+        (TokenType::Request, [name]) => Some((param, name, quote!(given_request))),
+        _ => None,
     });
     match token {
-        Some((Param { names, attrs, pat: syn::Pat::Ident(_), .. }, from))
-            if handler.policy.mode.is_cancellable() =>
-        {
+        Some((Param { attrs, names, .. }, name, from)) if handler.policy.mode.is_cancellable() => {
             let mut cfgs = inputs::cfgs(attrs).peekable();
             let absent = cfgs.peek().is_some().then_some(none);
-            quote!(#absent #(#cfgs)* let #given = #private::#from(#(&#names)*);)
+            let allow = inputs::allow_underscored(names);
+            quote!(#absent #(#cfgs)* #allow let #given = #private::#from(&#name);)
         }
         _ => none,
     }
 }
 
 fn compensation(handler: &Handler) -> TokenStream {
-    let private = handler.runtime.private();
-    match &handler.policy.on_cancel {
-        Some(expr) => {
-            // A value that is no future is reported where it was written.
-            let span = Span::mixed_site().located_at(expr.span());
-            let made = quote_spanned!(span=> #private::compensation(#expr));
-            quote!(::core::option::Option::Some(#made))
-        }
-        None => quote!(#private::no_compensation()),
-    }
+    let Some(expr) = &handler.policy.on_cancel else {
+        let private = handler.runtime.private();
+        return quote!(#private::no_compensation());
+    };
+    // A value that is no future is reported where it was written.
+    let span = Span::mixed_site().located_at(expr.span());
+    let private = handler.runtime.private_at(span);
+    let made = quote_spanned!(span=> #private::compensation(#expr));
+    quote!(::core::option::Option::Some(#made))
 }
 
 fn body(handler: &Handler) -> TokenStream {
@@ -216,56 +163,16 @@ fn body(handler: &Handler) -> TokenStream {
     };
     let captures = inputs::captures(&handler.params);
     let tokens = inputs::raw_bindings(&handler.params, &from, handler.rebinds);
-    let output = erased_output(handler);
-    let body = &handler.function.body;
-    let [r, out] = ["__r", "__out"].map(|name| Ident::new(name, Span::mixed_site()));
-    quote!(async move {
-        if false {
+    let output = output::erased(handler);
+    let body = inputs::inner_block(&handler.function.body);
+    let span = output::span(handler);
+    let value = Ident::new("__r", span);
+    quote_spanned!(span=> async move {
+        if let ::core::option::Option::Some(#value) = ::core::option::Option::None::<#output> {
             #captures
-            let #r: #output = loop {};
-            return #r;
+            return #value;
         }
         #tokens
-        let #out: #output = #body;
-        #out
+        #body
     })
-}
-
-/// Where the return type stands, or the name if it is absent, with our own hygiene.
-fn output_span(handler: &Handler) -> Span {
-    let signature = &handler.function.sig;
-    let at = match &signature.output {
-        ReturnType::Type(_, ty) => ty.span(),
-        ReturnType::Default => signature.ident.span(),
-    };
-    Span::mixed_site().located_at(at)
-}
-
-fn written_output(handler: &Handler) -> TokenStream {
-    match &handler.function.sig.output {
-        ReturnType::Type(_, ty) => ty.to_token_stream(),
-        ReturnType::Default => quote!(()),
-    }
-}
-
-/// The return type where `impl Trait` cannot be written.
-fn erased_output(handler: &Handler) -> TokenStream {
-    struct Erase;
-    impl VisitMut for Erase {
-        fn visit_type_mut(&mut self, ty: &mut Type) {
-            if matches!(ty, Type::ImplTrait(_)) {
-                *ty = parse_quote!(_);
-            } else {
-                visit_mut::visit_type_mut(self, ty);
-            }
-        }
-    }
-    match &handler.function.sig.output {
-        ReturnType::Type(_, ty) => {
-            let mut ty = ty.clone();
-            Erase.visit_type_mut(&mut ty);
-            ty.to_token_stream()
-        }
-        ReturnType::Default => quote!(()),
-    }
 }

@@ -1,9 +1,9 @@
 //! The parameters in the emitted signature, and what the body does with them first.
 
 use crate::model::{Param, Runtime, TokenType};
-use proc_macro2::TokenStream;
+use proc_macro2::{Delimiter, Group, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::{Attribute, Receiver, spanned::Spanned as _};
+use syn::{Attribute, Ident, Receiver, spanned::Spanned as _};
 
 /// The parameter list.
 ///
@@ -16,7 +16,11 @@ pub(crate) fn inputs(
 ) -> TokenStream {
     let params = params.iter().map(|param| {
         let Param { attrs, pat, ty, .. } = param;
-        let ty = if param.token == Some(TokenType::Raw) { raw(param) } else { quote!(#ty) };
+        if param.token == Some(TokenType::Raw) {
+            // The pattern that its lints are about is inside.
+            let (cfgs, ty) = (cfgs(attrs), raw(param));
+            return quote!(#(#cfgs)* #pat: #ty);
+        }
         quote!(#(#attrs)* #pat: #ty)
     });
     let receiver = receiver.into_iter().map(|receiver| quote!(#receiver));
@@ -39,9 +43,7 @@ pub(crate) fn captures(params: &[Param]) -> TokenStream {
     let captures = params.iter().rev().map(|param| {
         let cfgs = cfgs(&param.attrs);
         let names = &param.names;
-        // A parameter that says by its name that nobody reads it must not be told off for this.
-        let underscored = names.iter().any(|name| name.to_string().starts_with('_'));
-        let allow = underscored.then(|| quote!(#[allow(clippy::used_underscore_binding)]));
+        let allow = allow_underscored(names);
         quote!(#(#cfgs)* #allow let _ = (#(&#names,)*);)
     });
     quote!(#(#captures)*)
@@ -57,9 +59,27 @@ pub(crate) fn raw_bindings(params: &[Param], from: &TokenStream, touch: bool) ->
         let cfgs: Vec<&Attribute> = cfgs(attrs).collect();
         // Sites bind the name again; that the rest of the body never reads it is no oversight.
         let touch = touch.then(|| quote!(#(#cfgs)* let _ = (#(&#names,)*);));
-        Some(quote!(#(#cfgs)* let #inner: #ty = #from(#(#names)*); #touch))
+        let allow = allow_underscored(names);
+        Some(quote!(#(#attrs)* #allow let #inner: #ty = #from(#(#names)*); #touch))
     });
     quote!(#(#bindings)*)
+}
+
+/// A parameter that says by its name that nobody reads it must not be told off for our reading it.
+pub(crate) fn allow_underscored(names: &[Ident]) -> Option<TokenStream> {
+    let underscored = names.iter().any(|name| name.to_string().starts_with('_'));
+    underscored.then(|| quote!(#[allow(clippy::used_underscore_binding)]))
+}
+
+/// The user's own braces, as the last expression of a block of ours.
+///
+/// The item in front keeps the compiler from calling the braces of a one-line body unnecessary,
+/// and unlike a statement it may stand before the user's own items.
+pub(crate) fn inner_block(body: &Group) -> Group {
+    let stmts = body.stream();
+    let mut block = Group::new(Delimiter::Brace, quote!(const _: () = (); #stmts));
+    block.set_span(body.span());
+    block
 }
 
 /// A parameter may exist under a `cfg` only, and so may whatever mentions it.

@@ -4,6 +4,8 @@
 mod fallback;
 mod handler;
 mod inputs;
+mod output;
+mod policy;
 mod worker;
 
 pub(crate) use fallback::fallback;

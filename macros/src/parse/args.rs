@@ -77,7 +77,9 @@ mod tests {
         ));
         let args = args.expect("five arguments").0;
         assert!(matches!(&args[0], Arg::Word(word) if word == "reversible_write"));
-        assert!(matches!(&args[1], Arg::Option { name, value: Expr::Call(_) } if name == "on_cancel"));
+        assert!(
+            matches!(&args[1], Arg::Option { name, value: Expr::Call(_) } if name == "on_cancel")
+        );
         assert!(matches!(&args[2], Arg::Option { value: Expr::Lit(_), .. }));
         assert!(matches!(&args[3], Arg::Crate { path, .. } if path.segments.len() == 2));
         assert!(matches!(&args[4], Arg::Value(Expr::Lit(_))));

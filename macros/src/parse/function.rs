@@ -25,7 +25,9 @@ impl Parse for Function {
         let vis = input.parse()?;
         let sig = input.parse()?;
         if input.peek(Token![;]) {
-            return Err(input.error("a handler needs a body: put the attribute on the implementation"));
+            return Err(
+                input.error("a handler needs a body: put the attribute on the implementation")
+            );
         }
         let (inner_attrs, body) = split(&block(input)?);
         Ok(Self { attrs, vis, sig, inner_attrs, body })
@@ -34,20 +36,26 @@ impl Parse for Function {
 
 /// The body, out of the invisible groups that `macro_rules` wraps around a `$body:block`.
 fn block(input: ParseStream<'_>) -> syn::Result<Group> {
-    let mut group: Group = input.parse()?;
-    while group.delimiter() == Delimiter::None {
-        match group.stream().into_iter().next() {
-            Some(TokenTree::Group(inner)) => group = inner,
-            _ => return Err(input.error("expected a body")),
+    // `Group` itself would look through these, to a parenthesis that is not there.
+    let mut token = input.parse::<TokenTree>()?;
+    loop {
+        match token {
+            TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => return Ok(group),
+            TokenTree::Group(group) if group.delimiter() == Delimiter::None => {
+                let inner = group.stream().into_iter().next();
+                token = inner.ok_or_else(|| input.error("expected a body"))?;
+            }
+            other => return Err(syn::Error::new(other.span(), "expected a body")),
         }
     }
-    Ok(group)
 }
 
 fn split(body: &Group) -> (TokenStream, Group) {
     let tokens: Vec<TokenTree> = body.stream().into_iter().collect();
     let mut at = 0;
-    while let [TokenTree::Punct(hash), TokenTree::Punct(bang), TokenTree::Group(_), ..] = &tokens[at..] {
+    while let [TokenTree::Punct(hash), TokenTree::Punct(bang), TokenTree::Group(_), ..] =
+        &tokens[at..]
+    {
         if hash.as_char() != '#' || bang.as_char() != '!' {
             break;
         }

@@ -110,7 +110,9 @@ fn mode(attribute: &Attribute, options: &Options, errors: &mut Errors) {
         Some((_, Mode::Read | Mode::IdempotentWrite)) => {}
         Some((word, _)) => errors.at(
             word,
-            format!("`{word}` governs a whole function: before a statement write `#[cancellable(read)]`"),
+            format!(
+                "`{word}` governs a whole function: before a statement write `#[cancellable(read)]`"
+            ),
         ),
         None if options.mode_faulted => {}
         None => {

@@ -80,8 +80,11 @@ fn readable(period: Period) -> String {
     let millis = period.millis;
     [("h", 3_600_000), ("m", 60_000), ("s", 1_000)]
         .into_iter()
-        .find(|(_, factor)| millis.is_multiple_of(*factor))
-        .map_or_else(|| format!("`{millis}ms`"), |(unit, factor)| format!("`{}{unit}`", millis / factor))
+        .find(|(_, factor)| millis % factor == 0)
+        .map_or_else(
+            || format!("`{millis}ms`"),
+            |(unit, factor)| format!("`{}{unit}`", millis / factor),
+        )
 }
 
 fn nameable_token(host: &Host<'_>, site: &Site, errors: &mut Errors) {

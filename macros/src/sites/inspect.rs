@@ -96,7 +96,11 @@ mod tests {
     fn nested_awaits_do_not_count() {
         assert!(suspends(&parse_quote!(f(x.await)?)));
         assert!(suspends(&parse_quote!(join!(a, b))));
-        assert!(suspends(&parse_quote!({ if x { y.await } })));
+        assert!(suspends(&parse_quote!({
+            if x {
+                y.await
+            }
+        })));
         assert!(!suspends(&parse_quote!(async { x.await })));
         assert!(!suspends(&parse_quote!(items.map(|x| async move { x.await }))));
         assert!(!suspends(&parse_quote!(f(x))));
@@ -109,7 +113,17 @@ mod tests {
         assert!(of(parse_quote!(f(&cancel).await)) == Mention::Yes);
         assert!(of(parse_quote!(token.cancel().await)) == Mention::No);
         assert!(of(parse_quote!(join!(f(&cancel)))) == Mention::Maybe);
-        assert!(of(parse_quote!({ let cancel = 1; f(cancel).await })) == Mention::Maybe);
-        assert!(of(parse_quote!({ let cancel = 1; f().await })) == Mention::No);
+        assert!(
+            of(parse_quote!({
+                let cancel = 1;
+                f(cancel).await
+            })) == Mention::Maybe
+        );
+        assert!(
+            of(parse_quote!({
+                let cancel = 1;
+                f().await
+            })) == Mention::No
+        );
     }
 }

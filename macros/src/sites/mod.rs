@@ -9,6 +9,7 @@ mod attrs;
 mod check;
 mod inspect;
 mod instrument;
+mod visit;
 mod walk;
 mod wrap;
 
@@ -20,7 +21,7 @@ use crate::{
     symbol::Symbol,
 };
 use proc_macro2::Group;
-use quote::ToTokens as _;
+use quote::ToTokens;
 use syn::{Attribute, Block, Pat, parse::Parser as _, visit_mut::VisitMut as _};
 
 /// What the sites of a body need to know of their handler.
@@ -73,11 +74,16 @@ pub(crate) fn govern(host: &Host<'_>, body: &Group, errors: &mut Errors) -> Gove
     let (sites, rebinds) = walk.finish();
     check::all(host, &sites, errors);
 
-    let stmts = block.stmts.iter().map(|stmt| stmt.to_token_stream()).collect();
+    let stmts = block.stmts.iter().map(ToTokens::to_token_stream).collect();
     // After an error, whatever was refused where it stood has to go.
     let stmts = if errors.is_empty() { stmts } else { scan::strip(stmts) };
     let mut rewritten = Group::new(proc_macro2::Delimiter::Brace, stmts);
     rewritten.set_span(body.span());
     let durable_sites = sites.iter().filter(|site| matches!(site.kind, Kind::Durable)).count();
     Governed { body: rewritten, durable_sites, rebinds }
+}
+
+/// Whether `expr` can mean the variable `name`.
+pub(crate) fn mentions(expr: &syn::Expr, name: &syn::Ident) -> bool {
+    inspect::mentions(expr, name) != inspect::Mention::No
 }

@@ -1,21 +1,17 @@
 //! Finds sites, in the order of the body, and refuses them where they would lie.
 
 use super::{
-    Host, Site, attribute,
-    attrs::{attrs, leftmost, restore, take, with_attributes},
-    check, inspect, instrument, wrap,
+    Host, Kind, Site, attribute,
+    attrs::{attrs, take, with_attributes},
+    check, inspect, wrap,
 };
 use crate::{error::Errors, scan, symbol::Symbol};
 use proc_macro2::{Span, TokenStream};
-use syn::{
-    Attribute, Block, Expr, Ident, Local, Macro, Pat, Stmt,
-    spanned::Spanned as _,
-    visit_mut::{self, VisitMut},
-};
+use syn::{Attribute, Expr, Ident, Local, Pat, Stmt, visit_mut::VisitMut as _};
 
 /// Whose statements these are.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+pub(crate) enum Place {
     /// The handler's own.
     Body,
     Closure,
@@ -23,10 +19,13 @@ enum Place {
     Function,
 }
 
+/// Writes one site out.
+type Wrap = fn(&Host<'_>, Kind, inspect::Mention, &Expr, Span) -> Expr;
+
 /// A walk through one body.
 pub(crate) struct Walk<'a> {
     host: &'a Host<'a>,
-    errors: &'a mut Errors,
+    pub(crate) errors: &'a mut Errors,
     sites: Vec<Site>,
     rebinds: bool,
     place: Place,
@@ -53,20 +52,26 @@ impl<'a> Walk<'a> {
         (self.sites, self.rebinds)
     }
 
-    /// Walks `expr`, and makes it a site if it is one.
-    fn expr(&mut self, attributes: Vec<(Symbol, Attribute)>, expr: &mut Expr, span: Span) {
+    /// Walks `expr`, and makes it a site if it is one; `wrap` writes it.
+    pub(crate) fn site(
+        &mut self,
+        attributes: Vec<(Symbol, Attribute)>,
+        expr: &mut Expr,
+        span: Span,
+        wrap: Wrap,
+    ) {
         let Some(site) = self.begin(attributes) else { return self.visit_expr_mut(expr) };
         self.in_site = true;
         self.visit_expr_mut(expr);
         self.in_site = false;
         if let Some(mention) = self.judge(&site, expr) {
-            *expr = wrap::expr(self.host, site.kind, mention, expr, span);
+            *expr = wrap(self.host, site.kind, mention, expr, span);
         }
         self.sites.push(site);
     }
 
     /// Reads a site that may stand where the walk is.
-    fn begin(&mut self, attributes: Vec<(Symbol, Attribute)>) -> Option<Site> {
+    pub(crate) fn begin(&mut self, attributes: Vec<(Symbol, Attribute)>) -> Option<Site> {
         let (_, first) = attributes.first()?;
         let fault = match self.place {
             _ if self.in_site => "a site inside a site: remove one of them, or split the statement",
@@ -89,7 +94,7 @@ impl<'a> Walk<'a> {
     }
 
     /// How a well-formed site uses the token; `None` if there is nothing to wrap.
-    fn judge(&mut self, site: &Site, expr: &Expr) -> Option<inspect::Mention> {
+    pub(crate) fn judge(&mut self, site: &Site, expr: &Expr) -> Option<inspect::Mention> {
         if !inspect::suspends(expr) {
             self.errors.at(
                 &site.attribute,
@@ -122,7 +127,7 @@ impl<'a> Walk<'a> {
         Some(mention)
     }
 
-    fn stmt_macro(&mut self, stmt: &mut Stmt) {
+    pub(crate) fn stmt_macro(&mut self, stmt: &mut Stmt) {
         let Stmt::Macro(call) = stmt else { return };
         let site = take(&mut call.attrs);
         let site = if site.is_empty() { None } else { self.begin(site) };
@@ -137,12 +142,13 @@ impl<'a> Walk<'a> {
         self.sites.push(site);
     }
 
-    fn local(&mut self, local: &mut Local) {
+    pub(crate) fn local(&mut self, local: &mut Local) {
         let site = take(&mut local.attrs);
+        self.visit_attributes_mut(&mut local.attrs);
         let span = local.let_token.span;
         match &mut local.init {
             Some(init) => {
-                self.expr(site, &mut init.expr, span);
+                self.site(site, &mut init.expr, span, wrap::expr);
                 if let Some((_, diverge)) = &mut init.diverge {
                     self.visit_expr_mut(diverge);
                 }
@@ -161,7 +167,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Notes that `pat` hides the token from here to the end of the scope.
-    fn bind(&mut self, pat: &Pat) {
+    pub(crate) fn bind(&mut self, pat: &Pat) {
         let Ok(Some(token)) = &self.host.token else { return };
         if let Some(shadow) = inspect::binding(pat, &token.name) {
             self.shadow = Some(shadow.clone());
@@ -169,14 +175,14 @@ impl<'a> Walk<'a> {
     }
 
     /// Runs `walk` in a scope: what is bound in it ends with it.
-    fn scope(&mut self, walk: impl FnOnce(&mut Self)) {
+    pub(crate) fn scope(&mut self, walk: impl FnOnce(&mut Self)) {
         let outer = self.shadow.clone();
         walk(self);
         self.shadow = outer;
     }
 
     /// Runs `walk` among someone else's statements.
-    fn within(&mut self, place: Place, walk: impl FnOnce(&mut Self)) {
+    pub(crate) fn within(&mut self, place: Place, walk: impl FnOnce(&mut Self)) {
         let outer = (self.place, self.in_site);
         (self.place, self.in_site) = (place, false);
         self.scope(walk);
@@ -184,7 +190,7 @@ impl<'a> Walk<'a> {
     }
 
     /// An attribute on an operand governs that operand, whatever the layout suggests.
-    fn operands(&mut self, expr: &mut Expr) {
+    pub(crate) fn operands(&mut self, expr: &mut Expr) {
         let operands = match expr {
             Expr::Assign(e) => [Some(&mut *e.left), Some(&mut *e.right)],
             Expr::Binary(e) => [Some(&mut *e.left), Some(&mut *e.right)],
@@ -193,6 +199,7 @@ impl<'a> Walk<'a> {
             _ => return,
         };
         for operand in operands.into_iter().flatten() {
+            let operand = behind_prefixes(operand);
             if let Some((_, attribute)) = attrs(operand).map(take).unwrap_or_default().first() {
                 self.errors.at(
                     attribute,
@@ -204,13 +211,13 @@ impl<'a> Walk<'a> {
     }
 
     /// Nested functions with a policy are macros of their own; in the others a site is an error.
-    fn function(&mut self, attributes: &[Attribute], walk: impl FnOnce(&mut Self)) {
+    pub(crate) fn function(&mut self, attributes: &[Attribute], walk: impl FnOnce(&mut Self)) {
         if attributes.iter().all(|attribute| Symbol::of(attribute).is_none()) {
             self.within(Place::Function, walk);
         }
     }
 
-    fn unseen(&mut self, tokens: &TokenStream) {
+    pub(crate) fn unseen(&mut self, tokens: &TokenStream) {
         if let Some(name) = scan::attribute_of_ours(tokens) {
             self.errors.at(
                 name,
@@ -221,122 +228,13 @@ impl<'a> Walk<'a> {
     }
 }
 
-impl VisitMut for Walk<'_> {
-    fn visit_block_mut(&mut self, block: &mut Block) {
-        self.scope(|walk| visit_mut::visit_block_mut(walk, block));
-    }
-
-    fn visit_stmt_mut(&mut self, stmt: &mut Stmt) {
-        match stmt {
-            Stmt::Local(local) => self.visit_local_mut(local),
-            Stmt::Macro(_) => self.stmt_macro(stmt),
-            Stmt::Item(item) => self.visit_item_mut(item),
-            Stmt::Expr(expr, _) => {
-                // syn hangs a statement's attributes on its leftmost operand.
-                let mut all = leftmost(expr).map(std::mem::take).unwrap_or_default();
-                let site = take(&mut all);
-                if site.is_empty() {
-                    restore(expr, all);
-                    return self.visit_expr_mut(expr);
-                }
-                let span = expr.span();
-                self.expr(site, expr, span);
-                *expr = with_attributes(expr.clone(), &all);
-            }
-        }
-    }
-
-    fn visit_local_mut(&mut self, local: &mut Local) {
-        match instrument::body(local) {
-            Some(body) => self.visit_block_mut(body),
-            None => self.local(local),
-        }
-    }
-
-    fn visit_expr_mut(&mut self, expr: &mut Expr) {
-        let site = attrs(expr).map(take).unwrap_or_default();
-        if !site.is_empty() {
-            let span = expr.span();
-            return self.expr(site, expr, span);
-        }
-        self.operands(expr);
-        match expr {
-            Expr::Closure(_) => {
-                self.within(Place::Closure, |walk| visit_mut::visit_expr_mut(walk, expr));
-            }
-            Expr::Async(_) => {
-                self.within(Place::AsyncBlock, |walk| visit_mut::visit_expr_mut(walk, expr));
-            }
-            Expr::Verbatim(tokens) => self.unseen(tokens),
-            _ => visit_mut::visit_expr_mut(self, expr),
-        }
-    }
-
-    fn visit_expr_let_mut(&mut self, expr: &mut syn::ExprLet) {
-        self.visit_expr_mut(&mut expr.expr);
-        self.bind(&expr.pat);
-    }
-
-    fn visit_expr_if_mut(&mut self, expr: &mut syn::ExprIf) {
-        self.scope(|walk| {
-            walk.visit_expr_mut(&mut expr.cond);
-            walk.visit_block_mut(&mut expr.then_branch);
-        });
-        if let Some((_, otherwise)) = &mut expr.else_branch {
-            self.visit_expr_mut(otherwise);
-        }
-    }
-
-    fn visit_expr_while_mut(&mut self, expr: &mut syn::ExprWhile) {
-        self.scope(|walk| visit_mut::visit_expr_while_mut(walk, expr));
-    }
-
-    fn visit_expr_for_loop_mut(&mut self, expr: &mut syn::ExprForLoop) {
-        self.visit_expr_mut(&mut expr.expr);
-        self.scope(|walk| {
-            walk.bind(&expr.pat);
-            walk.visit_block_mut(&mut expr.body);
-        });
-    }
-
-    fn visit_arm_mut(&mut self, arm: &mut syn::Arm) {
-        self.scope(|walk| {
-            walk.bind(&arm.pat);
-            visit_mut::visit_arm_mut(walk, arm);
-        });
-    }
-
-    fn visit_item_fn_mut(&mut self, item: &mut syn::ItemFn) {
-        self.function(&item.attrs, |walk| walk.visit_block_mut(&mut item.block));
-    }
-
-    fn visit_impl_item_fn_mut(&mut self, item: &mut syn::ImplItemFn) {
-        self.function(&item.attrs, |walk| walk.visit_block_mut(&mut item.block));
-    }
-
-    fn visit_item_macro_mut(&mut self, item: &mut syn::ItemMacro) {
-        // A `macro_rules!` runs nothing here, and may well write whole handlers.
-        if !item.mac.path.is_ident("macro_rules") {
-            visit_mut::visit_item_macro_mut(self, item);
-        }
-    }
-
-    fn visit_macro_mut(&mut self, call: &mut Macro) {
-        self.unseen(&call.tokens);
-    }
-
-    fn visit_attribute_mut(&mut self, attribute: &mut Attribute) {
-        let conditional = attribute.path().is_ident("cfg_attr")
-            && matches!(&attribute.meta, syn::Meta::List(list)
-                if scan::name_of_ours(&list.tokens).is_some());
-        if conditional {
-            self.errors.at(
-                attribute,
-                "whether a handler writes cannot hang on `cfg_attr`: put `#[cfg(..)]` on two \
-                 versions of the handler",
-            );
-        } else if Symbol::of(attribute).is_some() {
-            self.errors.at(attribute, "this attribute belongs before a statement or an expression");
-        }
+/// `!x` and `&x` are operands as much as `x` is.
+fn behind_prefixes(mut expr: &mut Expr) -> &mut Expr {
+    loop {
+        expr = match expr {
+            Expr::Unary(unary) if unary.attrs.is_empty() => &mut unary.expr,
+            Expr::Reference(reference) if reference.attrs.is_empty() => &mut reference.expr,
+            other => return other,
+        };
     }
 }

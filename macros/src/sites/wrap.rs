@@ -22,41 +22,52 @@ use super::{Host, Kind, check, inspect::Mention};
 use crate::model::{SiteToken, TokenType};
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens as _, quote, quote_spanned};
-use syn::{Expr, Ident, StmtMacro};
+use syn::{Expr, Ident, StmtMacro, spanned::Spanned as _};
 
 /// `expr` as a site of `kind`, which began at `span`.
 pub(crate) fn expr(host: &Host<'_>, kind: Kind, mention: Mention, expr: &Expr, span: Span) -> Expr {
-    let expr = expr.to_token_stream();
-    Expr::Verbatim(wrapped(host, kind, mention, &expr, span))
+    let enter = enter(host, kind, span);
+    let inside = expr.to_token_stream();
+    Expr::Verbatim(wrapped(host, kind, mention, &enter, &inside, expr.span()))
+}
+
+/// `expr;` as a site. The semicolon goes inside too: a result that nobody uses is reported where
+/// the statement is only if the statement is the user's own.
+pub(crate) fn stmt(host: &Host<'_>, kind: Kind, mention: Mention, expr: &Expr, span: Span) -> Expr {
+    let enter = enter(host, kind, span);
+    let inside = quote!({ #expr; });
+    Expr::Verbatim(wrapped(host, kind, mention, &enter, &inside, expr.span()))
 }
 
 /// A macro call in statement position may expand to statements, so it keeps a block around it.
 pub(crate) fn stmt_macro(host: &Host<'_>, kind: Kind, mention: Mention, call: &StmtMacro) -> Expr {
-    let span = call.mac.path.segments.first().map_or_else(Span::call_site, |s| s.ident.span());
+    let span = call.mac.path.span();
     let block = quote_spanned!(span=> { #call });
-    Expr::Verbatim(wrapped(host, kind, mention, &block, span))
+    Expr::Verbatim(wrapped(host, kind, mention, &enter(host, kind, span), &block, span))
 }
 
 fn wrapped(
     host: &Host<'_>,
     kind: Kind,
     mention: Mention,
+    enter: &TokenStream,
     expr: &TokenStream,
     span: Span,
 ) -> TokenStream {
-    let enter = enter(host, kind, span);
-    let guard = Ident::new("__guard", Span::mixed_site());
+    // An unused result of the statement is reported where the statement is.
+    let span = Span::mixed_site().located_at(span);
+    let guard = Ident::new("__guard", span);
     let token = match &host.token {
         Ok(Some(token)) if mention != Mention::No && check::rebinds(kind, token.ty) => token,
-        _ => return quote!(match #enter.await { #guard => #expr }),
+        _ => return quote_spanned!(span=> match #enter.await { #guard => #expr }),
     };
     let (name, value) = (&token.name, value(host, kind, token));
     // A mention that may turn out to be none must not be reported as an unused variable.
     let expr = match mention {
-        Mention::Maybe => quote!(match { let _ = &#name; } { () => #expr }),
+        Mention::Maybe => quote_spanned!(span=> match { let _ = &#name; } { () => #expr }),
         Mention::Yes | Mention::No => expr.clone(),
     };
-    quote!(match (#enter.await, #value) { (#guard, #name) => #expr })
+    quote_spanned!(span=> match (#enter.await, #value) { (#guard, #name) => #expr })
 }
 
 fn enter(host: &Host<'_>, kind: Kind, span: Span) -> TokenStream {

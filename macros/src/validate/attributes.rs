@@ -50,7 +50,10 @@ impl Deadline {
 
 fn period_of(attribute: &Attribute) -> syn::Result<Period> {
     let absent = || {
-        syn::Error::new_spanned(attribute.path(), "a deadline needs a duration: write `#[deadline = \"10s\"]`")
+        syn::Error::new_spanned(
+            attribute.path(),
+            "a deadline needs a duration: write `#[deadline = \"10s\"]`",
+        )
     };
     let args = match &attribute.meta {
         Meta::NameValue(pair) => return Period::from_expr(&pair.value),
@@ -70,7 +73,8 @@ fn period_of(attribute: &Attribute) -> syn::Result<Period> {
                 return Err(syn::Error::new_spanned(name, message));
             }
             Arg::Crate { keyword, .. } => {
-                let message = "`crate` belongs to the policy below: a deadline takes a duration only";
+                let message =
+                    "`crate` belongs to the policy below: a deadline takes a duration only";
                 return Err(syn::Error::new_spanned(keyword, message));
             }
         }

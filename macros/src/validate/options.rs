@@ -45,7 +45,7 @@ impl Options {
         for arg in args.0 {
             match arg {
                 Arg::Word(word) => options.word(symbol, word, errors),
-                Arg::Option { name, value } => options.option(symbol, name, value, errors),
+                Arg::Option { name, value } => options.option(symbol, &name, value, errors),
                 Arg::Crate { keyword, path } if options.krate.is_some() => {
                     drop(path);
                     errors.at(keyword, "`crate` is given twice");
@@ -86,15 +86,13 @@ impl Options {
                 }
                 self.cooperative = Some(word);
             }
-            (Symbol::Cancellable, None) => {
+            (Symbol::Cancellable, None)
+                if self.mode.is_none() && !names(symbol).contains(&text.as_str()) =>
+            {
                 let modes = Mode::CANCELLABLE.map(|(name, _)| name);
-                if !names(symbol).contains(&text.as_str()) {
-                    self.assume_mode(&word, &modes);
-                    let expected = suggest::expected(&text, &modes);
-                    errors.at(word, format!("unknown mode `{text}`: {expected}"));
-                } else {
-                    errors.at(word, format!("`{text}` needs a value: write `{text} = ..`"));
-                }
+                self.assume_mode(&word, &modes);
+                let expected = suggest::expected(&text, &modes);
+                errors.at(word, format!("unknown mode `{text}`: {expected}"));
             }
             (_, Some(_)) => errors.at(
                 word,
@@ -114,10 +112,10 @@ impl Options {
         }
     }
 
-    fn option(&mut self, symbol: Symbol, name: Ident, value: Expr, errors: &mut Errors) {
+    fn option(&mut self, symbol: Symbol, name: &Ident, value: Expr, errors: &mut Errors) {
         let text = name.to_string();
         if !names(symbol).contains(&text.as_str()) {
-            return self.unknown(symbol, &name, errors);
+            return self.unknown(symbol, name, errors);
         }
         let twice = match text.as_str() {
             "on_cancel" => self.on_cancel.replace((name.clone(), value)).is_some(),
@@ -130,21 +128,21 @@ impl Options {
                 self.needs.replace((name.clone(), period)).is_some()
             }
             "name" => {
-                let text = errors.ok(text_of(&name, &value));
+                let text = errors.ok(text_of(name, &value));
                 self.name.replace((name.clone(), text)).is_some()
             }
             "reason" => {
-                let text = errors.ok(text_of(&name, &value));
+                let text = errors.ok(text_of(name, &value));
                 self.reason.replace((name.clone(), text)).is_some()
             }
             "max_in_flight" => self.max_in_flight.replace((name.clone(), value)).is_some(),
             _ => {
-                errors.at(&name, format!("`{text}` takes no value: write `{text}`"));
+                errors.at(name, format!("`{text}` takes no value: write `{text}`"));
                 false
             }
         };
         if twice {
-            errors.at(&name, format!("`{text}` is given twice"));
+            errors.at(name, format!("`{text}` is given twice"));
         }
     }
 
@@ -152,9 +150,10 @@ impl Options {
         let is_text = matches!(value, Expr::Lit(ExprLit { lit: Lit::Str(_), .. }));
         let message = match symbol {
             Symbol::Exempt | Symbol::DurableWrite if is_text => {
-                self.reason = self.reason.take().or_else(|| {
-                    Some((Ident::new("reason", proc_macro2::Span::call_site()), None))
-                });
+                self.reason = self
+                    .reason
+                    .take()
+                    .or_else(|| Some((Ident::new("reason", proc_macro2::Span::call_site()), None)));
                 "a reason is named: write `reason = \"…\"`".to_owned()
             }
             Symbol::Cancellable => {

@@ -30,10 +30,9 @@ pub(crate) fn params(symbol: Symbol, signature: &Signature, errors: &mut Errors)
         let token = token_type(&typed.ty);
         if let Some(token) = token {
             match meaning(symbol, token) {
-                Ok(meaning) if meanings.contains(&meaning) => errors.at(
-                    &typed.ty,
-                    "two token parameters of one meaning: remove one of them",
-                ),
+                Ok(meaning) if meanings.contains(&meaning) => {
+                    errors.at(&typed.ty, "two token parameters of one meaning: remove one of them");
+                }
                 Ok(meaning) => meanings.push(meaning),
                 Err(message) => errors.at(&typed.ty, message),
             }
@@ -68,30 +67,37 @@ fn last_segment(ty: &Type) -> Option<&Ident> {
 
 /// The table of token parameters.
 fn meaning(symbol: Symbol, token: TokenType) -> Result<Meaning, &'static str> {
-    Ok(match (symbol, token) {
-        (_, TokenType::Shutdown) | (Symbol::Background, TokenType::Raw) => Meaning::Stopping,
-        (Symbol::Cancellable, TokenType::Raw) => Meaning::Request,
-        (Symbol::Cancellable | Symbol::Exempt, TokenType::Request) => Meaning::Request,
-        (Symbol::DurableWrite, TokenType::Raw | TokenType::Durable) => Meaning::Durable,
-        (Symbol::Exempt, TokenType::Durable) => Meaning::Durable,
-        (Symbol::Cancellable, TokenType::Durable) => {
-            return Err("a cancellable handler has no `DurableToken` of its own: take \
-                        `RequestToken`, which is a `DurableToken` inside a `#[durable_write]` site");
-        }
-        (Symbol::DurableWrite, TokenType::Request) => {
-            return Err("a durable write is not cancelled with its request: take `DurableToken`, \
-                        or `ShutdownToken` to learn of a shutdown");
-        }
-        (Symbol::Background, TokenType::Request | TokenType::Durable) => {
-            return Err("a worker belongs to no request: take `ShutdownToken`");
-        }
-        (Symbol::Exempt | Symbol::Deadline, TokenType::Raw) => {
-            return Err("an exempt handler has no policy to say what this token means: take \
-                        `RequestToken` or `ShutdownToken`");
-        }
-        (Symbol::Deadline, _) => Meaning::Request,
-    })
+    match token {
+        TokenType::Shutdown => Ok(Meaning::Stopping),
+        TokenType::Raw => match symbol {
+            Symbol::Cancellable => Ok(Meaning::Request),
+            Symbol::DurableWrite => Ok(Meaning::Durable),
+            Symbol::Background => Ok(Meaning::Stopping),
+            Symbol::Exempt | Symbol::Deadline => {
+                Err("an exempt handler has no policy to say what this token means: take \
+                 `RequestToken` or `ShutdownToken`")
+            }
+        },
+        TokenType::Request => match symbol {
+            Symbol::DurableWrite => {
+                Err("a durable write is not cancelled with its request: take `DurableToken`, or \
+                 `ShutdownToken` to learn of a shutdown")
+            }
+            Symbol::Background => Err(NO_REQUEST),
+            Symbol::Cancellable | Symbol::Exempt | Symbol::Deadline => Ok(Meaning::Request),
+        },
+        TokenType::Durable => match symbol {
+            Symbol::Cancellable => {
+                Err("a cancellable handler has no `DurableToken` of its own: take `RequestToken`, \
+                 which is a `DurableToken` inside a `#[durable_write]` site")
+            }
+            Symbol::Background => Err(NO_REQUEST),
+            Symbol::DurableWrite | Symbol::Exempt | Symbol::Deadline => Ok(Meaning::Durable),
+        },
+    }
 }
+
+const NO_REQUEST: &str = "a worker belongs to no request: take `ShutdownToken`";
 
 /// The token whose meaning changes inside sites, if the handler has one with a name.
 ///
@@ -116,8 +122,7 @@ pub(crate) fn site_token(symbol: Symbol, params: &Params) -> Result<Option<SiteT
 
 fn param(index: usize, typed: PatType, token: Option<TokenType>) -> Param {
     let PatType { attrs, pat, ty, .. } = typed;
-    let mut param =
-        Param { names: names(&pat), pat: *pat, ty: *ty, attrs, token, inner_pat: None };
+    let mut param = Param { names: names(&pat), pat: *pat, ty: *ty, attrs, token, inner_pat: None };
     if token == Some(TokenType::Raw) {
         // The emitted type is another, so the user's pattern moves inside with its type; outside
         // a plain name is enough, and `mut` there would be reported as unused.
@@ -175,9 +180,7 @@ fn worker(signature: &Signature, params: &[Param], errors: &mut Errors) {
     let has_token = params.iter().any(|param| param.token.is_some());
     if !has_token {
         let at = signature.ident.to_token_stream();
-        errors.at(
-            at,
-            "a worker needs to learn when to stop: add a parameter `stop: ShutdownToken`",
-        );
+        errors
+            .at(at, "a worker needs to learn when to stop: add a parameter `stop: ShutdownToken`");
     }
 }

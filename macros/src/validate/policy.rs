@@ -5,7 +5,7 @@ use crate::{
     duration::Period,
     error::Errors,
     model::{Mode, Policy, TokenType},
-    suggest,
+    sites, suggest,
     symbol::Symbol,
 };
 use proc_macro2::Span;
@@ -43,7 +43,9 @@ pub(crate) fn second_policies(symbol: Symbol, attributes: &ItemAttributes, error
         let (first, second) = (symbol.name(), second.name());
         errors.at(
             attribute.path(),
-            format!("a function has one policy, and this one has `{first}` already: remove `{second}`"),
+            format!(
+                "a function has one policy, and this one has `{first}` already: remove `{second}`"
+            ),
         );
     }
 }
@@ -51,15 +53,34 @@ pub(crate) fn second_policies(symbol: Symbol, attributes: &ItemAttributes, error
 /// A body that is to stop where it chooses has to be told.
 pub(crate) fn cooperation(options: &Options, params: &Params, errors: &mut Errors) {
     let Some(cooperative) = &options.cooperative else { return };
-    let told = params.0.iter().any(|param| {
-        matches!(param.token, Some(TokenType::Raw | TokenType::Request))
-    });
+    let told = params
+        .0
+        .iter()
+        .any(|param| matches!(param.token, Some(TokenType::Raw | TokenType::Request)));
     if !told {
         errors.at(
             cooperative,
             "a cooperative body stops where its token tells it to: add a parameter \
              `cancel: CancellationToken`",
         );
+    }
+}
+
+/// A raw token is bound in the body only, and by the time of the compensation it has fired.
+pub(crate) fn compensation_tokens(options: &Options, params: &Params, errors: &mut Errors) {
+    let Some((_, expr)) = &options.on_cancel else { return };
+    for param in params.0.iter().filter(|param| param.token == Some(TokenType::Raw)) {
+        for name in &param.names {
+            if sites::mentions(expr, name) {
+                errors.at(
+                    expr,
+                    format!(
+                        "`{name}` has fired when this runs, shielded from it: leave it out, or \
+                         declare `{name}: RequestToken` to ask for the cause"
+                    ),
+                );
+            }
+        }
     }
 }
 

@@ -12,7 +12,8 @@ pub(crate) fn check(symbol: Symbol, signature: &Signature, errors: &mut Errors) 
     if signature.asyncness.is_none() {
         let name = &signature.ident;
         let article = if symbol == Symbol::Background { "a worker" } else { "a handler" };
-        errors.at(signature.fn_token, format!("{article} is an `async fn`: write `async fn {name}`"));
+        errors
+            .at(signature.fn_token, format!("{article} is an `async fn`: write `async fn {name}`"));
     }
     if let Some(constness) = &signature.constness {
         errors.at(constness, format!("a {what} cannot be `const`: remove it"));

@@ -8,7 +8,7 @@ use std::{
     cell::Cell,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU16, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -20,18 +20,19 @@ use tokio::time::Instant;
 use super::Life;
 use crate::policy::{HandlerPolicy, Place};
 
-const SHARDS: usize = 16;
+const SHARDS: u16 = 16;
 
 thread_local! {
-    static SHARD: Cell<usize> = const { Cell::new(usize::MAX) };
+    static SHARD: Cell<u16> = const { Cell::new(u16::MAX) };
 }
 
 /// This thread's shard.
-pub(super) fn shard_of_thread() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
+#[inline]
+pub(super) fn shard_of_thread() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
     SHARD
         .try_with(|shard| {
-            if shard.get() == usize::MAX {
+            if shard.get() == u16::MAX {
                 shard.set(NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS);
             }
             shard.get()
@@ -41,7 +42,7 @@ pub(super) fn shard_of_thread() -> usize {
 
 /// Fixed shards of something, one for each few threads.
 #[derive(Debug)]
-pub(super) struct Sharded<T>([T; SHARDS]);
+pub(super) struct Sharded<T>([T; SHARDS as usize]);
 
 impl<T: Default> Default for Sharded<T> {
     fn default() -> Self {
@@ -50,8 +51,9 @@ impl<T: Default> Default for Sharded<T> {
 }
 
 impl<T> Sharded<T> {
-    pub(super) fn get(&self, shard: usize) -> &T {
-        &self.0[shard % SHARDS]
+    #[inline]
+    pub(super) fn get(&self, shard: u16) -> &T {
+        &self.0[usize::from(shard % SHARDS)]
     }
 
     pub(super) fn iter(&self) -> std::slice::Iter<'_, T> {
@@ -190,8 +192,9 @@ impl Counts {
 #[derive(Debug, Default)]
 pub(super) struct Registry {
     shards: Sharded<Mutex<Shard>>,
-    len: AtomicUsize,
     permits: AtomicUsize,
+    /// Entries without a permit.
+    unlimited: AtomicUsize,
 }
 
 impl Registry {
@@ -200,7 +203,7 @@ impl Registry {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.len.load(Ordering::SeqCst)
+        self.permits.load(Ordering::SeqCst) + self.unlimited.load(Ordering::SeqCst)
     }
 
     pub(super) fn permits_held(&self) -> u64 {
@@ -247,8 +250,8 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 pub(crate) struct InFlight {
     life: Arc<Life>,
     policy: &'static HandlerPolicy,
-    shard: usize,
     key: usize,
+    shard: u16,
     permit: bool,
     ended: Ended,
 }
@@ -263,7 +266,7 @@ impl InFlight {
         if let Some((limit, in_flight)) = place.policy.own_limit()
             && !take(in_flight, limit)
         {
-            permits.fetch_sub(1, Ordering::AcqRel);
+            permits.fetch_sub(1, Ordering::SeqCst);
             return None;
         }
         Some(Self::enter(life.clone(), place, kind, true))
@@ -271,6 +274,7 @@ impl InFlight {
 
     /// An entry without a permit: compensations are never refused.
     pub(crate) fn unlimited(life: Arc<Life>, place: Place, kind: WorkKind) -> Self {
+        life.registry.unlimited.fetch_add(1, Ordering::SeqCst);
         Self::enter(life, place, kind, false)
     }
 
@@ -282,7 +286,6 @@ impl InFlight {
             shard.counts.begun += u64::from(permit);
             shard.entries.insert(entry)
         };
-        life.registry.len.fetch_add(1, Ordering::SeqCst);
         Self { life, policy: place.policy, shard, key, permit, ended: Ended::Cut }
     }
 
@@ -325,12 +328,13 @@ impl Drop for InFlight {
             }
         }
         if self.permit {
-            registry.permits.fetch_sub(1, Ordering::AcqRel);
             if let Some((_, in_flight)) = self.policy.own_limit() {
-                in_flight.fetch_sub(1, Ordering::AcqRel);
+                in_flight.fetch_sub(1, Ordering::SeqCst);
             }
+            registry.permits.fetch_sub(1, Ordering::SeqCst);
+        } else {
+            registry.unlimited.fetch_sub(1, Ordering::SeqCst);
         }
-        registry.len.fetch_sub(1, Ordering::SeqCst);
         self.life.note_progress();
     }
 }
@@ -342,9 +346,9 @@ impl std::fmt::Debug for InFlight {
 }
 
 fn take(count: &AtomicUsize, limit: usize) -> bool {
-    if count.fetch_add(1, Ordering::AcqRel) < limit {
+    if count.fetch_add(1, Ordering::SeqCst) < limit {
         return true;
     }
-    count.fetch_sub(1, Ordering::AcqRel);
+    count.fetch_sub(1, Ordering::SeqCst);
     false
 }

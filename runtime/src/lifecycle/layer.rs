@@ -10,11 +10,11 @@ use std::{
 
 use http::{HeaderValue, Method, Request, Response, Version, header};
 use http_body::Body;
-use tokio::{sync::futures::OwnedNotified, time::Instant};
+use tokio::sync::futures::OwnedNotified;
 use tower::{Layer, Service};
 
 use super::{Life, ResponseBody, Tail};
-use crate::ambient::{self, Ambient, Scope};
+use crate::ambient::{self, Ambient, Ongoing, Scope};
 
 /// Links the requests of any tower service to a [`Lifecycle`](crate::Lifecycle); made by
 /// [`Lifecycle::layer`](crate::Lifecycle::layer).
@@ -67,45 +67,20 @@ where
     fn call(&mut self, request: Request<Req>) -> Self::Future {
         let life = &self.layer.life;
         life.remember_runtime();
+        let by_connection = self.layer.by_connection;
         let head = *request.method() == Method::HEAD;
         let http1 = request.version() <= Version::HTTP_11;
+        let upload = by_connection && !request.body().is_end_stream();
         // Under `serve` a router's own layer is the second one, and the first one counts.
-        let mut slot = None;
-        let mut counted = None;
-        if ambient::with(|_| ()).is_none() {
-            let mut ambient = Ambient::new(life.clone(), Instant::now());
-            ambient.upload = self.layer.by_connection && !request.body().is_end_stream();
-            slot = Some(ambient);
-            counted = Some(Counted::new(life.clone()));
+        let known = ambient::is_present();
+        ResponseFuture {
+            request: (!known).then(|| Ongoing::received(life, upload)),
+            inner: Some(self.inner.call(request)),
+            wakes: !by_connection,
+            wake: None,
+            head,
+            http1,
         }
-        let inner = {
-            let _scope = slot.is_some().then(|| Scope::enter(&mut slot));
-            self.inner.call(request)
-        };
-        let wakes = !self.layer.by_connection;
-        ResponseFuture { inner: Some(inner), request: slot, counted, wakes, wake: None, head, http1 }
-    }
-}
-
-/// One request in the count of its lifecycle.
-pub(crate) struct Counted {
-    life: Arc<Life>,
-    shard: usize,
-}
-
-impl Counted {
-    fn new(life: Arc<Life>) -> Self {
-        Self { shard: life.request_came(), life }
-    }
-
-    fn wake(&self) -> OwnedNotified {
-        self.life.wake_of(self.shard).notified_owned()
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.life.request_left(self.shard);
     }
 }
 
@@ -114,8 +89,7 @@ pin_project_lite::pin_project! {
     pub struct ResponseFuture<F> {
         #[pin]
         inner: Option<F>,
-        request: Option<Ambient>,
-        counted: Option<Counted>,
+        request: Option<Ongoing>,
         wakes: bool,
         #[pin]
         wake: Option<OwnedNotified>,
@@ -130,15 +104,15 @@ pin_project_lite::pin_project! {
                 return;
             }
             let Some(request) = this.request.as_ref() else { return };
-            let cause = request.hung_up_by();
+            let cause = request.life().hung_up_by();
             let _scope = Scope::enter(this.request);
             let first = ambient::settle(cause);
             this.inner.set(None);
-            if ambient::with(|request| request.reported) == Some(false) {
+            if ambient::with(|request| request.flags.reported) == Some(false) {
                 tracing::debug!(
                     target: "followthrough",
                     cause = %first,
-                    "client left while no governed handler was running"
+                    "request dropped while no governed handler was running"
                 );
             }
         }
@@ -158,17 +132,19 @@ where
             // A wake-up is asked for before the signals are looked at: an advance between the
             // two is then not missed.
             if *this.wakes && this.wake.is_none() {
-                this.wake.set(this.counted.as_ref().map(Counted::wake));
+                this.wake.set(this.request.as_ref().and_then(|request| request.wake()));
             }
             let Some(inner) = this.inner.as_mut().as_pin_mut() else {
                 panic!("`ResponseFuture` polled after it ended");
             };
-            let polled = {
+            {
                 let _scope = this.request.is_some().then(|| Scope::enter(this.request));
-                inner.poll(cx)
-            };
-            if let Poll::Ready(result) = polled {
-                break result;
+                if let Poll::Ready(result) = inner.poll(cx) {
+                    this.inner.set(None);
+                    break result;
+                }
+                // A deadline counts from the arrival, also when the extractors have to wait.
+                ambient::with(Ambient::note_arrival);
             }
             let woken = this.wake.as_mut().as_pin_mut().is_some_and(|wake| wake.poll(cx).is_ready());
             if !woken {
@@ -176,36 +152,17 @@ where
             }
             this.wake.set(None);
         };
-        {
-            let _scope = this.request.is_some().then(|| Scope::enter(this.request));
-            this.inner.set(None);
-        }
-        let Some(request) = this.request.take() else {
-            return Poll::Ready(result.map(|response| response.map(|b| ResponseBody::new(b, None))));
-        };
-        let (head, http1, counted) = (*this.head, *this.http1, this.counted.take());
-        Poll::Ready(result.map(|response| finish(response, request, head, http1, counted, *this.wakes)))
+        Poll::Ready(result.map(|mut response| {
+            let Some(request) = this.request.take() else {
+                return response.map(|body| ResponseBody::new(body, None));
+            };
+            if request.flags.close && *this.http1 {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            let tail = Tail::new(request, &response, *this.head, *this.wakes);
+            response.map(|body| ResponseBody::new(body, tail))
+        }))
     }
-}
-
-fn finish<B: Body>(
-    response: Response<B>,
-    request: Ambient,
-    head: bool,
-    http1: bool,
-    counted: Option<Counted>,
-    wakes: bool,
-) -> Response<ResponseBody<B>> {
-    let (mut parts, body) = response.into_parts();
-    if request.close && http1 {
-        parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    let wake = wakes.then(|| counted.as_ref().map(Counted::wake)).flatten();
-    let mut tail = Tail::new(request, &parts, &body, head, counted);
-    if let (Some(tail), Some(wake)) = (&mut tail, wake) {
-        tail.wake_by(wake);
-    }
-    Response::from_parts(parts, ResponseBody::new(body, tail))
 }
 
 impl<F> std::fmt::Debug for ResponseFuture<F> {

@@ -29,7 +29,7 @@ use super::{
     report::{Cancellations, ShutdownReport},
     worker::Workers,
 };
-use crate::serve::Connections;
+use crate::{cause::Cause, serve::Connections};
 
 pub(crate) struct Life {
     pub(super) config: Config,
@@ -78,17 +78,17 @@ impl Timeline {
 
 impl Life {
     pub(super) fn new(config: Config) -> Arc<Self> {
-        Arc::new(Self::with(config))
+        Arc::new(Self::with(config, Handle::try_current().ok()))
     }
 
     /// What a request belongs to that no server or layer of ours has seen.
     pub(crate) fn unlinked() -> Arc<Self> {
         static UNLINKED: LazyLock<Arc<Life>> =
-            LazyLock::new(|| Arc::new(Life::with(Config::default())));
+            LazyLock::new(|| Arc::new(Life::with(Config::default(), None)));
         UNLINKED.clone()
     }
 
-    fn with(config: Config) -> Self {
+    fn with(config: Config, runtime: Option<Handle>) -> Self {
         Self {
             config,
             registry: Registry::default(),
@@ -104,7 +104,7 @@ impl Life {
             requests: Sharded::default(),
             progress: Notify::new(),
             report: OnceLock::new(),
-            runtime: Handle::try_current().map(OnceLock::from).unwrap_or_default(),
+            runtime: runtime.map(OnceLock::from).unwrap_or_default(),
         }
     }
 
@@ -114,6 +114,11 @@ impl Life {
 
     pub(crate) fn has_ended(&self) -> bool {
         self.phase() == Phase::Ended
+    }
+
+    /// Who is to blame for a future that is dropped now.
+    pub(crate) fn hung_up_by(&self) -> Cause {
+        if self.has_ended() { Cause::ShuttingDown } else { Cause::ClientDisconnected }
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -183,19 +188,19 @@ impl Life {
     }
 
     /// A request has come in; pass what this gives to [`request_left`](Self::request_left).
-    pub(crate) fn request_came(&self) -> usize {
+    pub(crate) fn request_came(&self) -> u16 {
         let shard = shard_of_thread();
         self.requests.get(shard).count.fetch_add(1, Ordering::SeqCst);
         shard
     }
 
-    pub(crate) fn request_left(&self, shard: usize) {
+    pub(crate) fn request_left(&self, shard: u16) {
         self.requests.get(shard).count.fetch_sub(1, Ordering::SeqCst);
         self.note_progress();
     }
 
     /// What wakes the requests of `shard` when the phase advances.
-    pub(crate) fn wake_of(&self, shard: usize) -> Arc<Notify> {
+    pub(crate) fn wake_of(&self, shard: u16) -> Arc<Notify> {
         self.requests.get(shard).wake.clone()
     }
 
@@ -240,6 +245,12 @@ impl Life {
         {
             let _ = self.runtime.set(handle);
         }
+    }
+
+    /// Whether one is remembered. The life of requests that have none would remember the wrong
+    /// one: it is shared by all of them.
+    pub(crate) fn has_runtime(&self) -> bool {
+        self.runtime.get().is_some()
     }
 
     pub(super) fn runtime(&self) -> Option<Handle> {

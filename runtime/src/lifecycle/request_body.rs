@@ -41,7 +41,7 @@ impl<B: Body> Body for Upload<B> {
             _ => false,
         };
         if ended {
-            ambient::with(|request| request.upload = false);
+            ambient::with(|request| request.flags.upload = false);
         }
         polled
     }

@@ -8,18 +8,14 @@ use std::{
     task::{Context, Poll},
 };
 
+use http::{Response, header::CONTENT_LENGTH};
 use http_body::{Body, Frame, SizeHint};
-use tokio::{
-    sync::futures::OwnedNotified,
-    time::{Instant, Sleep},
-};
 
-use super::{Phase, layer::Counted};
+use super::Phase;
 use crate::{
-    ambient::{self, Ambient, Scope},
+    ambient::Ongoing,
     cause::{Cancelled, Cause, Outcome},
-    policy::HandlerPolicy,
-    runner::report,
+    runner::report_to,
 };
 
 pin_project_lite::pin_project! {
@@ -34,8 +30,8 @@ pin_project_lite::pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             if let Some(mut tail) = this.tail.take() {
-                let mut inner = this.inner;
-                tail.dropped(|| inner.set(None));
+                let cause = tail.request.life().hung_up_by();
+                tail.cut(cause);
             }
         }
     }
@@ -43,113 +39,93 @@ pin_project_lite::pin_project! {
 
 /// A request whose head is sent and whose body is not.
 pub(crate) struct Tail {
-    request: Option<Ambient>,
-    stream: Option<&'static HandlerPolicy>,
-    /// Bytes that `Content-Length` promised and that are still to come.
-    remaining: Option<u64>,
-    deadline: Option<Instant>,
-    sleep: Option<Pin<Box<Sleep>>>,
-    /// Wakes a stream where no connection of ours does.
-    wake: Option<Pin<Box<OwnedNotified>>>,
-    _counted: Option<Counted>,
+    request: Ongoing,
 }
 
 impl Tail {
     /// Looks after the body of a response to `request`, if anybody could tell the difference.
-    pub(crate) fn new(
-        request: Ambient,
-        response: &http::response::Parts,
-        body: &impl Body,
+    #[inline]
+    pub(crate) fn new<B: Body>(
+        request: Ongoing,
+        response: &Response<B>,
         head: bool,
-        counted: Option<Counted>,
+        wakes: bool,
     ) -> Option<Self> {
-        let stream = request.stream;
+        if request.flags.stream || request.has_token() {
+            Self::watch(request, response, head, wakes)
+        } else {
+            None
+        }
+    }
+
+    fn watch<B: Body>(
+        mut request: Ongoing,
+        response: &Response<B>,
+        head: bool,
+        wakes: bool,
+    ) -> Option<Self> {
+        let stream = request.flags.stream;
         let none = head
-            || matches!(response.status.as_u16(), 100..=199 | 204 | 304)
-            || body.is_end_stream();
-        if none || (stream.is_none() && !request.has_token()) {
+            || matches!(response.status().as_u16(), 100..=199 | 204 | 304)
+            || response.body().is_end_stream();
+        if none {
             request.finish();
             return None;
         }
-        if stream.is_none() {
+        if !stream {
             request.lift_deadline();
         }
-        let length = response.headers.get(http::header::CONTENT_LENGTH);
+        let length = response.headers().get(CONTENT_LENGTH);
         let remaining = length
             .and_then(|length| length.to_str().ok()?.parse().ok())
-            .or_else(|| body.size_hint().exact());
-        Some(Self {
-            deadline: stream.and(request.effective_deadline),
-            request: Some(request),
-            stream,
-            remaining,
-            sleep: None,
-            wake: None,
-            _counted: counted,
-        })
-    }
-
-    pub(crate) fn wake_by(&mut self, wake: OwnedNotified) {
-        if self.stream.is_some() {
-            self.wake = Some(Box::pin(wake));
+            .or_else(|| response.body().size_hint().exact());
+        request.remaining = remaining;
+        if stream && wakes {
+            request.stream_wake = request.wake().map(Box::pin);
         }
-    }
-
-    fn is_closing(&self) -> bool {
-        self.request.as_ref().is_some_and(|request| request.life.phase() >= Phase::Closing)
+        Some(Self { request })
     }
 
     /// What ends a stream now, if something does.
     fn ended(&mut self, cx: &mut Context<'_>) -> Option<Cause> {
-        self.stream?;
-        if let Some(wake) = &mut self.wake
-            && wake.as_mut().poll(cx).is_ready()
-        {
-            self.wake = None;
+        let request = &mut *self.request;
+        if !request.flags.stream {
+            return None;
         }
-        if self.is_closing() {
+        if request.stream_wake.as_mut().is_some_and(|wake| wake.as_mut().poll(cx).is_ready()) {
+            request.stream_wake = None;
+        }
+        if request.life().phase() >= Phase::Closing {
             return Some(Cause::ShuttingDown);
         }
-        let deadline = self.deadline?;
+        let deadline = request.deadline?;
         let sleep =
-            self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+            request.stream_sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         sleep.as_mut().poll(cx).is_ready().then_some(Cause::DeadlineExceeded)
-    }
-
-    /// The body is whole.
-    fn finish(&self) {
-        if let Some(request) = &self.request {
-            request.finish();
-        }
     }
 
     /// Counts what went out; true once everything has.
     fn sent(&mut self, bytes: u64) -> bool {
-        if let Some(remaining) = &mut self.remaining {
-            *remaining = remaining.saturating_sub(bytes);
-            return *remaining == 0;
+        let Some(remaining) = &mut self.request.remaining else { return false };
+        *remaining = remaining.saturating_sub(bytes);
+        *remaining == 0
+    }
+
+    /// The body ends before its end.
+    fn cut(&mut self, ended_by: Cause) {
+        let (first, signal) = self.request.settle(ended_by);
+        if let Some(signal) = signal {
+            signal.fire();
         }
-        false
-    }
-
-    /// The body was dropped before its end.
-    fn dropped(&mut self, drop_body: impl FnOnce()) {
-        let cause = self.request.as_ref().map_or(Cause::ClientDisconnected, Ambient::hung_up_by);
-        self.cut(cause, drop_body);
-    }
-
-    fn cut(&mut self, ended_by: Cause, drop_body: impl FnOnce()) {
-        let _scope = Scope::enter(&mut self.request);
-        let first = ambient::settle(ended_by);
-        drop_body();
-        let cancelled = Cancelled::new(first, ended_by, Outcome::Unknown);
-        if let Some(policy) = self.stream {
-            let _ = report(policy, &cancelled);
+        if self.request.flags.stream {
+            let cancelled = Cancelled::new(first, ended_by, Outcome::Unknown);
+            let policy = self.request.body.frame.policy;
+            report_to(self.request.life(), policy, &cancelled, self.request.known_arrival());
         } else {
             tracing::debug!(
                 target: "followthrough",
                 cause = %first,
-                "client left while the response was being sent"
+                "the response was not sent to its end"
             );
         }
     }
@@ -170,33 +146,28 @@ impl<B: Body> Body for ResponseBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let mut this = self.project();
-        let Some(tail) = this.tail else {
-            return match this.inner.as_mut().as_pin_mut() {
-                Some(inner) => inner.poll_frame(cx),
-                None => Poll::Ready(None),
-            };
-        };
-        if let Some(cause) = tail.ended(cx) {
-            tail.cut(cause, || this.inner.set(None));
+        if let Some(tail) = this.tail
+            && let Some(cause) = tail.ended(cx)
+        {
+            tail.cut(cause);
             *this.tail = None;
-            return Poll::Ready(None);
+            this.inner.set(None);
         }
         let Some(mut inner) = this.inner.as_mut().as_pin_mut() else { return Poll::Ready(None) };
-        let polled = {
-            let _scope = Scope::enter(&mut tail.request);
-            inner.as_mut().poll_frame(cx)
-        };
-        let whole = match &polled {
-            Poll::Pending => false,
-            Poll::Ready(None | Some(Err(_))) => true,
-            Poll::Ready(Some(Ok(frame))) => {
-                let bytes = frame.data_ref().map_or(0, bytes::Buf::remaining);
-                tail.sent(bytes as u64) || inner.is_end_stream()
+        let polled = inner.as_mut().poll_frame(cx);
+        if let Some(tail) = this.tail {
+            let whole = match &polled {
+                Poll::Pending => false,
+                Poll::Ready(None | Some(Err(_))) => true,
+                Poll::Ready(Some(Ok(frame))) => {
+                    let bytes = frame.data_ref().map_or(0, bytes::Buf::remaining);
+                    tail.sent(bytes as u64) || inner.is_end_stream()
+                }
+            };
+            if whole {
+                tail.request.finish();
+                *this.tail = None;
             }
-        };
-        if whole {
-            tail.finish();
-            *this.tail = None;
         }
         polled
     }

@@ -2,26 +2,25 @@
 
 use std::{
     marker::PhantomData,
-    mem,
     pin::Pin,
     task::{Context, Poll},
 };
 
 use tokio::{runtime::Handle, time::Sleep};
-use tracing::Span;
+use tracing::{Span, level_filters::LevelFilter};
 
 use super::{
     Core, Own,
-    core::{End, Role, outcome_before, unlinked},
-    detached::{self, Detached},
+    core::{End, Role, outcome_before},
+    detached,
     inline::{cut, hang_up, hung_up},
     report, scope,
 };
 use crate::{
     ambient::{self, Body, Given, Stage},
     cause::Outcome,
-    governed::Governed,
-    lifecycle::{Ended, InFlight, Phase, WorkKind},
+    governed::{Governed, unlinked},
+    lifecycle::{Ended, InFlight, WorkKind},
     policy::HandlerPolicy,
 };
 
@@ -57,7 +56,7 @@ pin_project_lite::pin_project! {
     {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            if this.body.is_some() && !matches!(this.core.role, Role::New | Role::Over) {
+            if this.body.is_some() && this.core.is_under_way() {
                 let _scope = scope(this.own);
                 abandon_or_follow(this.body, this.core, this.compensation.take(), this.home.take());
             }
@@ -66,15 +65,20 @@ pin_project_lite::pin_project! {
 }
 
 /// The span and the runtime of a request.
-#[derive(Clone)]
 pub(super) struct Home {
     pub(super) span: Span,
+    /// Of a request without a lifecycle, which would remember it.
     pub(super) runtime: Option<Handle>,
 }
 
 impl Home {
     fn here() -> Self {
-        Self { span: Span::current(), runtime: Handle::try_current().ok() }
+        let silent = LevelFilter::current() == LevelFilter::OFF;
+        let linked = ambient::with(|request| request.life().has_runtime()) == Some(true);
+        Self {
+            span: if silent { Span::none() } else { Span::current() },
+            runtime: if linked { None } else { Handle::try_current().ok() },
+        }
     }
 }
 
@@ -118,13 +122,12 @@ impl<R: Send + 'static, C: Future + Send + 'static, P> Future for Boxed<R, C, P>
         let Some(body) = this.body.as_mut() else {
             panic!("a handler's future was polled after it ended");
         };
-        if let Poll::Ready(value) = core.within(Stage::Polled, || body.as_mut().poll(cx)) {
+        if let Poll::Ready(value) = core.poll(|| body.as_mut().poll(cx)) {
             *this.body = None;
-            core.done();
             drop(scope);
             return Poll::Ready(Governed::done(value, unlinked(this.own)));
         }
-        if this.home.is_none() && (core.is_past() || core.policy.is_cooperative()) {
+        if this.home.is_none() && (core.past || core.policy.is_cooperative()) {
             *this.home = Some(Home::here());
         }
         let Some(end) = core.judge(this.sleep, cx) else { return Poll::Pending };
@@ -145,38 +148,31 @@ fn abandon_or_follow<R: Send + 'static, C: Future + Send + 'static>(
     compensation: Option<C>,
     home: Option<Home>,
 ) {
-    let ended = ambient::with(|request| request.life.phase()) == Some(Phase::Ended);
-    match &mut core.role {
-        Role::Top(Some(body)) if ended => {
+    let ended = ambient::with(|request| request.life().has_ended()) == Some(true);
+    let stage = ambient::with_body(|body| body.stage);
+    let (past, cooperative) = (core.past, core.policy.is_cooperative());
+    let reopened = core.look(Body::is_reopened) == Some(true);
+    match core.role {
+        Role::Resident | Role::Apart if ended => {
             // The drain has named it.
-            if let Some(permit) = &mut body.permit {
-                permit.ended(Ended::Abandoned);
-            }
+            core.ended(Ended::Abandoned);
             core.within(Stage::Abandoned, || *slot = None);
             core.leave();
         }
-        Role::Top(Some(body)) if body.past && !body.is_reopened() => {
-            let cancelled = hung_up(Outcome::Unknown);
-            let _ = report(core.policy, &cancelled);
+        Role::Resident | Role::Apart if (past && !reopened) || (cooperative && !past) => {
+            let outcome = if past { Outcome::Unknown } else { outcome_before(core.policy) };
+            let _ = report(core.policy, &hung_up(outcome));
             follow(slot, core, compensation, home);
         }
-        Role::Top(Some(body)) if core.policy.is_cooperative() && !body.past => {
-            let cancelled = hung_up(outcome_before(core.policy));
-            let _ = report(core.policy, &cancelled);
-            follow(slot, core, compensation, home);
-        }
-        Role::Nested(nested)
-            if nested.frame.past
-                && matches!(ambient::with_body(|body| body.stage), None | Some(Stage::Cut)) =>
-        {
+        Role::Nested if past && matches!(stage, None | Some(Stage::Cut)) => {
             // The caller cannot outlive the request, so this one does by itself.
-            let frame = nested.frame;
+            let Some(frame) = core.nested_frame() else { return };
             let permit = ambient::with_body(|body| body.permit.take()).flatten();
-            let life = ambient::with(|request| request.life.clone());
+            let life = ambient::with(|request| request.life().clone());
             let permit = permit
                 .or_else(|| Some(InFlight::unlimited(life?, frame.place(), WorkKind::Durable)));
             core.leave();
-            core.role = Role::Top(Some(Body { past: true, permit, ..Body::of(frame) }));
+            core.stand_alone(Body { permit, ..Body::of(frame) });
             follow(slot, core, compensation, home);
         }
         _ => hang_up(core, compensation, || *slot = None),
@@ -190,10 +186,9 @@ fn follow<R: Send + 'static, C: Future + Send + 'static>(
     compensation: Option<C>,
     home: Option<Home>,
 ) {
-    let role = mem::replace(&mut core.role, Role::Over);
-    if let (Some(future), Role::Top(Some(body))) = (slot.take(), role) {
+    if let (Some(future), Some(body)) = (slot.take(), core.extract()) {
         let compensation = compensation.filter(|_| !body.past);
         let home = home.unwrap_or_else(Home::here);
-        detached::spawn(Detached::new(core.policy, future, body, compensation), home);
+        detached::spawn(core.policy, future, body, compensation, home);
     }
 }

@@ -1,54 +1,90 @@
 //! What every runner does around its body.
+//!
+//! The common case, the request's own runner with nothing to report, takes the inlined paths and
+//! looks at the request twice a poll; everything else is in `rare` and out of line.
 
 use std::{
     mem,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::Pin,
-    task::Context,
+    task::{Context, Poll},
 };
 
 use tokio::time::{Instant, Sleep};
 
 use super::{
-    Own,
+    begin::{begin_nested, begin_top, settled},
     report::panic_message,
     signals::{GivenToken, is_late},
 };
 use crate::{
     ambient::{self, Ambient, Body, Frame, Given, Stage},
     cause::{Cancelled, Cause, Outcome},
-    governed::Unlinked,
-    lifecycle::{Ended, InFlight, WorkKind},
+    lifecycle::Ended,
     policy::{HandlerPolicy, Mode, Place},
 };
 
 /// A runner's state between polls.
 pub(crate) struct Core {
     pub(super) policy: &'static HandlerPolicy,
+    rare: Option<Box<Rare>>,
     pub(super) role: Role,
-    given: Given,
-    token: Option<GivenToken>,
+    /// What the ambient body said last: enough to go on if the request got lost.
+    pub(super) past: bool,
+    /// Nothing was there to judge after the last poll.
+    quiet: bool,
 }
 
 /// Where a runner stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     /// Not polled yet.
     New,
-    /// It is the request's own runner; its body is here between polls.
-    Top(Option<Body>),
+    /// It is the request's own runner, and the request keeps its body.
+    Resident,
+    /// It is a second runner of one request, side by side with the first; it keeps its body.
+    Apart,
     /// It runs within the body of another one.
-    Nested(Nested),
+    Nested,
     /// Its body is gone.
     Over,
+}
+
+/// What only some runners have.
+#[derive(Default)]
+struct Rare {
+    /// Before the begin: the token that a direct caller handed in.
+    given: Given,
+    token: Option<GivenToken>,
+    /// With [`Role::Apart`].
+    body: Body,
+    /// With [`Role::Nested`].
+    nested: Nested,
 }
 
 /// A handler that another one called.
 pub(super) struct Nested {
     pub(super) frame: Frame,
     /// The caller's stage, while ours is in the ambient body.
-    stage: Stage,
+    pub(super) stage: Stage,
     /// It counts in the caller's `shields`.
-    shields: bool,
+    pub(super) shields: bool,
+}
+
+impl Default for Nested {
+    fn default() -> Self {
+        Self { frame: Body::default().frame, stage: Stage::Polled, shields: false }
+    }
+}
+
+/// How a body began.
+pub(super) enum Begun {
+    /// The request keeps its body.
+    Resident,
+    /// A body beside one that is there already.
+    Apart(Box<Body>),
+    /// Within the body of another one.
+    Nested(Box<Nested>),
 }
 
 /// How a wait ends before its body does.
@@ -60,181 +96,384 @@ pub(super) enum End {
 }
 
 impl Core {
-    pub(super) const fn new(policy: &'static HandlerPolicy, given: Given) -> Self {
-        Self { policy, role: Role::New, given, token: None }
+    pub(super) fn new(policy: &'static HandlerPolicy, given: Given) -> Self {
+        let rare = match given {
+            Given::Nothing => None,
+            given => Some(Box::new(Rare { given, ..Rare::default() })),
+        };
+        Self { policy, rare, role: Role::New, past: false, quiet: true }
     }
 
-    /// A core for a body that goes on by itself.
-    pub(super) const fn resumed(policy: &'static HandlerPolicy, body: Body) -> Self {
-        Self { policy, role: Role::Top(Some(body)), given: Given::Nothing, token: None }
+    /// A core for a body that goes on by itself, in a request that has it already.
+    pub(super) const fn resumed(policy: &'static HandlerPolicy, past: bool) -> Self {
+        Self { policy, rare: None, role: Role::Resident, past, quiet: true }
     }
 
-    pub(super) const fn is_new(&self) -> bool {
-        matches!(self.role, Role::New)
+    #[inline]
+    pub(super) fn is_new(&self) -> bool {
+        self.role == Role::New
     }
 
-    pub(super) fn frame(&self) -> Option<&Frame> {
-        match &self.role {
-            Role::Top(Some(body)) => Some(&body.frame),
-            Role::Nested(nested) => Some(&nested.frame),
-            Role::Top(None) | Role::New | Role::Over => None,
+    /// Whether a body has begun and is not gone.
+    #[inline]
+    pub(super) fn is_under_way(&self) -> bool {
+        !matches!(self.role, Role::New | Role::Over)
+    }
+
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    pub(super) fn nested_frame(&self) -> Option<Frame> {
+        self.rare.as_ref().filter(|_| self.role == Role::Nested).map(|rare| rare.nested.frame)
+    }
+
+    /// Makes a nested runner one that keeps its body.
+    pub(super) fn stand_alone(&mut self, body: Body) {
+        self.rare().body = body;
+        self.role = Role::Apart;
+    }
+
+    /// Looks at this runner's own body, between polls.
+    pub(super) fn look<T>(&self, look: impl FnOnce(&Body) -> T) -> Option<T> {
+        match self.role {
+            Role::Resident => ambient::with(|request| look(&request.body)),
+            Role::Apart => self.rare.as_ref().map(|rare| look(&rare.body)),
+            Role::Nested | Role::New | Role::Over => None,
         }
     }
 
     pub(super) fn place(&self) -> Place {
-        self.frame().map_or(Place { policy: self.policy, site: None }, Frame::place)
-    }
-
-    /// Whether this handler, not one that it called, is past its point of no return.
-    pub(super) fn is_past(&self) -> bool {
-        self.frame().is_some_and(|frame| frame.past)
+        self.nested_frame()
+            .map(|frame| frame.place())
+            .or_else(|| self.look(|body| body.frame.place()))
+            .unwrap_or(Place { policy: self.policy, site: None })
     }
 
     /// Before the first poll: reads every signal (law 3) and, for a durable body, passes the
     /// point of no return.
+    #[inline]
     pub(super) fn begin(&mut self) -> Result<(), Cancelled> {
-        let given = mem::replace(&mut self.given, Given::Nothing);
+        let policy = self.policy;
+        if self.rare.is_none()
+            && policy.is_plain()
+            && ambient::with(|request| request.begin_plain(policy)) == Some(true)
+        {
+            self.role = Role::Resident;
+            return Ok(());
+        }
+        self.begin_any()
+    }
+
+    fn begin_any(&mut self) -> Result<(), Cancelled> {
         let begun = ambient::with(|request| {
-            if request.is_nested() {
+            if request.body.is_running() {
                 return begin_nested(request, self.policy);
             }
-            if request.adopt(&given) {
-                self.token = GivenToken::new(given);
-            }
-            begin_top(request, self.policy, self.token.as_ref())
+            let token = self.rare.as_mut().and_then(|rare| {
+                let given = mem::take(&mut rare.given);
+                rare.token = if request.adopt(&given) { GivenToken::new(given) } else { None };
+                rare.token.as_ref()
+            });
+            begin_top(request, self.policy, token)
         });
-        match begun.unwrap_or(Ok(Role::Over)) {
-            Ok(role) => {
-                self.role = role;
-                Ok(())
+        match begun.unwrap_or(Ok(Begun::Resident)) {
+            Ok(Begun::Resident) => self.role = Role::Resident,
+            Ok(Begun::Apart(body)) => self.stand_alone(*body),
+            Ok(Begun::Nested(nested)) => {
+                self.past = nested.frame.past;
+                self.rare().nested = *nested;
+                self.role = Role::Nested;
             }
             Err(refused) => {
                 self.role = Role::Over;
-                Err(settled(&refused))
+                return Err(settled(&refused));
             }
         }
+        Ok(())
+    }
+
+    /// Polls the body where it can see its request. A value ends the runner's part.
+    #[inline]
+    pub(super) fn poll<T>(&mut self, poll: impl FnOnce() -> Poll<T>) -> Poll<T> {
+        self.put(Stage::Polled);
+        let result = catch_unwind(AssertUnwindSafe(poll));
+        if let Ok(Poll::Ready(_)) = &result
+            && self.end_plain()
+        {
+            return result.unwrap_or(Poll::Pending);
+        }
+        let polled = self.took(result);
+        if polled.is_ready() {
+            self.done();
+        }
+        polled
+    }
+
+    /// Ends the common body: cancellable, and never past a point of no return.
+    #[inline]
+    fn end_plain(&mut self) -> bool {
+        let plain = self.role == Role::Resident
+            && self.policy.is_plain()
+            && ambient::with(|request| {
+                let plain = !request.body.past;
+                if plain {
+                    request.body.stage = Stage::Vacant;
+                }
+                plain
+            }) == Some(true);
+        if plain {
+            self.role = Role::Over;
+        }
+        plain
     }
 
     /// Runs `code` of the body, a poll or a destructor, where it can see its request. A panic
     /// is logged and goes on.
+    #[inline]
     pub(super) fn within<T>(&mut self, stage: Stage, code: impl FnOnce() -> T) -> T {
         self.put(stage);
         let result = catch_unwind(AssertUnwindSafe(code));
-        self.take();
-        result.unwrap_or_else(|panic| {
-            if let Role::Top(body) = &mut self.role {
-                tracing::error!(
-                    target: "followthrough",
-                    handler = self.policy.name(),
-                    "the handler panicked: {}",
-                    panic_message(&*panic)
-                );
-                if let Some(permit) = body.as_mut().and_then(|body| body.permit.as_mut()) {
-                    permit.ended(Ended::Panicked);
-                }
-            }
-            self.leave();
-            resume_unwind(panic)
-        })
+        self.took(result)
     }
 
-    fn put(&mut self, stage: Stage) {
-        match &mut self.role {
-            Role::Top(slot) => {
-                let body = slot.take().map(|body| Body { stage, ..body });
-                ambient::with(|request| request.body = body);
+    #[inline]
+    fn took<T>(&mut self, result: std::thread::Result<T>) -> T {
+        self.take();
+        match result {
+            Ok(value) => value,
+            Err(panic) => {
+                self.panicked(panic_message(&*panic));
+                resume_unwind(panic)
             }
-            Role::Nested(nested) => {
-                nested.stage = stage;
-                let in_caller = ambient::with_body(|body| nested.swap(body)).is_some();
-                if !in_caller {
-                    // Its caller gave it away, to a task of its own, say.
-                    let body = Body { past: nested.frame.past, ..Body::of(nested.frame) };
-                    self.role = Role::Top(Some(body));
-                    self.put(stage);
-                }
-            }
-            Role::New | Role::Over => {}
         }
     }
 
-    fn take(&mut self) {
-        match &mut self.role {
-            Role::Top(slot) => *slot = ambient::with(|request| request.body.take()).flatten(),
-            Role::Nested(nested) => {
-                ambient::with_body(|body| {
-                    nested.swap(body);
-                    if nested.frame.past && !nested.shields {
-                        nested.shields = true;
-                        body.shields += 1;
-                    }
-                });
+    #[cold]
+    fn panicked(&mut self, message: &str) {
+        if self.role != Role::Nested {
+            tracing::error!(
+                target: "followthrough",
+                handler = self.policy.name(),
+                "the handler panicked: {message}"
+            );
+            self.ended(Ended::Panicked);
+        }
+        self.leave();
+    }
+
+    #[inline]
+    fn put(&mut self, stage: Stage) {
+        let policy = self.policy;
+        let resident = self.role == Role::Resident
+            && ambient::with(|request| {
+                let body = &mut request.body;
+                let mine = body.stage == Stage::Parked && std::ptr::eq(body.frame.policy, policy);
+                if mine {
+                    body.stage = stage;
+                }
+                mine
+            }) == Some(true);
+        if !resident {
+            self.put_rare(stage);
+        }
+    }
+
+    #[cold]
+    fn put_rare(&mut self, stage: Stage) {
+        let role = self.role;
+        let Rare { body, nested, .. } = self.rare();
+        let put = ambient::with(|request| match role {
+            Role::Apart => {
+                body.stage = stage;
+                mem::swap(body, &mut request.body);
+                true
             }
-            Role::New | Role::Over => {}
+            Role::Nested => {
+                nested.stage = stage;
+                let in_caller = request.body.is_running();
+                if in_caller {
+                    nested.swap(&mut request.body);
+                }
+                in_caller
+            }
+            Role::Resident => false,
+            Role::New | Role::Over => true,
+        });
+        if put == Some(false) {
+            // Somebody moved the future out of its request or its caller, to a task of its own,
+            // say: it goes on by itself, with what it remembers.
+            let lost = Frame { past: self.past, ..Frame::new(self.policy, None) };
+            let frame = self.nested_frame().unwrap_or(lost);
+            self.stand_alone(Body::of(frame));
+            self.put_rare(stage);
+        }
+    }
+
+    #[inline]
+    fn take(&mut self) {
+        if self.role == Role::Resident {
+            ambient::with(|request| {
+                request.body.stage = Stage::Parked;
+                self.past = request.body.past;
+                self.quiet = request.is_quiet();
+            });
+        } else {
+            self.take_rare();
+        }
+    }
+
+    #[cold]
+    fn take_rare(&mut self) {
+        let role = self.role;
+        let Rare { body, nested, .. } = self.rare();
+        let past = ambient::with(|request| match role {
+            Role::Apart => {
+                mem::swap(body, &mut request.body);
+                body.stage = Stage::Parked;
+                body.past
+            }
+            Role::Nested => {
+                nested.swap(&mut request.body);
+                if nested.frame.past && !nested.shields {
+                    nested.shields = true;
+                    request.body.shields += 1;
+                }
+                nested.frame.past
+            }
+            Role::Resident | Role::New | Role::Over => false,
+        });
+        self.past = past == Some(true);
+        self.quiet = false;
+    }
+
+    /// How this runner's own work will be counted.
+    pub(super) fn ended(&mut self, ended: Ended) {
+        let note = |body: &mut Body| {
+            if let Some(permit) = &mut body.permit {
+                permit.ended(ended);
+            }
+        };
+        match self.role {
+            Role::Resident => {
+                ambient::with(|request| note(&mut request.body));
+            }
+            Role::Apart => note(&mut self.rare().body),
+            Role::Nested | Role::New | Role::Over => {}
+        }
+    }
+
+    /// Takes the body's state away, to go on elsewhere.
+    pub(super) fn extract(&mut self) -> Option<Body> {
+        match mem::replace(&mut self.role, Role::Over) {
+            Role::Resident => ambient::with(|request| request.body.vacate()),
+            Role::Apart => Some(self.rare().body.vacate()),
+            Role::Nested | Role::New | Role::Over => None,
         }
     }
 
     /// The body is gone: its permit, or its shield over the caller, goes with it.
+    #[inline]
     pub(super) fn leave(&mut self) {
-        if let Role::Nested(Nested { shields: true, .. }) = mem::replace(&mut self.role, Role::Over)
-        {
-            ambient::with_body(|body| body.shields = body.shields.saturating_sub(1));
+        if self.role == Role::Resident && !self.past && !self.policy.is_cooperative() {
+            self.role = Role::Over;
+            ambient::with(|request| request.body.stage = Stage::Vacant);
+        } else {
+            self.leave_rare();
+        }
+    }
+
+    fn leave_rare(&mut self) {
+        match mem::replace(&mut self.role, Role::Over) {
+            // The permit's destructor must not run while the request is borrowed.
+            Role::Resident => drop(ambient::with(|request| {
+                request.body.stage = Stage::Vacant;
+                request.body.past = false;
+                request.body.permit.take()
+            })),
+            Role::Apart => drop(self.rare().body.vacate()),
+            Role::Nested if self.rare().nested.shields => {
+                ambient::with_body(|body| body.shields = body.shields.saturating_sub(1));
+            }
+            Role::Nested | Role::New | Role::Over => {}
         }
     }
 
     /// The body gave its value.
+    #[inline]
     pub(super) fn done(&mut self) {
-        if let Role::Top(Some(body)) = &mut self.role {
-            if let Some(permit) = &mut body.permit {
-                permit.ended(Ended::Completed);
-            }
-            if self.policy.mode() == Mode::Stream {
-                let (policy, deadline) = (self.policy, body.deadline);
-                ambient::with(|request| {
-                    request.stream = Some(policy);
-                    request.effective_deadline = deadline;
-                });
-            }
+        if self.policy.mode() == Mode::Stream && self.role != Role::Nested {
+            ambient::with(|request| request.flags.stream = true);
+        }
+        if self.past || self.policy.is_cooperative() {
+            self.ended(Ended::Completed);
         }
         self.leave();
     }
 
     /// After a pending poll: what ends the wait, if something does.
+    #[inline]
     pub(super) fn judge(
         &mut self,
         sleep: Pin<&mut Option<Sleep>>,
         cx: &mut Context<'_>,
     ) -> Option<End> {
-        let policy = self.policy;
-        match &mut self.role {
-            Role::Top(Some(body)) => {
-                if let Some(refused) = body.refused.take() {
-                    return Some(End::Cut(settled(&refused)));
-                }
-                if let Some(cause) = self.token.as_mut().and_then(|token| token.poll(cx)) {
-                    self.token = None;
-                    ambient::settle(cause);
-                }
-                if ambient::with(|request| request.life.is_stopping()) == Some(true) {
-                    ambient::settle(Cause::ShuttingDown);
-                }
-                let late = is_late(sleep, body.frame.deadline, cx);
-                if late {
-                    ambient::settle(Cause::DeadlineExceeded);
-                }
-                let cause = ambient::with(|request| request.cause()).flatten()?;
-                judge_top(policy, body, cause, late)
-            }
-            Role::Nested(Nested { frame, .. }) => {
-                let late = is_late(sleep, frame.deadline, cx) && (!frame.past || frame.reopened);
-                late.then(|| {
-                    let outcome =
-                        if frame.past { Outcome::Completed } else { outcome_before(policy) };
-                    let late = Cause::DeadlineExceeded;
-                    End::Cut(Cancelled::new(late, late, outcome))
-                })
-            }
-            Role::Top(None) | Role::New | Role::Over => None,
+        if self.quiet && self.rare.is_none() { None } else { self.judge_signals(sleep, cx) }
+    }
+
+    fn judge_signals(
+        &mut self,
+        sleep: Pin<&mut Option<Sleep>>,
+        cx: &mut Context<'_>,
+    ) -> Option<End> {
+        if let Some(frame) = self.nested_frame() {
+            return judge_nested(self.policy, &frame, sleep, cx);
+        }
+        if let Some(rare) = &mut self.rare
+            && let Some(cause) = rare.token.as_mut().and_then(|token| token.poll(cx))
+        {
+            rare.token = None;
+            ambient::settle(cause);
+        }
+        let apart = self.rare.as_mut().filter(|_| self.role == Role::Apart);
+        let seen = ambient::with(|request| Seen::new(request, apart.map(|rare| &mut rare.body)))?;
+        if let Some(refused) = &seen.refused {
+            return Some(End::Cut(settled(refused)));
+        }
+        let late = is_late(sleep, seen.deadline, cx);
+        let first = if late {
+            ambient::settle(Cause::DeadlineExceeded)
+        } else if seen.stopping {
+            ambient::settle(Cause::ShuttingDown)
+        } else {
+            seen.cause?
+        };
+        judge_top(self.policy, &seen, first, late)
+    }
+}
+
+/// What a runner sees of its request after a poll.
+struct Seen {
+    refused: Option<Cancelled>,
+    stopping: bool,
+    cause: Option<Cause>,
+    deadline: Option<Instant>,
+    past: bool,
+    reopened: bool,
+}
+
+impl Seen {
+    fn new(request: &mut Ambient, apart: Option<&mut Body>) -> Self {
+        let stopping = request.life().is_stopping();
+        let cause = request.cause();
+        let body = apart.unwrap_or(&mut request.body);
+        Self {
+            refused: body.refused.take(),
+            stopping,
+            cause,
+            deadline: body.frame.deadline,
+            past: body.past,
+            reopened: body.is_reopened(),
         }
     }
 }
@@ -246,31 +485,45 @@ impl Nested {
     }
 }
 
-fn judge_top(
-    policy: &HandlerPolicy,
-    body: &Body,
-    first: Cause,
-    late: bool,
-) -> Option<End> {
-    if !body.past {
+fn judge_top(policy: &HandlerPolicy, seen: &Seen, first: Cause, late: bool) -> Option<End> {
+    if !seen.past {
         let cancelled = Cancelled::new(first, first, outcome_before(policy));
+        if first == Cause::ShuttingDown {
+            ambient::with(|request| request.flags.close = true);
+        }
         return Some(if policy.is_cooperative() {
             End::Detach(cancelled)
         } else {
             End::Cut(cancelled)
         });
     }
-    let reopened = body.is_reopened();
     let ended_by = match first {
         _ if late => Cause::DeadlineExceeded,
-        Cause::ClientDisconnected if reopened => Cause::ClientDisconnected,
+        Cause::ClientDisconnected if seen.reopened => Cause::ClientDisconnected,
         _ => return None,
     };
-    Some(if reopened {
+    Some(if seen.reopened {
         End::Cut(Cancelled::new(first, ended_by, Outcome::Completed))
     } else {
-        ambient::with(|request| request.close |= request.upload);
+        ambient::with(|request| request.flags.close |= request.flags.upload);
         End::Detach(Cancelled::new(first, ended_by, Outcome::Unknown))
+    })
+}
+
+/// A nested handler obeys its own deadline only, and only where that is nearer than its
+/// caller's; everything else is between the caller and the request.
+fn judge_nested(
+    policy: &HandlerPolicy,
+    frame: &Frame,
+    sleep: Pin<&mut Option<Sleep>>,
+    cx: &mut Context<'_>,
+) -> Option<End> {
+    let of_caller = ambient::with_body(|body| body.frame.deadline).flatten();
+    let own = frame.deadline.filter(|own| of_caller.is_none_or(|caller| *own < caller));
+    let late = is_late(sleep, own, cx) && (!frame.past || frame.reopened);
+    late.then(|| {
+        let outcome = if frame.past { Outcome::Completed } else { outcome_before(policy) };
+        End::Cut(Cancelled::new(Cause::DeadlineExceeded, Cause::DeadlineExceeded, outcome))
     })
 }
 
@@ -280,110 +533,4 @@ pub(super) const fn outcome_before(policy: &HandlerPolicy) -> Outcome {
         Mode::IdempotentWrite | Mode::ReversibleWrite => Outcome::Unknown,
         _ => Outcome::NotBegun,
     }
-}
-
-/// Settles what a checkpoint found and gives the first cause its due.
-fn settled(refused: &Cancelled) -> Cancelled {
-    let first = ambient::settle(refused.ended_by());
-    if refused.ended_by() == Cause::ShuttingDown {
-        ambient::with(|request| request.close = true);
-    }
-    Cancelled::new(first, refused.ended_by(), refused.outcome())
-}
-
-fn begin_nested(request: &mut Ambient, policy: &'static HandlerPolicy) -> Result<Role, Cancelled> {
-    let deadline = policy.own_deadline().map(|after| Instant::now() + after);
-    let mut nested =
-        Nested { frame: Frame::new(policy, deadline), stage: Stage::Polled, shields: false };
-    if policy.mode() == Mode::DurableWrite {
-        let Some(body) = &mut request.body else { return Ok(Role::Nested(nested)) };
-        let caller = mem::replace(&mut body.frame, nested.frame);
-        let passed = pass(request, nested.frame.place());
-        let Some(body) = &mut request.body else { return Ok(Role::Nested(nested)) };
-        nested.frame = mem::replace(&mut body.frame, caller);
-        passed?;
-        body.shields += 1;
-        nested.shields = true;
-    }
-    Ok(Role::Nested(nested))
-}
-
-fn begin_top(
-    request: &mut Ambient,
-    policy: &'static HandlerPolicy,
-    token: Option<&GivenToken>,
-) -> Result<Role, Cancelled> {
-    let own = policy.own_deadline().map(|after| request.arrival + after);
-    let deadline = match (request.deadline, own) {
-        (Some(of_request), Some(own)) => Some(of_request.min(own)),
-        (of_request, own) => of_request.or(own),
-    };
-    request.shorten(deadline);
-    let cause = token.and_then(GivenToken::cause).or_else(|| request.check(deadline));
-    if let Some(cause) = cause {
-        return Err(Cancelled::new(cause, cause, Outcome::NotBegun));
-    }
-    request.body = Some(Body::of(Frame::new(policy, deadline)));
-    let place = Place { policy, site: None };
-    let begun = if policy.mode() == Mode::DurableWrite {
-        pass(request, place)
-    } else if policy.is_cooperative() {
-        hold_permit(request, place, WorkKind::Cooperative)
-    } else {
-        Ok(())
-    };
-    let body = request.body.take();
-    begun.map(|()| Role::Top(body))
-}
-
-/// The point of no return: reads every signal, takes the permit, and from then on the body is
-/// not cut.
-pub(crate) fn pass(request: &mut Ambient, place: Place) -> Result<(), Cancelled> {
-    let Some(body) = &request.body else { return Ok(()) };
-    let outcome = outcome_before(body.frame.policy);
-    let deadline = body.deadline;
-    if body.past {
-        if let Some(permit) = &body.permit {
-            permit.moved_to(place);
-        }
-    } else {
-        if let Some(cause) = request.check(deadline) {
-            return Err(Cancelled::new(cause, cause, outcome));
-        }
-        let needs = place.policy.time_needed();
-        if needs.is_some_and(|needs| request.life.too_little_is_left(needs)) {
-            return Err(Cancelled::new(Cause::TimeTooShort, Cause::TimeTooShort, outcome));
-        }
-        hold_permit(request, place, WorkKind::Durable)?;
-    }
-    if let Some(body) = &mut request.body {
-        body.past = true;
-        body.frame.past = true;
-    }
-    Ok(())
-}
-
-fn hold_permit(request: &mut Ambient, place: Place, kind: WorkKind) -> Result<(), Cancelled> {
-    let Some(body) = &mut request.body else { return Ok(()) };
-    if let Some(permit) = &body.permit {
-        permit.moved_to(place);
-        permit.became(kind);
-        return Ok(());
-    }
-    let permit = InFlight::acquire(&request.life, place, kind);
-    let full = Cancelled::new(
-        Cause::LimitReached,
-        Cause::LimitReached,
-        outcome_before(body.frame.policy),
-    );
-    body.permit = Some(permit.ok_or(full)?);
-    Ok(())
-}
-
-/// What the response must take along if nobody else looks after its body.
-pub(super) fn unlinked(own: &mut Own) -> Option<Box<Unlinked>> {
-    let request = own.take()?;
-    request
-        .filter(|request| request.stream.is_some() || request.has_token())
-        .map(|request| Box::new(Unlinked(request)))
 }

@@ -12,11 +12,10 @@ use tracing::Span;
 use super::{
     Core,
     boxed::{BoxBody, Home},
-    core::Role,
     report::panic_message,
 };
 use crate::{
-    ambient::{self, Ambient, Body, Scope, Stage},
+    ambient::{self, Body, Ongoing, Scope, Stage},
     lifecycle::{Ended, InFlight, WorkKind},
     policy::{HandlerPolicy, Place},
 };
@@ -25,35 +24,12 @@ use crate::{
 pub(super) struct Detached<R, C: Future + Send + 'static> {
     future: Option<BoxBody<R>>,
     core: Core,
-    request: Option<Ambient>,
+    request: Option<Ongoing>,
     compensation: Option<C>,
 }
 
 // Nothing in it is pinned in place: the body is in a box, the compensation is not polled here.
 impl<R, C: Future + Send + 'static> Unpin for Detached<R, C> {}
-
-impl<R, C: Future + Send + 'static> Detached<R, C> {
-    pub(super) fn new(
-        policy: &'static HandlerPolicy,
-        future: BoxBody<R>,
-        mut body: Body,
-        compensation: Option<C>,
-    ) -> Self {
-        body.detached = true;
-        // The deadline bounded the wait (law 17).
-        body.deadline = None;
-        if let Some(permit) = &body.permit {
-            permit.detached();
-        }
-        Self {
-            future: Some(future),
-            core: Core::resumed(policy, body),
-            request: ambient::with(|request| request.detached()),
-            compensation,
-        }
-    }
-
-}
 
 fn log_end(policy: &HandlerPolicy, how: &str) {
     tracing::debug!(target: "followthrough", handler = policy.name(), "nobody waits any more, and {how}");
@@ -61,13 +37,24 @@ fn log_end(policy: &HandlerPolicy, how: &str) {
 
 /// Runs a body to its end as a task.
 pub(super) fn spawn<R: Send + 'static, C: Future + Send + 'static>(
-    detached: Detached<R, C>,
+    policy: &'static HandlerPolicy,
+    future: BoxBody<R>,
+    mut body: Body,
+    compensation: Option<C>,
     home: Home,
 ) {
-    let place = detached.core.place();
-    if let Some(life) = ambient::with(|request| request.life.clone()) {
-        life.spawn(home.runtime, home.span, place, detached);
+    let place = body.frame.place();
+    let past = body.past;
+    body.detached = true;
+    body.frame.deadline = None;
+    if let Some(permit) = &body.permit {
+        permit.detached();
     }
+    let request = ambient::with(|request| request.detached(body));
+    let Some(life) = request.as_ref().map(|request| request.life().clone()) else { return };
+    let core = Core::resumed(policy, past);
+    let detached = Detached { future: Some(future), core, request, compensation };
+    life.spawn(home.runtime, home.span, place, detached);
 }
 
 impl<R, C: Future + Send + 'static> Future for Detached<R, C> {
@@ -85,7 +72,7 @@ impl<R, C: Future + Send + 'static> Future for Detached<R, C> {
         match polled {
             Ok(Poll::Ready(())) => {
                 this.future = None;
-                let past = this.core.is_past();
+                let past = this.core.past;
                 let place = this.core.place();
                 this.core.done();
                 if let Some(compensation) = this.compensation.take()
@@ -101,12 +88,10 @@ impl<R, C: Future + Send + 'static> Future for Detached<R, C> {
                 Poll::Ready(())
             }
             Ok(Poll::Pending) => {
-                let cut = match &mut this.core.role {
-                    Role::Top(Some(body)) => {
-                        body.refused.take().is_some() || (body.past && body.is_reopened())
-                    }
-                    _ => false,
-                };
+                let cut = ambient::with(|request| {
+                    let body = &mut request.body;
+                    body.refused.take().is_some() || (body.past && body.is_reopened())
+                }) == Some(true);
                 if !cut {
                     return Poll::Pending;
                 }
@@ -124,7 +109,7 @@ impl<R, C: Future + Send + 'static> Drop for Detached<R, C> {
             return;
         }
         let _scope = Scope::enter(&mut self.request);
-        let named = ambient::with(|request| request.life.has_ended()) == Some(true);
+        let named = ambient::with(|request| request.life().has_ended()) == Some(true);
         if !named {
             tracing::error!(
                 target: "followthrough",
@@ -133,11 +118,7 @@ impl<R, C: Future + Send + 'static> Drop for Detached<R, C> {
                 self.core.place()
             );
         }
-        if let Role::Top(Some(body)) = &mut self.core.role
-            && let Some(permit) = &mut body.permit
-        {
-            permit.ended(Ended::Abandoned);
-        }
+        self.core.ended(Ended::Abandoned);
         let future = &mut self.future;
         self.core.within(Stage::Abandoned, || *future = None);
         self.core.leave();
@@ -146,7 +127,7 @@ impl<R, C: Future + Send + 'static> Drop for Detached<R, C> {
 
 /// Runs a compensation as a task, shielded and tracked.
 pub(super) fn undo<C: Future + Send + 'static>(place: Place, compensation: C) {
-    let Some(life) = ambient::with(|request| request.life.clone()) else { return };
+    let Some(life) = ambient::with(|request| request.life().clone()) else { return };
     let entry = InFlight::unlimited(life.clone(), place, WorkKind::Compensation);
     let task = Undo { place, entry: Some(entry) }.run(compensation);
     life.spawn(Handle::try_current().ok(), Span::current(), place, task);

@@ -10,16 +10,15 @@ use tokio::time::Sleep;
 
 use super::{
     Core, Own,
-    core::{End, Role, unlinked},
+    core::{End, Role, outcome_before},
     detached::undo,
     report, scope,
 };
 use crate::{
-    ambient::{self, Given, Stage},
+    ambient::{self, Body, Given, Stage},
     cause::{Cancelled, Outcome},
-    governed::Governed,
+    governed::{Governed, unlinked},
     policy::HandlerPolicy,
-    runner::core::outcome_before,
 };
 
 pin_project_lite::pin_project! {
@@ -48,7 +47,7 @@ pin_project_lite::pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             let mut body = this.body;
-            if body.is_some() && !matches!(this.core.role, Role::New | Role::Over) {
+            if body.is_some() && this.core.is_under_way() {
                 let _scope = scope(this.own);
                 hang_up(this.core, this.compensation.take(), || body.set(None));
             }
@@ -100,8 +99,7 @@ impl<F: Future, C: Future + Send + 'static, P> Future for Inline<F, C, P> {
         let Some(body) = this.body.as_mut().as_pin_mut() else {
             panic!("a handler's future was polled after it ended");
         };
-        if let Poll::Ready(value) = core.within(Stage::Polled, || body.poll(cx)) {
-            core.done();
+        if let Poll::Ready(value) = core.poll(|| body.poll(cx)) {
             this.body.set(None);
             drop(scope);
             return Poll::Ready(Governed::done(value, unlinked(this.own)));
@@ -123,7 +121,7 @@ pub(super) fn cut<C: Future + Send + 'static>(
     compensation: Option<C>,
     drop_body: impl FnOnce(),
 ) {
-    let (past, place) = (core.is_past(), core.place());
+    let (past, place) = (core.past, core.place());
     core.within(Stage::Cut, drop_body);
     core.leave();
     if let Some(compensation) = compensation
@@ -139,10 +137,10 @@ pub(super) fn hang_up<C: Future + Send + 'static>(
     compensation: Option<C>,
     drop_body: impl FnOnce(),
 ) {
-    match &core.role {
-        Role::Nested(nested) => {
+    match core.role {
+        Role::Nested => {
             let stage = ambient::with_body(|body| body.stage);
-            if stage == Some(Stage::Polled) && (nested.frame.past || nested.frame.site.is_some()) {
+            if stage == Some(Stage::Polled) && core.past {
                 tracing::error!(
                     target: "followthrough",
                     handler = core.policy.name(),
@@ -157,8 +155,9 @@ pub(super) fn hang_up<C: Future + Send + 'static>(
                 cut(core, compensation, drop_body);
             }
         }
-        Role::Top(Some(body)) => {
-            let outcome = match (body.past, body.is_reopened()) {
+        Role::Resident | Role::Apart => {
+            let reopened = core.look(Body::is_reopened) == Some(true);
+            let outcome = match (core.past, reopened) {
                 (true, true) => Outcome::Completed,
                 (true, false) => Outcome::Unknown,
                 (false, _) => outcome_before(core.policy),
@@ -167,13 +166,13 @@ pub(super) fn hang_up<C: Future + Send + 'static>(
             let _ = report(core.policy, &cancelled);
             cut(core, compensation, drop_body);
         }
-        Role::Top(None) | Role::New | Role::Over => {}
+        Role::New | Role::Over => {}
     }
 }
 
 /// Settles that the future was dropped, and by whom.
 pub(super) fn hung_up(outcome: Outcome) -> Cancelled {
-    let ended_by = ambient::with(|request| request.hung_up_by())
+    let ended_by = ambient::with(|request| request.life().hung_up_by())
         .unwrap_or(crate::cause::Cause::ClientDisconnected);
     Cancelled::new(ambient::settle(ended_by), ended_by, outcome)
 }

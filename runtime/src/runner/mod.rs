@@ -6,14 +6,15 @@
 //!
 //! [`Core`] is what both share. Invariants:
 //!
-//! 1. A top-level core puts its [`Body`] into the ambient request while the body is polled or
-//!    dropped, and takes it back; a nested core does the same with its [`Frame`].
+//! 1. The ambient request says that a body runs exactly while it is polled or dropped. A nested
+//!    core puts its own frame there for that time, and takes it out again.
 //! 2. The body is polled first, the signals second: completion wins a tie (law 2).
 //! 3. `past` goes from false to true only at a checkpoint that has read every signal and holds a
 //!    permit, within the body's own poll. A body that is `past` is never dropped by a runner
 //!    unless it is reopened, or the grace is over.
 //! 4. A wait that ended early is reported once, by whoever ended it.
 
+mod begin;
 mod boxed;
 mod core;
 mod detached;
@@ -22,29 +23,32 @@ mod report;
 mod signals;
 
 pub use boxed::run_boxed;
-pub(crate) use core::pass;
+pub(crate) use begin::pass;
 pub use detached::{Compensate, compensate};
 use core::Core;
 pub use inline::{run_exempt, run_inline};
-pub(crate) use report::{panic_message, report};
+pub(crate) use report::{panic_message, report, report_to};
 
 use std::sync::Once;
 
-use crate::ambient::{self, Ambient, Scope};
+use crate::ambient::{self, Ongoing, Scope};
 
 /// The request of a runner that no layer of ours has seen.
-pub(crate) type Own = Option<Box<Option<Ambient>>>;
+pub(crate) type Own = Option<Ongoing>;
 
 /// Makes sure that there is a request: the ambient one, or one of the runner's own.
+#[inline]
 pub(crate) fn scope(own: &mut Own) -> Option<Scope<'_>> {
+    if own.is_none() && ambient::is_present() { None } else { Some(own_scope(own)) }
+}
+
+#[cold]
+fn own_scope(own: &mut Own) -> Scope<'_> {
     if own.is_none() {
-        if ambient::with(|_| ()).is_some() {
-            return None;
-        }
         warn_unlinked();
-        *own = Some(Box::new(Some(Ambient::unlinked())));
+        *own = Some(Ongoing::unlinked());
     }
-    own.as_deref_mut().map(Scope::enter)
+    Scope::enter(own)
 }
 
 /// Says once that a request belongs to no lifecycle.

@@ -6,21 +6,33 @@ use std::{
 };
 
 use axum::response::Response;
+use tokio::time::Instant;
 
 use crate::{
     ambient,
     cause::{Cancelled, Cause},
+    lifecycle::Life,
     policy::HandlerPolicy,
 };
 
 /// Reports that the current request's wait for `policy` ended; gives the hook's answer.
 pub(crate) fn report(policy: &'static HandlerPolicy, cancelled: &Cancelled) -> Option<Box<Response>> {
     let (life, arrival) = ambient::with(|request| {
-        request.reported = true;
-        (request.life.clone(), request.arrival)
+        request.flags.reported = true;
+        (request.life().clone(), request.known_arrival())
     })?;
+    report_to(&life, policy, cancelled, arrival)
+}
+
+/// The same where the request itself is gone.
+pub(crate) fn report_to(
+    life: &Life,
+    policy: &'static HandlerPolicy,
+    cancelled: &Cancelled,
+    arrival: Option<Instant>,
+) -> Option<Box<Response>> {
     life.note_cancelled(cancelled.ended_by());
-    log(policy, cancelled, arrival.elapsed().as_millis());
+    log(policy, cancelled, arrival.map(|arrival| arrival.elapsed().as_millis()));
     let hook = life.hook()?;
     // The hook may run in a destructor, where a second panic would end the process.
     match catch_unwind(AssertUnwindSafe(|| hook(cancelled, policy))) {
@@ -37,7 +49,7 @@ pub(crate) fn report(policy: &'static HandlerPolicy, cancelled: &Cancelled) -> O
     }
 }
 
-fn log(policy: &HandlerPolicy, cancelled: &Cancelled, elapsed_ms: u128) {
+fn log(policy: &HandlerPolicy, cancelled: &Cancelled, elapsed_ms: Option<u128>) {
     macro_rules! event {
         ($level:ident) => {
             tracing::$level!(

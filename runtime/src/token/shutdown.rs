@@ -109,7 +109,7 @@ impl<S: Send + Sync> FromRequestParts<S> for ShutdownToken {
     type Rejection = Infallible;
 
     async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let life = ambient::with(|request| request.life.clone()).unwrap_or_else(Life::unlinked);
+        let life = ambient::with(|request| request.life().clone()).unwrap_or_else(Life::unlinked);
         Ok(Self::new(life.stopping().clone(), life))
     }
 }

@@ -4,10 +4,10 @@
 // Every handler is called directly, without a server: a site must not change what a statement
 // means, whoever runs it.
 
-use followthrough::{cancellable, durable_write, DurableToken, RequestToken};
+use followthrough::{DurableToken, RequestToken, cancellable, durable_write};
 use std::sync::{
-    atomic::{AtomicUsize, Ordering},
     Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -166,13 +166,14 @@ async fn jumps(db: Db, cancel: CancellationToken, limit: u32) -> u32 {
     'outer: for value in 0.. {
         #[durable_write]
         match db.insert(value, &cancel).await {
-            Err(Refused) => continue 'outer,
-            Ok(9) => return 999,
+            Err(Refused) if sum == 0 => continue 'outer,
+            Err(Refused) | Ok(9) => return 999,
             Ok(value) if value >= limit => break 'outer,
             Ok(value) => sum += value,
         }
+        assert!(sum < 100, "skipped by `continue`");
     }
-    let found = 'search: {
+    'search: {
         #[durable_write]
         {
             if let Some(value) = db.find(sum).await {
@@ -180,8 +181,7 @@ async fn jumps(db: Db, cancel: CancellationToken, limit: u32) -> u32 {
             }
         }
         1000
-    };
-    found
+    }
 }
 
 #[tokio::test]
@@ -272,10 +272,17 @@ async fn loops_run_to_their_end() {
 #[cancellable(read)]
 async fn assignments(db: Db, cancel: CancellationToken) -> Result<u32, AppError> {
     let first;
+    let second;
     let mut sum = 1;
     let mut slots = [0, 0];
-    #[durable_write]
-    first = db.insert(2, &cancel).await?;
+    if db.writes() == 0 {
+        #[durable_write]
+        first = db.insert(2, &cancel).await?;
+        second = 0;
+    } else {
+        first = 0;
+        second = 1;
+    }
     #[durable_write]
     sum += db.insert(3, &cancel).await? * 10;
     #[durable_write]
@@ -285,7 +292,7 @@ async fn assignments(db: Db, cancel: CancellationToken) -> Result<u32, AppError>
     let total = (#[durable_write]
     ready(100).await)
         + sum;
-    Ok(total + first * 1000 + slots[1] * 10_000 + slots[0] * 100_000)
+    Ok(total + second + first * 1000 + slots[1] * 10_000 + slots[0] * 100_000)
 }
 
 #[tokio::test]
@@ -333,13 +340,42 @@ async fn borrows_and_temporaries_live_as_before() {
     assert_eq!(answer.unwrap(), 222);
 }
 
+// Coercions to a trait object, and a value whose type comes from the handler's only.
+#[cancellable(read)]
+async fn coercions(
+    cancel: CancellationToken,
+) -> Result<Box<dyn std::fmt::Display + Send>, AppError> {
+    #[durable_write]
+    let shown: &(dyn std::fmt::Display + Sync) = &Lease(&cancel).number(1).await;
+    if shown.to_string() != "1" {
+        return Err(Refused.into());
+    }
+    #[durable_write]
+    let parsed = "2".parse().map_err(|_| ready(0)).unwrap_or(ready(3).await);
+    #[durable_write]
+    Ok(if parsed == 2 { Box::new(ready(parsed).await) } else { Box::new("other") })
+}
+
+#[tokio::test]
+async fn types_are_inferred_through_a_site() {
+    let shown = coercions(raw()).await.into_result().unwrap();
+    assert_eq!(shown.map(|shown| shown.to_string()).ok().as_deref(), Some("2"));
+}
+
 // Chains with several awaits, and an expression site in the middle of another expression.
 #[cancellable(read)]
 async fn chains(db: Db, cancel: CancellationToken) -> Result<u32, AppError> {
     #[durable_write]
     let sum = db.insert(ready(1).await + ready(2).await, &cancel).await?.max(ready(2).await);
-    let more = u32::max(sum, #[durable_write] db.insert(40, &cancel).await?);
-    if #[durable_write] ready(more).await == 0 {
+    let more = u32::max(
+        sum,
+        #[durable_write]
+        db.insert(40, &cancel).await?,
+    );
+    if (#[durable_write]
+    ready(more).await)
+        == 0
+    {
         return Ok(0);
     }
     Ok(more)
@@ -388,12 +424,14 @@ async fn maybe_mentioned(cancel: CancellationToken) -> usize {
     #[durable_write]
     let other = {
         let cancel = ready(2).await;
-        cancel
+        cancel + u32::from(cancel > 9)
     };
-    usize::from(!text.is_empty()) + other as usize
+    #[durable_write]
+    let kept = &format!("{} {cancel:?}", ready(3).await);
+    usize::from(!text.is_empty()) + other as usize + usize::from(kept.starts_with('3'))
 }
 
 #[tokio::test]
 async fn format_strings_mention_too() {
-    assert_eq!(maybe_mentioned(raw()).await.into_result().unwrap(), 3);
+    assert_eq!(maybe_mentioned(raw()).await.into_result().unwrap(), 4);
 }

@@ -1,6 +1,6 @@
-//! The database: embedded SQLite, in a file or in memory.
+//! The database: embedded `SQLite`, in a file or in memory.
 //!
-//! SQLite has one writer at a time. So writes have a pool of one connection: they queue in async
+//! `SQLite` has one writer at a time. So writes have a pool of one connection: they queue in async
 //! code, in order of arrival, where waiting costs no thread and can be cancelled. That order is
 //! also what makes a compensation safe: `release` runs after the `hold` that it undoes, even when
 //! that one was dropped with its statement still under way.

@@ -113,8 +113,9 @@ async fn pool(options: SqliteConnectOptions, connections: u32) -> sqlx::Result<S
 async fn prepare(pool: &SqlitePool) -> Result<(), OpenError> {
     let mut connection = pool.acquire().await?;
     let id: i32 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await?;
-    let tables: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(&mut *connection).await?;
+    let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema")
+        .fetch_one(&mut *connection)
+        .await?;
     match (id, tables) {
         (APPLICATION_ID, _) => {
             sqlx::raw_sql("BEGIN IMMEDIATE; ROLLBACK").execute(&mut *connection).await?;

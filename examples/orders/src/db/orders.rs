@@ -17,7 +17,11 @@ pub(crate) struct Order {
 impl Order {
     /// This order as the answer to a repeated request, if it was for the same goods.
     pub(crate) fn answers(self, sku: &str, quantity: i64) -> Result<Self, AppError> {
-        if self.sku == sku && self.quantity == quantity { Ok(self) } else { Err(AppError::KeyReused) }
+        if self.sku == sku && self.quantity == quantity {
+            Ok(self)
+        } else {
+            Err(AppError::KeyReused)
+        }
     }
 }
 

@@ -14,8 +14,8 @@ pub(crate) struct Report {
 
 impl Db {
     /// A slow query, and one that really stops. Dropping the future of a query does not stop
-    /// SQLite: the connection would stay busy to the end. So the token goes along, into the
-    /// progress handler that SQLite calls while it works.
+    /// `SQLite`: the connection would stay busy to the end. So the token goes along, into the
+    /// progress handler that `SQLite` calls while it works.
     pub(crate) async fn report(
         &self,
         rows: i64,
@@ -23,10 +23,7 @@ impl Db {
     ) -> sqlx::Result<Report> {
         let mut connection = self.run(self.reads.acquire()).await?;
         let cancel = cancel.clone();
-        connection
-            .lock_handle()
-            .await?
-            .set_progress_handler(STEPS, move || !cancel.is_cancelled());
+        connection.lock_handle().await?.set_progress_handler(STEPS, move || !cancel.is_cancelled());
         // Removed when the connection goes back to its pool (`open.rs`), dropped or not.
         sqlx::query_as(
             "WITH RECURSIVE sale (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM sale WHERE n < ?)

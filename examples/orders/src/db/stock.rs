@@ -45,9 +45,8 @@ impl Db {
     /// Records that these items were recounted: neighbours in the inventory, one statement.
     pub(crate) async fn mark_recounted(&self, batch: &[Item]) -> sqlx::Result<()> {
         let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return Ok(()) };
-        let query = sqlx::query(
-            "UPDATE stock SET recounts = recounts + 1 WHERE sku BETWEEN ? AND ?",
-        );
+        let query =
+            sqlx::query("UPDATE stock SET recounts = recounts + 1 WHERE sku BETWEEN ? AND ?");
         self.run(query.bind(&first.sku).bind(&last.sku).execute(&self.writes)).await?;
         Ok(())
     }

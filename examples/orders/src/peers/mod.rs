@@ -61,8 +61,8 @@ impl Peer {
         let call = tokio::time::timeout(PATIENCE, self.call(path, body));
         match cancel.run_until_cancelled(call).await {
             Some(Ok(answer)) => answer,
-            Some(Err(_)) => Err(self.no_answer("out of patience")),
-            None => Err(self.no_answer("cancelled")),
+            Some(Err(_)) => Err(self.no_answer(&"out of patience")),
+            None => Err(self.no_answer(&"cancelled")),
         }
     }
 
@@ -71,21 +71,21 @@ impl Peer {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, PeerError> {
-        let body = serde_json::to_vec(body).map_err(|error| self.no_answer(error))?;
+        let body = serde_json::to_vec(body).map_err(|error| self.no_answer(&error))?;
         let request = Request::post(format!("http://{}{path}", self.address))
             .header(header::CONTENT_TYPE, "application/json")
             .body(Body::from(body))
-            .map_err(|error| self.no_answer(error))?;
-        let answer = self.http.request(request).await.map_err(|error| self.no_answer(error))?;
+            .map_err(|error| self.no_answer(&error))?;
+        let answer = self.http.request(request).await.map_err(|error| self.no_answer(&error))?;
         if !answer.status().is_success() {
             return Err(PeerError::Refused { peer: self.name, status: answer.status() });
         }
         let body = to_bytes(Body::new(answer.into_body()), 64 * 1024).await;
-        let body = body.map_err(|error| self.no_answer(error))?;
-        serde_json::from_slice(&body).map_err(|error| self.no_answer(error))
+        let body = body.map_err(|error| self.no_answer(&error))?;
+        serde_json::from_slice(&body).map_err(|error| self.no_answer(&error))
     }
 
-    fn no_answer(&self, reason: impl ToString) -> PeerError {
+    fn no_answer(&self, reason: &impl ToString) -> PeerError {
         PeerError::NoAnswer { peer: self.name, reason: reason.to_string() }
     }
 }

@@ -38,7 +38,8 @@ impl Logbook {
     /// The lines after `mark` that have all of `words` in them.
     pub(super) fn find(&self, mark: usize, words: &[&str]) -> Vec<String> {
         let lines = self.lines();
-        let found = lines[mark..].iter().filter(|line| words.iter().all(|word| line.contains(word)));
+        let found =
+            lines[mark..].iter().filter(|line| words.iter().all(|word| line.contains(word)));
         found.cloned().collect()
     }
 }

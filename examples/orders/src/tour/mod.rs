@@ -51,6 +51,7 @@ async fn play() -> Result<Vec<Scene>, Box<dyn Error>> {
         writes::hang_up_in_a_hold(&mut stage).await.unwrap_or_else(Scene::broken),
         writes::hang_up_in_a_transfer(&mut stage).await.unwrap_or_else(Scene::broken),
         writes::hang_up_in_a_recount(&mut stage).await.unwrap_or_else(Scene::broken),
+        writes::race_for_the_last(&mut stage).await.unwrap_or_else(Scene::broken),
         writes::saturate(&mut stage).await.unwrap_or_else(Scene::broken),
         shutdown::mid_write(&mut stage).await.unwrap_or_else(Scene::broken),
         shutdown::audit(&mut stage).await.unwrap_or_else(Scene::broken),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::client::{Call, Http2};
 use super::scene::Scene;
-use super::stage::Stage;
+use super::stage::{Facts, Stage};
 
 /// Minutes of work, if nobody stops it.
 pub(super) const ENDLESS: &str = "/report?rows=1000000000";
@@ -23,16 +23,14 @@ pub(super) async fn hang_up(stage: &mut Stage) -> Played {
     call.hang_up();
     stage.expected.disconnects += 1;
     scene.check("the disconnect in the log within 100 ms", stage.noticed(mark, REPORT).await);
-    scene.check("the query to stop within 500 ms", stage.until_database_idle().await);
-    scene.check_eq("the database", &stage.facts().await?, &before);
     scene.saw("nothing, it had left");
-    scene.holds("as before; the query was stopped, too");
+    untouched(stage, &mut scene, &before).await?;
     Ok(scene)
 }
 
 pub(super) async fn reset_one_stream(stage: &mut Stage) -> Played {
     let mut scene = Scene::begin("does the same over HTTP/2, on one stream of two");
-    let mark = stage.log.mark();
+    let (before, mark) = (stage.facts().await?, stage.log.mark());
     let mut connection = Http2::connect(stage.server).await?;
     let doomed = connection.get(ENDLESS).await?;
     scene.check("the query to run", stage.until_database_busy().await);
@@ -41,17 +39,17 @@ pub(super) async fn reset_one_stream(stage: &mut Stage) -> Played {
     doomed.reset();
     stage.expected.disconnects += 1;
     scene.check("the reset in the log within 100 ms", stage.noticed(mark, REPORT).await);
-    scene.check("the query to stop within 500 ms", stage.until_database_idle().await);
     let status = other.status().await?;
     scene.check_eq("the other stream's status", &status, &200);
     scene.saw(format!("nothing on that stream, {status} on the other"));
-    scene.holds("as before; the query was stopped, too");
+    untouched(stage, &mut scene, &before).await?;
     Ok(scene)
 }
 
 pub(super) async fn run_into_the_deadline(stage: &mut Stage) -> Played {
     let mut scene = Scene::begin("asks for that report and stays; its deadline is 2 s");
-    let (mark, start) = (stage.log.mark(), Instant::now());
+    let (before, mark) = (stage.facts().await?, stage.log.mark());
+    let start = Instant::now();
     let answer = Call::get(stage.server, ENDLESS).await?.answer().await?;
     let waited = start.elapsed();
 
@@ -64,8 +62,18 @@ pub(super) async fn run_into_the_deadline(stage: &mut Stage) -> Played {
     scene.check(format!("the answer after 2 s, and it took {waited:.1?}"), on_time);
     let logged = stage.until_logged(mark, &["WARN", REPORT, "deadline_exceeded"]).await;
     scene.check("the deadline in the log", logged);
-    scene.check("the query to stop within 500 ms", stage.until_database_idle().await);
     scene.saw(format!("{} after {waited:.1?}", answer.summary()));
-    scene.holds("as before; the query was stopped, too");
+    untouched(stage, &mut scene, &before).await?;
     Ok(scene)
+}
+
+/// The read left nothing behind: no row, and no query that runs on.
+async fn untouched(stage: &Stage, scene: &mut Scene, before: &Facts) -> sqlx::Result<()> {
+    let idle = stage.until_database_idle().await;
+    let facts = stage.facts().await?;
+    scene.check("the query to stop within 500 ms", idle);
+    scene.check_eq("the database", &facts, before);
+    let query = if idle { "the query was stopped, too" } else { "the query runs on" };
+    scene.holds(format!("{} orders, {} tea; {query}", facts.orders, facts.tea));
+    Ok(())
 }

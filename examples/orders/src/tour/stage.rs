@@ -60,6 +60,7 @@ pub(super) struct Facts {
     pub(super) transfers: i64,
     pub(super) tea: i64,
     pub(super) coffee: i64,
+    pub(super) kettles: i64,
     pub(super) recounted: i64,
     /// Everything in stock, ordered or on hold: transfers only move it about.
     pub(super) goods: i64,
@@ -105,6 +106,7 @@ impl Stage {
                     (SELECT count(*) FROM transfers) AS transfers,
                     (SELECT quantity FROM stock WHERE sku = 'tea') AS tea,
                     (SELECT quantity FROM stock WHERE sku = 'coffee') AS coffee,
+                    (SELECT quantity FROM stock WHERE sku = 'kettle') AS kettles,
                     (SELECT count(*) FROM stock WHERE recounts > 0) AS recounted,
                     (SELECT sum(quantity) FROM stock)
                         + (SELECT coalesce(sum(quantity), 0) FROM orders)
@@ -142,7 +144,7 @@ impl Stage {
         until(NOTICE, || !self.log.find(mark, &words).is_empty()).await
     }
 
-    /// Waits until a report keeps SQLite busy: longer than the relay ever does.
+    /// Waits until a report keeps `SQLite` busy: longer than the relay ever does.
     pub(super) async fn until_database_busy(&self) -> bool {
         for _ in 0..5 {
             if !self.until(|| self.db.busy_reads() > 0).await {

@@ -19,7 +19,7 @@ pub(super) fn render(scenes: &[Scene]) -> String {
             verdict.to_owned(),
         ]);
         for failure in scene.failures() {
-            table += &format!("   !! expected: {failure}\n");
+            table.extend(["   !! expected: ", failure, "\n"]);
         }
         table += &rule();
     }
@@ -55,7 +55,7 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
     for word in text.split_whitespace() {
         let line = lines.last_mut().expect("there is always a line");
         if line.is_empty() {
-            *line = word.to_owned();
+            line.push_str(word);
         } else if line.chars().count() + 1 + word.chars().count() <= width {
             *line += " ";
             *line += word;

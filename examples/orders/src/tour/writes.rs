@@ -15,8 +15,7 @@ const PLACE: &str = "orders::orders::place";
 
 pub(super) async fn hang_up_before_the_charge(stage: &mut Stage) -> Played {
     let mut scene = Scene::begin("orders 2 tea, and hangs up before the charge");
-    let (before, charges, mark) =
-        (stage.facts().await?, stage.provider.totals(), stage.log.mark());
+    let (before, charges, mark) = (stage.facts().await?, stage.provider.totals(), stage.log.mark());
     let order = json!({ "sku": "tea", "quantity": 2 });
     let call = Call::post(stage.server, "/orders", "early", &order).await?;
     let arrived = stage.until(|| stage.lifecycle.in_flight().requests > 0).await;
@@ -27,21 +26,21 @@ pub(super) async fn hang_up_before_the_charge(stage: &mut Stage) -> Played {
     scene.check("the disconnect in the log within 100 ms", stage.noticed(mark, PLACE).await);
     let gone = stage.until(|| stage.lifecycle.in_flight().requests == 0).await;
     scene.check("the request to be gone", gone);
-    scene.check_eq("the database", &stage.facts().await?, &before);
-    scene.check_eq("the charges", &stage.provider.totals(), &charges);
+    let (after, now) = (stage.facts().await?, stage.provider.totals());
+    scene.check_eq("the database", &after, &before);
+    scene.check_eq("the charges", &now, &charges);
     scene.saw("nothing, it had left");
-    scene.holds("no order, no charge, 100 tea");
+    scene.holds(format!("{} orders, {} charges, {} tea", after.orders, now.0, after.tea));
     Ok(scene)
 }
 
 pub(super) async fn hang_up_during_the_charge(stage: &mut Stage) -> Played {
     let mut scene = Scene::begin("orders 2 tea, and hangs up during the charge");
-    let (before, charges, mark) =
-        (stage.facts().await?, stage.provider.totals(), stage.log.mark());
+    let (before, charges, mark) = (stage.facts().await?, stage.provider.totals(), stage.log.mark());
     let order = json!({ "sku": "tea", "quantity": 2 });
     let call = Call::post(stage.server, "/orders", "late", &order).await?;
-    let charged = stage.until(|| stage.provider.totals() != charges).await;
-    scene.check("the provider to be asked", charged);
+    let asked = stage.until(|| stage.provider.totals() != charges).await;
+    scene.check("the provider to be asked", asked);
 
     call.hang_up();
     stage.expected.disconnects += 1;
@@ -58,8 +57,8 @@ pub(super) async fn hang_up_during_the_charge(stage: &mut Stage) -> Played {
     scene.check_eq("charges and refunds", &now, &(charges.0 + 1, charges.1));
     scene.saw("nothing, it had left");
     scene.holds(format!(
-        "the order, its charge, its outbox row, {} tea: it followed through",
-        after.tea
+        "{} order, {} charge, {} outbox row, {} tea: it followed through",
+        after.orders, now.0, after.outbox, after.tea
     ));
     Ok(scene)
 }
@@ -72,10 +71,11 @@ pub(super) async fn ask_again(stage: &mut Stage) -> Played {
 
     scene.check_eq("the status", &answer.status, &200);
     scene.check("the order's number in the answer", answer.body["id"].is_i64());
-    scene.check_eq("the database", &stage.facts().await?, &before);
-    scene.check_eq("the charges", &stage.provider.totals(), &charges);
+    let (after, now) = (stage.facts().await?, stage.provider.totals());
+    scene.check_eq("the database", &after, &before);
+    scene.check_eq("the charges", &now, &charges);
     scene.saw(format!("{}, order {}", answer.status, answer.body["id"]));
-    scene.holds("as before: one order, one charge");
+    scene.holds(format!("still {} order and {} charge", after.orders, now.0));
     Ok(scene)
 }
 
@@ -84,8 +84,8 @@ pub(super) async fn hang_up_in_a_hold(stage: &mut Stage) -> Played {
     let (before, mark) = (stage.facts().await?, stage.log.mark());
     let hold = json!({ "sku": "tea", "quantity": 5 });
     let call = Call::post(stage.server, "/holds", "hold", &hold).await?;
-    let held = stage.until_facts(|facts| facts.holds == 1 && facts.tea == before.tea - 5).await?;
-    scene.check("the hold to be stored", held);
+    let stored = stage.until_facts(|facts| facts.holds == 1 && facts.tea == before.tea - 5).await?;
+    scene.check("the hold to be stored", stored);
 
     call.hang_up();
     stage.expected.disconnects += 1;
@@ -96,7 +96,9 @@ pub(super) async fn hang_up_in_a_hold(stage: &mut Stage) -> Played {
     let logged = stage.until_logged(mark, &["hold released"]).await;
     scene.check("the release in the log", logged);
     scene.saw("nothing, it had left");
-    scene.holds(format!("no hold, {} tea: the hold was there, and was released", before.tea));
+    let after = stage.facts().await?;
+    scene
+        .holds(format!("{} holds, {} tea: it was there, and was released", after.holds, after.tea));
     Ok(scene)
 }
 
@@ -125,11 +127,11 @@ pub(super) async fn hang_up_in_a_transfer(stage: &mut Stage) -> Played {
 }
 
 pub(super) async fn hang_up_in_a_recount(stage: &mut Stage) -> Played {
-    let mut scene = Scene::begin("starts a recount of 40 items, and hangs up after some");
+    let mut scene = Scene::begin("starts a recount of 40 items, and hangs up after a dozen");
     let mark = stage.log.mark();
     let call = Call::post(stage.server, "/recount", "recount", &json!({})).await?;
-    let begun = stage.until_facts(|facts| facts.recounted > 0).await?;
-    scene.check("a first batch", begun);
+    let begun = stage.until_facts(|facts| facts.recounted >= 12).await?;
+    scene.check("three batches", begun);
 
     call.hang_up();
     stage.expected.disconnects += 1;
@@ -145,6 +147,33 @@ pub(super) async fn hang_up_in_a_recount(stage: &mut Stage) -> Played {
     scene.check(format!("some whole batches, and it is {counted} items"), whole);
     scene.saw("nothing, it had left");
     scene.holds(format!("{counted} of 40 items recounted, in whole batches of {BATCH}"));
+    Ok(scene)
+}
+
+pub(super) async fn race_for_the_last(stage: &mut Stage) -> Played {
+    let mut scene = Scene::begin("2 clients order the last 3 kettles at once");
+    let (before, (charges, refunds)) = (stage.facts().await?, stage.provider.totals());
+    let order = json!({ "sku": "kettle", "quantity": 3 });
+    let one = Call::post(stage.server, "/orders", "one", &order).await?;
+    let two = Call::post(stage.server, "/orders", "two", &order).await?;
+    let mut statuses = [one.answer().await?.status, two.answer().await?.status];
+    statuses.sort_unstable();
+
+    stage.expected.durable += 2;
+    scene.check_eq("the answers", &statuses, &[201, 409]);
+    let after = stage.facts().await?;
+    scene.check_eq("new orders", &(after.orders - before.orders), &1);
+    scene.check_eq("kettles", &after.kettles, &(before.kettles - 3));
+    let now = stage.provider.totals();
+    scene.check_eq("charges and refunds", &now, &(charges + 2, refunds + 1));
+    scene.saw(format!("{} and {}", statuses[0], statuses[1]));
+    scene.holds(format!(
+        "{} order more, {} charges more, {} refunded, {} kettles",
+        after.orders - before.orders,
+        now.0 - charges,
+        now.1 - refunds,
+        after.kettles
+    ));
     Ok(scene)
 }
 
@@ -176,11 +205,12 @@ pub(super) async fn saturate(stage: &mut Stage) -> Played {
     scene.check_eq("the 201s", &created, &(LIMIT as u64));
     scene.check_eq("the 503s", &refused, &(8 - LIMIT as u64));
     let after = stage.facts().await?;
-    scene.check_eq("new orders", &(after.orders - before.orders), &i64::try_from(created)?);
+    let new_orders = after.orders - before.orders;
+    scene.check_eq("new orders", &new_orders, &i64::try_from(created)?);
     scene.check_eq("coffee", &after.coffee, &(before.coffee - i64::try_from(created)?));
     let new_charges = stage.provider.totals().0 - charges.0;
     scene.check_eq("new charges", &new_charges, &LIMIT);
     scene.saw(format!("{created} times 201, {refused} times 503 with Retry-After"));
-    scene.holds(format!("{created} orders more, {new_charges} charges more"));
+    scene.holds(format!("{new_orders} orders more, {new_charges} charges more"));
     Ok(scene)
 }

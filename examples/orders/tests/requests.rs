@@ -1,4 +1,5 @@
-//! Requests that cannot be served: the right 4xx, a problem document, and nothing written.
+//! Requests that cannot be served: the right 4xx, a problem document, and nothing written. And one
+//! that can.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

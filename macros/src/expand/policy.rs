@@ -1,0 +1,57 @@
+//! What a policy is to the runtime: a constant, and a type.
+
+use crate::model::{Handler, Mode};
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::{Ident, ext::IdentExt as _};
+
+/// The `P` of `Governed<R, P>`.
+pub(crate) fn marker(handler: &Handler) -> TokenStream {
+    let marker = match handler.policy.mode {
+        _ if handler.durable_sites > 0 => "Write",
+        Mode::Read => "Read",
+        Mode::Stream => "Stream",
+        Mode::IdempotentWrite | Mode::ReversibleWrite | Mode::DurableWrite => "Write",
+        Mode::Exempt => "Exempt",
+    };
+    let marker = Ident::new(marker, Span::mixed_site());
+    let runtime = &handler.runtime;
+    quote!(#runtime::policy::#marker)
+}
+
+/// The policy as a constant.
+pub(crate) fn policy(handler: &Handler) -> TokenStream {
+    let private = handler.runtime.private();
+    let policy = &handler.policy;
+    let ident = &handler.function.sig.ident;
+    let name = policy.name.as_ref().map_or_else(
+        || {
+            let function = ident.unraw().to_string();
+            quote!(::core::concat!(::core::module_path!(), "::", #function))
+        },
+        |name| quote!(#name),
+    );
+    let place = quote_spanned!(ident.span()=> ::core::file!(), ::core::line!());
+    let mode = Ident::new(
+        match policy.mode {
+            Mode::Read => "Read",
+            Mode::Stream => "Stream",
+            Mode::IdempotentWrite => "IdempotentWrite",
+            Mode::ReversibleWrite => "ReversibleWrite",
+            Mode::DurableWrite => "DurableWrite",
+            Mode::Exempt => "Exempt",
+        },
+        Span::mixed_site(),
+    );
+    let sites = handler.durable_sites;
+    let settings = [
+        policy.cooperative.then(|| quote!(.cooperative())),
+        (sites > 0).then(|| quote!(.durable_sites(#sites))),
+        policy.deadline.map(|deadline| quote!(.deadline(#deadline))),
+        policy.reason.as_ref().map(|reason| quote!(.reason(#reason))),
+        policy.max_in_flight.as_ref().map(|limit| quote!(.max_in_flight(#limit))),
+        policy.needs.map(|needs| quote!(.needs(#needs))),
+    ];
+    let settings = settings.iter().flatten();
+    quote!(#private::HandlerPolicy::new(#name, #place, #private::Mode::#mode)#(#settings)*)
+}

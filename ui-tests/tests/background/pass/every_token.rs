@@ -1,0 +1,53 @@
+#![forbid(unsafe_code)]
+#![deny(warnings)]
+
+use followthrough::{ShutdownToken, background};
+use tokio_util::sync::CancellationToken;
+
+#[background]
+async fn typed(stop: ShutdownToken, queue: Vec<u32>) -> usize {
+    if stop.is_cancelled() { 0 } else { queue.len() }
+}
+
+// A raw token takes the stopping token that `lifecycle.spawn` gives, and any other.
+#[background]
+async fn raw(stop: CancellationToken, mut left: u32) -> Result<(), std::fmt::Error> {
+    while left > 0 && !stop.is_cancelled() {
+        left -= 1;
+        tokio::task::yield_now().await;
+    }
+    Ok(())
+}
+
+#[background]
+async fn mutable(mut stop: CancellationToken) -> bool {
+    stop = stop.child_token();
+    Borrowing(&stop).ask().await
+}
+
+#[background]
+async fn unread(_: CancellationToken) {}
+
+struct Borrowing<'a>(&'a CancellationToken);
+
+impl Borrowing<'_> {
+    async fn ask(&self) -> bool {
+        std::future::ready(self.0.is_cancelled()).await
+    }
+}
+
+impl Drop for Borrowing<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.is_cancelled();
+    }
+}
+
+fn spawn<F: std::future::Future>(_: impl FnOnce(ShutdownToken) -> F) {}
+
+fn main() {
+    spawn(|stop| typed(stop, vec![1]));
+    spawn(|stop| raw(stop, 3));
+    spawn(|stop| mutable(stop));
+    let _ = raw(CancellationToken::new(), 1);
+    let _ = unread(CancellationToken::new());
+}

@@ -1,0 +1,25 @@
+use followthrough::{DurableToken, cancellable};
+
+async fn pause() {}
+
+#[cancellable(raed, cooperative, deadline = "1.5s")]
+#[deadline = "2s"]
+fn five_faults(_: DurableToken) {
+    #[durable_write(reason = "one more")]
+    let x = 1;
+    let _ = x;
+}
+
+// No second error follows from the first: the callers below see the governed signature.
+#[cancellable(strem)]
+async fn typo() -> Result<u32, std::fmt::Error> {
+    #[durable_write]
+    pause().await;
+    Ok(1)
+}
+
+async fn caller() -> u32 {
+    typo().await.into_result().unwrap().unwrap()
+}
+
+fn main() {}

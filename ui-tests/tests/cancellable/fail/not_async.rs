@@ -1,0 +1,14 @@
+use followthrough::{cancellable, durable_write, exempt};
+
+#[cancellable(read)]
+fn read() {}
+
+#[durable_write]
+pub fn write() -> u32 {
+    1
+}
+
+#[exempt(reason = "a probe")]
+fn health() {}
+
+fn main() {}

@@ -1,0 +1,18 @@
+use followthrough::cancellable;
+
+async fn read() -> u32 {
+    1
+}
+
+#[cancellable(read)]
+async fn handler() -> u32 {
+    tokio::select! {
+        x = read() => {
+            #[durable_write]
+            let y = read().await;
+            x + y
+        }
+    }
+}
+
+fn main() {}

@@ -1,0 +1,17 @@
+use followthrough::cancellable;
+
+async fn read() -> u32 {
+    1
+}
+
+#[cancellable(read)]
+async fn handler() -> u32 {
+    async fn nested() -> u32 {
+        #[durable_write]
+        let x = read().await;
+        x
+    }
+    nested().await
+}
+
+fn main() {}

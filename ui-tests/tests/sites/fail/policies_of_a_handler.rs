@@ -1,0 +1,40 @@
+use followthrough::{cancellable, durable_write};
+
+async fn read() -> u32 {
+    1
+}
+
+#[cancellable(read)]
+async fn wrong_policies() -> u32 {
+    #[exempt(reason = "…")]
+    let a = read().await;
+    #[background]
+    let b = read().await;
+    #[cancellable(stream)]
+    let c = read().await;
+    #[durable_write]
+    #[cancellable(read)]
+    let d = read().await;
+    a + b + c + d
+}
+
+#[durable_write]
+async fn wrong_options() -> u32 {
+    #[cancellable(read, cooperative)]
+    let a = read().await;
+    #[cancellable(read, name = "here", crate = followthrough)]
+    let b = read().await;
+    #[cancellable]
+    let c = read().await;
+    #[cancellable(raed)]
+    let d = read().await;
+    a + b + c + d
+}
+
+#[cancellable(read)]
+async fn reasoned() {
+    #[durable_write(reason = "it is the receipt")]
+    read().await;
+}
+
+fn main() {}
