@@ -86,7 +86,9 @@ async fn durable_site_token(token: RequestToken) -> &'static str {
 
 /// One way's service; two types, because boxing them alike would be measured, too.
 pub enum App {
+    /// Without us.
     Plain(Router),
+    /// With what `serve` puts around it.
     Linked(LifecycleService<Router>),
 }
 

@@ -1,1 +1,29 @@
-//! x
+//! What the tests share: a server on a free port, clients that can hang up at a chosen moment,
+//! marks to wait for instead of sleeping, and the log.
+
+pub mod h1;
+pub mod h2c;
+mod log;
+mod marks;
+mod server;
+
+use std::time::Duration;
+
+pub use log::{Line, Log};
+pub use marks::Marks;
+pub use server::{Server, lifecycle};
+
+/// Nothing here takes longer unless it hangs.
+pub const SOON: Duration = Duration::from_secs(10);
+
+/// Waits for `future`, and fails by name if it hangs.
+///
+/// # Panics
+///
+/// After [`SOON`].
+pub async fn soon<F: Future>(what: &str, future: F) -> F::Output {
+    match tokio::time::timeout(SOON, future).await {
+        Ok(output) => output,
+        Err(_) => panic!("{what} did not happen within {SOON:?}"),
+    }
+}

@@ -3,17 +3,28 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
-use axum::extract::{FromRequest, FromRequestParts};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use crate::problem::AppError;
 
-/// A JSON body, in or out.
-#[derive(FromRequest)]
-#[from_request(via(axum::Json), rejection(AppError))]
+/// A JSON object, in or out.
 pub(crate) struct Json<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = AppError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, AppError> {
+        // By way of a map, because serde would take the fields from an array, too.
+        let axum::Json(object) = axum::Json::<Map<_, _>>::from_request(request, state).await?;
+        let value = serde_json::from_value(Value::Object(object));
+        value.map(Self).map_err(|error| AppError::invalid(error.to_string()))
+    }
+}
 
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {

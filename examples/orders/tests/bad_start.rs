@@ -73,6 +73,17 @@ fn a_database_that_is_no_file() {
 }
 
 #[test]
+fn a_database_that_this_start_created_is_removed_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = directory.path().join("orders.db");
+    // Where the write-ahead log belongs.
+    fs::create_dir(directory.path().join("orders.db-wal")).unwrap();
+    start_with(&db);
+    assert!(!db.exists());
+    assert_eq!(files(directory.path()), 1);
+}
+
+#[test]
 fn a_read_only_database() {
     let directory = tempfile::tempdir().unwrap();
     let db = directory.path().join("orders.db");

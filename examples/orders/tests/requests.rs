@@ -96,6 +96,7 @@ async fn what_cannot_be_served_writes_nothing() {
         server.refuses(400, request, JSON, "");
         server.refuses(400, request, JSON, "{");
         server.refuses(422, request, JSON, r#""tea""#);
+        server.refuses(422, request, JSON, r#"["tea",1]"#);
         server.refuses(422, request, JSON, r#"{"sku":"tea"}"#);
         server.refuses(422, request, JSON, r#"{"sku":"tea","quantity":"1"}"#);
         server.refuses(422, request, JSON, r#"{"sku":"tea","quantity":1.5}"#);

@@ -11,7 +11,7 @@ use crate::{
     validate::{Deadline, Options},
 };
 use proc_macro2::TokenStream;
-use syn::{Attribute, Meta};
+use syn::{Attribute, Meta, spanned::Spanned as _};
 
 /// Reads what stands before one statement; `None` if it cannot be a site.
 pub(crate) fn read(attributes: Vec<(Symbol, Attribute)>, errors: &mut Errors) -> Option<Site> {
@@ -94,15 +94,14 @@ fn cancellable(
     let options = Options::new(Symbol::Cancellable, args, errors);
     mode(attribute, &options, errors);
     refuse_the_handlers(&options, errors);
-    let option = options.deadline.map(|(_, period)| period);
-    match (option, below) {
-        (Some(_), Some(below)) => {
-            errors.at(&below.attribute, "a statement has one deadline: remove this one");
-            option.flatten()
-        }
-        (Some(period), None) => period,
-        (None, below) => below.and_then(|deadline| deadline.period),
+    if let (Some(_), Some(below)) = (&options.deadline, &below) {
+        errors.at(&below.attribute, "a statement has one deadline: remove this one");
     }
+    let option = options.deadline.map(|(name, period)| (name.span(), period));
+    let below = below.map(|deadline| (deadline.attribute.span(), deadline.period));
+    let (span, period) = option.or(below)?;
+    // One that could not be read is there all the same: its absence is no second fault.
+    Some(period.unwrap_or(Period { millis: 1, span }))
 }
 
 fn mode(attribute: &Attribute, options: &Options, errors: &mut Errors) {

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{scan, symbol::Symbol};
 use syn::{
-    Attribute, Block, Expr, Local, Macro, Stmt,
+    Attribute, Block, Expr, Item, Local, Macro, Stmt,
     spanned::Spanned as _,
     visit_mut::{self, VisitMut},
 };
@@ -100,12 +100,22 @@ impl VisitMut for Walk<'_> {
         });
     }
 
+    fn visit_item_mut(&mut self, item: &mut Item) {
+        self.within(Place::Function, |walk| visit_mut::visit_item_mut(walk, item));
+    }
+
     fn visit_item_fn_mut(&mut self, item: &mut syn::ItemFn) {
         self.function(&item.attrs, |walk| walk.visit_block_mut(&mut item.block));
     }
 
     fn visit_impl_item_fn_mut(&mut self, item: &mut syn::ImplItemFn) {
         self.function(&item.attrs, |walk| walk.visit_block_mut(&mut item.block));
+    }
+
+    fn visit_trait_item_fn_mut(&mut self, item: &mut syn::TraitItemFn) {
+        if let Some(block) = &mut item.default {
+            self.function(&item.attrs, |walk| walk.visit_block_mut(block));
+        }
     }
 
     fn visit_item_macro_mut(&mut self, item: &mut syn::ItemMacro) {

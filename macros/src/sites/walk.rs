@@ -110,7 +110,7 @@ impl<'a> Walk<'a> {
             return Some(inspect::Mention::No);
         }
         let mention = inspect::mentions(expr, &token.name);
-        if let (inspect::Mention::Yes, Some(shadow)) = (mention, &self.shadow) {
+        if let (Some(shadow), true) = (&self.shadow, mention != inspect::Mention::No) {
             self.errors.at(
                 shadow,
                 format!(
@@ -118,9 +118,6 @@ impl<'a> Walk<'a> {
                      lost there: give it another name"
                 ),
             );
-        }
-        // A shadowed name is the user's own; a macro call may well mean that one.
-        if self.shadow.is_some() {
             return Some(inspect::Mention::No);
         }
         self.rebinds |= mention != inspect::Mention::No;
@@ -199,21 +196,30 @@ impl<'a> Walk<'a> {
             _ => return,
         };
         for operand in operands.into_iter().flatten() {
-            let operand = behind_prefixes(operand);
-            if let Some((_, attribute)) = attrs(operand).map(take).unwrap_or_default().first() {
-                self.errors.at(
-                    attribute,
-                    "this attribute governs one operand only: put it before the whole statement, \
-                     or parenthesise what it is to govern",
-                );
-            }
+            self.operand(operand);
+        }
+    }
+
+    fn operand(&mut self, operand: &mut Expr) {
+        if let Some((_, attribute)) = attrs(operand).map(take).unwrap_or_default().first() {
+            self.errors.at(
+                attribute,
+                "this attribute governs one operand only: put it before the whole statement, or \
+                 parenthesise what it is to govern",
+            );
+        }
+        match operand {
+            // `!x` and `&x` are operands as much as `x` is.
+            Expr::Unary(prefixed) => self.operand(&mut prefixed.expr),
+            Expr::Reference(prefixed) => self.operand(&mut prefixed.expr),
+            _ => {}
         }
     }
 
     /// Nested functions with a policy are macros of their own; in the others a site is an error.
     pub(crate) fn function(&mut self, attributes: &[Attribute], walk: impl FnOnce(&mut Self)) {
         if attributes.iter().all(|attribute| Symbol::of(attribute).is_none()) {
-            self.within(Place::Function, walk);
+            walk(self);
         }
     }
 
@@ -225,16 +231,5 @@ impl<'a> Walk<'a> {
                  before the whole macro call",
             );
         }
-    }
-}
-
-/// `!x` and `&x` are operands as much as `x` is.
-fn behind_prefixes(mut expr: &mut Expr) -> &mut Expr {
-    loop {
-        expr = match expr {
-            Expr::Unary(unary) if unary.attrs.is_empty() => &mut unary.expr,
-            Expr::Reference(reference) if reference.attrs.is_empty() => &mut reference.expr,
-            other => return other,
-        };
     }
 }

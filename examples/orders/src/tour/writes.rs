@@ -97,8 +97,8 @@ pub(super) async fn hang_up_in_a_hold(stage: &mut Stage) -> Played {
     scene.check("the release in the log", logged);
     scene.saw("nothing, it had left");
     let after = stage.facts().await?;
-    scene
-        .holds(format!("{} holds, {} tea: it was there, and was released", after.holds, after.tea));
+    let fate = if released { "it was there, and was released" } else { "not released" };
+    scene.holds(format!("{} holds, {} tea: {fate}", after.holds, after.tea));
     Ok(scene)
 }
 

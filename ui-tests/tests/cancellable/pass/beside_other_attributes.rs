@@ -96,9 +96,23 @@ async fn write(n: u32, _: CancellationToken) -> u32 {
     std::future::ready(n).await
 }
 
-fn main() {
-    let _ = (with_debug_handler, with_debug_handler_and_site, instrument_above);
-    let _ = (instrument_above_err, instrument_above_ret, instrument_above_both, instrument_below);
-    let _ = lints;
-    let _ = with_utoipa(State(1), CancellationToken::new().into());
+fn raw() -> followthrough::RawToken {
+    CancellationToken::new().into()
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let _app: axum::Router = axum::Router::new()
+        .route("/a", axum::routing::get(with_debug_handler))
+        .route("/b", axum::routing::post(with_debug_handler_and_site))
+        .with_state(1_u32);
+    let plain = instrument_above(raw(), 2).await.into_result();
+    assert_eq!(plain.unwrap(), 2);
+    let err = instrument_above_err(RequestToken::never(), 0).await.into_result();
+    assert_eq!(err.unwrap(), Err(std::fmt::Error));
+    assert_eq!(instrument_above_ret(raw(), 3).await.into_result().unwrap(), 3);
+    assert_eq!(instrument_above_both(raw()).await.into_result().unwrap(), Ok(1));
+    assert_eq!(instrument_below(raw(), 4).await.into_result().unwrap(), 4);
+    assert_eq!(lints(raw()).await.into_result().unwrap(), 2);
+    assert!(with_utoipa(State(1), raw()).await.into_result().is_ok());
 }

@@ -37,4 +37,12 @@ async fn twice() -> u32 {
     x
 }
 
+#[cancellable(read)]
+async fn unreadable() -> u32 {
+    #[cancellable(read)]
+    #[deadline = "2"]
+    let x = read().await;
+    x
+}
+
 fn main() {}

@@ -11,6 +11,12 @@ async fn handler() -> u32 {
         let x = read().await;
         x
     }
+    trait Repository {
+        fn find() {
+            #[durable_write]
+            drop(async { read().await });
+        }
+    }
     nested().await
 }
 

@@ -11,6 +11,13 @@ async fn by_let(cancel: CancellationToken) {
 }
 
 #[cancellable(read)]
+async fn in_a_macro_call(cancel: CancellationToken) {
+    let cancel = cancel.child_token();
+    #[durable_write]
+    tokio::join!(write(&cancel), write(&cancel));
+}
+
+#[cancellable(read)]
 async fn by_pattern(cancel: CancellationToken, other: Option<CancellationToken>) {
     if let Some(cancel) = other {
         #[durable_write]

@@ -1,0 +1,137 @@
+//! An HTTP/1 client that can hang up at any moment.
+
+use std::net::SocketAddr;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::soon;
+
+/// A connection with a request on it.
+#[derive(Debug)]
+pub struct Call {
+    stream: TcpStream,
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The head, in lower case.
+    pub head: String,
+    /// The body, as far as it came.
+    pub body: String,
+}
+
+impl Answer {
+    /// The value of a header, if it was sent.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+}
+
+/// Sends a request without a body.
+///
+/// # Panics
+///
+/// If the server cannot be reached.
+pub async fn send(at: SocketAddr, method: &str, path: &str) -> Call {
+    raw(at, &format!("{method} {path} HTTP/1.1\r\nhost: test\r\ncontent-length: 0\r\n\r\n")).await
+}
+
+/// Sends these bytes.
+///
+/// # Panics
+///
+/// If the server cannot be reached.
+pub async fn raw(at: SocketAddr, bytes: &str) -> Call {
+    let mut stream = TcpStream::connect(at).await.expect("the server listens");
+    stream.write_all(bytes.as_bytes()).await.expect("the server reads");
+    Call { stream }
+}
+
+/// Sends a request and waits for its answer.
+///
+/// # Panics
+///
+/// If there is none.
+pub async fn call(at: SocketAddr, method: &str, path: &str) -> Answer {
+    send(at, method, path).await.answer().await
+}
+
+impl Call {
+    /// Waits for the answer: a whole one if its length is known, else until the connection ends.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    pub async fn answer(&mut self) -> Answer {
+        let mut bytes = Vec::new();
+        soon("an answer", async {
+            loop {
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                    let length = head.to_lowercase().lines().find_map(|line| {
+                        line.strip_prefix("content-length: ")?.parse::<usize>().ok()
+                    });
+                    if length.is_some_and(|length| body.len() >= length) {
+                        return;
+                    }
+                }
+                let read = self.stream.read_buf(&mut bytes).await.unwrap_or(0);
+                if read == 0 {
+                    return;
+                }
+            }
+        })
+        .await;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let (head, body) = text.split_once("\r\n\r\n").expect("a whole head comes back");
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+        Answer {
+            status: status.expect("the head has a status"),
+            head: head.to_lowercase(),
+            body: body.to_owned(),
+        }
+    }
+
+    /// Reads what comes until `needle` has come.
+    ///
+    /// # Panics
+    ///
+    /// If the connection ends before.
+    pub async fn until(&mut self, needle: &str) -> String {
+        let mut bytes = Vec::new();
+        soon(needle, async {
+            while !String::from_utf8_lossy(&bytes).contains(needle) {
+                let read = self.stream.read_buf(&mut bytes).await.unwrap_or(0);
+                assert!(read > 0, "`{needle}` comes before the end");
+            }
+        })
+        .await;
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Whether the server ends the connection.
+    pub async fn ends(&mut self) {
+        let mut rest = Vec::new();
+        let _ = soon("the end of the connection", self.stream.read_to_end(&mut rest)).await;
+    }
+
+    /// Sends more.
+    ///
+    /// # Panics
+    ///
+    /// If the connection is gone.
+    pub async fn more(&mut self, bytes: &str) {
+        self.stream.write_all(bytes.as_bytes()).await.expect("the connection is open");
+    }
+
+    /// Closes the connection.
+    pub fn hang_up(self) {
+        drop(self);
+    }
+}

@@ -1,0 +1,106 @@
+//! An HTTP/2 client with prior knowledge that can reset its streams.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use h2::{
+    Reason, SendStream,
+    client::{ResponseFuture, SendRequest},
+};
+use http::{HeaderMap, Request, StatusCode};
+use tokio::{net::TcpStream, task::JoinHandle};
+
+use crate::soon;
+
+/// A connection.
+#[derive(Debug)]
+pub struct Connection {
+    send: SendRequest<Bytes>,
+    driver: JoinHandle<()>,
+}
+
+/// A request on its stream.
+#[derive(Debug)]
+pub struct Call {
+    response: ResponseFuture,
+    stream: SendStream<Bytes>,
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, as far as it came.
+    pub body: String,
+    /// Whether the body came to its end.
+    pub whole: bool,
+}
+
+/// Connects.
+///
+/// # Panics
+///
+/// If the server cannot be reached.
+pub async fn connect(at: SocketAddr) -> Connection {
+    let stream = TcpStream::connect(at).await.expect("the server listens");
+    let (send, connection) = h2::client::handshake(stream).await.expect("the server speaks HTTP/2");
+    let driver = tokio::spawn(async move {
+        let _ = connection.await;
+    });
+    Connection { send, driver }
+}
+
+impl Connection {
+    /// Sends a request without a body.
+    ///
+    /// # Panics
+    ///
+    /// If the connection is gone.
+    pub async fn send(&mut self, method: &str, path: &str) -> Call {
+        let uri = format!("http://test{path}");
+        let request = Request::builder().method(method).uri(uri).body(()).expect("a sound request");
+        let mut send = self.send.clone().ready().await.expect("the connection is open");
+        let (response, stream) = send.send_request(request, true).expect("the connection is open");
+        Call { response, stream }
+    }
+
+    /// Closes the connection without a word.
+    pub fn hang_up(self) {
+        self.driver.abort();
+    }
+}
+
+impl Call {
+    /// Sends RST_STREAM.
+    pub fn reset(mut self) {
+        self.stream.send_reset(Reason::CANCEL);
+    }
+
+    /// Waits for the answer.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    pub async fn answer(self) -> Answer {
+        let response = soon("an answer", self.response).await.expect("an answer comes");
+        let (parts, mut incoming) = response.into_parts();
+        let (mut body, mut whole) = (Vec::new(), true);
+        while let Some(chunk) = soon("the next chunk", incoming.data()).await {
+            match chunk {
+                Ok(chunk) => {
+                    let _ = incoming.flow_control().release_capacity(chunk.len());
+                    body.extend_from_slice(&chunk);
+                }
+                Err(_) => {
+                    whole = false;
+                    break;
+                }
+            }
+        }
+        let body = String::from_utf8_lossy(&body).into_owned();
+        Answer { status: parts.status, headers: parts.headers, body, whole }
+    }
+}

@@ -1,0 +1,63 @@
+//! Marks that handlers set and tests wait for.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::soon;
+
+/// A list of what has happened, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Marks {
+    seen: Arc<Mutex<Vec<String>>>,
+    news: Arc<Notify>,
+}
+
+impl Marks {
+    /// Something has happened.
+    pub fn set(&self, mark: impl Into<String>) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(mark.into());
+        self.news.notify_waiters();
+    }
+
+    /// All that has happened.
+    pub fn all(&self) -> Vec<String> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether `mark` has happened.
+    pub fn has(&self, mark: &str) -> bool {
+        self.all().iter().any(|seen| seen == mark)
+    }
+
+    /// Waits until `mark` has happened.
+    ///
+    /// # Panics
+    ///
+    /// If it does not happen soon.
+    pub async fn until(&self, mark: &str) {
+        soon(&format!("`{mark}` after {:?}", self.all()), async {
+            loop {
+                let mut news = std::pin::pin!(self.news.notified());
+                news.as_mut().enable();
+                if self.has(mark) {
+                    return;
+                }
+                news.await;
+            }
+        })
+        .await;
+    }
+
+    /// A guard that sets `mark` when it is dropped.
+    #[must_use = "it is set when the guard is dropped"]
+    pub fn on_drop(&self, mark: &str) -> impl Send + 'static {
+        struct OnDrop(Marks, String);
+        impl Drop for OnDrop {
+            fn drop(&mut self) {
+                self.0.set(std::mem::take(&mut self.1));
+            }
+        }
+        OnDrop(self.clone(), mark.to_owned())
+    }
+}

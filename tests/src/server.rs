@@ -1,0 +1,63 @@
+//! A server on a free port of loopback.
+
+use std::{net::SocketAddr, time::Duration};
+
+use axum::Router;
+use followthrough::{Lifecycle, LifecycleBuilder, ShutdownReport};
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use crate::soon;
+
+/// A lifecycle for tests: a short grace, and no ear for the test runner's signals.
+pub fn lifecycle() -> LifecycleBuilder {
+    Lifecycle::builder()
+        .grace(Duration::from_secs(4))
+        .read_grace(Duration::ZERO)
+        .signals(false)
+}
+
+/// A router under `followthrough::serve`.
+#[derive(Debug)]
+pub struct Server {
+    /// Where it listens.
+    pub at: SocketAddr,
+    /// What it is linked to.
+    pub lifecycle: Lifecycle,
+    task: JoinHandle<std::io::Result<ShutdownReport>>,
+}
+
+impl Server {
+    /// Starts with a test lifecycle of its own.
+    pub async fn start(app: Router) -> Self {
+        Self::with(lifecycle(), app).await
+    }
+
+    /// Starts with what `builder` builds.
+    ///
+    /// # Panics
+    ///
+    /// If the lifecycle cannot be built or no port can be bound.
+    pub async fn with(builder: LifecycleBuilder, app: Router) -> Self {
+        let lifecycle = builder.build().expect("the test's lifecycle is sound");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let at = listener.local_addr().expect("it is bound");
+        let serve = followthrough::serve(listener, app).lifecycle(lifecycle.clone());
+        Self { at, lifecycle, task: tokio::spawn(serve.into_future()) }
+    }
+
+    /// Begins the shutdown and waits for its end.
+    pub async fn stop(self) -> ShutdownReport {
+        self.lifecycle.shutdown();
+        self.ended().await
+    }
+
+    /// Waits for the end of a shutdown that has begun.
+    ///
+    /// # Panics
+    ///
+    /// If it does not end, or ends in an error.
+    pub async fn ended(self) -> ShutdownReport {
+        let ended = soon("the end of the server", self.task).await;
+        ended.expect("the server does not panic").expect("the listener holds")
+    }
+}
