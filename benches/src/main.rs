@@ -34,7 +34,6 @@ fn main() -> ExitCode {
     }
 }
 
-
 /// Instructions of one call.
 fn instructions(way: &str) -> Result<f64, String> {
     let (few, many) = (callgrind(way, FEW)?, callgrind(way, MANY)?);

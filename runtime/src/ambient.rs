@@ -25,6 +25,7 @@ use tokio::{
     time::{Instant, Sleep},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use crate::{
     cause::{Cancelled, Cause},
@@ -35,6 +36,8 @@ use crate::{
 
 thread_local! {
     static CURRENT: RefCell<Option<Ongoing>> = const { RefCell::new(None) };
+    // In boxes, because that is how they are handed out again.
+    #[expect(clippy::vec_box, reason = "unboxing would move what the box is there to keep")]
     static SPARE: RefCell<Vec<Box<Ambient>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -48,9 +51,9 @@ impl Ongoing {
     pub(crate) fn new(life: Arc<Life>) -> Self {
         let spare = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
         let mut ambient = spare.unwrap_or_default();
-        if let Some(after) = life.default_deadline() {
-            ambient.deadline = Some(ambient.arrival() + after);
-        }
+        let now = Instant::now();
+        ambient.arrival = Some(now);
+        ambient.deadline = life.default_deadline().map(|after| now + after);
         ambient.life = Some(life);
         Self(Some(ambient))
     }
@@ -105,7 +108,7 @@ pub(crate) struct Ambient {
     life: Option<Arc<Life>>,
     /// Where the life counts this request, if it does.
     counted: Option<u16>,
-    /// Known once somebody needed it.
+    /// When it came in; a deadline counts from here. Some, but for a spare box.
     arrival: Option<Instant>,
     /// The effective deadline, without that of a site.
     pub(crate) deadline: Option<Instant>,
@@ -116,6 +119,8 @@ pub(crate) struct Ambient {
     pub(crate) body: Body,
     /// Bytes that `Content-Length` promised and that are still to come.
     pub(crate) remaining: Option<u64>,
+    /// Where a streamed body logs.
+    pub(crate) stream_span: Option<Span>,
     /// What ends a streamed body: its deadline, and a waker where no connection of ours is one.
     pub(crate) stream_sleep: Option<Pin<Box<Sleep>>>,
     pub(crate) stream_wake: Option<Pin<Box<OwnedNotified>>>,
@@ -258,11 +263,10 @@ impl Ambient {
             self.state = None;
             self.stream_sleep = None;
             self.stream_wake = None;
+            self.stream_span = None;
             self.body = Body::default();
         }
         self.flags = Flags::default();
-        self.arrival = None;
-        self.deadline = None;
         self.cause = None;
     }
 
@@ -285,26 +289,14 @@ impl Ambient {
         request
     }
 
-    /// When the request came in. A deadline counts from here, so this is asked before anything
-    /// had to wait; a request without a deadline never reads the clock.
-    pub(crate) fn arrival(&mut self) -> Instant {
-        *self.arrival.get_or_insert_with(Instant::now)
-    }
-
     /// What wakes this request where no connection of ours does.
     pub(crate) fn wake(&self) -> Option<OwnedNotified> {
         Some(self.life().wake_of(self.counted?).notified_owned())
     }
 
-    /// Called when the request has to wait before a runner has begun.
-    pub(crate) fn note_arrival(&mut self) {
-        if self.body.stage == Stage::Vacant && !self.flags.reported {
-            self.arrival();
-        }
-    }
-
-    pub(crate) const fn known_arrival(&self) -> Option<Instant> {
-        self.arrival
+    /// When the request came in.
+    pub(crate) fn arrival(&self) -> Instant {
+        self.arrival.expect("only a spare has none")
     }
 
     /// The first cause, as far as anybody has noticed one.
@@ -336,9 +328,7 @@ impl Ambient {
         let (life, cause, raw, deadline) = (self.life(), self.cause, &self.raw, self.deadline);
         let (life, raw) = (life.clone(), raw.clone());
         self.state
-            .get_or_insert_with(|| {
-                Arc::new(RequestState::linked(life, cause, raw, deadline))
-            })
+            .get_or_insert_with(|| Arc::new(RequestState::linked(life, cause, raw, deadline)))
             .clone()
     }
 

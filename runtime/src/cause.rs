@@ -36,9 +36,7 @@ impl Cause {
     /// The status of an answer to a wait that this ended.
     pub(crate) fn status(self) -> StatusCode {
         match self {
-            Self::ClientDisconnected => {
-                StatusCode::from_u16(499).expect("499 is within 100..=999")
-            }
+            Self::ClientDisconnected => StatusCode::from_u16(499).expect("499 is within 100..=999"),
             Self::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
             Self::ShuttingDown | Self::LimitReached | Self::TimeTooShort => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -121,7 +119,7 @@ impl Cancelled {
     /// What ended the wait, which decides the status and the log level. It differs from the
     /// first cause where that one could not end anything: a write that outlived *stopping*
     /// and then ran into its deadline has the cause `ShuttingDown` and the status 504.
-    pub(crate) const fn ended_by(&self) -> Cause {
+    pub(crate) const fn ended_by(self) -> Cause {
         self.ended_by
     }
 
@@ -166,8 +164,7 @@ mod tests {
 
     #[test]
     fn the_status_follows_from_what_ended_the_wait() {
-        let late =
-            Cancelled::new(Cause::ShuttingDown, Cause::DeadlineExceeded, Outcome::Unknown);
+        let late = Cancelled::new(Cause::ShuttingDown, Cause::DeadlineExceeded, Outcome::Unknown);
         assert_eq!(late.status(), 504);
         assert_eq!(late.cause(), Cause::ShuttingDown);
     }

@@ -53,9 +53,7 @@ pub(crate) struct Unlinked(Ongoing);
 
 /// What a response must take along if nobody else looks after its body.
 pub(crate) fn unlinked(own: &mut Own) -> Option<Unlinked> {
-    own.take()
-        .filter(|request| request.flags.stream || request.has_token())
-        .map(Unlinked)
+    own.take().filter(|request| request.flags.stream || request.has_token()).map(Unlinked)
 }
 
 impl<R, P> Governed<R, P> {
@@ -92,7 +90,7 @@ impl<R: IntoResponse, P: Policy> IntoResponse for Governed<R, P> {
                 }
             }
             Value::Cancelled(_, Some(answer)) => *answer,
-            Value::Cancelled(why, None) => problem::cancelled(&why),
+            Value::Cancelled(why, None) => problem::cancelled(why),
         }
     }
 }

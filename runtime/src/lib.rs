@@ -1,5 +1,65 @@
 //! Reads stop when the client leaves. Writes follow through.
+//!
+//! In axum a handler is a future, and the server drops it when the client goes away, so every
+//! `.await` can cut a write in half; deadlines and graceful shutdown cut the same way. This crate
+//! lets a service say, on the handler or on one statement, what may be cut and what must land.
+//!
+//! ```
+//! use followthrough::{DurableToken, RequestToken, cancellable};
+//!
+//! #[cancellable(read)]
+//! #[deadline = "10s"]
+//! async fn order(cancel: RequestToken) -> String {
+//!     let price = quote(&cancel).await; // the client may leave, and nothing has happened
+//!
+//!     #[durable_write]
+//!     let receipt = charge(price, &cancel).await; // from here on it runs to its end
+//!
+//!     receipt
+//! }
+//!
+//! async fn quote(_: &RequestToken) -> u32 { 7 }
+//! async fn charge(price: u32, _: &DurableToken) -> String { format!("paid {price}") }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! assert_eq!(order(RequestToken::never()).await.into_result().unwrap(), "paid 7");
+//! # }
+//! ```
+//!
+//! # Where to look
+//!
+//! - The attributes: [`macro@cancellable`], [`macro@durable_write`], [`macro@deadline`],
+//!   [`macro@exempt`], [`macro@background`].
+//! - What a handler returns: [`Governed`], [`Cancelled`], [`Cause`], [`Outcome`].
+//! - The tokens: [`RequestToken`], [`DurableToken`], [`ShutdownToken`], and [`link`].
+//! - The service: [`Lifecycle`], [`serve`], [`ShutdownReport`].
+//!
+//! # The rules
+//!
+//! 1. The first cause of a request never changes; the status follows from what ended the wait.
+//! 2. A body is polled before its signals are looked at: completion wins a tie.
+//! 3. A body that is cancelled, or late, before it begins is never polled.
+//! 4. A deadline counts from the arrival of the request and only ever comes nearer.
+//! 5. The entry of a durable site, or of a `#[durable_write]` body, is the point of no return: it
+//!    reads every signal, takes a permit, and from there the body runs to its end, through
+//!    disconnect, deadline and shutdown within its grace.
+//! 6. Past it, only a statement that was reopened with `#[cancellable(..)]` can be cut, by the
+//!    client or a deadline, never by shutdown.
+//! 7. A handler that calls another one shares its request with it. A begun write that the caller
+//!    drops is an ERROR in the log; what a body cancels itself stays its own affair.
+//! 8. A request's token covers the response body and never fires after the response was handed
+//!    over whole.
+//!
+//! # What is not seen
+//!
+//! A dropped future is all that a handler is told by hyper; a `TimeoutLayer` outside looks like a
+//! client that left. Middleware that spawns the rest of a request takes it out of its lifecycle:
+//! a warning says so once. A body that blocks its thread cannot be dropped, only named.
 
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
 mod ambient;
 mod cause;
 mod governed;
@@ -11,10 +71,6 @@ mod runner;
 mod serve;
 mod site;
 mod token;
-
-#[doc(hidden)]
-#[path = "private.rs"]
-pub mod __private;
 
 pub use cause::{Cancelled, Cause, Outcome};
 pub use followthrough_macros::{background, cancellable, deadline, durable_write, exempt};
@@ -29,3 +85,8 @@ pub use policy::HandlerPolicy;
 pub use runner::{Compensate, compensate};
 pub use serve::{Serve, serve};
 pub use token::{DurableToken, RawToken, RequestToken, RequestTokenHandle, ShutdownToken};
+
+/// The examples of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

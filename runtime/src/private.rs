@@ -5,15 +5,15 @@ use std::{future::Pending, time::Duration};
 
 pub use tokio_util::sync::CancellationToken;
 
+use crate::{
+    ambient,
+    token::{DurableToken, RawToken, RequestToken},
+};
 pub use crate::{
     ambient::Given,
     policy::{HandlerPolicy, Mode, Site},
     runner::{run_boxed, run_exempt, run_inline},
     site::{bound, enter, reopen},
-};
-use crate::{
-    ambient,
-    token::{DurableToken, RawToken, RequestToken},
 };
 
 /// The compensation of handlers without one.
@@ -23,7 +23,7 @@ pub const fn no_compensation() -> Option<NoCompensation> {
     None
 }
 
-pub const fn compensation<C: Future + Send + 'static>(undo: C) -> C {
+pub fn compensation<C: Future + Send + 'static>(undo: C) -> impl Future + Send + 'static {
     undo
 }
 

@@ -10,7 +10,7 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// The answer to a request that ended early (law 5).
-pub(crate) fn cancelled(cancelled: &Cancelled) -> Response {
+pub(crate) fn cancelled(cancelled: Cancelled) -> Response {
     let status = cancelled.status();
     // Every word is ours, so nothing needs escaping.
     let body = format!(
@@ -28,7 +28,7 @@ pub(crate) fn cancelled(cancelled: &Cancelled) -> Response {
     response
 }
 
-const fn detail(cancelled: &Cancelled) -> &'static str {
+const fn detail(cancelled: Cancelled) -> &'static str {
     match (cancelled.ended_by(), cancelled.outcome()) {
         (Cause::ClientDisconnected, _) => "the client closed the request",
         (Cause::DeadlineExceeded, Outcome::NotBegun) => {

@@ -32,7 +32,11 @@ impl Future for Enter {
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<DurableGuard> {
         let passed = ambient::with(|request| checkpoint(request, self.site));
-        if passed.unwrap_or(true) { Poll::Ready(DurableGuard { _private: () }) } else { Poll::Pending }
+        if passed.unwrap_or(true) {
+            Poll::Ready(DurableGuard { _private: () })
+        } else {
+            Poll::Pending
+        }
     }
 }
 

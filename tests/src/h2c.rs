@@ -74,7 +74,7 @@ impl Connection {
 }
 
 impl Call {
-    /// Sends RST_STREAM.
+    /// Sends `RST_STREAM`.
     pub fn reset(mut self) {
         self.stream.send_reset(Reason::CANCEL);
     }
@@ -89,16 +89,12 @@ impl Call {
         let (parts, mut incoming) = response.into_parts();
         let (mut body, mut whole) = (Vec::new(), true);
         while let Some(chunk) = soon("the next chunk", incoming.data()).await {
-            match chunk {
-                Ok(chunk) => {
-                    let _ = incoming.flow_control().release_capacity(chunk.len());
-                    body.extend_from_slice(&chunk);
-                }
-                Err(_) => {
-                    whole = false;
-                    break;
-                }
-            }
+            let Ok(chunk) = chunk else {
+                whole = false;
+                break;
+            };
+            let _ = incoming.flow_control().release_capacity(chunk.len());
+            body.extend_from_slice(&chunk);
         }
         let body = String::from_utf8_lossy(&body).into_owned();
         Answer { status: parts.status, headers: parts.headers, body, whole }

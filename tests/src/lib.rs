@@ -22,8 +22,6 @@ pub const SOON: Duration = Duration::from_secs(10);
 ///
 /// After [`SOON`].
 pub async fn soon<F: Future>(what: &str, future: F) -> F::Output {
-    match tokio::time::timeout(SOON, future).await {
-        Ok(output) => output,
-        Err(_) => panic!("{what} did not happen within {SOON:?}"),
-    }
+    let result = tokio::time::timeout(SOON, future).await;
+    result.unwrap_or_else(|_elapsed| panic!("{what} did not happen within {SOON:?}"))
 }

@@ -1,6 +1,10 @@
 //! What the runtime says, captured on this thread.
 
-use std::{cell::RefCell, fmt::Debug, sync::Once};
+use std::{
+    cell::RefCell,
+    fmt::{Debug, Write},
+    sync::Once,
+};
 
 use tracing::{
     Event, Level, Subscriber,
@@ -95,7 +99,7 @@ impl Visit for Text {
         if field.name() == "message" {
             self.0.push_str(&value);
         } else {
-            self.0.push_str(&format!("{}={}", field.name(), value.trim_matches('"')));
+            let _ = write!(self.0, "{}={}", field.name(), value.trim_matches('"'));
         }
     }
 }

@@ -10,10 +10,7 @@ use crate::soon;
 
 /// A lifecycle for tests: a short grace, and no ear for the test runner's signals.
 pub fn lifecycle() -> LifecycleBuilder {
-    Lifecycle::builder()
-        .grace(Duration::from_secs(4))
-        .read_grace(Duration::ZERO)
-        .signals(false)
+    Lifecycle::builder().grace(Duration::from_secs(4)).read_grace(Duration::ZERO).signals(false)
 }
 
 /// A router under `followthrough::serve`.

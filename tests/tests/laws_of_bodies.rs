@@ -159,7 +159,9 @@ async fn hold(State(marks): State<Marks>, ends: bool) -> &'static str {
     "held"
 }
 
-async fn hold_for_ever(state: State<Marks>) -> followthrough::Governed<&'static str, followthrough::policy::Write> {
+async fn hold_for_ever(
+    state: State<Marks>,
+) -> followthrough::Governed<&'static str, followthrough::policy::Write> {
     hold(state, false).await
 }
 

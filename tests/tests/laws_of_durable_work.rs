@@ -334,10 +334,8 @@ async fn site_with_a_permit(State(marks): State<Marks>, Path(id): Path<String>) 
 
 #[tokio::test]
 async fn law_14_a_request_holds_one_permit_until_its_body_is_gone() {
-    let builder: [(&str, fn() -> followthrough::LifecycleBuilder); 2] = [
-        ("/own", lifecycle),
-        ("/site", || lifecycle().max_durable_writes(1)),
-    ];
+    let builder: [(&str, fn() -> followthrough::LifecycleBuilder); 2] =
+        [("/own", lifecycle), ("/site", || lifecycle().max_durable_writes(1))];
     for (path, builder) in builder {
         let marks = Marks::default();
         let app = Router::new()

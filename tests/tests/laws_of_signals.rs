@@ -172,7 +172,8 @@ async fn tell_what_remains(token: RequestToken) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn law_04_the_effective_deadline_is_the_least_of_all() {
-    for (default, expected) in [(5000, "3s 1s 3s"), (2000, "2s 1s 2s"), (500, "500ms 500ms 500ms")] {
+    for (default, expected) in [(5000, "3s 1s 3s"), (2000, "2s 1s 2s"), (500, "500ms 500ms 500ms")]
+    {
         let lifecycle = lifecycle().default_deadline(default * MS).build().unwrap();
         let app = Router::new().route("/", get(tell_what_remains)).layer(lifecycle.layer());
         let response = in_process(&mut app.clone(), "GET", "/").await;
@@ -273,7 +274,10 @@ async fn law_05_a_disconnect_is_a_499_that_only_the_hook_sees() {
 async fn law_05_the_hook_may_replace_the_answer() {
     let builder = lifecycle().on_cancelled(|cancelled, policy| {
         let name = policy.name().rsplit("::").next()?;
-        Some((http::StatusCode::IM_A_TEAPOT, format!("{name} {}", cancelled.cause())).into_response())
+        Some(
+            (http::StatusCode::IM_A_TEAPOT, format!("{name} {}", cancelled.cause()))
+                .into_response(),
+        )
     });
     let server = Server::with(builder, Router::new().route("/", get(read_too_long))).await;
     let answer = h1::call(server.at, "GET", "/").await;

@@ -126,7 +126,9 @@ impl LifecycleBuilder {
     pub fn build(mut self) -> Result<Lifecycle, BuildError> {
         let config = &mut self.config;
         if config.grace.is_zero() {
-            return Err(BuildError("`grace` is zero; nothing could ever finish: give it at least 1 s"));
+            return Err(BuildError(
+                "`grace` is zero; nothing could ever finish: give it at least 1 s",
+            ));
         }
         if !self.read_grace_given {
             config.read_grace = config.read_grace.min(config.grace / 6);

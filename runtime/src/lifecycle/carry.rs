@@ -2,7 +2,6 @@
 
 use std::pin::Pin;
 
-
 type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Wrap = Box<dyn FnOnce(BoxFuture) -> BoxFuture>;
 

@@ -84,7 +84,7 @@ fn end(life: &Life) {
     let mut abandoned = life.registry.snapshot();
     abandoned.extend(life.workers.left());
     for work in &abandoned {
-        tracing::error!(target: "followthrough", handler = %work.handler, "abandoned: {work}");
+        tracing::error!(target: "followthrough", handler = work.handler, "abandoned: {work}");
     }
     let mut durable = life.registry.counts();
     durable.abandoned += life.registry.permits_held();

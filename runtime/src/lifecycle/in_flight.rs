@@ -115,7 +115,6 @@ impl std::fmt::Display for Work {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde asks for")]
 pub(super) fn millis<S: serde::Serializer>(age: &Duration, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_u64(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
 }
@@ -216,7 +215,7 @@ impl Registry {
         for shard in self.shards.iter() {
             all.extend(lock(shard).entries.iter().map(|(_, entry)| entry.describe(now)));
         }
-        all.sort_by(|a, b| b.age.cmp(&a.age));
+        all.sort_by_key(|work| std::cmp::Reverse(work.age));
         all
     }
 
@@ -263,9 +262,8 @@ impl InFlight {
         if !take(permits, life.config.max_durable_writes) {
             return None;
         }
-        if let Some((limit, in_flight)) = place.policy.own_limit()
-            && !take(in_flight, limit)
-        {
+        let own = place.policy.own_limit();
+        if own.is_some_and(|(limit, in_flight)| !take(in_flight, limit)) {
             permits.fetch_sub(1, Ordering::SeqCst);
             return None;
         }

@@ -14,7 +14,7 @@ use tokio::sync::futures::OwnedNotified;
 use tower::{Layer, Service};
 
 use super::{Life, ResponseBody, Tail};
-use crate::ambient::{self, Ambient, Ongoing, Scope};
+use crate::ambient::{self, Ongoing, Scope};
 
 /// Links the requests of any tower service to a [`Lifecycle`](crate::Lifecycle); made by
 /// [`Lifecycle::layer`](crate::Lifecycle::layer).
@@ -143,10 +143,9 @@ where
                     this.inner.set(None);
                     break result;
                 }
-                // A deadline counts from the arrival, also when the extractors have to wait.
-                ambient::with(Ambient::note_arrival);
             }
-            let woken = this.wake.as_mut().as_pin_mut().is_some_and(|wake| wake.poll(cx).is_ready());
+            let woken =
+                this.wake.as_mut().as_pin_mut().is_some_and(|wake| wake.poll(cx).is_ready());
             if !woken {
                 return Poll::Pending;
             }
@@ -157,7 +156,9 @@ where
                 return response.map(|body| ResponseBody::new(body, None));
             };
             if request.flags.close && *this.http1 {
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                response
+                    .headers_mut()
+                    .insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             let tail = Tail::new(request, &response, *this.head, *this.wakes);
             response.map(|body| ResponseBody::new(body, tail))

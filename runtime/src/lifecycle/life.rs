@@ -240,10 +240,8 @@ impl Life {
 
     /// Remembers the runtime that the service runs on.
     pub(crate) fn remember_runtime(&self) {
-        if self.runtime.get().is_none()
-            && let Ok(handle) = Handle::try_current()
-        {
-            let _ = self.runtime.set(handle);
+        if self.runtime.get().is_none() {
+            let _ = Handle::try_current().map(|handle| self.runtime.set(handle));
         }
     }
 

@@ -20,8 +20,8 @@ mod worker;
 use std::sync::Arc;
 
 pub use builder::{BuildError, LifecycleBuilder};
-pub(crate) use in_flight::{Ended, InFlight};
 pub use in_flight::{Counts, Work, WorkKind};
+pub(crate) use in_flight::{Ended, InFlight};
 pub use layer::{LifecycleLayer, LifecycleService, ResponseFuture};
 pub(crate) use life::Life;
 pub(crate) use phase::Phase;

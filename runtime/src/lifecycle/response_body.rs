@@ -10,6 +10,7 @@ use std::{
 
 use http::{Response, header::CONTENT_LENGTH};
 use http_body::{Body, Frame, SizeHint};
+use tracing::Span;
 
 use super::Phase;
 use crate::{
@@ -99,9 +100,16 @@ impl Tail {
             return Some(Cause::ShuttingDown);
         }
         let deadline = request.deadline?;
-        let sleep =
-            request.stream_sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        let sleep = request
+            .stream_sleep
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         sleep.as_mut().poll(cx).is_ready().then_some(Cause::DeadlineExceeded)
+    }
+
+    fn cut_if_ended(&mut self, cx: &mut Context<'_>) -> Option<Cause> {
+        let cause = self.ended(cx)?;
+        self.cut(cause);
+        Some(cause)
     }
 
     /// Counts what went out; true once everything has.
@@ -120,7 +128,9 @@ impl Tail {
         if self.request.flags.stream {
             let cancelled = Cancelled::new(first, ended_by, Outcome::Unknown);
             let policy = self.request.body.frame.policy;
-            report_to(self.request.life(), policy, &cancelled, self.request.known_arrival());
+            let span = self.request.stream_span.take();
+            let _entered = span.as_ref().map(Span::enter);
+            report_to(self.request.life(), policy, cancelled, self.request.arrival());
         } else {
             tracing::debug!(
                 target: "followthrough",
@@ -146,10 +156,8 @@ impl<B: Body> Body for ResponseBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let mut this = self.project();
-        if let Some(tail) = this.tail
-            && let Some(cause) = tail.ended(cx)
-        {
-            tail.cut(cause);
+        let ended = this.tail.as_mut().and_then(|tail| tail.cut_if_ended(cx));
+        if ended.is_some() {
             *this.tail = None;
             this.inner.set(None);
         }
@@ -183,6 +191,8 @@ impl<B: Body> Body for ResponseBody<B> {
 
 impl<B> std::fmt::Debug for ResponseBody<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ResponseBody").field("watched", &self.tail.is_some()).finish_non_exhaustive()
+        f.debug_struct("ResponseBody")
+            .field("watched", &self.tail.is_some())
+            .finish_non_exhaustive()
     }
 }

@@ -34,8 +34,7 @@ impl Life {
                 () = life.reached(Phase::Ended) => {}
             }
         };
-        let task: Pin<Box<dyn Future<Output = ()> + Send>> =
-            Box::pin(until_ended.instrument(span));
+        let task: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(until_ended.instrument(span));
         drop(runtime.spawn(carry(&self.config.carry, task)));
     }
 

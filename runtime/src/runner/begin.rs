@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Settles what a checkpoint found and gives the first cause its due.
-pub(super) fn settled(refused: &Cancelled) -> Cancelled {
+pub(super) fn settled(refused: Cancelled) -> Cancelled {
     let first = ambient::settle(refused.ended_by());
     if refused.ended_by() == Cause::ShuttingDown {
         ambient::with(|request| request.flags.close = true);

@@ -29,10 +29,11 @@ pub(super) type BoxBody<R> = Pin<Box<dyn Future<Output = R> + Send>>;
 pin_project_lite::pin_project! {
     /// The future of a handler whose body can outlive it.
     #[must_use = "futures do nothing unless polled"]
-    pub struct Boxed<R, C: Future, P>
+    pub struct Boxed<R, C, P>
     where
         R: Send,
         R: 'static,
+        C: Future,
         C: Send,
         C: 'static,
     {
@@ -47,10 +48,11 @@ pin_project_lite::pin_project! {
         policy: PhantomData<fn() -> P>,
     }
 
-    impl<R, C: Future, P> PinnedDrop for Boxed<R, C, P>
+    impl<R, C, P> PinnedDrop for Boxed<R, C, P>
     where
         R: Send,
         R: 'static,
+        C: Future,
         C: Send,
         C: 'static,
     {
@@ -113,11 +115,9 @@ impl<R: Send + 'static, C: Future + Send + 'static, P> Future for Boxed<R, C, P>
         let this = self.project();
         let scope = scope(this.own);
         let core = this.core;
-        if core.is_new()
-            && let Err(refused) = core.begin()
-        {
+        if let Err(refused) = core.begin_once() {
             *this.body = None;
-            return Poll::Ready(Governed::cancelled(refused, report(core.policy, &refused)));
+            return Poll::Ready(Governed::cancelled(refused, report(core.policy, refused)));
         }
         let Some(body) = this.body.as_mut() else {
             panic!("a handler's future was polled after it ended");
@@ -132,7 +132,7 @@ impl<R: Send + 'static, C: Future + Send + 'static, P> Future for Boxed<R, C, P>
         }
         let Some(end) = core.judge(this.sleep, cx) else { return Poll::Pending };
         let (End::Cut(cancelled) | End::Detach(cancelled)) = end;
-        let answer = report(core.policy, &cancelled);
+        let answer = report(core.policy, cancelled);
         match end {
             End::Cut(_) => cut(core, this.compensation.take(), || *this.body = None),
             End::Detach(_) => follow(this.body, core, this.compensation.take(), this.home.take()),
@@ -155,13 +155,14 @@ fn abandon_or_follow<R: Send + 'static, C: Future + Send + 'static>(
     match core.role {
         Role::Resident | Role::Apart if ended => {
             // The drain has named it.
+            ambient::with(|request| request.flags.reported = true);
             core.ended(Ended::Abandoned);
             core.within(Stage::Abandoned, || *slot = None);
             core.leave();
         }
         Role::Resident | Role::Apart if (past && !reopened) || (cooperative && !past) => {
             let outcome = if past { Outcome::Unknown } else { outcome_before(core.policy) };
-            let _ = report(core.policy, &hung_up(outcome));
+            let _ = report(core.policy, hung_up(outcome));
             follow(slot, core, compensation, home);
         }
         Role::Nested if past && matches!(stage, None | Some(Stage::Cut)) => {

@@ -11,6 +11,7 @@ use std::{
 };
 
 use tokio::time::{Instant, Sleep};
+use tracing::Span;
 
 use super::{
     begin::{begin_nested, begin_top, settled},
@@ -109,11 +110,6 @@ impl Core {
         Self { policy, rare: None, role: Role::Resident, past, quiet: true }
     }
 
-    #[inline]
-    pub(super) fn is_new(&self) -> bool {
-        self.role == Role::New
-    }
-
     /// Whether a body has begun and is not gone.
     #[inline]
     pub(super) fn is_under_way(&self) -> bool {
@@ -153,7 +149,10 @@ impl Core {
     /// Before the first poll: reads every signal (law 3) and, for a durable body, passes the
     /// point of no return.
     #[inline]
-    pub(super) fn begin(&mut self) -> Result<(), Cancelled> {
+    pub(super) fn begin_once(&mut self) -> Result<(), Cancelled> {
+        if self.role != Role::New {
+            return Ok(());
+        }
         let policy = self.policy;
         if self.rare.is_none()
             && policy.is_plain()
@@ -187,7 +186,7 @@ impl Core {
             }
             Err(refused) => {
                 self.role = Role::Over;
-                return Err(settled(&refused));
+                return Err(settled(refused));
             }
         }
         Ok(())
@@ -198,9 +197,8 @@ impl Core {
     pub(super) fn poll<T>(&mut self, poll: impl FnOnce() -> Poll<T>) -> Poll<T> {
         self.put(Stage::Polled);
         let result = catch_unwind(AssertUnwindSafe(poll));
-        if let Ok(Poll::Ready(_)) = &result
-            && self.end_plain()
-        {
+        let ready = matches!(&result, Ok(Poll::Ready(_)));
+        if ready && self.end_plain() {
             return result.unwrap_or(Poll::Pending);
         }
         let polled = self.took(result);
@@ -403,7 +401,12 @@ impl Core {
     #[inline]
     pub(super) fn done(&mut self) {
         if self.policy.mode() == Mode::Stream && self.role != Role::Nested {
-            ambient::with(|request| request.flags.stream = true);
+            // Asked before the request is borrowed: a subscriber is somebody else's code.
+            let span = Span::current();
+            ambient::with(|request| {
+                request.flags.stream = true;
+                request.stream_span = Some(span);
+            });
         }
         if self.past || self.policy.is_cooperative() {
             self.ended(Ended::Completed);
@@ -429,15 +432,14 @@ impl Core {
         if let Some(frame) = self.nested_frame() {
             return judge_nested(self.policy, &frame, sleep, cx);
         }
-        if let Some(rare) = &mut self.rare
-            && let Some(cause) = rare.token.as_mut().and_then(|token| token.poll(cx))
-        {
-            rare.token = None;
+        let token = self.rare.as_mut().and_then(|rare| rare.token.as_mut());
+        if let Some(cause) = token.and_then(|token| token.poll(cx)) {
+            self.rare().token = None;
             ambient::settle(cause);
         }
         let apart = self.rare.as_mut().filter(|_| self.role == Role::Apart);
         let seen = ambient::with(|request| Seen::new(request, apart.map(|rare| &mut rare.body)))?;
-        if let Some(refused) = &seen.refused {
+        if let Some(refused) = seen.refused {
             return Some(End::Cut(settled(refused)));
         }
         let late = is_late(sleep, seen.deadline, cx);

@@ -75,9 +75,7 @@ impl<R, C: Future + Send + 'static> Future for Detached<R, C> {
                 let past = this.core.past;
                 let place = this.core.place();
                 this.core.done();
-                if let Some(compensation) = this.compensation.take()
-                    && !past
-                {
+                if let Some(compensation) = this.compensation.take().filter(|_| !past) {
                     undo(place, compensation);
                 }
                 log_end(this.core.policy, "the work followed through");

@@ -24,8 +24,9 @@ use crate::{
 pin_project_lite::pin_project! {
     /// The future of a handler whose body may be dropped.
     #[must_use = "futures do nothing unless polled"]
-    pub struct Inline<F, C: Future, P>
+    pub struct Inline<F, C, P>
     where
+        C: Future,
         C: Send,
         C: 'static,
     {
@@ -39,8 +40,9 @@ pin_project_lite::pin_project! {
         policy: PhantomData<fn() -> P>,
     }
 
-    impl<F, C: Future, P> PinnedDrop for Inline<F, C, P>
+    impl<F, C, P> PinnedDrop for Inline<F, C, P>
     where
+        C: Future,
         C: Send,
         C: 'static,
     {
@@ -90,11 +92,9 @@ impl<F: Future, C: Future + Send + 'static, P> Future for Inline<F, C, P> {
         let mut this = self.project();
         let scope = scope(this.own);
         let core = this.core;
-        if core.is_new()
-            && let Err(refused) = core.begin()
-        {
+        if let Err(refused) = core.begin_once() {
             this.body.set(None);
-            return Poll::Ready(Governed::cancelled(refused, report(core.policy, &refused)));
+            return Poll::Ready(Governed::cancelled(refused, report(core.policy, refused)));
         }
         let Some(body) = this.body.as_mut().as_pin_mut() else {
             panic!("a handler's future was polled after it ended");
@@ -109,7 +109,7 @@ impl<F: Future, C: Future + Send + 'static, P> Future for Inline<F, C, P> {
         };
         // Past a point of no return there is only that of a handler that this one called, and
         // that handler's runner takes care of it when it is dropped.
-        let answer = report(core.policy, &cancelled);
+        let answer = report(core.policy, cancelled);
         cut(core, this.compensation.take(), || this.body.set(None));
         Poll::Ready(Governed::cancelled(cancelled, answer))
     }
@@ -124,9 +124,7 @@ pub(super) fn cut<C: Future + Send + 'static>(
     let (past, place) = (core.past, core.place());
     core.within(Stage::Cut, drop_body);
     core.leave();
-    if let Some(compensation) = compensation
-        && !past
-    {
+    if let Some(compensation) = compensation.filter(|_| !past) {
         undo(place, compensation);
     }
 }
@@ -163,7 +161,7 @@ pub(super) fn hang_up<C: Future + Send + 'static>(
                 (false, _) => outcome_before(core.policy),
             };
             let cancelled = hung_up(outcome);
-            let _ = report(core.policy, &cancelled);
+            let _ = report(core.policy, cancelled);
             cut(core, compensation, drop_body);
         }
         Role::New | Role::Over => {}

@@ -22,10 +22,10 @@ mod inline;
 mod report;
 mod signals;
 
-pub use boxed::run_boxed;
 pub(crate) use begin::pass;
-pub use detached::{Compensate, compensate};
+pub use boxed::run_boxed;
 use core::Core;
+pub use detached::{Compensate, compensate};
 pub use inline::{run_exempt, run_inline};
 pub(crate) use report::{panic_message, report, report_to};
 

@@ -16,10 +16,13 @@ use crate::{
 };
 
 /// Reports that the current request's wait for `policy` ended; gives the hook's answer.
-pub(crate) fn report(policy: &'static HandlerPolicy, cancelled: &Cancelled) -> Option<Box<Response>> {
+pub(crate) fn report(
+    policy: &'static HandlerPolicy,
+    cancelled: Cancelled,
+) -> Option<Box<Response>> {
     let (life, arrival) = ambient::with(|request| {
         request.flags.reported = true;
-        (request.life().clone(), request.known_arrival())
+        (request.life().clone(), request.arrival())
     })?;
     report_to(&life, policy, cancelled, arrival)
 }
@@ -28,14 +31,14 @@ pub(crate) fn report(policy: &'static HandlerPolicy, cancelled: &Cancelled) -> O
 pub(crate) fn report_to(
     life: &Life,
     policy: &'static HandlerPolicy,
-    cancelled: &Cancelled,
-    arrival: Option<Instant>,
+    cancelled: Cancelled,
+    arrival: Instant,
 ) -> Option<Box<Response>> {
     life.note_cancelled(cancelled.ended_by());
-    log(policy, cancelled, arrival.map(|arrival| arrival.elapsed().as_millis()));
+    log(policy, cancelled, arrival.elapsed().as_millis());
     let hook = life.hook()?;
     // The hook may run in a destructor, where a second panic would end the process.
-    match catch_unwind(AssertUnwindSafe(|| hook(cancelled, policy))) {
+    match catch_unwind(AssertUnwindSafe(|| hook(&cancelled, policy))) {
         Ok(answer) => answer.map(Box::new),
         Err(panic) => {
             tracing::error!(
@@ -49,7 +52,7 @@ pub(crate) fn report_to(
     }
 }
 
-fn log(policy: &HandlerPolicy, cancelled: &Cancelled, elapsed_ms: Option<u128>) {
+fn log(policy: &HandlerPolicy, cancelled: Cancelled, elapsed_ms: u128) {
     macro_rules! event {
         ($level:ident) => {
             tracing::$level!(

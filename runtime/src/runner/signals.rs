@@ -50,9 +50,7 @@ impl GivenToken {
             Given::State(state) => state.settled(),
             _ => None,
         };
-        self.token
-            .is_cancelled()
-            .then(|| of_state.unwrap_or(Cause::ClientDisconnected))
+        self.token.is_cancelled().then(|| of_state.unwrap_or(Cause::ClientDisconnected))
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Option<Cause> {

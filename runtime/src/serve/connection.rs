@@ -5,11 +5,7 @@ use std::{convert::Infallible, future::poll_fn, pin::pin, sync::Arc};
 use axum::{body::Body, extract::Request};
 use http::Response;
 use hyper::body::Incoming;
-use hyper_util::{
-    rt::TokioIo,
-    server::conn::auto::Builder,
-    service::TowerToHyperService,
-};
+use hyper_util::{rt::TokioIo, server::conn::auto::Builder, service::TowerToHyperService};
 use tokio::net::TcpStream;
 use tower::{Service, ServiceExt};
 
@@ -46,9 +42,9 @@ pub(super) fn spawn<S, B>(
 {
     let connection = Connection::open(life.clone());
     let builder = configure(Executor { connection: connection.clone() });
-    let service = TowerToHyperService::new(
-        app.map_request(|request: http::Request<Incoming>| request.map(|b| Body::new(Upload::new(b)))),
-    );
+    let service = TowerToHyperService::new(app.map_request(|request: http::Request<Incoming>| {
+        request.map(|b| Body::new(Upload::new(b)))
+    }));
     let watched = connection.clone();
     let serving = async move {
         let mut serving =

@@ -105,7 +105,9 @@ where
     let Serve { listener, app, lifecycle } = serve;
     let lifecycle = match lifecycle {
         Some(lifecycle) => lifecycle,
-        None => Lifecycle::builder().build().map_err(|error: BuildError| io::Error::other(error))?,
+        None => {
+            Lifecycle::builder().build().map_err(|error: BuildError| io::Error::other(error))?
+        }
     };
     listener.local_addr()?;
     let life = lifecycle.life.clone();

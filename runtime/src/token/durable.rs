@@ -48,7 +48,9 @@ impl DurableToken {
 
     /// The token of the running request, or one that never fires.
     pub(crate) fn current() -> Self {
-        Self { life: ambient::with(|request| request.life().clone()).unwrap_or_else(Life::unlinked) }
+        Self {
+            life: ambient::with(|request| request.life().clone()).unwrap_or_else(Life::unlinked),
+        }
     }
 
     /// Waits for the last moments of the grace.

@@ -52,7 +52,10 @@ impl RawToken {
         }
     }
 
-    pub(crate) fn or_else(self, of_request: impl FnOnce() -> CancellationToken) -> CancellationToken {
+    pub(crate) fn or_else(
+        self,
+        of_request: impl FnOnce() -> CancellationToken,
+    ) -> CancellationToken {
         match self.0 {
             Repr::OfRequest => of_request(),
             Repr::Raw(token) => token,
