@@ -72,19 +72,34 @@ use symbol::Symbol;
 ///
 /// # Examples
 ///
-/// ```ignore
+/// ```
+/// # use axum::{Router, extract::{Path, State}, http::StatusCode, routing::{get, post}};
+/// # use followthrough::cancellable;
+/// # use tokio_util::sync::CancellationToken;
+/// # #[derive(Clone)] struct Db;
+/// # impl Db {
+/// #     async fn orders(&self, _: &CancellationToken) -> String { String::new() }
+/// #     async fn reserve(&self, _: u64) {}
+/// # }
+/// # async fn release(_: Db, _: u64) {}
+/// # async fn notify(_: u64) {}
 /// #[cancellable(read)]
 /// #[deadline = "10s"]
-/// async fn orders(State(db): State<Db>, cancel: CancellationToken) -> Result<Json<Orders>, AppError> {
-///     Ok(Json(db.orders(&cancel).await?))
+/// async fn orders(State(db): State<Db>, cancel: CancellationToken) -> String {
+///     db.orders(&cancel).await
 /// }
 ///
 /// #[cancellable(reversible_write, on_cancel = release(db.clone(), id))]
-/// async fn reserve(State(db): State<Db>, Path(id): Path<u64>) -> Result<StatusCode, AppError> {
-///     db.reserve(id).await?;
-///     notify(id).await?;
-///     Ok(StatusCode::CREATED)
+/// async fn reserve(State(db): State<Db>, Path(id): Path<u64>) -> StatusCode {
+///     db.reserve(id).await;
+///     notify(id).await;
+///     StatusCode::CREATED
 /// }
+///
+/// let app: Router = Router::new()
+///     .route("/orders", get(orders))
+///     .route("/seats/{id}", post(reserve))
+///     .with_state(Db);
 /// ```
 ///
 /// Other people's attributes keep working: `#[debug_handler]` and `#[utoipa::path]` below this one,
@@ -136,26 +151,43 @@ pub fn cancellable(args: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// # Examples
 ///
-/// ```ignore
+/// ```
+/// # use axum::{extract::State, http::StatusCode};
+/// # use followthrough::{cancellable, durable_write};
+/// # use tokio_util::sync::CancellationToken;
+/// # #[derive(Clone)] struct Db;
+/// # impl Db {
+/// #     async fn append(&self, _: String) {}
+/// #     async fn stock(&self, _: &str, _: &CancellationToken) -> Result<u32, StatusCode> { Ok(1) }
+/// #     async fn insert(&self, sku: String, _: u32, _: &CancellationToken) -> Result<String, StatusCode> { Ok(sku) }
+/// # }
 /// #[durable_write(reason = "the ledger is append-only", max_in_flight = 64)]
-/// async fn append(State(db): State<Db>, Json(entry): Json<Entry>) -> Result<StatusCode, AppError> {
-///     db.append(entry).await?;
-///     Ok(StatusCode::CREATED)
+/// async fn append(State(db): State<Db>, entry: String) -> StatusCode {
+///     db.append(entry).await;
+///     StatusCode::CREATED
 /// }
 ///
 /// #[cancellable(read)]
 /// async fn place_order(
 ///     State(db): State<Db>,
 ///     cancel: CancellationToken,
-///     Json(order): Json<NewOrder>,
-/// ) -> Result<Json<Receipt>, AppError> {
-///     let stock = db.find_stock(&order.sku, &cancel).await?; // the request's token
+///     sku: String,
+/// ) -> Result<String, StatusCode> {
+///     let stock = db.stock(&sku, &cancel).await?; // the request's token
 ///
 ///     #[durable_write]
-///     let receipt = db.insert(order, stock, &cancel).await?; // the durable token
+///     let receipt = db.insert(sku, stock, &cancel).await?; // the durable token
 ///
-///     Ok(Json(receipt))
+///     Ok(receipt)
 /// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// # let created = append(State(Db), String::new()).await.into_result();
+/// # assert_eq!(created, Ok(StatusCode::CREATED));
+///
+/// let call = place_order(State(Db), CancellationToken::new().into(), "tea".to_owned());
+/// assert_eq!(call.await.into_result(), Ok(Ok("tea".to_owned())));
+/// # }
 /// ```
 #[proc_macro_attribute]
 pub fn durable_write(args: TokenStream, item: TokenStream) -> TokenStream {
@@ -176,11 +208,15 @@ pub fn durable_write(args: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// # Examples
 ///
-/// ```ignore
+/// ```
+/// use followthrough::exempt;
+///
 /// #[exempt(reason = "answers at once and touches nothing")]
 /// async fn health() -> &'static str {
 ///     "ok"
 /// }
+///
+/// let app: axum::Router = axum::Router::new().route("/health", axum::routing::get(health));
 /// ```
 #[proc_macro_attribute]
 pub fn exempt(args: TokenStream, item: TokenStream) -> TokenStream {
@@ -209,14 +245,28 @@ pub fn exempt(args: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// # Examples
 ///
-/// ```ignore
+/// ```
+/// # use axum::extract::State;
+/// # #[derive(Clone)] struct Index;
+/// # impl Index {
+/// #     async fn suggest(&self, query: &str) -> String { query.to_owned() }
+/// #     async fn search(&self, _: &str, _: String) -> String { std::future::pending().await }
+/// # }
+/// use followthrough::cancellable;
+///
 /// #[cancellable(read)]
-/// #[deadline = "10s"]
-/// async fn search(State(index): State<Index>, Query(query): Query<Search>) -> Json<Hits> {
-///     #[deadline = "500ms"]
+/// #[deadline = "50ms"]
+/// async fn search(State(index): State<Index>, query: String) -> String {
+///     #[deadline = "10ms"]
 ///     let spelling = index.suggest(&query).await;
-///     Json(index.search(&query, spelling).await)
+///     index.search(&query, spelling).await
 /// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let late = search(State(Index), "tae".to_owned()).await.into_result().unwrap_err();
+/// assert_eq!(late.status(), 504);
+/// # }
 /// ```
 #[proc_macro_attribute]
 pub fn deadline(args: TokenStream, item: TokenStream) -> TokenStream {
@@ -237,16 +287,28 @@ pub fn deadline(args: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// # Examples
 ///
-/// ```ignore
+/// ```
+/// # use followthrough::{Lifecycle, background};
+/// # use tokio_util::sync::CancellationToken;
+/// # struct Db;
+/// # impl Db { async fn next_batch(&self) -> u32 { std::future::pending().await } }
+/// # async fn publish(_: u32) {}
 /// #[background]
-/// async fn relay(stop: CancellationToken, db: Db) -> Result<(), RelayError> {
+/// async fn relay(stop: CancellationToken, db: Db) {
 ///     while let Some(batch) = stop.run_until_cancelled(db.next_batch()).await {
-///         publish(batch?).await?;
+///         publish(batch).await;
 ///     }
-///     Ok(())
 /// }
 ///
-/// lifecycle.spawn("relay", |stop| relay(stop, db));
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), followthrough::BuildError> {
+/// let lifecycle = Lifecycle::builder().build()?;
+/// lifecycle.spawn("relay", |stop| relay(stop, Db));
+///
+/// lifecycle.shutdown();
+/// assert!(lifecycle.drained().await.abandoned.is_empty());
+/// # Ok(())
+/// # }
 /// ```
 #[proc_macro_attribute]
 pub fn background(args: TokenStream, item: TokenStream) -> TokenStream {

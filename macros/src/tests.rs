@@ -80,7 +80,7 @@ fn a_durable_site_makes_a_write() {
     assert_eq!(errors, 0);
     assert!(text.contains("policy::Write>"), "{text}");
     assert!(text.contains("run_boxed::<u8"), "{text}");
-    assert!(text.contains(".durable_sites(1usize)"), "{text}");
+    assert!(text.contains(".with_durable_sites(1usize)"), "{text}");
     assert!(
         text.contains("(__guard,cancel)=>write(&cancel).await?"),
         "the token is bound again: {text}"

@@ -93,42 +93,42 @@ impl HandlerPolicy {
 
     #[doc(hidden)]
     #[must_use]
-    pub const fn cooperative(mut self) -> Self {
+    pub const fn with_cooperation(mut self) -> Self {
         self.cooperative = true;
         self
     }
 
     #[doc(hidden)]
     #[must_use]
-    pub const fn durable_sites(mut self, sites: usize) -> Self {
+    pub const fn with_durable_sites(mut self, sites: usize) -> Self {
         self.durable_sites = sites;
         self
     }
 
     #[doc(hidden)]
     #[must_use]
-    pub const fn deadline(mut self, deadline: Duration) -> Self {
+    pub const fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
         self
     }
 
     #[doc(hidden)]
     #[must_use]
-    pub const fn reason(mut self, reason: &'static str) -> Self {
+    pub const fn with_reason(mut self, reason: &'static str) -> Self {
         self.reason = Some(reason);
         self
     }
 
     #[doc(hidden)]
     #[must_use]
-    pub const fn max_in_flight(mut self, limit: usize) -> Self {
+    pub const fn with_max_in_flight(mut self, limit: usize) -> Self {
         self.max_in_flight = Some(limit);
         self
     }
 
     #[doc(hidden)]
     #[must_use]
-    pub const fn needs(mut self, needs: Duration) -> Self {
+    pub const fn with_needs(mut self, needs: Duration) -> Self {
         self.needs = Some(needs);
         self
     }
@@ -163,6 +163,24 @@ impl HandlerPolicy {
         self.cooperative
     }
 
+    /// How many durable sites the handler has.
+    #[must_use]
+    pub const fn durable_sites(&self) -> usize {
+        self.durable_sites
+    }
+
+    /// The reason that a durable write gave.
+    #[must_use]
+    pub const fn reason(&self) -> Option<&'static str> {
+        self.reason
+    }
+
+    /// The handler's own limit on durable work.
+    #[must_use]
+    pub const fn max_in_flight(&self) -> Option<usize> {
+        self.max_in_flight
+    }
+
     /// Whether the handler writes: by its mode, or because it has a durable site.
     #[must_use]
     pub const fn is_write(&self) -> bool {
@@ -181,11 +199,16 @@ impl HandlerPolicy {
             && !matches!(self.mode, Mode::DurableWrite | Mode::Stream)
     }
 
-    pub(crate) const fn own_deadline(&self) -> Option<Duration> {
+    /// The handler's own `deadline`. The router's default, a caller or a platform may have
+    /// shortened the one that is in force.
+    #[must_use]
+    pub const fn deadline(&self) -> Option<Duration> {
         self.deadline
     }
 
-    pub(crate) const fn time_needed(&self) -> Option<Duration> {
+    /// What a durable write `needs` to finish.
+    #[must_use]
+    pub const fn needs(&self) -> Option<Duration> {
         self.needs
     }
 

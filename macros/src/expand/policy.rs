@@ -45,12 +45,12 @@ pub(crate) fn policy(handler: &Handler) -> TokenStream {
     );
     let sites = handler.durable_sites;
     let settings = [
-        policy.cooperative.then(|| quote!(.cooperative())),
-        (sites > 0).then(|| quote!(.durable_sites(#sites))),
-        policy.deadline.map(|deadline| quote!(.deadline(#deadline))),
-        policy.reason.as_ref().map(|reason| quote!(.reason(#reason))),
-        policy.max_in_flight.as_ref().map(|limit| quote!(.max_in_flight(#limit))),
-        policy.needs.map(|needs| quote!(.needs(#needs))),
+        policy.cooperative.then(|| quote!(.with_cooperation())),
+        (sites > 0).then(|| quote!(.with_durable_sites(#sites))),
+        policy.deadline.map(|deadline| quote!(.with_deadline(#deadline))),
+        policy.reason.as_ref().map(|reason| quote!(.with_reason(#reason))),
+        policy.max_in_flight.as_ref().map(|limit| quote!(.with_max_in_flight(#limit))),
+        policy.needs.map(|needs| quote!(.with_needs(#needs))),
     ];
     let settings = settings.iter().flatten();
     quote!(#private::HandlerPolicy::new(#name, #place, #private::Mode::#mode)#(#settings)*)

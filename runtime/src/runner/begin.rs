@@ -29,7 +29,7 @@ pub(super) fn begin_nested(
     policy: &'static HandlerPolicy,
 ) -> Result<Begun, Cancelled> {
     let outer = request.body.frame.deadline;
-    let own = policy.own_deadline().map(|after| Instant::now() + after);
+    let own = policy.deadline().map(|after| Instant::now() + after);
     let deadline = own.map(|own| outer.map_or(own, |outer| outer.min(own))).or(outer);
     let mut nested =
         Nested { frame: Frame::new(policy, deadline), stage: Stage::Polled, shields: false };
@@ -49,7 +49,7 @@ pub(super) fn begin_top(
     policy: &'static HandlerPolicy,
     token: Option<&GivenToken>,
 ) -> Result<Begun, Cancelled> {
-    if let Some(after) = policy.own_deadline() {
+    if let Some(after) = policy.deadline() {
         let deadline = request.arrival() + after;
         request.shorten(deadline);
     }
@@ -94,7 +94,7 @@ pub(crate) fn pass(request: &mut Ambient, place: Place) -> Result<(), Cancelled>
         if let Some(cause) = request.check(frame.deadline) {
             return Err(Cancelled::new(cause, cause, outcome));
         }
-        let needs = place.policy.time_needed();
+        let needs = place.policy.needs();
         if needs.is_some_and(|needs| request.life().too_little_is_left(needs)) {
             return Err(Cancelled::new(Cause::TimeTooShort, Cause::TimeTooShort, outcome));
         }

@@ -1,0 +1,118 @@
+//! What the handlers of the storm record, apart from what the runtime counts.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+/// The bodies by request. A request that runs two bodies side by side has two lines.
+#[derive(Debug)]
+pub(crate) struct Ledger(Vec<Line>);
+
+#[derive(Debug, Default)]
+struct Line {
+    begun: AtomicU32,
+    ended: AtomicU32,
+    panicked: AtomicU32,
+    lost: AtomicU32,
+    /// The caller was cut where none of its bodies was under way.
+    caller_cut: AtomicU32,
+}
+
+impl Ledger {
+    pub(crate) fn new(lines: usize) -> Arc<Self> {
+        Arc::new(Self((0..lines).map(|_| Line::default()).collect()))
+    }
+
+    /// The body is past its point of no return. Keep what this gives to the body's end.
+    pub(crate) fn begins(self: &Arc<Self>, line: usize) -> Passage {
+        self.0[line].begun.fetch_add(1, Ordering::SeqCst);
+        Passage { ledger: self.clone(), line, end: |line| &line.lost }
+    }
+
+    /// A caller goes on after the durable handlers that it called, and may be cut there.
+    pub(crate) fn goes_on(self: &Arc<Self>, line: usize) -> Rest {
+        Rest { ledger: self.clone(), line }
+    }
+
+    /// Whether a body of this line began.
+    pub(crate) fn has_begun(&self, line: usize) -> bool {
+        self.0[line].begun.load(Ordering::SeqCst) > 0
+    }
+
+    /// Adds up the lines; a line that does not add up fails.
+    pub(crate) fn sum(&self) -> Sum {
+        let mut sum = Sum::default();
+        for (index, line) in self.0.iter().enumerate() {
+            let read = |count: &AtomicU32| count.load(Ordering::SeqCst);
+            let (begun, ended) = (read(&line.begun), read(&line.ended));
+            let (panicked, lost) = (read(&line.panicked), read(&line.lost));
+            assert_eq!((begun, lost), (ended + panicked, 0), "request {index}: {line:?}");
+            sum.requests += u64::from(begun > 0);
+            sum.panicked += u64::from(panicked > 0);
+            sum.cut += u64::from(begun > 0 && read(&line.caller_cut) > 0);
+        }
+        sum
+    }
+}
+
+/// A body between its point of no return and its end.
+pub(crate) struct Passage {
+    ledger: Arc<Ledger>,
+    line: usize,
+    end: fn(&Line) -> &AtomicU32,
+}
+
+impl Passage {
+    /// The end of the body.
+    pub(crate) fn ends(mut self) {
+        self.end = |line| &line.ended;
+    }
+
+    /// The body's own panic.
+    pub(crate) fn panics(mut self) -> ! {
+        self.end = |line| &line.panicked;
+        panic!("{ON_PURPOSE}");
+    }
+}
+
+impl Drop for Passage {
+    fn drop(&mut self) {
+        (self.end)(&self.ledger.0[self.line]).fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// What a caller does that is not durable itself.
+pub(crate) struct Rest {
+    ledger: Arc<Ledger>,
+    line: usize,
+}
+
+impl Rest {
+    /// It was not cut.
+    pub(crate) fn returns(mut self) {
+        self.line = usize::MAX;
+    }
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        // With a body under way, it is that body which counts.
+        if let Some(line) = self.ledger.0.get(self.line)
+            && line.begun.load(Ordering::SeqCst) == line.ended.load(Ordering::SeqCst)
+        {
+            line.caller_cut.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+/// What the storm's own panics say.
+pub(crate) const ON_PURPOSE: &str = "the storm panics on purpose";
+
+/// The lines that began, and how they ended otherwise than well.
+#[derive(Debug, Default)]
+pub(crate) struct Sum {
+    pub(crate) requests: u64,
+    pub(crate) panicked: u64,
+    pub(crate) cut: u64,
+}
