@@ -5,7 +5,7 @@
 //!
 //! Input:
 //!
-//! ```ignore
+//! ```text
 //! #[cancellable(read)]                                // running
 //! #[cfg_attr(feature = "slow", deadline = "10s")]
 //! async fn order() {}
@@ -13,7 +13,7 @@
 //!
 //! Output:
 //!
-//! ```ignore
+//! ```text
 //! #[cfg_attr(feature = "slow", ::followthrough::deadline("10s"))]
 //! #[::followthrough::cancellable(read)]
 //! async fn order() {}

@@ -2,7 +2,7 @@
 //!
 //! Input:
 //!
-//! ```ignore
+//! ```text
 //! #[deadline("10s")]                                  // running
 //! #[instrument]
 //! #[cancellable(read)]
@@ -11,7 +11,7 @@
 //!
 //! Output:
 //!
-//! ```ignore
+//! ```text
 //! #[instrument]
 //! #[cancellable(read)]
 //! #[deadline("10s")]

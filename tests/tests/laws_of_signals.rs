@@ -182,6 +182,25 @@ async fn law_04_the_effective_deadline_is_the_least_of_all() {
 }
 
 #[cancellable(read)]
+#[deadline = "3s"]
+async fn wait_for_ever() -> &'static str {
+    std::future::pending().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn law_04_whichever_deadline_is_nearest_ends_the_handler() {
+    for (default, expected) in [(500, 500), (3000, 3000), (60_000, 3000)] {
+        let lifecycle = lifecycle().default_deadline(default * MS).build().unwrap();
+        let mut app = Router::new().route("/", get(wait_for_ever)).layer(lifecycle.layer());
+        let begun = Instant::now();
+        assert_eq!(in_process(&mut app, "GET", "/").await.status(), 504);
+        let waited = begun.elapsed().as_millis();
+        // A timer is late by a millisecond at most.
+        assert!((expected..=expected + 1).contains(&waited), "{default} ms: {waited} ms");
+    }
+}
+
+#[cancellable(read)]
 #[deadline = "10s"]
 async fn site_runs_out(State(marks): State<Marks>) -> &'static str {
     let begun = Instant::now();

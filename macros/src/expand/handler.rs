@@ -2,7 +2,7 @@
 //!
 //! Input:
 //!
-//! ```ignore
+//! ```text
 //! #[cancellable(read)]
 //! #[deadline = "10s"]
 //! async fn order(State(db): State<Db>, cancel: CancellationToken) -> Result<Json<Order>, AppError> {
@@ -12,7 +12,7 @@
 //!
 //! Output:
 //!
-//! ```ignore
+//! ```text
 //! async fn order(State(db): State<Db>, cancel: RawToken)
 //!     -> Governed<Result<Json<Order>, AppError>, policy::Read>
 //! {

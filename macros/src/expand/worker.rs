@@ -2,14 +2,14 @@
 //!
 //! Input:
 //!
-//! ```ignore
+//! ```text
 //! #[background]
 //! async fn relay(stop: CancellationToken, db: Db) -> Report { /* body */ }
 //! ```
 //!
 //! Output:
 //!
-//! ```ignore
+//! ```text
 //! async fn relay(stop: impl Into<CancellationToken>, db: Db) -> Report {
 //!     let stop: CancellationToken = Into::into(stop);
 //!     { /* body */ }

@@ -2,7 +2,7 @@
 //!
 //! Input, as `tracing-attributes` writes it:
 //!
-//! ```ignore
+//! ```text
 //! let __tracing_instrument_future = async move { /* the body */ };
 //! // or, with `err` or `ret`:
 //! let __tracing_instrument_future = async move { match async move { /* the body */ }.await { .. } };

@@ -2,14 +2,14 @@
 //!
 //! Input:
 //!
-//! ```ignore
+//! ```text
 //! #[durable_write]
 //! let receipt = db.insert(order, &cancel).await?;
 //! ```
 //!
 //! Output:
 //!
-//! ```ignore
+//! ```text
 //! let receipt = match (enter(&SITE).await, durable_raw()) {
 //!     (__guard, cancel) => db.insert(order, &cancel).await?,
 //! };

@@ -309,8 +309,8 @@ impl InFlight {
         self.update(|entry| entry.detached = true);
     }
 
-    /// How the entry will be counted once it is gone.
-    pub(crate) fn ended(&mut self, ended: Ended) {
+    /// The work is gone, and this is how it ended.
+    pub(crate) fn leave(mut self, ended: Ended) {
         self.ended = ended;
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     ambient::{self, Body, Given, Stage},
     cause::Outcome,
     governed::{Governed, unlinked},
-    lifecycle::{Ended, InFlight, WorkKind},
+    lifecycle::{InFlight, WorkKind},
     policy::HandlerPolicy,
 };
 
@@ -75,12 +75,15 @@ pub(super) struct Home {
 
 impl Home {
     fn here() -> Self {
-        let silent = LevelFilter::current() == LevelFilter::OFF;
+        Self { span: Span::current(), runtime: Handle::try_current().ok() }
+    }
+
+    /// A home, unless nobody listens and the lifecycle remembers the runtime.
+    #[inline]
+    fn needed() -> Option<Self> {
         let linked = ambient::with(|request| request.life().has_runtime()) == Some(true);
-        Self {
-            span: if silent { Span::none() } else { Span::current() },
-            runtime: if linked { None } else { Handle::try_current().ok() },
-        }
+        let silent = LevelFilter::current() == LevelFilter::OFF;
+        if linked && silent { None } else { Some(Self::here()) }
     }
 }
 
@@ -128,7 +131,7 @@ impl<R: Send + 'static, C: Future + Send + 'static, P> Future for Boxed<R, C, P>
             return Poll::Ready(Governed::done(value, unlinked(this.own)));
         }
         if this.home.is_none() && (core.past || core.policy.is_cooperative()) {
-            *this.home = Some(Home::here());
+            *this.home = Home::needed();
         }
         let Some(end) = core.judge(this.sleep, cx) else { return Poll::Pending };
         let (End::Cut(cancelled) | End::Detach(cancelled)) = end;
@@ -156,9 +159,8 @@ fn abandon_or_follow<R: Send + 'static, C: Future + Send + 'static>(
         Role::Resident | Role::Apart if ended => {
             // The drain has named it.
             ambient::with(|request| request.flags.reported = true);
-            core.ended(Ended::Abandoned);
             core.within(Stage::Abandoned, || *slot = None);
-            core.leave();
+            core.abandon();
         }
         Role::Resident | Role::Apart if (past && !reopened) || (cooperative && !past) => {
             let outcome = if past { Outcome::Unknown } else { outcome_before(core.policy) };

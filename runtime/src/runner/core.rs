@@ -255,9 +255,8 @@ impl Core {
                 handler = self.policy.name(),
                 "the handler panicked: {message}"
             );
-            self.ended(Ended::Panicked);
         }
-        self.leave();
+        self.leave_as(Ended::Panicked);
     }
 
     #[inline]
@@ -345,22 +344,6 @@ impl Core {
         self.quiet = false;
     }
 
-    /// How this runner's own work will be counted.
-    pub(super) fn ended(&mut self, ended: Ended) {
-        let note = |body: &mut Body| {
-            if let Some(permit) = &mut body.permit {
-                permit.ended(ended);
-            }
-        };
-        match self.role {
-            Role::Resident => {
-                ambient::with(|request| note(&mut request.body));
-            }
-            Role::Apart => note(&mut self.rare().body),
-            Role::Nested | Role::New | Role::Over => {}
-        }
-    }
-
     /// Takes the body's state away, to go on elsewhere.
     pub(super) fn extract(&mut self) -> Option<Body> {
         match mem::replace(&mut self.role, Role::Over) {
@@ -370,26 +353,35 @@ impl Core {
         }
     }
 
-    /// The body is gone: its permit, or its shield over the caller, goes with it.
-    #[inline]
-    pub(super) fn leave(&mut self) {
-        if self.role == Role::Resident && !self.past && !self.policy.is_cooperative() {
-            self.role = Role::Over;
-            ambient::with(|request| request.body.stage = Stage::Vacant);
-        } else {
-            self.leave_rare();
-        }
+    /// The body is gone because the grace, or the runtime, is over.
+    pub(super) fn abandon(&mut self) {
+        self.leave_as(Ended::Abandoned);
     }
 
-    fn leave_rare(&mut self) {
+    /// The body is gone, cut short: its permit, or its shield over the caller, goes with it.
+    pub(super) fn leave(&mut self) {
+        self.leave_as(Ended::Cut);
+    }
+
+    #[inline]
+    fn leave_as(&mut self, ended: Ended) {
         match mem::replace(&mut self.role, Role::Over) {
-            // The permit's destructor must not run while the request is borrowed.
-            Role::Resident => drop(ambient::with(|request| {
-                request.body.stage = Stage::Vacant;
-                request.body.past = false;
-                request.body.permit.take()
-            })),
-            Role::Apart => drop(self.rare().body.vacate()),
+            Role::Resident => {
+                // The permit's destructor must not run while the request is borrowed.
+                let permit = ambient::with(|request| {
+                    request.body.stage = Stage::Vacant;
+                    request.body.past = false;
+                    request.body.permit.take()
+                });
+                if let Some(permit) = permit.flatten() {
+                    permit.leave(ended);
+                }
+            }
+            Role::Apart => {
+                if let Some(permit) = self.rare().body.vacate().permit {
+                    permit.leave(ended);
+                }
+            }
             Role::Nested if self.rare().nested.shields => {
                 ambient::with_body(|body| body.shields = body.shields.saturating_sub(1));
             }
@@ -408,10 +400,7 @@ impl Core {
                 request.stream_span = Some(span);
             });
         }
-        if self.past || self.policy.is_cooperative() {
-            self.ended(Ended::Completed);
-        }
-        self.leave();
+        self.leave_as(Ended::Completed);
     }
 
     /// After a pending poll: what ends the wait, if something does.

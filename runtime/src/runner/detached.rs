@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     ambient::{self, Body, Ongoing, Scope, Stage},
-    lifecycle::{Ended, InFlight, WorkKind},
+    lifecycle::{InFlight, WorkKind},
     policy::{HandlerPolicy, Place},
 };
 
@@ -116,10 +116,9 @@ impl<R, C: Future + Send + 'static> Drop for Detached<R, C> {
                 self.core.place()
             );
         }
-        self.core.ended(Ended::Abandoned);
         let future = &mut self.future;
         self.core.within(Stage::Abandoned, || *future = None);
-        self.core.leave();
+        self.core.abandon();
     }
 }
 

@@ -1,0 +1,236 @@
+//! The order of a shutdown, its bound, and what it leaves to read.
+
+use std::time::Duration;
+
+use axum::{
+    Router,
+    extract::State,
+    routing::{get, post},
+};
+use followthrough::{
+    DurableToken, RequestToken, ShutdownToken, WorkKind, background, cancellable, durable_write,
+    exempt,
+};
+use followthrough_tests::{Log, Marks, Server, h1, h2c, lifecycle, soon};
+use tokio::{net::TcpListener, time::sleep};
+use tracing::Level;
+
+const MS: Duration = Duration::from_millis(1);
+
+#[exempt(reason = "answers at once")]
+async fn health() -> &'static str {
+    "ok"
+}
+
+#[durable_write]
+async fn write(State(marks): State<Marks>) -> &'static str {
+    marks.set("begun");
+    marks.until("go").await;
+    marks.set("written");
+    "written"
+}
+
+#[cancellable(read)]
+async fn write_at_a_site(State(marks): State<Marks>) -> &'static str {
+    #[durable_write]
+    marks.until("never").await;
+    "not reached"
+}
+
+#[durable_write]
+async fn heeds_the_last_moments(State(marks): State<Marks>, token: DurableToken) -> &'static str {
+    assert_eq!(token.deadline(), None, "shutdown has not begun");
+    marks.set("begun");
+    token.cancelled().await;
+    marks.set("last moments");
+    "saved what there was"
+}
+
+#[cancellable(read)]
+async fn read(State(marks): State<Marks>) -> &'static str {
+    marks.set("reading");
+    marks.until("go").await;
+    "read"
+}
+
+#[background]
+async fn relay(stop: ShutdownToken, marks: Marks, name: &'static str) {
+    stop.cancelled().await;
+    marks.set(format!("{name} stopped"));
+}
+
+#[tokio::test]
+async fn it_goes_from_not_ready_over_reads_and_writes_to_workers() {
+    let marks = Marks::default();
+    let builder = lifecycle().drain_delay(300 * MS).read_grace(2000 * MS);
+    let lifecycle = builder.build().unwrap();
+    let app = Router::new()
+        .route("/ready", get(lifecycle.readiness()))
+        .route("/health", get(health))
+        .route("/write", post(write))
+        .route("/read", get(read))
+        .with_state(marks.clone());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let serve = followthrough::serve(listener, app).lifecycle(lifecycle.clone());
+    let server = tokio::spawn(serve.into_future());
+    for (name, first) in [("relay", false), ("consumer", true)] {
+        let marks = marks.clone();
+        let worker = lifecycle.spawn(name, move |stop| relay(stop, marks, name));
+        if first {
+            let _ = worker.stop_first();
+        }
+    }
+    assert_eq!(h1::call(at, "GET", "/ready").await.status, 200);
+    let mut reading = h1::send(at, "GET", "/read").await;
+    marks.until("reading").await;
+    lifecycle.shutdown();
+    marks.until("consumer stopped").await;
+    // Still accepting, and telling the load balancer.
+    assert_eq!(h1::call(at, "GET", "/ready").await.status, 503);
+    assert_eq!(h1::call(at, "GET", "/health").await.status, 200);
+    let mut writing = h1::send(at, "POST", "/write").await;
+    marks.until("begun").await;
+    soon("the end of accepting", async {
+        while tokio::net::TcpStream::connect(at).await.is_ok() {
+            sleep(10 * MS).await;
+        }
+    })
+    .await;
+    // Within the read grace, a read may finish.
+    assert!(!marks.has("relay stopped"));
+    marks.set("go");
+    assert_eq!(reading.answer().await.status, 200);
+    assert_eq!(writing.answer().await.body, "written");
+    let report = soon("the end", server).await.unwrap().unwrap();
+    assert!(marks.has("relay stopped"));
+    assert_eq!((report.exit_code(), report.durable.completed), (0, 1), "{report}");
+    assert!(report.elapsed < 2000 * MS, "nothing is waited for that has ended: {report}");
+}
+
+#[tokio::test]
+async fn it_is_bounded_and_names_what_it_leaves_behind() {
+    let (log, marks) = (Log::capture(), Marks::default());
+    let app = Router::new()
+        .route("/write", post(write))
+        .route("/site", post(write_at_a_site))
+        .route("/big", get(async || vec![0_u8; 64 << 20]))
+        .with_state(marks.clone());
+    let server = Server::with(lifecycle().grace(2000 * MS), app).await;
+    let stuck = marks.clone();
+    server.lifecycle.spawn("deaf", |_stop| async move { stuck.until("never").await });
+    let _half_a_head = h1::raw(server.at, "GET / HT").await;
+    let _half_a_preface =
+        h1::raw(server.at, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
+    let _does_not_read = h1::send(server.at, "GET", "/big").await;
+    let _waits = h1::send(server.at, "POST", "/write").await;
+    let mut connection = h2c::connect(server.at).await;
+    connection.send("POST", "/site").await.reset();
+    let _waits_too = connection.send("POST", "/site").await;
+    let begun = std::time::Instant::now();
+    while server.lifecycle.in_flight().work.len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    let report = server.stop().await;
+    assert!(begun.elapsed() < 3000 * MS, "grace and a second: {:?}", begun.elapsed());
+    assert_eq!(report.exit_code(), 1);
+    let left = |kind| report.abandoned.iter().filter(move |work| work.kind == kind);
+    assert_eq!(
+        (left(WorkKind::Worker).count(), left(WorkKind::Durable).count()),
+        (1, report.abandoned.len() - 1)
+    );
+    let site = left(WorkKind::Durable).find(|work| work.handler.ends_with("write_at_a_site"));
+    assert!(site.unwrap().location.contains("tests/shutdown.rs:"), "{report}");
+    assert_eq!(report.durable.abandoned as usize, left(WorkKind::Durable).count());
+    let text = report.to_string();
+    assert!(text.contains("abandoned: deaf (worker"), "{text}");
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["abandoned"].as_array().unwrap().len(), report.abandoned.len());
+    assert!(json["elapsed_ms"].as_u64().unwrap() >= 1900);
+    assert!(log.with("abandoned: ").iter().all(|line| line.level == Level::ERROR));
+    assert!(!log.with("draining").is_empty(), "a line a second says what is going on");
+}
+
+#[tokio::test]
+async fn the_last_moments_are_told_to_durable_work() {
+    let marks = Marks::default();
+    let app = Router::new().route("/", post(heeds_the_last_moments)).with_state(marks.clone());
+    let server = Server::with(lifecycle().grace(2000 * MS), app).await;
+    let mut call = h1::send(server.at, "POST", "/").await;
+    marks.until("begun").await;
+    server.lifecycle.shutdown();
+    assert_eq!(call.answer().await.body, "saved what there was");
+    let report = server.ended().await;
+    assert_eq!(report.exit_code(), 0);
+    assert!(report.elapsed >= 900 * MS && report.elapsed < 2000 * MS, "{report}");
+}
+
+#[tokio::test]
+async fn a_worker_that_fails_is_reported_and_starts_the_shutdown() {
+    for panics in [false, true] {
+        let log = Log::capture();
+        let server = Server::start(Router::new()).await;
+        server.lifecycle.spawn("fragile", async move |_stop| assert!(!panics, "it broke"));
+        let report = server.ended().await;
+        assert_eq!(report.exit_code(), 1);
+        let expected = if panics { "it broke" } else { "returned before it was told to stop" };
+        assert!(report.failed_workers[0].contains(expected), "{report}");
+        assert_eq!(log.with("worker failed")[0].level, Level::ERROR);
+    }
+}
+
+#[cancellable(read)]
+async fn read_for_ever(State(marks): State<Marks>, _token: RequestToken) -> &'static str {
+    let _dropped = marks.on_drop("dropped");
+    marks.set("reading");
+    std::future::pending().await
+}
+
+#[tokio::test]
+async fn under_another_server_the_layer_holds_the_policies() {
+    let marks = Marks::default();
+    let lifecycle = lifecycle().build().unwrap();
+    let app = Router::new()
+        .route("/read", get(read_for_ever))
+        .route("/write", post(write))
+        .with_state(marks.clone())
+        .layer(lifecycle.layer());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let closing = lifecycle.stopping();
+    let server = axum::serve(listener, app).with_graceful_shutdown(async move {
+        closing.cancelled().await;
+    });
+    let server = tokio::spawn(server.into_future());
+    let leaves = h1::send(at, "GET", "/read").await;
+    marks.until("reading").await;
+    leaves.hang_up();
+    marks.until("dropped").await;
+    let mut reading = h1::send(at, "GET", "/read").await;
+    let writing = h1::send(at, "POST", "/write").await;
+    marks.until("begun").await;
+    while lifecycle.in_flight().requests < 2 {
+        tokio::task::yield_now().await;
+    }
+    writing.hang_up();
+    while !lifecycle.in_flight().work.iter().any(|work| work.detached) {
+        tokio::task::yield_now().await;
+    }
+    lifecycle.shutdown();
+    assert_eq!(reading.answer().await.status, 503);
+    marks.set("go");
+    let report = soon("the drain", lifecycle.drained()).await;
+    assert!(marks.has("written"));
+    assert_eq!((report.durable.followed_through, report.cancelled.shutting_down), (1, 1));
+    soon("the other server", server).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn settings_that_leave_no_room_are_refused_with_the_reason() {
+    let refused =
+        |builder: followthrough::LifecycleBuilder| builder.build().unwrap_err().to_string();
+    assert!(refused(lifecycle().grace(Duration::ZERO)).contains("`grace` is zero"));
+    assert!(refused(lifecycle().read_grace(5000 * MS)).contains("raise `grace`"));
+    assert!(refused(lifecycle().max_durable_writes(0)).contains("`max_durable_writes` is zero"));
+    assert!(refused(lifecycle().default_deadline(Duration::ZERO)).contains("`default_deadline`"));
+}
