@@ -325,11 +325,12 @@ impl Ambient {
 
     /// The request's token as our type: one identity, made at first use.
     pub(crate) fn state(&mut self) -> Arc<RequestState> {
-        let (life, cause, raw, deadline) = (self.life(), self.cause, &self.raw, self.deadline);
-        let (life, raw) = (life.clone(), raw.clone());
-        self.state
-            .get_or_insert_with(|| Arc::new(RequestState::linked(life, cause, raw, deadline)))
-            .clone()
+        if let Some(state) = &self.state {
+            return state.clone();
+        }
+        let (life, arrival, raw) = (self.life().clone(), self.arrival(), self.raw.clone());
+        let state = RequestState::linked(life, arrival, self.cause, raw, self.deadline);
+        self.state.insert(Arc::new(state)).clone()
     }
 
     /// The request's token as tokio-util's type.

@@ -11,7 +11,7 @@ use axum::{
     routing::{MethodRouter, post},
 };
 use followthrough::{DurableToken, Lifecycle, RequestToken, cancellable, durable_write};
-use followthrough_tests::{Server, soon};
+use followthrough_tests::Server;
 use http::{Request, Response};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -205,12 +205,10 @@ fn the_count_sees_what_a_handler_allocates() {
 
 /// A client that asks on one connection again and again, and itself allocates nothing.
 async fn ask(stream: &mut TcpStream, times: u64) {
+    let request = b"POST /x HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n";
     let mut answer = [0; 1024];
     for _ in 0..times {
-        stream
-            .write_all(b"POST /x HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")
-            .await
-            .expect("it reads");
+        stream.write_all(request).await.expect("it reads");
         let mut filled = 0;
         while !answer[..filled].ends_with(b"\r\n\r\nok") {
             let read = stream.read(&mut answer[filled..]).await.expect("it answers");
@@ -220,15 +218,20 @@ async fn ask(stream: &mut TcpStream, times: u64) {
     }
 }
 
-/// The allocations of [`CALLS`] requests on one kept connection, the server's and nobody else's.
+/// What a request on a kept connection allocates, the server's part and nobody else's: the
+/// figure that half of the requests stay below. When bytes arrive is up to the machine, and now
+/// and then they find a buffer full.
 fn on_a_socket(runtime: &Runtime, at: SocketAddr) -> u64 {
     let mut stream = runtime.block_on(async {
         let mut stream = TcpStream::connect(at).await.expect("it listens");
         ask(&mut stream, WARM_UP).await;
         stream
     });
-    let asked = || runtime.block_on(soon("the answers", ask(&mut stream, CALLS)));
-    allocation_counter::measure(asked).count_total
+    let mut asked = || runtime.block_on(ask(&mut stream, 1));
+    let mut each: Vec<_> =
+        (0..CALLS).map(|_| allocation_counter::measure(&mut asked).count_total).collect();
+    each.sort_unstable();
+    each[each.len() / 2]
 }
 
 fn under_axum() -> u64 {
@@ -254,7 +257,7 @@ fn under_serve(method: MethodRouter) -> u64 {
 #[test]
 fn the_figures_hold_on_a_kept_connection() {
     let plain = under_serve(post(bare));
-    let figure = |method| each(under_serve(method), plain);
+    let figure = |method| under_serve(method) - plain;
     assert_eq!(figure(post(read)), 0, "a read");
     assert_eq!(figure(post(read_with_deadline)), 0, "a read with a deadline");
     assert_eq!(figure(post(read_with_raw_token)), 1, "a raw token");
@@ -266,5 +269,5 @@ fn the_figures_hold_on_a_kept_connection() {
 #[test]
 fn the_server_allocates_no_more_than_the_timer_of_a_head() {
     // `axum::serve` waits for a request's head for ever.
-    assert_eq!(each(under_serve(post(bare)), under_axum()), 1);
+    assert_eq!(under_serve(post(bare)) - under_axum(), 1);
 }

@@ -1,6 +1,9 @@
 //! Laws 12 and 15 to 17: how far a request reaches, and what it costs and says.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -74,25 +77,33 @@ async fn law_12_the_token_has_one_identity_and_covers_the_response_body() {
     }
 }
 
+/// The tokens of requests that are over.
+type Kept = Arc<Mutex<Vec<RequestToken>>>;
+
 #[cancellable(read)]
-async fn short_answer(State(marks): State<Marks>, token: RequestToken) -> &'static str {
+async fn short_answer(
+    State((marks, kept)): State<(Marks, Kept)>,
+    token: RequestToken,
+) -> &'static str {
+    kept.lock().unwrap().push(token.clone());
     watch(&marks, "short", token);
     "short"
 }
 
 #[cancellable(read)]
-async fn no_content(State(marks): State<Marks>, token: RequestToken) -> StatusCode {
+async fn no_content(State((marks, kept)): State<(Marks, Kept)>, token: RequestToken) -> StatusCode {
+    kept.lock().unwrap().push(token.clone());
     watch(&marks, "empty", token);
     StatusCode::NO_CONTENT
 }
 
 #[tokio::test]
 async fn law_12_the_token_never_fires_after_the_response_was_handed_over() {
-    let marks = Marks::default();
+    let (marks, kept) = (Marks::default(), Kept::default());
     let app = Router::new()
         .route("/short", get(short_answer))
         .route("/empty", get(no_content))
-        .with_state(marks.clone());
+        .with_state((marks.clone(), kept.clone()));
     let server = Server::start(app).await;
     for (method, path) in [("GET", "/short"), ("HEAD", "/short"), ("GET", "/empty")] {
         let mut call = h1::send(server.at, method, path).await;
@@ -105,6 +116,9 @@ async fn law_12_the_token_never_fires_after_the_response_was_handed_over() {
     server.stop().await;
     // Everything that could fire has: connections are closed, and the service has stopped.
     assert_eq!(marks.all(), [""; 0]);
+    let fired = |token: &RequestToken| token.is_cancelled() || token.token().is_cancelled();
+    assert!(!kept.lock().unwrap().iter().any(fired));
+    assert_eq!(kept.lock().unwrap().len(), 6);
 }
 
 #[cancellable(stream)]

@@ -76,11 +76,8 @@ impl Tail {
         if !stream {
             request.lift_deadline();
         }
-        let length = response.headers().get(CONTENT_LENGTH);
-        let remaining = length
-            .and_then(|length| length.to_str().ok()?.parse().ok())
-            .or_else(|| response.body().size_hint().exact());
-        request.remaining = remaining;
+        let promised = || response.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
+        request.remaining = response.body().size_hint().exact().or_else(promised);
         if stream && wakes {
             request.stream_wake = request.wake().map(Box::pin);
         }

@@ -136,7 +136,13 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestToken {
         let state = ambient::with(ambient::Ambient::state).unwrap_or_else(|| {
             runner::warn_unlinked();
             // The runner of an annotated handler takes this one over; nobody else can fire it.
-            Arc::new(RequestState::linked(lifecycle::Life::unlinked(), None, None, None))
+            Arc::new(RequestState::linked(
+                lifecycle::Life::unlinked(),
+                Instant::now(),
+                None,
+                None,
+                None,
+            ))
         });
         Ok(Self::new(state, None))
     }

@@ -38,6 +38,7 @@ impl RequestState {
     /// The token of a request that a server or a runner looks after.
     pub(crate) fn linked(
         life: Arc<Life>,
+        arrival: Instant,
         cause: Option<Cause>,
         raw: Option<CancellationToken>,
         deadline: Option<Instant>,
@@ -47,7 +48,7 @@ impl RequestState {
             notify: Notify::new(),
             token: raw.map(OnceLock::from).unwrap_or_default(),
             deadline: AtomicU64::new(NEVER),
-            base: Instant::now(),
+            base: arrival,
             life: Some(life),
         };
         if let Some(deadline) = deadline {
