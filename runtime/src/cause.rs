@@ -110,6 +110,10 @@ impl Cancelled {
         Self { cause, ended_by, outcome }
     }
 
+    pub(crate) const fn with(self, outcome: Outcome) -> Self {
+        Self { outcome, ..self }
+    }
+
     /// The first thing that happened to the request.
     #[must_use]
     pub const fn cause(&self) -> Cause {

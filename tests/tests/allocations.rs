@@ -101,8 +101,7 @@ async fn site_with_token(token: RequestToken) -> &'static str {
 }
 
 fn routed(method: MethodRouter) -> Router {
-    // As `axum::serve` does it: a router that has not been told its state makes it anew each time.
-    Router::new().route("/x", method).with_state(())
+    Router::new().route("/x", method)
 }
 
 fn runtime() -> Runtime {

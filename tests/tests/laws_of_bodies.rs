@@ -73,6 +73,32 @@ async fn law_10_a_begun_write_within_a_read_outlives_the_read() {
     assert!(!marks.has("outer ended"), "a read is dropped where it stands");
 }
 
+#[durable_write]
+async fn charge(State(marks): State<Marks>) {
+    marks.set("charged");
+}
+
+#[cancellable(read, deadline = "50ms")]
+async fn goes_on_after_a_callee(state: State<Marks>) -> &'static str {
+    let marks = state.0.clone();
+    let _ = charge(state).await;
+    marks.until("never").await;
+    "not reached"
+}
+
+#[tokio::test]
+async fn law_10_a_read_that_is_cut_after_its_callee_says_that_the_write_has_landed() {
+    let (log, marks) = (Log::capture(), Marks::default());
+    let app = Router::new().route("/", post(goes_on_after_a_callee)).with_state(marks.clone());
+    let server = Server::start(app).await;
+    let answer = h1::call(server.at, "POST", "/").await;
+    assert_eq!((answer.status, answer.header("retry-after")), (504, None));
+    assert!(answer.body.contains(r#""outcome":"completed""#), "{}", answer.body);
+    let report = server.stop().await;
+    assert_eq!((report.durable.begun, report.durable.completed, report.durable.cut), (1, 1, 0));
+    assert_eq!(log.with("cut after a durable handler that it had called").len(), 1);
+}
+
 #[cancellable(read)]
 async fn with_a_site(State(marks): State<Marks>, fails: bool) -> Result<(), &'static str> {
     #[durable_write]

@@ -226,6 +226,21 @@ async fn under_another_server_the_layer_holds_the_policies() {
 }
 
 #[tokio::test]
+async fn the_layer_wakes_its_requests_by_itself() {
+    let marks = Marks::default();
+    let lifecycle = lifecycle().build().unwrap();
+    let app = Router::new().route("/", get(read_for_ever)).with_state(marks.clone());
+    let request = http::Request::get("/").body(axum::body::Body::empty()).unwrap();
+    let call = tokio::spawn(tower::ServiceExt::oneshot(app.layer(lifecycle.layer()), request));
+    marks.until("reading").await;
+    lifecycle.shutdown();
+    let response = soon("the answer", call).await.unwrap().unwrap();
+    assert_eq!(response.status(), 503);
+    drop(response);
+    soon("the drain", lifecycle.drained()).await;
+}
+
+#[tokio::test]
 async fn settings_that_leave_no_room_are_refused_with_the_reason() {
     let refused =
         |builder: followthrough::LifecycleBuilder| builder.build().unwrap_err().to_string();

@@ -150,7 +150,7 @@ pub(super) struct Shard {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Passed their point of no return.
+    /// Passed their point of no return, or were cooperative: whatever held a permit.
     pub begun: u64,
     /// Reached their end.
     pub completed: u64,

@@ -20,7 +20,7 @@ use crate::{
     ambient::{self, Body, Given, Stage},
     cause::Outcome,
     governed::{Governed, unlinked},
-    lifecycle::{InFlight, WorkKind},
+    lifecycle::{Ended, InFlight, WorkKind},
     policy::HandlerPolicy,
 };
 
@@ -137,7 +137,9 @@ impl<R: Send + 'static, C: Future + Send + 'static, P> Future for Boxed<R, C, P>
         let (End::Cut(cancelled) | End::Detach(cancelled)) = end;
         let answer = report(core.policy, cancelled);
         match end {
-            End::Cut(_) => cut(core, this.compensation.take(), || *this.body = None),
+            End::Cut(_) => {
+                cut(core, this.compensation.take(), Ended::Cut, || *this.body = None);
+            }
             End::Detach(_) => follow(this.body, core, this.compensation.take(), this.home.take()),
         }
         Poll::Ready(Governed::cancelled(cancelled, answer))

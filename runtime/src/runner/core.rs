@@ -364,7 +364,7 @@ impl Core {
     }
 
     #[inline]
-    fn leave_as(&mut self, ended: Ended) {
+    pub(super) fn leave_as(&mut self, ended: Ended) {
         match mem::replace(&mut self.role, Role::Over) {
             Role::Resident => {
                 // The permit's destructor must not run while the request is borrowed.

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     ambient::{self, Body, Ongoing, Scope, Stage},
-    lifecycle::{InFlight, WorkKind},
+    lifecycle::{Ended, InFlight, WorkKind},
     policy::{HandlerPolicy, Place},
 };
 
@@ -93,7 +93,8 @@ impl<R, C: Future + Send + 'static> Future for Detached<R, C> {
                 if !cut {
                     return Poll::Pending;
                 }
-                super::inline::cut(&mut this.core, this.compensation.take(), || this.future = None);
+                let compensation = this.compensation.take();
+                super::inline::cut(&mut this.core, compensation, Ended::Cut, || this.future = None);
                 log_end(this.core.policy, "the work ended where it allows that");
                 Poll::Ready(())
             }

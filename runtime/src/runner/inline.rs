@@ -18,6 +18,7 @@ use crate::{
     ambient::{self, Body, Given, Stage},
     cause::{Cancelled, Outcome},
     governed::{Governed, unlinked},
+    lifecycle::Ended,
     policy::HandlerPolicy,
 };
 
@@ -104,26 +105,49 @@ impl<F: Future, C: Future + Send + 'static, P> Future for Inline<F, C, P> {
             drop(scope);
             return Poll::Ready(Governed::done(value, unlinked(this.own)));
         }
-        let Some(End::Cut(cancelled) | End::Detach(cancelled)) = core.judge(this.sleep, cx) else {
-            return Poll::Pending;
+        let cancelled = match core.judge(this.sleep, cx) {
+            None => return Poll::Pending,
+            Some(End::Cut(cancelled)) => cancelled,
+            Some(End::Detach(cancelled)) => cancelled.with(outcome_of_callees(core)),
         };
-        // Past a point of no return there is only that of a handler that this one called, and
-        // that handler's runner takes care of it when it is dropped.
         let answer = report(core.policy, cancelled);
-        cut(core, this.compensation.take(), || this.body.set(None));
+        let ended = ended_by_callees(core);
+        cut(core, this.compensation.take(), ended, || this.body.set(None));
         Poll::Ready(Governed::cancelled(cancelled, answer))
     }
+}
+
+/// A body that may be dropped gets past the point of no return only with a durable handler that
+/// it called. One that is under way takes care of itself when it is dropped; what the caller
+/// meant to do after it is lost.
+fn outcome_of_callees(core: &Core) -> Outcome {
+    if core.look(|body| body.shields > 0) == Some(true) {
+        return Outcome::Unknown;
+    }
+    tracing::warn!(
+        target: "followthrough",
+        handler = core.policy.name(),
+        "cut after a durable handler that it had called; for the rest to follow through as well, \
+         call that one in a `#[durable_write]` statement"
+    );
+    Outcome::Completed
+}
+
+/// How the permit that such a body holds is counted.
+fn ended_by_callees(core: &Core) -> Ended {
+    if core.past { Ended::Completed } else { Ended::Cut }
 }
 
 /// Drops the body because the request was cancelled, and undoes what it did if it can be.
 pub(super) fn cut<C: Future + Send + 'static>(
     core: &mut Core,
     compensation: Option<C>,
+    ended: Ended,
     drop_body: impl FnOnce(),
 ) {
     let (past, place) = (core.past, core.place());
     core.within(Stage::Cut, drop_body);
-    core.leave();
+    core.leave_as(ended);
     if let Some(compensation) = compensation.filter(|_| !past) {
         undo(place, compensation);
     }
@@ -150,19 +174,18 @@ pub(super) fn hang_up<C: Future + Send + 'static>(
                 core.within(Stage::Abandoned, drop_body);
                 core.leave();
             } else {
-                cut(core, compensation, drop_body);
+                cut(core, compensation, Ended::Cut, drop_body);
             }
         }
         Role::Resident | Role::Apart => {
             let reopened = core.look(Body::is_reopened) == Some(true);
-            let outcome = match (core.past, reopened) {
-                (true, true) => Outcome::Completed,
-                (true, false) => Outcome::Unknown,
-                (false, _) => outcome_before(core.policy),
+            let (outcome, ended) = match (core.past, reopened) {
+                (true, true) => (Outcome::Completed, Ended::Cut),
+                (true, false) => (outcome_of_callees(core), Ended::Completed),
+                (false, _) => (outcome_before(core.policy), Ended::Cut),
             };
-            let cancelled = hung_up(outcome);
-            let _ = report(core.policy, cancelled);
-            cut(core, compensation, drop_body);
+            let _ = report(core.policy, hung_up(outcome));
+            cut(core, compensation, ended, drop_body);
         }
         Role::New | Role::Over => {}
     }

@@ -4,7 +4,7 @@ mod connection;
 mod connections;
 mod signals;
 
-use std::{convert::Infallible, io, pin::Pin, time::Duration};
+use std::{any::Any, convert::Infallible, io, pin::Pin, time::Duration};
 
 use axum::extract::Request;
 use http::Response;
@@ -112,7 +112,7 @@ where
     listener.local_addr()?;
     let life = lifecycle.life.clone();
     life.remember_runtime();
-    let app = LifecycleLayer::by_connection(life.clone()).layer(app);
+    let app = LifecycleLayer::by_connection(life.clone()).layer(ready_made(app));
     let _signals = lifecycle.listens_for_signals().then(|| signals::listen(lifecycle.clone()));
     let half_close = lifecycle.allows_half_close();
     let closing = life.reached(Phase::Closing);
@@ -139,6 +139,14 @@ where
     };
     let _ = tokio::time::timeout(LAST, gone).await;
     Ok(report)
+}
+
+/// A router without state makes its routes anew at every call until it is given its `()`.
+fn ready_made<S: 'static>(mut app: S) -> S {
+    if let Some(router) = (&mut app as &mut dyn Any).downcast_mut::<axum::Router>() {
+        *router = std::mem::take(router).with_state(());
+    }
+    app
 }
 
 fn builder(executor: Executor, half_close: bool) -> auto::Builder<Executor> {

@@ -86,10 +86,10 @@ impl Shop {
     }
 }
 
-/// An extractor that waits, as a look at a session does: the write has not begun there.
-pub(crate) struct Session;
+/// An extractor that waits, as one that looks up its caller does: nothing has begun there.
+pub(crate) struct Caller;
 
-impl FromRequestParts<Shop> for Session {
+impl FromRequestParts<Shop> for Caller {
     type Rejection = Failed;
 
     async fn from_request_parts(_: &mut Parts, shop: &Shop) -> Result<Self, Failed> {
@@ -100,7 +100,7 @@ impl FromRequestParts<Shop> for Session {
 
 #[durable_write]
 pub(crate) async fn whole_handler(
-    _: Session,
+    _: Caller,
     State(shop): State<Shop>,
     Path(id): Path<i64>,
 ) -> Result<(), Failed> {
@@ -113,7 +113,7 @@ pub(crate) async fn whole_handler(
 
 #[cancellable(read)]
 pub(crate) async fn two_sites(
-    _: Session,
+    _: Caller,
     State(shop): State<Shop>,
     Path(id): Path<i64>,
 ) -> Result<String, Failed> {
@@ -136,7 +136,7 @@ pub(crate) async fn two_sites(
 
 #[cancellable(read)]
 pub(crate) async fn spanning(
-    _: Session,
+    _: Caller,
     State(shop): State<Shop>,
     Path(id): Path<i64>,
 ) -> Result<(), Failed> {
@@ -162,7 +162,7 @@ pub(crate) async fn spanning(
 
 /// The same without a policy: what hyper does to a handler of plain axum.
 pub(crate) async fn ungoverned(
-    _: Session,
+    _: Caller,
     State(shop): State<Shop>,
     Path(id): Path<i64>,
 ) -> Result<(), Failed> {

@@ -173,9 +173,7 @@ async fn unordered((State(storm), Path(id)): At) {
 async fn nested((State(storm), Path(id)): At) {
     storm.naps(id, 2).await;
     let _ = whole((State(storm.clone()), Path(id))).await;
-    let rest = storm.ledger.goes_on(id);
     storm.naps(id, 3).await;
-    rest.returns();
 }
 
 #[cancellable(read)]
@@ -195,10 +193,8 @@ async fn siblings((State(storm), Path(id)): At) {
     let mut one = pin!(whole((State(storm.clone()), Path(id))));
     let mut other = pin!(site((State(storm.clone()), Path(id))));
     // Dropped before the two, which then go on elsewhere.
-    let rest = storm.ledger.goes_on(id);
     let _ = tokio::join!(one.as_mut(), other.as_mut());
     storm.naps(id, 5).await;
-    rest.returns();
 }
 
 /// Not ours, but it calls two of ours: each is a body of the request.

@@ -15,8 +15,6 @@ struct Line {
     ended: AtomicU32,
     panicked: AtomicU32,
     lost: AtomicU32,
-    /// The caller was cut where none of its bodies was under way.
-    caller_cut: AtomicU32,
 }
 
 impl Ledger {
@@ -28,11 +26,6 @@ impl Ledger {
     pub(crate) fn begins(self: &Arc<Self>, line: usize) -> Passage {
         self.0[line].begun.fetch_add(1, Ordering::SeqCst);
         Passage { ledger: self.clone(), line, end: |line| &line.lost }
-    }
-
-    /// A caller goes on after the durable handlers that it called, and may be cut there.
-    pub(crate) fn goes_on(self: &Arc<Self>, line: usize) -> Rest {
-        Rest { ledger: self.clone(), line }
     }
 
     /// Whether a body of this line began.
@@ -50,7 +43,6 @@ impl Ledger {
             assert_eq!((begun, lost), (ended + panicked, 0), "request {index}: {line:?}");
             sum.requests += u64::from(begun > 0);
             sum.panicked += u64::from(panicked > 0);
-            sum.cut += u64::from(begun > 0 && read(&line.caller_cut) > 0);
         }
         sum
     }
@@ -82,30 +74,6 @@ impl Drop for Passage {
     }
 }
 
-/// What a caller does that is not durable itself.
-pub(crate) struct Rest {
-    ledger: Arc<Ledger>,
-    line: usize,
-}
-
-impl Rest {
-    /// It was not cut.
-    pub(crate) fn returns(mut self) {
-        self.line = usize::MAX;
-    }
-}
-
-impl Drop for Rest {
-    fn drop(&mut self) {
-        // With a body under way, it is that body which counts.
-        if let Some(line) = self.ledger.0.get(self.line)
-            && line.begun.load(Ordering::SeqCst) == line.ended.load(Ordering::SeqCst)
-        {
-            line.caller_cut.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-}
-
 /// What the storm's own panics say.
 pub(crate) const ON_PURPOSE: &str = "the storm panics on purpose";
 
@@ -114,5 +82,4 @@ pub(crate) const ON_PURPOSE: &str = "the storm panics on purpose";
 pub(crate) struct Sum {
     pub(crate) requests: u64,
     pub(crate) panicked: u64,
-    pub(crate) cut: u64,
 }
