@@ -13,7 +13,7 @@ use axum::{
     routing::{get, post},
 };
 use bytes::Bytes;
-use followthrough::{Cause, Outcome, RequestToken, cancellable, durable_write};
+use followthrough::{CancelledRequests, Cause, Outcome, RequestToken, cancellable, durable_write};
 use followthrough_tests::{Marks, Server, h1, h2c, lifecycle, soon};
 use http::request::Parts;
 use tokio::time::{Instant, sleep};
@@ -345,5 +345,5 @@ async fn law_06_a_response_that_was_produced_stands() {
     marks.set("go");
     call.until("second").await;
     let report = server.ended().await;
-    assert_eq!(report.cancelled, Default::default());
+    assert_eq!(report.cancelled, CancelledRequests::default());
 }

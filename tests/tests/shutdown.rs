@@ -141,7 +141,7 @@ async fn it_is_bounded_and_names_what_it_leaves_behind() {
     );
     let site = left(WorkKind::Durable).find(|work| work.handler.ends_with("write_at_a_site"));
     assert!(site.unwrap().location.contains("tests/shutdown.rs:"), "{report}");
-    assert_eq!(report.durable.abandoned as usize, left(WorkKind::Durable).count());
+    assert_eq!(report.durable.abandoned, left(WorkKind::Durable).map(|_| 1).sum::<u64>());
     let text = report.to_string();
     assert!(text.contains("abandoned: deaf (worker"), "{text}");
     let json = serde_json::to_value(&report).unwrap();
