@@ -13,11 +13,14 @@
 //! boxes are kept and used again ([`Ongoing`]), so a request does not allocate.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     mem,
     ops::{Deref, DerefMut},
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use tokio::{
@@ -31,7 +34,8 @@ use crate::{
     cause::{Cancelled, Cause},
     lifecycle::{InFlight, Life},
     policy::{HandlerPolicy, Mode, Place, Site},
-    token::RequestState,
+    runner::GivenToken,
+    token::{Deadline, RequestState, RequestToken},
 };
 
 thread_local! {
@@ -110,7 +114,7 @@ pub(crate) struct Ambient {
     counted: Option<u16>,
     /// When it came in; a deadline counts from here. Some, but for a spare box.
     arrival: Option<Instant>,
-    /// The effective deadline, without that of a site.
+    /// What the request came with. A handler's own deadline is in its frame.
     pub(crate) deadline: Option<Instant>,
     /// The request's token as tokio-util's type, once asked for.
     raw: Option<CancellationToken>,
@@ -133,8 +137,8 @@ pub(crate) struct Ambient {
 #[derive(Clone, Copy, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub(crate) struct Flags {
-    /// `raw` came from a direct caller, who may fire it.
-    raw_given: bool,
+    /// The request's token follows one that a direct caller passed.
+    given: bool,
     /// The response body is part of the work.
     pub(crate) stream: bool,
     /// The wait was reported already.
@@ -148,7 +152,10 @@ pub(crate) struct Flags {
 /// The body of a request's own runner.
 #[derive(Debug)]
 pub(crate) struct Body {
+    /// Whose it is: the runner knows its own by this.
+    pub(crate) id: u64,
     pub(crate) frame: Frame,
+    /// Here while the body runs; its runner keeps it otherwise, wherever it goes.
     pub(crate) permit: Option<InFlight>,
     /// Nested handlers past their own point of no return.
     pub(crate) shields: u32,
@@ -181,15 +188,26 @@ pub(crate) enum Stage {
 pub(crate) struct Frame {
     pub(crate) policy: &'static HandlerPolicy,
     pub(crate) site: Option<&'static Site>,
-    /// The effective deadline, a site's included.
+    /// The effective deadline, the handler's own and a site's included.
     pub(crate) deadline: Option<Instant>,
+    /// A site has narrowed `deadline`.
+    pub(crate) narrowed: bool,
     pub(crate) reopened: bool,
     pub(crate) past: bool,
+    pub(crate) nested: bool,
 }
 
 impl Frame {
     pub(crate) const fn new(policy: &'static HandlerPolicy, deadline: Option<Instant>) -> Self {
-        Self { policy, site: None, deadline, reopened: false, past: false }
+        Self {
+            policy,
+            site: None,
+            deadline,
+            narrowed: false,
+            reopened: false,
+            past: false,
+            nested: false,
+        }
     }
 
     pub(crate) const fn place(&self) -> Place {
@@ -200,13 +218,16 @@ impl Frame {
 impl Default for Body {
     fn default() -> Self {
         static NOBODY: HandlerPolicy = HandlerPolicy::new("nobody", "", 0, Mode::Exempt);
-        Self { stage: Stage::Vacant, ..Self::of(Frame::new(&NOBODY, None)) }
+        Self { stage: Stage::Vacant, ..Self::of(Frame::new(&NOBODY, None), 0) }
     }
 }
 
 impl Body {
-    pub(crate) const fn of(frame: Frame) -> Self {
+    /// A body at its begin, or one that goes on with what its runner remembers.
+    #[inline]
+    pub(crate) const fn of(frame: Frame, id: u64) -> Self {
         Self {
+            id,
             past: frame.past,
             frame,
             permit: None,
@@ -252,7 +273,8 @@ impl Signal {
 }
 
 impl Ambient {
-    /// Makes a spare of it.
+    /// Makes a spare of it. Every field is here, or set by [`Ongoing::new`]; a body is set by
+    /// the runner that begins it.
     fn clear(&mut self) {
         if let (Some(life), Some(shard)) = (self.life.take(), self.counted.take()) {
             life.request_left(shard);
@@ -266,8 +288,9 @@ impl Ambient {
             self.stream_span = None;
             self.body = Body::default();
         }
-        self.flags = Flags::default();
         self.cause = None;
+        self.remaining = None;
+        self.flags = Flags::default();
     }
 
     #[inline]
@@ -323,13 +346,23 @@ impl Ambient {
         (first, signal)
     }
 
-    /// The request's token as our type: one identity, made at first use.
-    pub(crate) fn state(&mut self) -> Arc<RequestState> {
+    /// The request's token, with the deadline that is in force here.
+    pub(crate) fn token(&mut self) -> RequestToken {
+        let frame = self.body.is_running().then_some(&self.body.frame);
+        let deadline = match frame {
+            Some(frame) => frame.deadline.map(|at| Deadline { at, of_site: frame.narrowed }),
+            None => self.deadline.map(|at| Deadline { at, of_site: false }),
+        };
+        RequestToken::new(self.state(), deadline)
+    }
+
+    /// What the request's tokens share: one identity, made at first use.
+    fn state(&mut self) -> Arc<RequestState> {
         if let Some(state) = &self.state {
             return state.clone();
         }
-        let (life, arrival, raw) = (self.life().clone(), self.arrival(), self.raw.clone());
-        let state = RequestState::linked(life, arrival, self.cause, raw, self.deadline);
+        let (life, raw) = (self.life().clone(), self.raw.clone());
+        let state = RequestState::linked(life, self.cause, raw);
         self.state.insert(Arc::new(state)).clone()
     }
 
@@ -351,15 +384,13 @@ impl Ambient {
     /// Begins a body where nothing stands against it and nothing is to be prepared; `false`
     /// leaves it to the long way.
     #[inline]
-    pub(crate) fn begin_plain(&mut self, policy: &'static HandlerPolicy) -> bool {
+    pub(crate) fn begin_plain(&mut self, policy: &'static HandlerPolicy, id: u64) -> bool {
         let plain = self.body.stage == Stage::Vacant
             && self.deadline.is_none()
-            && !self.flags.raw_given
             && self.cause().is_none()
             && !self.life().is_stopping();
         if plain {
-            self.body.frame = Frame::new(policy, None);
-            self.body.stage = Stage::Parked;
+            self.body = Body::of(Frame::new(policy, None), id);
         }
         plain
     }
@@ -384,39 +415,26 @@ impl Ambient {
         self.state.as_ref().is_some_and(|own| Arc::ptr_eq(own, state))
     }
 
-    /// Takes a caller's own token for the request's, unless it has one already.
-    pub(crate) fn adopt(&mut self, given: &Given) -> bool {
-        match given {
-            Given::Nothing => false,
-            _ if self.has_token() => false,
-            Given::State(state) => {
-                self.state = Some(state.clone());
-                true
-            }
-            Given::Raw(raw) => {
-                self.raw = Some(raw.clone());
-                self.flags.raw_given = true;
-                true
-            }
+    /// Follows the token that a direct caller passed, unless the request has one already. The
+    /// request's own stays apart: what ends here must not end for the caller.
+    pub(crate) fn adopt(&mut self, given: Given) -> Option<GivenToken> {
+        if self.has_token() {
+            return None;
         }
+        let given = GivenToken::new(given)?;
+        self.flags.given = true;
+        Some(given)
     }
 
-    /// A deadline only ever comes nearer (law 4). The token is told, so that it can report what
-    /// remains.
-    pub(crate) fn shorten(&mut self, deadline: Instant) {
-        self.deadline = Some(self.deadline.map_or(deadline, |before| before.min(deadline)));
-        if let Some(state) = &self.state {
-            state.shorten(deadline);
-        }
+    /// Whether the request's token stands for one that a direct caller passed.
+    pub(crate) const fn follows_given(&self) -> bool {
+        self.flags.given
     }
 
     /// Reads every signal itself, the clock included, for a checkpoint.
     pub(crate) fn check(&self, deadline: Option<Instant>) -> Option<Cause> {
         if let Some(cause) = self.cause() {
             return Some(cause);
-        }
-        if self.flags.raw_given && self.raw.as_ref().is_some_and(CancellationToken::is_cancelled) {
-            return Some(Cause::ClientDisconnected);
         }
         if self.life().is_stopping() {
             return Some(Cause::ShuttingDown);
@@ -476,6 +494,23 @@ impl Drop for Scope<'_> {
 fn exchange(slot: &mut Option<Ongoing>) {
     // After the thread-local is gone nothing of ours runs on this thread any more.
     let _ = CURRENT.try_with(|current| mem::swap(&mut *current.borrow_mut(), slot));
+}
+
+/// A number that no other body has.
+#[inline]
+pub(crate) fn next_id() -> u64 {
+    thread_local! {
+        static NEXT: Cell<u64> = const { Cell::new(0) };
+    }
+    static THREADS: AtomicU64 = AtomicU64::new(1);
+    NEXT.try_with(|next| {
+        // The upper half says which thread counts; zero is nobody's.
+        if next.get() & u64::from(u32::MAX) == 0 {
+            next.set((THREADS.fetch_add(1, Ordering::Relaxed) << 32) + 1);
+        }
+        next.replace(next.get() + 1)
+    })
+    .unwrap_or(0)
 }
 
 /// Whether some request is running.

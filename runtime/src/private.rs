@@ -44,11 +44,23 @@ pub fn given_raw(token: &RawToken) -> Given {
 }
 
 pub fn request_raw_from(token: RawToken) -> CancellationToken {
-    token.or_else(request_raw)
+    if ambient::with(|request| request.follows_given()) == Some(true) {
+        return request_raw();
+    }
+    token.passed().unwrap_or_else(request_raw)
+}
+
+/// The parameter `token`, as the handler's body sees it.
+pub fn request_token_from(token: RequestToken) -> RequestToken {
+    let own = ambient::with(|request| {
+        let own = request.is_own(&token.state) || request.follows_given();
+        own.then(|| request.token())
+    });
+    own.flatten().unwrap_or(token)
 }
 
 pub fn durable_raw_from(token: RawToken) -> CancellationToken {
-    token.or_else(durable_raw)
+    token.passed().unwrap_or_else(durable_raw)
 }
 
 pub fn durable_raw() -> CancellationToken {
@@ -64,11 +76,7 @@ pub fn request_raw() -> CancellationToken {
 }
 
 pub fn request_token() -> RequestToken {
-    let current = ambient::with(|request| {
-        let state = request.state();
-        RequestToken::new(state, request.body.frame.deadline)
-    });
-    current.unwrap_or_else(RequestToken::never)
+    ambient::with(ambient::Ambient::token).unwrap_or_else(RequestToken::never)
 }
 
 /// Milliseconds, as the macros have read them.

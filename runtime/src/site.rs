@@ -90,11 +90,13 @@ impl Future for Narrow {
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<CancellableGuard> {
         if self.entered.is_none() {
             self.entered = CancellableGuard::enter(self.reopens, self.within);
-            // A request that has ended already ends here: the runner looks after this poll.
+            // A request that has ended already ends here: its runner looks after this poll. A
+            // handler that another one called is not its runner.
             let ended = self.reopens
                 && ambient::with_body(|body| {
                     let late = body.frame.deadline.is_some_and(|at| Instant::now() >= at);
-                    body.past && body.is_reopened() && (body.detached || late)
+                    let own = !body.frame.nested && body.is_reopened();
+                    body.past && own && (body.detached || late)
                 }) == Some(true);
             if ended {
                 return Poll::Pending;
@@ -108,17 +110,18 @@ impl Future for Narrow {
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct CancellableGuard {
-    before: Option<(bool, Option<Instant>)>,
+    before: Option<(bool, bool, Option<Instant>)>,
 }
 
 impl CancellableGuard {
     fn enter(reopens: bool, within: Option<Duration>) -> Option<Self> {
         ambient::with_body(|body| {
             let frame = &mut body.frame;
-            let before = Some((frame.reopened, frame.deadline));
+            let before = Some((frame.reopened, frame.narrowed, frame.deadline));
             frame.reopened |= reopens;
             if let Some(within) = within {
                 let own = Instant::now() + within;
+                frame.narrowed |= frame.deadline.is_none_or(|outer| own < outer);
                 frame.deadline = Some(frame.deadline.map_or(own, |outer| outer.min(own)));
             }
             Self { before }
@@ -128,9 +131,10 @@ impl CancellableGuard {
 
 impl Drop for CancellableGuard {
     fn drop(&mut self) {
-        if let Some((reopened, deadline)) = self.before.take() {
+        if let Some((reopened, narrowed, deadline)) = self.before.take() {
             ambient::with_body(|body| {
                 body.frame.reopened = reopened;
+                body.frame.narrowed = narrowed;
                 body.frame.deadline = deadline;
             });
         }

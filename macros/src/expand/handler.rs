@@ -156,13 +156,14 @@ fn compensation(handler: &Handler) -> TokenStream {
 
 fn body(handler: &Handler) -> TokenStream {
     let private = handler.runtime.private();
-    let from = if handler.policy.mode == Mode::DurableWrite {
-        quote!(#private::durable_raw_from)
-    } else {
-        quote!(#private::request_raw_from)
+    let durable = handler.policy.mode == Mode::DurableWrite;
+    let from = |token| match token {
+        Some(TokenType::Request) => quote!(#private::request_token_from),
+        _ if durable => quote!(#private::durable_raw_from),
+        _ => quote!(#private::request_raw_from),
     };
     let captures = inputs::captures(&handler.params);
-    let tokens = inputs::raw_bindings(&handler.params, &from, handler.rebinds);
+    let tokens = inputs::token_bindings(&handler.params, from, handler.rebinds);
     let output = output::erased(handler);
     let body = inputs::inner_block(&handler.function.body);
     let span = output::span(handler);

@@ -2,7 +2,7 @@
 
 use crate::model::{Param, Runtime, TokenType};
 use proc_macro2::{Delimiter, Group, TokenStream};
-use quote::{quote, quote_spanned};
+use quote::{ToTokens as _, quote, quote_spanned};
 use syn::{Attribute, Ident, Receiver, spanned::Spanned as _};
 
 /// The parameter list.
@@ -16,12 +16,14 @@ pub(crate) fn inputs(
 ) -> TokenStream {
     let params = params.iter().map(|param| {
         let Param { attrs, pat, ty, .. } = param;
-        if param.token == Some(TokenType::Raw) {
-            // The pattern that its lints are about is inside.
-            let (cfgs, ty) = (cfgs(attrs), raw(param));
-            return quote!(#(#cfgs)* #pat: #ty);
+        if param.inner_pat.is_none() {
+            return quote!(#(#attrs)* #pat: #ty);
         }
-        quote!(#(#attrs)* #pat: #ty)
+        // The pattern that its lints are about is inside.
+        let cfgs = cfgs(attrs);
+        let raw = (param.token == Some(TokenType::Raw)).then(|| raw(param));
+        let ty = raw.unwrap_or_else(|| ty.to_token_stream());
+        quote!(#(#cfgs)* #pat: #ty)
     });
     let receiver = receiver.into_iter().map(|receiver| quote!(#receiver));
     let all = receiver.chain(params);
@@ -49,13 +51,18 @@ pub(crate) fn captures(params: &[Param]) -> TokenStream {
     quote!(#(#captures)*)
 }
 
-/// Binds a raw token under the user's own pattern and type.
+/// Binds a token under the user's own pattern and type, by what `from` names for it.
 ///
 /// Output: `let cancel: CancellationToken = request_raw_from(cancel);`
-pub(crate) fn raw_bindings(params: &[Param], from: &TokenStream, touch: bool) -> TokenStream {
+pub(crate) fn token_bindings(
+    params: &[Param],
+    from: impl Fn(Option<TokenType>) -> TokenStream,
+    touch: bool,
+) -> TokenStream {
     let bindings = params.iter().filter_map(|param| {
         let inner = param.inner_pat.as_ref()?;
-        let Param { attrs, ty, names, .. } = param;
+        let Param { attrs, ty, names, token, .. } = param;
+        let from = from(*token);
         let cfgs: Vec<&Attribute> = cfgs(attrs).collect();
         // Sites bind the name again; that the rest of the body never reads it is no oversight.
         let touch = touch.then(|| quote!(#(#cfgs)* let _ = (#(&#names,)*);));

@@ -51,7 +51,7 @@ fn body(worker: &Worker, errors: &Errors) -> TokenStream {
         return quote!(#as_written);
     }
     let into = quote!(::core::convert::Into::into);
-    let tokens = inputs::raw_bindings(&worker.params, &into, false);
+    let tokens = inputs::token_bindings(&worker.params, |_| into.clone(), false);
     let inner = inputs::inner_block(body);
     quote!({ #inner_attrs #reports #tokens #inner })
 }

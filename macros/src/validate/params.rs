@@ -123,9 +123,10 @@ pub(crate) fn site_token(symbol: Symbol, params: &Params) -> Result<Option<SiteT
 fn param(index: usize, typed: PatType, token: Option<TokenType>) -> Param {
     let PatType { attrs, pat, ty, .. } = typed;
     let mut param = Param { names: names(&pat), pat: *pat, ty: *ty, attrs, token, inner_pat: None };
-    if token == Some(TokenType::Raw) {
-        // The emitted type is another, so the user's pattern moves inside with its type; outside
-        // a plain name is enough, and `mut` there would be reported as unused.
+    if matches!(token, Some(TokenType::Raw | TokenType::Request)) {
+        // The body's own token is another than the one that came in, so the user's pattern moves
+        // inside with its type; outside a plain name is enough, and `mut` there would be reported
+        // as unused.
         param.inner_pat = Some(param.pat.clone());
         if let Pat::Ident(PatIdent { by_ref: None, subpat: None, ident, .. }) = &param.pat {
             param.pat = parse_quote!(#ident);

@@ -15,24 +15,32 @@ use crate::{
     policy::{HandlerPolicy, Mode, Place},
 };
 
-/// Settles what a checkpoint found and gives the first cause its due.
+/// A checkpoint said no. What it found of the request's end is settled; a refusal is an answer,
+/// and none of the request's causes.
 pub(super) fn settled(refused: Cancelled) -> Cancelled {
-    let first = ambient::settle(refused.ended_by());
-    if refused.ended_by() == Cause::ShuttingDown {
+    let ended_by = refused.ended_by();
+    if matches!(ended_by, Cause::LimitReached | Cause::TimeTooShort) {
+        return refused;
+    }
+    let first = ambient::settle(ended_by);
+    if ended_by == Cause::ShuttingDown {
         ambient::with(|request| request.flags.close = true);
     }
-    Cancelled::new(first, refused.ended_by(), refused.outcome())
+    Cancelled::new(first, ended_by, refused.outcome())
+}
+
+fn sooner(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    a.zip(b).map(|(a, b)| a.min(b)).or(a).or(b)
 }
 
 pub(super) fn begin_nested(
     request: &mut Ambient,
     policy: &'static HandlerPolicy,
 ) -> Result<Begun, Cancelled> {
-    let outer = request.body.frame.deadline;
-    let own = policy.deadline().map(|after| Instant::now() + after);
-    let deadline = own.map(|own| outer.map_or(own, |outer| outer.min(own))).or(outer);
-    let mut nested =
-        Nested { frame: Frame::new(policy, deadline), stage: Stage::Polled, shields: false };
+    let inherited = request.body.frame.deadline;
+    let own = policy.deadline().and_then(|after| Instant::now().checked_add(after));
+    let frame = Frame { nested: true, ..Frame::new(policy, sooner(inherited, own)) };
+    let mut nested = Nested { frame, inherited, stage: Stage::Polled, shields: false };
     if policy.mode() == Mode::DurableWrite {
         mem::swap(&mut request.body.frame, &mut nested.frame);
         let passed = pass(request, Place { policy, site: None });
@@ -47,22 +55,18 @@ pub(super) fn begin_nested(
 pub(super) fn begin_top(
     request: &mut Ambient,
     policy: &'static HandlerPolicy,
+    id: u64,
+    permit: &mut Option<InFlight>,
     token: Option<&GivenToken>,
 ) -> Result<Begun, Cancelled> {
-    if let Some(after) = policy.deadline() {
-        let deadline = request.arrival() + after;
-        request.shorten(deadline);
-    }
-    let cause = token.and_then(GivenToken::cause).or_else(|| request.check(request.deadline));
+    let own = policy.deadline().and_then(|after| request.arrival().checked_add(after));
+    let deadline = sooner(request.deadline, own);
+    let cause = token.and_then(GivenToken::cause).or_else(|| request.check(deadline));
     if let Some(cause) = cause {
         return Err(Cancelled::new(cause, cause, Outcome::NotBegun));
     }
-    let mut first = None;
-    if request.body.stage != Stage::Vacant {
-        first = Some(request.body.vacate());
-    }
-    request.body.frame = Frame::new(policy, request.deadline);
-    request.body.stage = Stage::Parked;
+    let body = Body::of(Frame::new(policy, deadline), id);
+    let first = mem::replace(&mut request.body, body);
     let place = Place { policy, site: None };
     let begun = if policy.mode() == Mode::DurableWrite {
         pass(request, place)
@@ -71,14 +75,13 @@ pub(super) fn begin_top(
     } else {
         Ok(())
     };
-    if begun.is_err() {
-        request.body.stage = Stage::Vacant;
+    mem::swap(permit, &mut request.body.permit);
+    let alone = first.stage == Stage::Vacant;
+    if begun.is_ok() && alone {
+        return Ok(Begun::Resident);
     }
-    let begun_as = match first {
-        None => Begun::Resident,
-        Some(first) => Begun::Apart(Box::new(mem::replace(&mut request.body, first))),
-    };
-    begun.map(|()| begun_as)
+    let second = mem::replace(&mut request.body, first);
+    begun.map(|()| Begun::Apart(Box::new(second)))
 }
 
 /// The point of no return: reads every signal, takes the permit, and from then on the body is

@@ -17,7 +17,7 @@ use super::{
     report, scope,
 };
 use crate::{
-    ambient::{self, Body, Given, Stage},
+    ambient::{self, Body, Frame, Given, Stage},
     cause::Outcome,
     governed::{Governed, unlinked},
     lifecycle::{Ended, InFlight, WorkKind},
@@ -177,7 +177,8 @@ fn abandon_or_follow<R: Send + 'static, C: Future + Send + 'static>(
             let permit = permit
                 .or_else(|| Some(InFlight::unlimited(life?, frame.place(), WorkKind::Durable)));
             core.leave();
-            core.stand_alone(Body { permit, ..Body::of(frame) });
+            core.stand_alone(Body::of(Frame { nested: false, ..frame }, ambient::next_id()));
+            core.inherit(permit);
             follow(slot, core, compensation, home);
         }
         _ => hang_up(core, compensation, || *slot = None),
@@ -191,9 +192,10 @@ fn follow<R: Send + 'static, C: Future + Send + 'static>(
     compensation: Option<C>,
     home: Option<Home>,
 ) {
-    if let (Some(future), Some(body)) = (slot.take(), core.extract()) {
+    if let Some(future) = slot.take() {
+        let (body, permit) = core.extract();
         let compensation = compensation.filter(|_| !body.past);
         let home = home.unwrap_or_else(Home::here);
-        detached::spawn(core.policy, future, body, compensation, home);
+        detached::spawn(core.policy, future, body, permit, compensation, home);
     }
 }

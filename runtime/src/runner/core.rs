@@ -21,7 +21,7 @@ use super::{
 use crate::{
     ambient::{self, Ambient, Body, Frame, Given, Stage},
     cause::{Cancelled, Cause, Outcome},
-    lifecycle::Ended,
+    lifecycle::{Ended, InFlight},
     policy::{HandlerPolicy, Mode, Place},
 };
 
@@ -29,6 +29,10 @@ use crate::{
 pub(crate) struct Core {
     pub(super) policy: &'static HandlerPolicy,
     rare: Option<Box<Rare>>,
+    /// The body's, between polls. It goes where the body goes, whatever becomes of the request.
+    permit: Option<InFlight>,
+    /// The body's, to know it by.
+    id: u64,
     pub(super) role: Role,
     /// What the ambient body said last: enough to go on if the request got lost.
     pub(super) past: bool,
@@ -66,6 +70,8 @@ struct Rare {
 /// A handler that another one called.
 pub(super) struct Nested {
     pub(super) frame: Frame,
+    /// The caller's deadline at the call; only a nearer one is this handler's own.
+    pub(super) inherited: Option<Instant>,
     /// The caller's stage, while ours is in the ambient body.
     pub(super) stage: Stage,
     /// It counts in the caller's `shields`.
@@ -74,7 +80,7 @@ pub(super) struct Nested {
 
 impl Default for Nested {
     fn default() -> Self {
-        Self { frame: Body::default().frame, stage: Stage::Polled, shields: false }
+        Self { frame: Body::default().frame, inherited: None, stage: Stage::Polled, shields: false }
     }
 }
 
@@ -102,12 +108,18 @@ impl Core {
             Given::Nothing => None,
             given => Some(Box::new(Rare { given, ..Rare::default() })),
         };
-        Self { policy, rare, role: Role::New, past: false, quiet: true }
+        let id = ambient::next_id();
+        Self { policy, rare, permit: None, id, role: Role::New, past: false, quiet: true }
     }
 
     /// A core for a body that goes on by itself, in a request that has it already.
-    pub(super) const fn resumed(policy: &'static HandlerPolicy, past: bool) -> Self {
-        Self { policy, rare: None, role: Role::Resident, past, quiet: true }
+    pub(super) const fn resumed(
+        policy: &'static HandlerPolicy,
+        body: &Body,
+        permit: Option<InFlight>,
+    ) -> Self {
+        let (id, past) = (body.id, body.past);
+        Self { policy, rare: None, permit, id, role: Role::Resident, past, quiet: true }
     }
 
     /// Whether a body has begun and is not gone.
@@ -124,16 +136,31 @@ impl Core {
         self.rare.as_ref().filter(|_| self.role == Role::Nested).map(|rare| rare.nested.frame)
     }
 
-    /// Makes a nested runner one that keeps its body.
+    /// Makes it a runner that keeps its body.
     pub(super) fn stand_alone(&mut self, body: Body) {
         self.rare().body = body;
         self.role = Role::Apart;
     }
 
+    /// The permit of a caller that cannot go on itself.
+    pub(super) fn inherit(&mut self, permit: Option<InFlight>) {
+        self.permit = permit;
+    }
+
+    /// What is known of the body if its request got lost.
+    fn remembered(&self) -> Body {
+        let lost = Frame { past: self.past, ..Frame::new(self.policy, None) };
+        let frame = self.nested_frame().unwrap_or(lost);
+        Body::of(Frame { nested: false, ..frame }, self.id)
+    }
+
     /// Looks at this runner's own body, between polls.
     pub(super) fn look<T>(&self, look: impl FnOnce(&Body) -> T) -> Option<T> {
         match self.role {
-            Role::Resident => ambient::with(|request| look(&request.body)),
+            Role::Resident => {
+                ambient::with(|request| (request.body.id == self.id).then(|| look(&request.body)))
+                    .flatten()
+            }
             Role::Apart => self.rare.as_ref().map(|rare| look(&rare.body)),
             Role::Nested | Role::New | Role::Over => None,
         }
@@ -153,10 +180,10 @@ impl Core {
         if self.role != Role::New {
             return Ok(());
         }
-        let policy = self.policy;
+        let (policy, id) = (self.policy, self.id);
         if self.rare.is_none()
             && policy.is_plain()
-            && ambient::with(|request| request.begin_plain(policy)) == Some(true)
+            && ambient::with(|request| request.begin_plain(policy, id)) == Some(true)
         {
             self.role = Role::Resident;
             return Ok(());
@@ -165,16 +192,17 @@ impl Core {
     }
 
     fn begin_any(&mut self) -> Result<(), Cancelled> {
+        let (policy, id) = (self.policy, self.id);
+        let permit = &mut self.permit;
         let begun = ambient::with(|request| {
             if request.body.is_running() {
-                return begin_nested(request, self.policy);
+                return begin_nested(request, policy);
             }
             let token = self.rare.as_mut().and_then(|rare| {
-                let given = mem::take(&mut rare.given);
-                rare.token = if request.adopt(&given) { GivenToken::new(given) } else { None };
+                rare.token = request.adopt(mem::take(&mut rare.given));
                 rare.token.as_ref()
             });
-            begin_top(request, self.policy, token)
+            begin_top(request, policy, id, permit, token)
         });
         match begun.unwrap_or(Ok(Begun::Resident)) {
             Ok(Begun::Resident) => self.role = Role::Resident,
@@ -186,9 +214,10 @@ impl Core {
             }
             Err(refused) => {
                 self.role = Role::Over;
-                return Err(settled(refused));
+                return Err(refused);
             }
         }
+        self.past |= self.look(|body| body.past) == Some(true);
         Ok(())
     }
 
@@ -261,13 +290,14 @@ impl Core {
 
     #[inline]
     fn put(&mut self, stage: Stage) {
-        let policy = self.policy;
+        let (id, permit) = (self.id, &mut self.permit);
         let resident = self.role == Role::Resident
             && ambient::with(|request| {
                 let body = &mut request.body;
-                let mine = body.stage == Stage::Parked && std::ptr::eq(body.frame.policy, policy);
+                let mine = body.id == id;
                 if mine {
                     body.stage = stage;
+                    mem::swap(&mut body.permit, permit);
                 }
                 mine
             }) == Some(true);
@@ -279,11 +309,13 @@ impl Core {
     #[cold]
     fn put_rare(&mut self, stage: Stage) {
         let role = self.role;
-        let Rare { body, nested, .. } = self.rare();
+        let permit = &mut self.permit;
+        let Rare { body, nested, .. } = &mut **self.rare.get_or_insert_default();
         let put = ambient::with(|request| match role {
             Role::Apart => {
                 body.stage = stage;
                 mem::swap(body, &mut request.body);
+                mem::swap(permit, &mut request.body.permit);
                 true
             }
             Role::Nested => {
@@ -300,9 +332,8 @@ impl Core {
         if put == Some(false) {
             // Somebody moved the future out of its request or its caller, to a task of its own,
             // say: it goes on by itself, with what it remembers.
-            let lost = Frame { past: self.past, ..Frame::new(self.policy, None) };
-            let frame = self.nested_frame().unwrap_or(lost);
-            self.stand_alone(Body::of(frame));
+            let body = self.remembered();
+            self.stand_alone(body);
             self.put_rare(stage);
         }
     }
@@ -310,10 +341,12 @@ impl Core {
     #[inline]
     fn take(&mut self) {
         if self.role == Role::Resident {
+            let permit = &mut self.permit;
             ambient::with(|request| {
                 request.body.stage = Stage::Parked;
                 self.past = request.body.past;
                 self.quiet = request.is_quiet();
+                mem::swap(&mut request.body.permit, permit);
             });
         } else {
             self.take_rare();
@@ -323,9 +356,11 @@ impl Core {
     #[cold]
     fn take_rare(&mut self) {
         let role = self.role;
-        let Rare { body, nested, .. } = self.rare();
+        let permit = &mut self.permit;
+        let Rare { body, nested, .. } = &mut **self.rare.get_or_insert_default();
         let past = ambient::with(|request| match role {
             Role::Apart => {
+                mem::swap(permit, &mut request.body.permit);
                 mem::swap(body, &mut request.body);
                 body.stage = Stage::Parked;
                 body.past
@@ -345,12 +380,18 @@ impl Core {
     }
 
     /// Takes the body's state away, to go on elsewhere.
-    pub(super) fn extract(&mut self) -> Option<Body> {
-        match mem::replace(&mut self.role, Role::Over) {
-            Role::Resident => ambient::with(|request| request.body.vacate()),
+    pub(super) fn extract(&mut self) -> (Body, Option<InFlight>) {
+        let body = match self.role {
+            Role::Resident => {
+                ambient::with(|request| (request.body.id == self.id).then(|| request.body.vacate()))
+                    .flatten()
+            }
             Role::Apart => Some(self.rare().body.vacate()),
             Role::Nested | Role::New | Role::Over => None,
-        }
+        };
+        let body = body.unwrap_or_else(|| self.remembered());
+        self.role = Role::Over;
+        (body, self.permit.take())
     }
 
     /// The body is gone because the grace, or the runtime, is over.
@@ -367,25 +408,20 @@ impl Core {
     pub(super) fn leave_as(&mut self, ended: Ended) {
         match mem::replace(&mut self.role, Role::Over) {
             Role::Resident => {
-                // The permit's destructor must not run while the request is borrowed.
-                let permit = ambient::with(|request| {
-                    request.body.stage = Stage::Vacant;
-                    request.body.past = false;
-                    request.body.permit.take()
+                let id = self.id;
+                ambient::with(|request| {
+                    if request.body.id == id {
+                        request.body.stage = Stage::Vacant;
+                    }
                 });
-                if let Some(permit) = permit.flatten() {
-                    permit.leave(ended);
-                }
-            }
-            Role::Apart => {
-                if let Some(permit) = self.rare().body.vacate().permit {
-                    permit.leave(ended);
-                }
             }
             Role::Nested if self.rare().nested.shields => {
                 ambient::with_body(|body| body.shields = body.shields.saturating_sub(1));
             }
-            Role::Nested | Role::New | Role::Over => {}
+            Role::Apart | Role::Nested | Role::New | Role::Over => {}
+        }
+        if let Some(permit) = self.permit.take() {
+            permit.leave(ended);
         }
     }
 
@@ -394,10 +430,12 @@ impl Core {
     pub(super) fn done(&mut self) {
         if self.policy.mode() == Mode::Stream && self.role != Role::Nested {
             // Asked before the request is borrowed: a subscriber is somebody else's code.
-            let span = Span::current();
+            let mut span = Some(Span::current());
+            let deadline = self.look(|body| body.frame.deadline).flatten();
             ambient::with(|request| {
                 request.flags.stream = true;
-                request.stream_span = Some(span);
+                request.deadline = deadline;
+                mem::swap(&mut request.stream_span, &mut span);
             });
         }
         self.leave_as(Ended::Completed);
@@ -418,8 +456,9 @@ impl Core {
         sleep: Pin<&mut Option<Sleep>>,
         cx: &mut Context<'_>,
     ) -> Option<End> {
-        if let Some(frame) = self.nested_frame() {
-            return judge_nested(self.policy, &frame, sleep, cx);
+        if self.role == Role::Nested {
+            let policy = self.policy;
+            return judge_nested(policy, &self.rare().nested, sleep, cx);
         }
         let token = self.rare.as_mut().and_then(|rare| rare.token.as_mut());
         if let Some(cause) = token.and_then(|token| token.poll(cx)) {
@@ -501,16 +540,15 @@ fn judge_top(policy: &HandlerPolicy, seen: &Seen, first: Cause, late: bool) -> O
     })
 }
 
-/// A nested handler obeys its own deadline only, and only where that is nearer than its
-/// caller's; everything else is between the caller and the request.
+/// A nested handler obeys its own deadline only, one that is nearer than what its caller had;
+/// everything else is between the caller and the request.
 fn judge_nested(
     policy: &HandlerPolicy,
-    frame: &Frame,
+    Nested { frame, inherited, .. }: &Nested,
     sleep: Pin<&mut Option<Sleep>>,
     cx: &mut Context<'_>,
 ) -> Option<End> {
-    let of_caller = ambient::with_body(|body| body.frame.deadline).flatten();
-    let own = frame.deadline.filter(|own| of_caller.is_none_or(|caller| *own < caller));
+    let own = frame.deadline.filter(|own| inherited.is_none_or(|caller| *own < caller));
     let late = is_late(sleep, own, cx) && (!frame.past || frame.reopened);
     late.then(|| {
         let outcome = if frame.past { Outcome::Completed } else { outcome_before(policy) };

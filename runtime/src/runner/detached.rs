@@ -40,19 +40,19 @@ pub(super) fn spawn<R: Send + 'static, C: Future + Send + 'static>(
     policy: &'static HandlerPolicy,
     future: BoxBody<R>,
     mut body: Body,
+    permit: Option<InFlight>,
     compensation: Option<C>,
     home: Home,
 ) {
     let place = body.frame.place();
-    let past = body.past;
     body.detached = true;
     body.frame.deadline = None;
-    if let Some(permit) = &body.permit {
+    if let Some(permit) = &permit {
         permit.detached();
     }
+    let core = Core::resumed(policy, &body, permit);
     let request = ambient::with(|request| request.detached(body));
     let Some(life) = request.as_ref().map(|request| request.life().clone()) else { return };
-    let core = Core::resumed(policy, past);
     let detached = Detached { future: Some(future), core, request, compensation };
     life.spawn(home.runtime, home.span, place, detached);
 }

@@ -26,19 +26,19 @@ pub(super) fn is_late(
     sleep.as_pin_mut().is_some_and(|armed| armed.poll(cx).is_ready())
 }
 
-/// Waits for the token that a direct caller handed in.
-pub(super) struct GivenToken {
+/// Follows the token that a direct caller handed in.
+pub(crate) struct GivenToken {
     token: CancellationToken,
     fired: Pin<Box<dyn Future<Output = ()> + Send>>,
     given: Given,
 }
 
 impl GivenToken {
-    pub(super) fn new(given: Given) -> Option<Self> {
+    pub(crate) fn new(given: Given) -> Option<Self> {
         let token = match &given {
-            Given::State(state) if state.is_external() => state.token(),
+            Given::State(state) => state.token(),
             Given::Raw(token) => token.clone(),
-            Given::Nothing | Given::State(_) => return None,
+            Given::Nothing => return None,
         };
         let fired = Box::pin(token.clone().cancelled_owned());
         Some(Self { token, fired, given })
@@ -47,10 +47,10 @@ impl GivenToken {
     /// The cause, if the token has fired.
     pub(super) fn cause(&self) -> Option<Cause> {
         let of_state = match &self.given {
-            Given::State(state) => state.settled(),
-            _ => None,
+            Given::State(state) => state.cause(None),
+            Given::Raw(_) | Given::Nothing => None,
         };
-        self.token.is_cancelled().then(|| of_state.unwrap_or(Cause::ClientDisconnected))
+        of_state.or_else(|| self.token.is_cancelled().then_some(Cause::ClientDisconnected))
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Option<Cause> {

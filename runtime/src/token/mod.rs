@@ -19,4 +19,4 @@ pub use durable::DurableToken;
 pub use raw::RawToken;
 pub use request::{RequestToken, RequestTokenHandle};
 pub use shutdown::ShutdownToken;
-pub(crate) use state::RequestState;
+pub(crate) use state::{Deadline, RequestState};

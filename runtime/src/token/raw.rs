@@ -52,14 +52,12 @@ impl RawToken {
         }
     }
 
-    pub(crate) fn or_else(
-        self,
-        of_request: impl FnOnce() -> CancellationToken,
-    ) -> CancellationToken {
+    /// The token that a direct caller passed, if one did.
+    pub(crate) fn passed(self) -> Option<CancellationToken> {
         match self.0 {
-            Repr::OfRequest => of_request(),
-            Repr::Raw(token) => token,
-            Repr::State(state) => state.token(),
+            Repr::OfRequest => None,
+            Repr::Raw(token) => Some(token),
+            Repr::State(state) => Some(state.token()),
         }
     }
 }

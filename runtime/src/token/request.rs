@@ -7,8 +7,8 @@ use http::request::Parts;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::RequestState;
-use crate::{ambient, cause::Cause, lifecycle, runner};
+use super::{Deadline, RequestState};
+use crate::{ambient, cause::Cause, runner};
 
 /// Fires when the client leaves, the deadline passes, or the service stops waiting for reads.
 ///
@@ -17,7 +17,8 @@ use crate::{ambient, cause::Cause, lifecycle, runner};
 ///
 /// As an extractor it needs `followthrough::serve` or `Lifecycle::layer` around the router.
 /// Without them the token of an annotated handler still sees disconnect and deadline; that of
-/// a plain handler never fires, and a warning says so once.
+/// a plain handler never fires, and a warning says so once. In a plain handler the
+/// [`token`](Self::token) for other libraries follows disconnect and shutdown, not a deadline.
 ///
 /// # Examples
 ///
@@ -38,8 +39,7 @@ use crate::{ambient, cause::Cause, lifecycle, runner};
 #[derive(Clone, Debug)]
 pub struct RequestToken {
     pub(crate) state: Arc<RequestState>,
-    /// A site's own deadline, nearer than the request's.
-    site_deadline: Option<Instant>,
+    deadline: Option<Deadline>,
 }
 
 impl RequestToken {
@@ -57,8 +57,8 @@ impl RequestToken {
         (token, handle)
     }
 
-    pub(crate) const fn new(state: Arc<RequestState>, site_deadline: Option<Instant>) -> Self {
-        Self { state, site_deadline }
+    pub(crate) const fn new(state: Arc<RequestState>, deadline: Option<Deadline>) -> Self {
+        Self { state, deadline }
     }
 
     /// Waits until the token fires and gives the first cause.
@@ -67,7 +67,7 @@ impl RequestToken {
     ///
     /// Dropping the future loses nothing.
     pub async fn cancelled(&self) -> Cause {
-        self.state.cancelled().await
+        self.state.cancelled(self.deadline).await
     }
 
     /// Whether the token has fired. The clock and the service are asked, too, so a loop that
@@ -78,15 +78,12 @@ impl RequestToken {
 
     /// The first cause, which never changes.
     pub fn cause(&self) -> Option<Cause> {
-        self.state.cause()
+        self.state.cause(self.deadline)
     }
 
     /// The effective deadline: the least of site, handler, router, caller and platform.
     pub fn deadline(&self) -> Option<Instant> {
-        match (self.state.deadline(), self.site_deadline) {
-            (Some(request), Some(site)) => Some(request.min(site)),
-            (request, site) => request.or(site),
-        }
+        self.deadline.map(|deadline| deadline.at)
     }
 
     /// What remains until [`deadline`](Self::deadline); zero when it has passed.
@@ -133,17 +130,11 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestToken {
     type Rejection = Infallible;
 
     async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let state = ambient::with(ambient::Ambient::state).unwrap_or_else(|| {
+        let token = ambient::with(ambient::Ambient::token).unwrap_or_else(|| {
             runner::warn_unlinked();
-            // The runner of an annotated handler takes this one over; nobody else can fire it.
-            Arc::new(RequestState::linked(
-                lifecycle::Life::unlinked(),
-                Instant::now(),
-                None,
-                None,
-                None,
-            ))
+            // The runner of an annotated handler puts its own in the place of this one.
+            Self::never()
         });
-        Ok(Self::new(state, None))
+        Ok(token)
     }
 }

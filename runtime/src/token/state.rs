@@ -8,29 +8,33 @@
 //!    token, `token` makes the token and then looks for the cause, with a full fence between the
 //!    two steps on both sides, so at least one of them sees the other.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicU8, AtomicU64, Ordering, fence},
+use std::{
+    future::pending,
+    pin::pin,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU8, Ordering, fence},
+    },
 };
 
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{cause::Cause, lifecycle::Life};
 
 /// The response was handed over whole; nothing fires any more.
 const FINISHED: u8 = u8::MAX;
-/// No deadline. In nanoseconds this is more than 500 years.
-const NEVER: u64 = u64::MAX;
 
 #[doc(hidden)]
 pub struct RequestState {
     cause: AtomicU8,
     notify: Notify,
     token: OnceLock<CancellationToken>,
-    /// Nanoseconds after `base`.
-    deadline: AtomicU64,
-    base: Instant,
+    /// The head is sent, and the deadline bounded the wait for it.
+    lifted: AtomicBool,
     life: Option<Arc<Life>>,
 }
 
@@ -38,23 +42,16 @@ impl RequestState {
     /// The token of a request that a server or a runner looks after.
     pub(crate) fn linked(
         life: Arc<Life>,
-        arrival: Instant,
         cause: Option<Cause>,
         raw: Option<CancellationToken>,
-        deadline: Option<Instant>,
     ) -> Self {
-        let state = Self {
+        Self {
             cause: AtomicU8::new(cause.map_or(0, Cause::code)),
             notify: Notify::new(),
             token: raw.map(OnceLock::from).unwrap_or_default(),
-            deadline: AtomicU64::new(NEVER),
-            base: arrival,
+            lifted: AtomicBool::new(false),
             life: Some(life),
-        };
-        if let Some(deadline) = deadline {
-            state.shorten(deadline);
         }
-        state
     }
 
     /// A token that only its own handle fires.
@@ -63,14 +60,9 @@ impl RequestState {
             cause: AtomicU8::new(0),
             notify: Notify::new(),
             token: OnceLock::new(),
-            deadline: AtomicU64::new(NEVER),
-            base: Instant::now(),
+            lifted: AtomicBool::new(false),
             life: None,
         }
-    }
-
-    pub(crate) const fn is_external(&self) -> bool {
-        self.life.is_none()
     }
 
     /// The recorded cause, without looking at the signals.
@@ -105,30 +97,56 @@ impl RequestState {
 
     /// The cause, after a look at the signals that nobody may have noticed yet: a loop in
     /// `spawn_blocking` asks while the runner sleeps.
-    pub(crate) fn cause(&self) -> Option<Cause> {
+    pub(crate) fn cause(&self, deadline: Option<Deadline>) -> Option<Cause> {
         match self.cause.load(Ordering::Acquire) {
             0 => {}
             code => return Cause::from_code(code),
         }
+        match deadline {
+            Some(deadline) if !self.is_lifted() && Instant::now() >= deadline.at => {
+                return if deadline.of_site {
+                    Some(Cause::DeadlineExceeded)
+                } else {
+                    self.settle(Cause::DeadlineExceeded)
+                };
+            }
+            _ => {}
+        }
         if self.life.as_ref().is_some_and(|life| life.is_stopping()) {
             return self.settle(Cause::ShuttingDown);
-        }
-        if self.deadline().is_some_and(|deadline| Instant::now() >= deadline) {
-            return self.settle(Cause::DeadlineExceeded);
         }
         None
     }
 
-    /// Resolves when a cause is settled.
-    pub(crate) async fn cancelled(&self) -> Cause {
+    /// Resolves when a cause is settled. It listens to *stopping* and to the clock by itself, so
+    /// that the token of a handler without a runner fires, too.
+    pub(crate) async fn cancelled(&self, deadline: Option<Deadline>) -> Cause {
+        let mut late = pin!(async {
+            match deadline {
+                Some(deadline) => sleep_until(deadline.at).await,
+                None => pending().await,
+            }
+        });
+        let mut stopping = pin!(async {
+            match &self.life {
+                Some(life) => life.stopping().cancelled().await,
+                None => pending().await,
+            }
+        });
+        let (mut is_late, mut is_stopping) = (false, false);
         loop {
-            let mut notified = std::pin::pin!(self.notify.notified());
+            let mut notified = pin!(self.notify.notified());
             // Registered before the look, so that no settlement falls between the two.
             notified.as_mut().enable();
-            if let Some(cause) = self.cause() {
+            if let Some(cause) = self.cause(deadline) {
                 return cause;
             }
-            notified.await;
+            // A signal that came without a cause came too late, and is not waited for again.
+            tokio::select! {
+                () = notified => {}
+                () = &mut late, if !is_late => is_late = true,
+                () = &mut stopping, if !is_stopping => is_stopping = true,
+            }
         }
     }
 
@@ -141,32 +159,27 @@ impl RequestState {
         token.clone()
     }
 
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        match self.deadline.load(Ordering::Relaxed) {
-            NEVER => None,
-            nanos => Some(self.base + std::time::Duration::from_nanos(nanos)),
-        }
-    }
-
-    /// A deadline only ever comes nearer (law 4).
-    pub(crate) fn shorten(&self, deadline: Instant) {
-        let nanos = deadline.saturating_duration_since(self.base).as_nanos();
-        let nanos = u64::try_from(nanos).unwrap_or(NEVER);
-        self.deadline.fetch_min(nanos, Ordering::Relaxed);
+    fn is_lifted(&self) -> bool {
+        self.lifted.load(Ordering::Acquire)
     }
 
     /// The head is sent, and the deadline bounded the wait for it.
     pub(crate) fn lift_deadline(&self) {
-        self.deadline.store(NEVER, Ordering::Relaxed);
+        self.lifted.store(true, Ordering::Release);
     }
+}
+
+/// Until when a token's holder has time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline {
+    pub(crate) at: Instant,
+    /// It bounds one statement, and the request goes on after it.
+    pub(crate) of_site: bool,
 }
 
 impl std::fmt::Debug for RequestState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RequestState")
-            .field("cause", &self.settled())
-            .field("deadline", &self.deadline())
-            .finish_non_exhaustive()
+        f.debug_struct("RequestState").field("cause", &self.settled()).finish_non_exhaustive()
     }
 }
 
@@ -214,16 +227,7 @@ mod tests {
         let state = RequestState::external();
         state.finish();
         assert_eq!(state.settle(Cause::ClientDisconnected), None);
-        assert_eq!(state.cause(), None);
+        assert_eq!(state.cause(None), None);
         assert!(!state.token().is_cancelled());
-    }
-
-    #[test]
-    fn a_deadline_only_comes_nearer() {
-        let state = RequestState::external();
-        let at = |seconds| state.base + std::time::Duration::from_secs(seconds);
-        state.shorten(at(5));
-        state.shorten(at(9));
-        assert_eq!(state.deadline(), Some(at(5)));
     }
 }
