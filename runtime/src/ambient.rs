@@ -317,6 +317,11 @@ impl Ambient {
         Some(self.life().wake_of(self.counted?).notified_owned())
     }
 
+    /// Whether a server or a layer of ours received it.
+    pub(crate) const fn is_counted(&self) -> bool {
+        self.counted.is_some()
+    }
+
     /// When the request came in.
     pub(crate) fn arrival(&self) -> Instant {
         self.arrival.expect("only a spare has none")
@@ -393,6 +398,12 @@ impl Ambient {
             self.body = Body::of(Frame::new(policy, None), id);
         }
         plain
+    }
+
+    /// Whether a token was handed out that has not heard of *stopping*.
+    #[inline]
+    pub(crate) fn is_stopping_unheard(&self) -> bool {
+        self.has_token() && self.cause().is_none() && self.life().is_stopping()
     }
 
     /// Whether there is nothing that a runner would have to judge after a poll.

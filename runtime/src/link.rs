@@ -78,10 +78,13 @@ impl LinkedToken {
         self
     }
 
-    /// Fires after `timeout` at the latest.
+    /// Fires after `timeout` at the latest; one beyond what a clock can tell never passes.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
-        self.deadline(Instant::now() + timeout)
+        match Instant::now().checked_add(timeout) {
+            Some(deadline) => self.deadline(deadline),
+            None => self,
+        }
     }
 
     /// What fired first, if something has. The clock is asked, too.

@@ -15,6 +15,9 @@ use crate::{cause::Cancelled, policy::HandlerPolicy};
 pub(crate) type OnCancelled =
     Arc<dyn Fn(&Cancelled, &HandlerPolicy) -> Option<Response> + Send + Sync>;
 
+/// Beyond this, instants would overflow somewhere.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+
 pub(crate) struct Config {
     pub(crate) grace: Duration,
     pub(crate) read_grace: Duration,
@@ -125,6 +128,11 @@ impl LifecycleBuilder {
     /// If the settings contradict each other or leave no room for any work.
     pub fn build(mut self) -> Result<Lifecycle, BuildError> {
         let config = &mut self.config;
+        if config.grace > LONGEST || config.default_deadline.is_some_and(|after| after > LONGEST) {
+            return Err(BuildError(
+                "a grace or a deadline of more than a year is none: lower it, or leave it out",
+            ));
+        }
         if config.grace.is_zero() {
             return Err(BuildError(
                 "`grace` is zero; nothing could ever finish: give it at least 1 s",

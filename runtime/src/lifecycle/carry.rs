@@ -1,6 +1,11 @@
 //! Task-locals that follow a body when it outlives its request.
 
-use std::pin::Pin;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+};
+
+use crate::runner::panic_message;
 
 type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Wrap = Box<dyn FnOnce(BoxFuture) -> BoxFuture>;
@@ -23,5 +28,13 @@ impl<T: Clone + Send + 'static> Carry for Key<T> {
 
 /// Puts everything that `keys` name around `future`.
 pub(crate) fn carry(keys: &[Box<dyn Carry>], future: BoxFuture) -> BoxFuture {
-    keys.iter().filter_map(|key| key.capture()).fold(future, |future, wrap| wrap(future))
+    // This may run in a destructor, where a second panic would end the process.
+    let capture = |key: &Box<dyn Carry>| {
+        catch_unwind(AssertUnwindSafe(|| key.capture())).unwrap_or_else(|panic| {
+            let message = panic_message(&*panic);
+            tracing::error!(target: "followthrough", "a carried value could not be cloned: {message}");
+            None
+        })
+    };
+    keys.iter().filter_map(capture).fold(future, |future, wrap| wrap(future))
 }

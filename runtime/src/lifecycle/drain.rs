@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Life, Phase, report::ShutdownReport};
 
-/// Begins the shutdown; a second call hurries it.
+/// Begins the shutdown. A second call changes nothing.
 pub(super) fn begin(life: &Arc<Life>) {
     if !life.begin_timeline() {
         return;

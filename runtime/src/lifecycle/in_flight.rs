@@ -111,7 +111,7 @@ impl std::fmt::Display for Work {
         if !self.location.is_empty() {
             write!(f, ", at {}", self.location)?;
         }
-        f.write_str(if self.detached { ", client gone)" } else { ")" })
+        f.write_str(if self.detached { ", nobody waiting)" } else { ")" })
     }
 }
 

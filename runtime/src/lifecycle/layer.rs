@@ -14,7 +14,10 @@ use tokio::sync::futures::OwnedNotified;
 use tower::{Layer, Service};
 
 use super::{Life, ResponseBody, Tail};
-use crate::ambient::{self, Ongoing, Scope};
+use crate::{
+    ambient::{self, Ongoing, Scope},
+    cause::Cause,
+};
 
 /// Links the requests of any tower service to a [`Lifecycle`](crate::Lifecycle); made by
 /// [`Lifecycle::layer`](crate::Lifecycle::layer).
@@ -71,10 +74,9 @@ where
         let head = *request.method() == Method::HEAD;
         let http1 = request.version() <= Version::HTTP_11;
         let upload = by_connection && !request.body().is_end_stream();
-        // Under `serve` a router's own layer is the second one, and the first one counts.
-        let known = ambient::is_present();
         ResponseFuture {
-            request: (!known).then(|| Ongoing::received(life, upload)),
+            request: Some(Ongoing::received(life, upload)),
+            begun: false,
             inner: Some(self.inner.call(request)),
             wakes: !by_connection,
             wake: None,
@@ -90,6 +92,7 @@ pin_project_lite::pin_project! {
         #[pin]
         inner: Option<F>,
         request: Option<Ongoing>,
+        begun: bool,
         wakes: bool,
         #[pin]
         wake: Option<OwnedNotified>,
@@ -128,6 +131,10 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
+        if !std::mem::replace(this.begun, true) && ambient::is_present() {
+            // Under `serve` a router's own layer is the second one, and the first one counts.
+            *this.request = None;
+        }
         let result = loop {
             // A wake-up is asked for before the signals are looked at: an advance between the
             // two is then not missed.
@@ -143,6 +150,11 @@ where
                     this.inner.set(None);
                     break result;
                 }
+                // The token of a handler without a runner is fired here.
+                if ambient::with(|request| request.is_stopping_unheard()) == Some(true) {
+                    ambient::settle(Cause::ShuttingDown);
+                    continue;
+                }
             }
             let woken =
                 this.wake.as_mut().as_pin_mut().is_some_and(|wake| wake.poll(cx).is_ready());
@@ -151,8 +163,12 @@ where
             }
             this.wake.set(None);
         };
+        let request = this.request.take();
+        if let (Err(_), Some(request)) = (&result, &request) {
+            request.finish();
+        }
         Poll::Ready(result.map(|mut response| {
-            let Some(request) = this.request.take() else {
+            let Some(request) = request else {
                 return response.map(|body| ResponseBody::new(body, None));
             };
             if request.flags.close && *this.http1 {

@@ -78,17 +78,17 @@ impl Timeline {
 
 impl Life {
     pub(super) fn new(config: Config) -> Arc<Self> {
-        Arc::new(Self::with(config, Handle::try_current().ok()))
+        Arc::new(Self::with(config))
     }
 
     /// What a request belongs to that no server or layer of ours has seen.
     pub(crate) fn unlinked() -> Arc<Self> {
         static UNLINKED: LazyLock<Arc<Life>> =
-            LazyLock::new(|| Arc::new(Life::with(Config::default(), None)));
+            LazyLock::new(|| Arc::new(Life::with(Config::default())));
         UNLINKED.clone()
     }
 
-    fn with(config: Config, runtime: Option<Handle>) -> Self {
+    fn with(config: Config) -> Self {
         Self {
             config,
             registry: Registry::default(),
@@ -104,7 +104,7 @@ impl Life {
             requests: Sharded::default(),
             progress: Notify::new(),
             report: OnceLock::new(),
-            runtime: runtime.map(OnceLock::from).unwrap_or_default(),
+            runtime: OnceLock::new(),
         }
     }
 
@@ -251,8 +251,9 @@ impl Life {
         self.runtime.get().is_some()
     }
 
+    /// The runtime that the service runs on; before it serves, the one that asks.
     pub(super) fn runtime(&self) -> Option<Handle> {
-        Handle::try_current().ok().or_else(|| self.runtime.get().cloned())
+        self.runtime.get().cloned().or_else(|| Handle::try_current().ok())
     }
 }
 

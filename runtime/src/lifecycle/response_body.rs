@@ -25,12 +25,17 @@ pin_project_lite::pin_project! {
         #[pin]
         inner: Option<B>,
         tail: Option<Tail>,
+        // Nobody told us whether the answer has a body at all. One that is dropped unread may be
+        // that of a HEAD request.
+        unlinked: bool,
+        polled: bool,
     }
 
     impl<B> PinnedDrop for ResponseBody<B> {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            if let Some(mut tail) = this.tail.take() {
+            let unread = *this.unlinked && !*this.polled;
+            if let Some(mut tail) = this.tail.take().filter(|_| !unread) {
                 let cause = tail.request.life().hung_up_by();
                 tail.cut(cause);
             }
@@ -66,8 +71,12 @@ impl Tail {
         wakes: bool,
     ) -> Option<Self> {
         let stream = request.flags.stream;
+        // What the head promises decides how much the HTTP implementation takes.
+        let promised = || response.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
+        request.remaining = response.body().size_hint().exact().or_else(promised);
         let none = head
             || matches!(response.status().as_u16(), 100..=199 | 204 | 304)
+            || request.remaining == Some(0)
             || response.body().is_end_stream();
         if none {
             request.finish();
@@ -76,8 +85,6 @@ impl Tail {
         if !stream {
             request.lift_deadline();
         }
-        let promised = || response.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
-        request.remaining = response.body().size_hint().exact().or_else(promised);
         if stream && wakes {
             request.stream_wake = request.wake().map(Box::pin);
         }
@@ -90,8 +97,9 @@ impl Tail {
         if !request.flags.stream {
             return None;
         }
-        if request.stream_wake.as_mut().is_some_and(|wake| wake.as_mut().poll(cx).is_ready()) {
-            request.stream_wake = None;
+        // Every advance of the phase wakes, and the next one is to be heard as well.
+        while request.stream_wake.as_mut().is_some_and(|wake| wake.as_mut().poll(cx).is_ready()) {
+            request.stream_wake = request.wake().map(Box::pin);
         }
         if request.life().phase() >= Phase::Closing {
             return Some(Cause::ShuttingDown);
@@ -140,7 +148,11 @@ impl Tail {
 
 impl<B> ResponseBody<B> {
     pub(crate) const fn new(inner: B, tail: Option<Tail>) -> Self {
-        Self { inner: Some(inner), tail }
+        Self { inner: Some(inner), tail, unlinked: false, polled: false }
+    }
+
+    pub(crate) const fn unlinked(inner: B, tail: Option<Tail>) -> Self {
+        Self { inner: Some(inner), tail, unlinked: true, polled: false }
     }
 }
 
@@ -153,6 +165,7 @@ impl<B: Body> Body for ResponseBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let mut this = self.project();
+        *this.polled = true;
         let ended = this.tail.as_mut().and_then(|tail| tail.cut_if_ended(cx));
         if ended.is_some() {
             *this.tail = None;

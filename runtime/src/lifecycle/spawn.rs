@@ -5,8 +5,9 @@ use std::{pin::Pin, sync::Arc};
 use tokio::runtime::Handle;
 use tracing::{Instrument, Span};
 
+use super::builder::OnCancelled;
 use super::{Life, Phase, carry::carry};
-use crate::policy::Place;
+use crate::cause::Cause;
 
 impl Life {
     /// Runs `future` as a task of its own, in `span`, until it ends or the drain does. Its
@@ -15,17 +16,10 @@ impl Life {
         self: &Arc<Self>,
         runtime: Option<Handle>,
         span: Span,
-        place: Place,
         future: impl Future<Output = ()> + Send + 'static,
     ) {
-        let Some(runtime) = runtime.or_else(|| self.runtime()) else {
-            tracing::error!(
-                target: "followthrough",
-                handler = place.policy.name(),
-                "abandoned at {place}: there is no tokio runtime to finish it on"
-            );
-            return;
-        };
+        // Without a runtime the future is dropped here, and says by itself what that means.
+        let Some(runtime) = runtime.or_else(|| self.runtime()) else { return };
         let life = self.clone();
         let until_ended = async move {
             tokio::select! {
@@ -38,12 +32,12 @@ impl Life {
         drop(runtime.spawn(carry(&self.config.carry, task)));
     }
 
-    /// Counts a wait that ended early and asks the hook for another answer.
-    pub(crate) fn hook(&self) -> Option<super::builder::OnCancelled> {
+    pub(crate) fn hook(&self) -> Option<OnCancelled> {
         self.config.on_cancelled.clone()
     }
 
-    pub(crate) fn note_cancelled(&self, ended_by: crate::cause::Cause) {
+    /// Counts a wait that ended early.
+    pub(crate) fn note_cancelled(&self, ended_by: Cause) {
         self.cancellations.note(ended_by);
     }
 }

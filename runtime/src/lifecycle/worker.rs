@@ -25,6 +25,8 @@ pub(super) struct Workers(Mutex<State>);
 struct State {
     running: Slab<Entry>,
     failed: Vec<String>,
+    /// Everybody has been told to stop, and so is whoever comes now.
+    stopped: bool,
 }
 
 #[derive(Debug)]
@@ -39,6 +41,15 @@ impl Workers {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it is held.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, entry: Entry) -> usize {
+        let mut state = self.lock();
+        let late = state.stopped.then(|| entry.stop.clone());
+        let key = state.running.insert(entry);
+        drop(state);
+        late.iter().for_each(CancellationToken::cancel);
+        key
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -56,7 +67,8 @@ impl Workers {
     /// Tells the workers to stop: with the signal those that asked for it, later everybody.
     pub(super) fn stop(&self, only_first: bool) {
         let tokens: Vec<_> = {
-            let state = self.lock();
+            let mut state = self.lock();
+            state.stopped |= !only_first;
             let chosen = state.running.iter().filter(|(_, entry)| entry.first || !only_first);
             chosen.map(|(_, entry)| entry.stop.clone()).collect()
         };
@@ -108,9 +120,10 @@ where
     let stop = CancellationToken::new();
     let entry =
         Entry { name: name.to_owned(), since: Instant::now(), stop: stop.clone(), first: false };
-    let key = life.workers.lock().running.insert(entry);
-    let future = work(ShutdownToken::new(stop.clone(), life.clone()));
+    let key = life.workers.enter(entry);
+    // Made before the worker's own code runs, so that its entry goes whatever that does.
     let running = Running { life: life.clone(), key, name: name.to_owned(), stop: stop.clone() };
+    let future = work(ShutdownToken::new(stop.clone(), life.clone()));
     let task = running.run(future);
     match life.runtime() {
         Some(runtime) => drop(runtime.spawn(task)),

@@ -14,7 +14,7 @@ use super::{
     core::{End, Role, outcome_before},
     detached,
     inline::{cut, hang_up, hung_up},
-    report, scope,
+    scope,
 };
 use crate::{
     ambient::{self, Body, Frame, Given, Stage},
@@ -120,7 +120,7 @@ impl<R: Send + 'static, C: Future + Send + 'static, P> Future for Boxed<R, C, P>
         let core = this.core;
         if let Err(refused) = core.begin_once() {
             *this.body = None;
-            return Poll::Ready(Governed::cancelled(refused, report(core.policy, refused)));
+            return Poll::Ready(Governed::cancelled(refused, core.report(refused)));
         }
         let Some(body) = this.body.as_mut() else {
             panic!("a handler's future was polled after it ended");
@@ -135,7 +135,7 @@ impl<R: Send + 'static, C: Future + Send + 'static, P> Future for Boxed<R, C, P>
         }
         let Some(end) = core.judge(this.sleep, cx) else { return Poll::Pending };
         let (End::Cut(cancelled) | End::Detach(cancelled)) = end;
-        let answer = report(core.policy, cancelled);
+        let answer = core.report(cancelled);
         match end {
             End::Cut(_) => {
                 cut(core, this.compensation.take(), Ended::Cut, || *this.body = None);
@@ -166,7 +166,9 @@ fn abandon_or_follow<R: Send + 'static, C: Future + Send + 'static>(
         }
         Role::Resident | Role::Apart if (past && !reopened) || (cooperative && !past) => {
             let outcome = if past { Outcome::Unknown } else { outcome_before(core.policy) };
-            let _ = report(core.policy, hung_up(outcome));
+            if let Some(hung_up) = hung_up(outcome) {
+                core.report(hung_up);
+            }
             follow(slot, core, compensation, home);
         }
         Role::Nested if past && matches!(stage, None | Some(Stage::Cut)) => {

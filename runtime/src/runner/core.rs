@@ -10,12 +10,13 @@ use std::{
     task::{Context, Poll},
 };
 
+use axum::response::Response;
 use tokio::time::{Instant, Sleep};
 use tracing::Span;
 
 use super::{
     begin::{begin_nested, begin_top, settled},
-    report::panic_message,
+    report::{panic_message, report},
     signals::{GivenToken, is_late},
 };
 use crate::{
@@ -253,6 +254,22 @@ impl Core {
             self.role = Role::Over;
         }
         plain
+    }
+
+    /// Reports that the wait ended early. A nested handler answers to its caller, who decides what
+    /// becomes of the request.
+    pub(super) fn report(&self, cancelled: Cancelled) -> Option<Box<Response>> {
+        if self.role == Role::Nested || ambient::with_body(|_| ()).is_some() {
+            tracing::debug!(
+                target: "followthrough",
+                handler = self.policy.name(),
+                cause = %cancelled.cause(),
+                outcome = %cancelled.outcome(),
+                "a handler gave no value to the one that called it"
+            );
+            return None;
+        }
+        report(self.policy, cancelled)
     }
 
     /// Runs `code` of the body, a poll or a destructor, where it can see its request. A panic

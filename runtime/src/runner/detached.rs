@@ -31,6 +31,10 @@ pub(super) struct Detached<R, C: Future + Send + 'static> {
 // Nothing in it is pinned in place: the body is in a box, the compensation is not polled here.
 impl<R, C: Future + Send + 'static> Unpin for Detached<R, C> {}
 
+const FOLLOWED: &str = "the work followed through";
+const STOPPED: &str = "the cooperative work stopped by itself";
+const CUT: &str = "the work ended where it allows that";
+
 fn log_end(policy: &HandlerPolicy, how: &str) {
     tracing::debug!(target: "followthrough", handler = policy.name(), "nobody waits any more, and {how}");
 }
@@ -44,7 +48,6 @@ pub(super) fn spawn<R: Send + 'static, C: Future + Send + 'static>(
     compensation: Option<C>,
     home: Home,
 ) {
-    let place = body.frame.place();
     body.detached = true;
     body.frame.deadline = None;
     if let Some(permit) = &permit {
@@ -54,7 +57,7 @@ pub(super) fn spawn<R: Send + 'static, C: Future + Send + 'static>(
     let request = ambient::with(|request| request.detached(body));
     let Some(life) = request.as_ref().map(|request| request.life().clone()) else { return };
     let detached = Detached { future: Some(future), core, request, compensation };
-    life.spawn(home.runtime, home.span, place, detached);
+    life.spawn(home.runtime, home.span, detached);
 }
 
 impl<R, C: Future + Send + 'static> Future for Detached<R, C> {
@@ -74,11 +77,12 @@ impl<R, C: Future + Send + 'static> Future for Detached<R, C> {
                 this.future = None;
                 let past = this.core.past;
                 let place = this.core.place();
-                this.core.done();
+                // Registered before the permit goes, so that no drain finds nothing in between.
                 if let Some(compensation) = this.compensation.take().filter(|_| !past) {
                     undo(place, compensation);
                 }
-                log_end(this.core.policy, "the work followed through");
+                this.core.done();
+                log_end(this.core.policy, if past { FOLLOWED } else { STOPPED });
                 Poll::Ready(())
             }
             Err(_) => {
@@ -95,7 +99,7 @@ impl<R, C: Future + Send + 'static> Future for Detached<R, C> {
                 }
                 let compensation = this.compensation.take();
                 super::inline::cut(&mut this.core, compensation, Ended::Cut, || this.future = None);
-                log_end(this.core.policy, "the work ended where it allows that");
+                log_end(this.core.policy, CUT);
                 Poll::Ready(())
             }
         }
@@ -113,7 +117,7 @@ impl<R, C: Future + Send + 'static> Drop for Detached<R, C> {
             tracing::error!(
                 target: "followthrough",
                 handler = self.core.policy.name(),
-                "abandoned at {}: the runtime ended before the work did",
+                "abandoned at {}: there is no runtime any more to finish it on",
                 self.core.place()
             );
         }
@@ -128,7 +132,7 @@ pub(super) fn undo<C: Future + Send + 'static>(place: Place, compensation: C) {
     let Some(life) = ambient::with(|request| request.life().clone()) else { return };
     let entry = InFlight::unlimited(life.clone(), place, WorkKind::Compensation);
     let task = Undo { place, entry: Some(entry) }.run(compensation);
-    life.spawn(Handle::try_current().ok(), Span::current(), place, task);
+    life.spawn(Handle::try_current().ok(), Span::current(), task);
 }
 
 struct Undo {

@@ -12,14 +12,14 @@ use super::{
     Core, Own,
     core::{End, Role, outcome_before},
     detached::undo,
-    report, scope,
+    scope,
 };
 use crate::{
     ambient::{self, Body, Given, Stage},
     cause::{Cancelled, Outcome},
     governed::{Governed, unlinked},
     lifecycle::Ended,
-    policy::HandlerPolicy,
+    policy::{HandlerPolicy, Mode},
 };
 
 pin_project_lite::pin_project! {
@@ -95,7 +95,7 @@ impl<F: Future, C: Future + Send + 'static, P> Future for Inline<F, C, P> {
         let core = this.core;
         if let Err(refused) = core.begin_once() {
             this.body.set(None);
-            return Poll::Ready(Governed::cancelled(refused, report(core.policy, refused)));
+            return Poll::Ready(Governed::cancelled(refused, core.report(refused)));
         }
         let Some(body) = this.body.as_mut().as_pin_mut() else {
             panic!("a handler's future was polled after it ended");
@@ -110,7 +110,7 @@ impl<F: Future, C: Future + Send + 'static, P> Future for Inline<F, C, P> {
             Some(End::Cut(cancelled)) => cancelled,
             Some(End::Detach(cancelled)) => cancelled.with(outcome_of_callees(core)),
         };
-        let answer = report(core.policy, cancelled);
+        let answer = core.report(cancelled);
         let ended = ended_by_callees(core);
         cut(core, this.compensation.take(), ended, || this.body.set(None));
         Poll::Ready(Governed::cancelled(cancelled, answer))
@@ -124,7 +124,7 @@ fn outcome_of_callees(core: &Core) -> Outcome {
     if core.look(|body| body.shields > 0) == Some(true) {
         return Outcome::Unknown;
     }
-    tracing::warn!(
+    tracing::error!(
         target: "followthrough",
         handler = core.policy.name(),
         "cut after a durable handler that it had called; for the rest to follow through as well, \
@@ -147,10 +147,11 @@ pub(super) fn cut<C: Future + Send + 'static>(
 ) {
     let (past, place) = (core.past, core.place());
     core.within(Stage::Cut, drop_body);
-    core.leave_as(ended);
+    // Registered before the permit goes, so that no drain finds nothing in between.
     if let Some(compensation) = compensation.filter(|_| !past) {
         undo(place, compensation);
     }
+    core.leave_as(ended);
 }
 
 /// Drops a begun body because its future was dropped.
@@ -162,7 +163,11 @@ pub(super) fn hang_up<C: Future + Send + 'static>(
     match core.role {
         Role::Nested => {
             let stage = ambient::with_body(|body| body.stage);
-            if stage == Some(Stage::Polled) && core.past {
+            let durable = core.nested_frame().is_some_and(|frame| {
+                let whole = frame.policy.mode() == Mode::DurableWrite;
+                !frame.reopened && (frame.site.is_some() || (whole && frame.past))
+            });
+            if stage == Some(Stage::Polled) && durable {
                 tracing::error!(
                     target: "followthrough",
                     handler = core.policy.name(),
@@ -184,16 +189,25 @@ pub(super) fn hang_up<C: Future + Send + 'static>(
                 (true, false) => (outcome_of_callees(core), Ended::Completed),
                 (false, _) => (outcome_before(core.policy), Ended::Cut),
             };
-            let _ = report(core.policy, hung_up(outcome));
+            if let Some(hung_up) = hung_up(outcome) {
+                core.report(hung_up);
+            }
             cut(core, compensation, ended, drop_body);
         }
         Role::New | Role::Over => {}
     }
 }
 
-/// Settles that the future was dropped, and by whom.
-pub(super) fn hung_up(outcome: Outcome) -> Cancelled {
-    let ended_by = ambient::with(|request| request.life().hung_up_by())
-        .unwrap_or(crate::cause::Cause::ClientDisconnected);
-    Cancelled::new(ambient::settle(ended_by), ended_by, outcome)
+/// Settles that the future was dropped, if it was the request that went. The layer says so before
+/// it drops what is inside; a request of which it has said nothing lost its handler to middleware,
+/// and goes on.
+pub(super) fn hung_up(outcome: Outcome) -> Option<Cancelled> {
+    let (ended_by, goes_on) = ambient::with(|request| {
+        (request.life().hung_up_by(), request.is_counted() && request.cause().is_none())
+    })?;
+    if goes_on {
+        tracing::warn!(target: "followthrough", "middleware dropped a handler before it ended");
+        return None;
+    }
+    Some(Cancelled::new(ambient::settle(ended_by), ended_by, outcome))
 }

@@ -21,9 +21,10 @@ pub(crate) fn report(
     cancelled: Cancelled,
 ) -> Option<Box<Response>> {
     let (life, arrival) = ambient::with(|request| {
-        request.flags.reported = true;
-        (request.life().clone(), request.arrival())
-    })?;
+        let first = !std::mem::replace(&mut request.flags.reported, true);
+        first.then(|| (request.life().clone(), request.arrival()))
+    })
+    .flatten()?;
     report_to(&life, policy, cancelled, arrival)
 }
 

@@ -8,7 +8,7 @@ use std::{any::Any, convert::Infallible, io, pin::Pin, time::Duration};
 
 use axum::extract::Request;
 use http::Response;
-use hyper_util::{rt::TokioTimer, server::conn::auto};
+use hyper_util::server::conn::auto;
 use tokio::net::TcpListener;
 use tower::{Layer, Service};
 
@@ -20,9 +20,6 @@ use crate::lifecycle::{BuildError, Lifecycle, LifecycleLayer, Phase, ShutdownRep
 const LAST: Duration = Duration::from_millis(500);
 /// After an accept that failed for want of something, such as file descriptors.
 const BACK_OFF: Duration = Duration::from_millis(100);
-/// A client that has not sent its request's head by then is cut off.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// Serves `app` on `listener` over HTTP/1 and HTTP/2 (with prior knowledge) until shutdown has
 /// drained it.
 ///
@@ -151,13 +148,7 @@ fn ready_made<S: 'static>(mut app: S) -> S {
 
 fn builder(executor: Executor, half_close: bool) -> auto::Builder<Executor> {
     let mut builder = auto::Builder::new(executor);
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .half_close(half_close)
-        .http2()
-        .timer(TokioTimer::new());
+    builder.http1().half_close(half_close);
     builder
 }
 
