@@ -1,7 +1,9 @@
 //! Laws 12 and 15 to 17: how far a request reaches, and what it costs and says.
 
 use std::{
+    pin::Pin,
     sync::{Arc, Mutex},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -20,7 +22,7 @@ use followthrough::{
 use followthrough_tests::{Log, Marks, Server, h1, h2c, lifecycle, soon};
 use http::StatusCode;
 use tokio::time::sleep;
-use tracing::Level;
+use tracing::{Level, Span};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -233,6 +235,35 @@ async fn law_16_a_cancellation_is_logged_once_at_its_level() {
         assert!(lines[0].text.contains(&format!("cause={cause}")), "{lines:?}");
         assert!(lines[0].text.contains("laws_of_responses::read_"), "{lines:?}");
     }
+}
+
+/// Enters its span to poll and not to drop, as tower-http's trace layer does.
+struct Traced<F>(Pin<Box<F>>, Span);
+
+impl<F: Future> Future for Traced<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let span = self.1.clone();
+        let _entered = span.enter();
+        self.0.as_mut().poll(cx)
+    }
+}
+
+#[tokio::test]
+async fn law_16_a_disconnect_is_logged_in_the_span_of_its_request() {
+    let (log, marks) = (Log::capture(), Marks::default());
+    let traced = async |request: Request, next: Next| {
+        Traced(Box::pin(next.run(request)), tracing::info_span!("request")).await
+    };
+    let app = Router::new().route("/", get(read_for_ever)).with_state(marks.clone());
+    let server = Server::start(app.layer(middleware::from_fn(traced))).await;
+    let call = h1::send(server.at, "GET", "/").await;
+    marks.until("reading").await;
+    call.hang_up();
+    marks.until("dropped").await;
+    server.stop().await;
+    assert_eq!(log.with("request cancelled")[0].spans, ["request"]);
 }
 
 async fn undo(marks: Marks) {

@@ -16,7 +16,7 @@ use super::Phase;
 use crate::{
     ambient::Ongoing,
     cause::{Cancelled, Cause, Outcome},
-    runner::report_to,
+    runner::report_stream,
 };
 
 pin_project_lite::pin_project! {
@@ -135,7 +135,7 @@ impl Tail {
             let policy = self.request.body.frame.policy;
             let span = self.request.stream_span.take();
             let _entered = span.as_ref().map(Span::enter);
-            report_to(self.request.life(), policy, cancelled, self.request.arrival());
+            report_stream(self.request.life(), policy, cancelled, self.request.arrival());
         } else {
             tracing::debug!(
                 target: "followthrough",

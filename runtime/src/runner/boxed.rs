@@ -7,7 +7,6 @@ use std::{
 };
 
 use tokio::{runtime::Handle, time::Sleep};
-use tracing::{Span, level_filters::LevelFilter};
 
 use super::{
     Core, Own,
@@ -41,8 +40,8 @@ pin_project_lite::pin_project! {
         core: Core,
         own: Own,
         compensation: Option<C>,
-        // What the body needs to go on elsewhere, taken while it is known to exist.
-        home: Option<Home>,
+        // For a body without a lifecycle to go on elsewhere, taken while it is known to exist.
+        runtime: Option<Handle>,
         #[pin]
         sleep: Option<Sleep>,
         policy: PhantomData<fn() -> P>,
@@ -60,31 +59,16 @@ pin_project_lite::pin_project! {
             let this = this.project();
             if this.body.is_some() && this.core.is_under_way() {
                 let _scope = scope(this.own);
-                abandon_or_follow(this.body, this.core, this.compensation.take(), this.home.take());
+                abandon_or_follow(this.body, this.core, this.compensation.take(), this.runtime.take());
             }
         }
     }
 }
 
-/// The span and the runtime of a request.
-pub(super) struct Home {
-    pub(super) span: Span,
-    /// Of a request without a lifecycle, which would remember it.
-    pub(super) runtime: Option<Handle>,
-}
-
-impl Home {
-    fn here() -> Self {
-        Self { span: Span::current(), runtime: Handle::try_current().ok() }
-    }
-
-    /// A home, unless nobody listens and the lifecycle remembers the runtime.
-    #[inline]
-    fn needed() -> Option<Self> {
-        let linked = ambient::with(|request| request.life().has_runtime()) == Some(true);
-        let silent = LevelFilter::current() == LevelFilter::OFF;
-        if linked && silent { None } else { Some(Self::here()) }
-    }
+/// The runtime of a request whose lifecycle does not remember one.
+fn runtime_if_unknown() -> Option<Handle> {
+    let known = ambient::with(|request| request.life().has_runtime()) == Some(true);
+    if known { None } else { Handle::try_current().ok() }
 }
 
 /// Runs `body` so that it can outlive its request.
@@ -105,7 +89,7 @@ where
         core: Core::new(policy, given),
         own: None,
         compensation,
-        home: None,
+        runtime: None,
         sleep: None,
         policy: PhantomData,
     }
@@ -130,8 +114,8 @@ impl<R: Send + 'static, C: Future + Send + 'static, P> Future for Boxed<R, C, P>
             drop(scope);
             return Poll::Ready(Governed::done(value, unlinked(this.own)));
         }
-        if this.home.is_none() && (core.past || core.policy.is_cooperative()) {
-            *this.home = Home::needed();
+        if this.runtime.is_none() && (core.past || core.policy.is_cooperative()) {
+            *this.runtime = runtime_if_unknown();
         }
         let Some(end) = core.judge(this.sleep, cx) else { return Poll::Pending };
         let (End::Cut(cancelled) | End::Detach(cancelled)) = end;
@@ -140,7 +124,9 @@ impl<R: Send + 'static, C: Future + Send + 'static, P> Future for Boxed<R, C, P>
             End::Cut(_) => {
                 cut(core, this.compensation.take(), Ended::Cut, || *this.body = None);
             }
-            End::Detach(_) => follow(this.body, core, this.compensation.take(), this.home.take()),
+            End::Detach(_) => {
+                follow(this.body, core, this.compensation.take(), this.runtime.take())
+            }
         }
         Poll::Ready(Governed::cancelled(cancelled, answer))
     }
@@ -151,8 +137,10 @@ fn abandon_or_follow<R: Send + 'static, C: Future + Send + 'static>(
     slot: &mut Option<BoxBody<R>>,
     core: &mut Core,
     compensation: Option<C>,
-    home: Option<Home>,
+    runtime: Option<Handle>,
 ) {
+    let span = core.span();
+    let _entered = span.enter();
     let ended = ambient::with(|request| request.life().has_ended()) == Some(true);
     let stage = ambient::with_body(|body| body.stage);
     let (past, cooperative) = (core.past, core.policy.is_cooperative());
@@ -169,7 +157,7 @@ fn abandon_or_follow<R: Send + 'static, C: Future + Send + 'static>(
             if let Some(hung_up) = hung_up(outcome) {
                 core.report(hung_up);
             }
-            follow(slot, core, compensation, home);
+            follow(slot, core, compensation, runtime);
         }
         Role::Nested if past && matches!(stage, None | Some(Stage::Cut)) => {
             // The caller cannot outlive the request, so this one does by itself.
@@ -181,7 +169,7 @@ fn abandon_or_follow<R: Send + 'static, C: Future + Send + 'static>(
             core.leave();
             core.stand_alone(Body::of(Frame { nested: false, ..frame }, ambient::next_id()));
             core.inherit(permit);
-            follow(slot, core, compensation, home);
+            follow(slot, core, compensation, runtime);
         }
         _ => hang_up(core, compensation, || *slot = None),
     }
@@ -192,12 +180,12 @@ fn follow<R: Send + 'static, C: Future + Send + 'static>(
     slot: &mut Option<BoxBody<R>>,
     core: &mut Core,
     compensation: Option<C>,
-    home: Option<Home>,
+    runtime: Option<Handle>,
 ) {
     if let Some(future) = slot.take() {
         let (body, permit) = core.extract();
         let compensation = compensation.filter(|_| !body.past);
-        let home = home.unwrap_or_else(Home::here);
-        detached::spawn(core.policy, future, body, permit, compensation, home);
+        let home = (core.span(), runtime);
+        detached::spawn(core.policy, future, (body, permit), compensation, home);
     }
 }

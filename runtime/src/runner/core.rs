@@ -12,7 +12,7 @@ use std::{
 
 use axum::response::Response;
 use tokio::time::{Instant, Sleep};
-use tracing::Span;
+use tracing::{Span, level_filters::LevelFilter};
 
 use super::{
     begin::{begin_nested, begin_top, settled},
@@ -35,6 +35,8 @@ pub(crate) struct Core {
     /// The body's, to know it by.
     id: u64,
     pub(super) role: Role,
+    /// The request's, if anybody listens: middleware enters it to poll, seldom to drop.
+    span: Option<Span>,
     /// What the ambient body said last: enough to go on if the request got lost.
     pub(super) past: bool,
     /// Nothing was there to judge after the last poll.
@@ -110,7 +112,16 @@ impl Core {
             given => Some(Box::new(Rare { given, ..Rare::default() })),
         };
         let id = ambient::next_id();
-        Self { policy, rare, permit: None, id, role: Role::New, past: false, quiet: true }
+        Self {
+            policy,
+            rare,
+            permit: None,
+            id,
+            role: Role::New,
+            span: None,
+            past: false,
+            quiet: true,
+        }
     }
 
     /// A core for a body that goes on by itself, in a request that has it already.
@@ -120,7 +131,7 @@ impl Core {
         permit: Option<InFlight>,
     ) -> Self {
         let (id, past) = (body.id, body.past);
-        Self { policy, rare: None, permit, id, role: Role::Resident, past, quiet: true }
+        Self { policy, rare: None, permit, id, role: Role::Resident, span: None, past, quiet: true }
     }
 
     /// Whether a body has begun and is not gone.
@@ -458,6 +469,11 @@ impl Core {
         self.leave_as(Ended::Completed);
     }
 
+    /// The span of the request, known once it had to wait; of one that had not, the current one.
+    pub(super) fn span(&self) -> Span {
+        self.span.clone().unwrap_or_else(Span::current)
+    }
+
     /// After a pending poll: what ends the wait, if something does.
     #[inline]
     pub(super) fn judge(
@@ -465,6 +481,9 @@ impl Core {
         sleep: Pin<&mut Option<Sleep>>,
         cx: &mut Context<'_>,
     ) -> Option<End> {
+        if LevelFilter::current() != LevelFilter::OFF && self.span.is_none() {
+            self.span = Some(Span::current());
+        }
         if self.quiet && self.rare.is_none() { None } else { self.judge_signals(sleep, cx) }
     }
 

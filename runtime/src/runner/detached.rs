@@ -9,11 +9,7 @@ use std::{
 use tokio::runtime::Handle;
 use tracing::Span;
 
-use super::{
-    Core,
-    boxed::{BoxBody, Home},
-    report::panic_message,
-};
+use super::{Core, boxed::BoxBody, report::panic_message};
 use crate::{
     ambient::{self, Body, Ongoing, Scope, Stage},
     lifecycle::{Ended, InFlight, WorkKind},
@@ -43,10 +39,9 @@ fn log_end(policy: &HandlerPolicy, how: &str) {
 pub(super) fn spawn<R: Send + 'static, C: Future + Send + 'static>(
     policy: &'static HandlerPolicy,
     future: BoxBody<R>,
-    mut body: Body,
-    permit: Option<InFlight>,
+    (mut body, permit): (Body, Option<InFlight>),
     compensation: Option<C>,
-    home: Home,
+    (span, runtime): (Span, Option<Handle>),
 ) {
     body.detached = true;
     body.frame.deadline = None;
@@ -57,7 +52,7 @@ pub(super) fn spawn<R: Send + 'static, C: Future + Send + 'static>(
     let request = ambient::with(|request| request.detached(body));
     let Some(life) = request.as_ref().map(|request| request.life().clone()) else { return };
     let detached = Detached { future: Some(future), core, request, compensation };
-    life.spawn(home.runtime, home.span, detached);
+    life.spawn(runtime, span, detached);
 }
 
 impl<R, C: Future + Send + 'static> Future for Detached<R, C> {

@@ -52,6 +52,8 @@ pin_project_lite::pin_project! {
             let mut body = this.body;
             if body.is_some() && this.core.is_under_way() {
                 let _scope = scope(this.own);
+                let span = this.core.span();
+                let _entered = span.enter();
                 hang_up(this.core, this.compensation.take(), || body.set(None));
             }
         }

@@ -25,18 +25,30 @@ pub(crate) fn report(
         first.then(|| (request.life().clone(), request.arrival()))
     })
     .flatten()?;
-    report_to(&life, policy, cancelled, arrival)
+    life.note_cancelled(cancelled.ended_by());
+    let status = cancelled.status().as_u16();
+    log(policy, cancelled, arrival, Some(status), "request cancelled");
+    ask_hook(&life, policy, cancelled)
 }
 
-/// The same where the request itself is gone.
-pub(crate) fn report_to(
+/// Reports that a stream ended before it was done. Its client has had an answer, so there is
+/// nothing to replace, and no status to name.
+pub(crate) fn report_stream(
     life: &Life,
     policy: &'static HandlerPolicy,
     cancelled: Cancelled,
     arrival: Instant,
-) -> Option<Box<Response>> {
+) {
     life.note_cancelled(cancelled.ended_by());
-    log(policy, cancelled, arrival.elapsed().as_millis());
+    log(policy, cancelled, arrival, None, "stream ended early");
+    drop(ask_hook(life, policy, cancelled));
+}
+
+fn ask_hook(
+    life: &Life,
+    policy: &'static HandlerPolicy,
+    cancelled: Cancelled,
+) -> Option<Box<Response>> {
     let hook = life.hook()?;
     // The hook may run in a destructor, where a second panic would end the process.
     match catch_unwind(AssertUnwindSafe(|| hook(&cancelled, policy))) {
@@ -53,7 +65,13 @@ pub(crate) fn report_to(
     }
 }
 
-fn log(policy: &HandlerPolicy, cancelled: Cancelled, elapsed_ms: u128) {
+fn log(
+    policy: &HandlerPolicy,
+    cancelled: Cancelled,
+    arrival: Instant,
+    status: Option<u16>,
+    what: &str,
+) {
     macro_rules! event {
         ($level:ident) => {
             tracing::$level!(
@@ -61,9 +79,9 @@ fn log(policy: &HandlerPolicy, cancelled: Cancelled, elapsed_ms: u128) {
                 handler = policy.name(),
                 cause = %cancelled.cause(),
                 outcome = %cancelled.outcome(),
-                status = cancelled.status().as_u16(),
-                elapsed_ms,
-                "request cancelled"
+                status,
+                elapsed_ms = arrival.elapsed().as_millis(),
+                "{what}"
             )
         };
     }
