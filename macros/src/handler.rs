@@ -41,7 +41,10 @@ pub(crate) fn function(
                 errors.push(error);
             } else {
                 let name = symbol.name();
-                let message = format!("`{name}` belongs on an `async fn`");
+                let message = format!(
+                    "`{name}` belongs on an `async fn`; before a statement it needs a handler with a \
+                     policy around it, such as `#[cancellable(read)]`"
+                );
                 errors.push(syn::Error::new(proc_macro2::Span::call_site(), message));
             }
             None

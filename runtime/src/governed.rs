@@ -67,9 +67,13 @@ impl<R, P> Governed<R, P> {
 
     /// The handler's own value, for tests and for handlers that call handlers.
     ///
+    /// A handler of `Result<T, E>` gives `Result<Result<T, E>, Cancelled>`: the outer one says
+    /// whether it ended, the inner one is its own.
+    ///
     /// # Errors
     ///
     /// Why the handler gave no value.
+    #[doc(alias = "unwrap")]
     pub fn into_result(self) -> Result<R, Cancelled> {
         match self.value {
             Value::Done(value, _) => Ok(value),

@@ -53,9 +53,16 @@
 //!
 //! # What is not seen
 //!
-//! A dropped future is all that a handler is told by hyper; a `TimeoutLayer` outside looks like a
-//! client that left. Middleware that spawns the rest of a request takes it out of its lifecycle:
-//! a warning says so once. A body that blocks its thread cannot be dropped, only named.
+//! - A dropped future is all that a handler is told by hyper, so a `TimeoutLayer` outside looks like
+//!   a client that left. Over HTTP/1, hyper does not notice one that leaves behind a pipelined
+//!   request or an unread request body.
+//! - Middleware that spawns the rest of a request takes it out of its lifecycle; a warning says so
+//!   once. Without a lifecycle, a deadline counts from the handler's first poll.
+//! - A read that calls durable handlers can be cut between them: put the calls into one
+//!   `#[durable_write]` statement. An ERROR says when it happened.
+//! - *Stopping* reaches a request through its connection. A handler within somebody else's
+//!   `FuturesUnordered` hears of it when it is next woken.
+//! - A body that blocks its thread cannot be dropped, only named.
 
 #[doc(hidden)]
 #[path = "private.rs"]

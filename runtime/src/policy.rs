@@ -199,8 +199,7 @@ impl HandlerPolicy {
             && !matches!(self.mode, Mode::DurableWrite | Mode::Stream)
     }
 
-    /// The handler's own `deadline`. The router's default, a caller or a platform may have
-    /// shortened the one that is in force.
+    /// The handler's own `deadline`. A default of the lifecycle may be nearer.
     #[must_use]
     pub const fn deadline(&self) -> Option<Duration> {
         self.deadline

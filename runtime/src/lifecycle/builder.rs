@@ -77,7 +77,8 @@ impl LifecycleBuilder {
     }
 
     /// How many requests may be past their point of no return at once. The next one is refused
-    /// with 503 at its checkpoint, before anything of it ran. Default: 4096.
+    /// with 503 at its checkpoint, before anything of it ran. Cooperative bodies count, too.
+    /// Requests without a lifecycle share a limit of 4096. Default: 4096.
     pub fn max_durable_writes(mut self, limit: usize) -> Self {
         self.config.max_durable_writes = limit;
         self

@@ -63,6 +63,10 @@ impl Lifecycle {
     }
 
     /// Begins what a signal begins. A second call changes nothing.
+    ///
+    /// The drain runs on the runtime that serves, wherever this is called from. Before anything
+    /// was served and outside a runtime there is nothing to drain: it ends at once, and an ERROR
+    /// says so.
     pub fn shutdown(&self) {
         drain::begin(&self.life);
     }
@@ -73,7 +77,8 @@ impl Lifecycle {
         drain::hurry(&self.life);
     }
 
-    /// Waits for the end of the drain, for servers that are not [`serve`](crate::serve).
+    /// Waits for the end of the drain, for servers that are not [`serve`](crate::serve); for ever
+    /// if no shutdown begins.
     ///
     /// # Cancel safety
     ///
@@ -120,11 +125,27 @@ impl Lifecycle {
     /// A layer for servers that are not [`serve`](crate::serve): the policies hold, and what
     /// that server does not signal is not seen. Put it outermost.
     ///
+    /// The drain then waits for requests, durable work and workers, and not for responses that
+    /// the server is still sending, unless their handlers have a token or are streams.
+    ///
+    /// # Examples
+    ///
     /// ```no_run
     /// # async fn run(listener: tokio::net::TcpListener, app: axum::Router) -> std::io::Result<()> {
-    /// let lifecycle = followthrough::Lifecycle::builder().build().unwrap();
+    /// use followthrough::Lifecycle;
+    ///
+    /// let lifecycle = Lifecycle::builder().build().expect("the defaults are sound");
     /// let app = app.layer(lifecycle.layer());
-    /// # let _ = app;
+    ///
+    /// let on_signal = {
+    ///     let lifecycle = lifecycle.clone();
+    ///     async move {
+    ///         let _ = tokio::signal::ctrl_c().await;
+    ///         lifecycle.shutdown();
+    ///     }
+    /// };
+    /// axum::serve(listener, app).with_graceful_shutdown(on_signal).await?;
+    /// eprintln!("{}", lifecycle.drained().await);
     /// # Ok(())
     /// # }
     /// ```
@@ -135,6 +156,7 @@ impl Lifecycle {
     /// Starts a worker under a token that fires when the requests have drained, so that a relay
     /// outlives the writes that feed it, and at the latest at three quarters of the grace. A
     /// worker that panics, or returns before its token fired, is reported and starts shutdown.
+    /// One that is spawned when the others have been told to stop is told so at once.
     ///
     /// # Panics
     ///

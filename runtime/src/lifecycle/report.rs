@@ -82,7 +82,8 @@ impl ShutdownReport {
     }
 
     /// Ends the process with [`exit_code`](Self::exit_code), even over a `spawn_blocking` that
-    /// does not end, for which `#[tokio::main]` would wait.
+    /// does not end, for which `#[tokio::main]` would wait. No destructor runs: flush your logs
+    /// and traces before.
     pub fn exit(&self) -> ! {
         std::process::exit(self.exit_code())
     }

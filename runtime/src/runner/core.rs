@@ -325,7 +325,10 @@ impl Core {
                 let mine = body.id == id;
                 if mine {
                     body.stage = stage;
-                    mem::swap(&mut body.permit, permit);
+                    // A move that is seldom needed: most bodies hold none.
+                    if permit.is_some() {
+                        body.permit = permit.take();
+                    }
                 }
                 mine
             }) == Some(true);
@@ -374,7 +377,9 @@ impl Core {
                 request.body.stage = Stage::Parked;
                 self.past = request.body.past;
                 self.quiet = request.is_quiet();
-                mem::swap(&mut request.body.permit, permit);
+                if request.body.permit.is_some() {
+                    *permit = request.body.permit.take();
+                }
             });
         } else {
             self.take_rare();

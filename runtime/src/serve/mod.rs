@@ -20,16 +20,25 @@ use crate::lifecycle::{BuildError, Lifecycle, LifecycleLayer, Phase, ShutdownRep
 const LAST: Duration = Duration::from_millis(500);
 /// After an accept that failed for want of something, such as file descriptors.
 const BACK_OFF: Duration = Duration::from_millis(100);
-/// Serves `app` on `listener` over HTTP/1 and HTTP/2 (with prior knowledge) until shutdown has
-/// drained it.
+/// Serves `app` on `listener` over HTTP/1 and HTTP/2 (with prior knowledge) until a shutdown has
+/// drained it, and gives the report of that.
 ///
 /// `app` is an axum router, or any tower service from `Request<axum::body::Body>` to a response
-/// that cannot fail.
+/// that cannot fail; not a make-service, so there is no `ConnectInfo` yet.
+///
+/// SIGTERM or Ctrl-C begins the shutdown, unless
+/// [`signals(false)`](crate::LifecycleBuilder::signals) says otherwise, and so does
+/// [`Lifecycle::shutdown`]; a second signal skips to its end. It takes the lifecycle's
+/// [grace](crate::LifecycleBuilder::grace) at most, 30 s by default, and half a second for what is
+/// cut to be gone. A response body that is still being sent holds it that long, unless its handler
+/// is `#[cancellable(stream)]`. The report is for you to print.
+///
+/// As under `axum::serve`, an idle connection may stay, and there is no time-out for a request's
+/// head.
 ///
 /// # Errors
 ///
-/// The future gives an error if the listener does, before anything was accepted. A failed accept
-/// is logged, and the next one is tried.
+/// If the listener has no address. A failed accept is logged, and the next one is tried.
 ///
 /// # Cancel safety
 ///

@@ -81,7 +81,8 @@ impl RequestToken {
         self.state.cause(self.deadline)
     }
 
-    /// The effective deadline: the least of site, handler, router, caller and platform.
+    /// The effective deadline here: the least of the site's, the handler's and the lifecycle's
+    /// default.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline.map(|deadline| deadline.at)
     }
