@@ -5,6 +5,7 @@ mod apps;
 pub use apps::{App, WAYS, app};
 use axum::body::Body;
 use http::{Request, Response};
+use http_body_util::BodyExt;
 use tower::{Service, ServiceExt};
 
 const WARM_UP: u64 = 20;
@@ -30,11 +31,14 @@ pub fn run(way: &str, calls: u64) {
 async fn call<S, B>(mut app: S, calls: u64)
 where
     S: Service<Request<Body>, Response = Response<B>, Error = std::convert::Infallible>,
+    B: http_body::Body,
 {
     for _ in 0..calls {
         let request = Request::post("/x").body(Body::empty()).expect("the request is sound");
         let Ok(service) = app.ready().await;
         let Ok(response) = service.call(request).await;
         assert_eq!(response.status(), 200);
+        // A response that is dropped unread is a client that left, and costs what that costs.
+        assert!(response.into_body().collect().await.is_ok());
     }
 }

@@ -90,7 +90,7 @@ impl<R: IntoResponse, P: Policy> IntoResponse for Governed<R, P> {
                 let response = value.into_response();
                 match Tail::new(unlinked.0, &response, false, false) {
                     None => response,
-                    tail => response.map(|body| Body::new(ResponseBody::unlinked(body, tail))),
+                    tail => response.map(|body| Body::new(ResponseBody::new(body, tail))),
                 }
             }
             Value::Cancelled(_, Some(answer)) => *answer,

@@ -23,21 +23,16 @@ pin_project_lite::pin_project! {
     /// What the layer makes of a response's body.
     pub struct ResponseBody<B> {
         #[pin]
-        inner: Option<B>,
+        inner: B,
         tail: Option<Tail>,
-        // Nobody told us whether the answer has a body at all. One that is dropped unread may be
-        // that of a HEAD request.
-        unlinked: bool,
-        polled: bool,
+        // It was ended by us, before its own end.
+        ended: bool,
     }
 
     impl<B> PinnedDrop for ResponseBody<B> {
         fn drop(this: Pin<&mut Self>) {
-            let this = this.project();
-            let unread = *this.unlinked && !*this.polled;
-            if let Some(mut tail) = this.tail.take().filter(|_| !unread) {
-                let cause = tail.request.life().hung_up_by();
-                tail.cut(cause);
+            if let Some(mut tail) = this.project().tail.take() {
+                tail.dropped();
             }
         }
     }
@@ -46,6 +41,7 @@ pin_project_lite::pin_project! {
 /// A request whose head is sent and whose body is not.
 pub(crate) struct Tail {
     request: Ongoing,
+    polled: bool,
 }
 
 impl Tail {
@@ -88,7 +84,7 @@ impl Tail {
         if stream && wakes {
             request.stream_wake = request.wake().map(Box::pin);
         }
-        Some(Self { request })
+        Some(Self { request, polled: false })
     }
 
     /// What ends a stream now, if something does.
@@ -111,17 +107,20 @@ impl Tail {
         sleep.as_mut().poll(cx).is_ready().then_some(Cause::DeadlineExceeded)
     }
 
-    fn cut_if_ended(&mut self, cx: &mut Context<'_>) -> Option<Cause> {
-        let cause = self.ended(cx)?;
-        self.cut(cause);
-        Some(cause)
-    }
-
     /// Counts what went out; true once everything has.
     fn sent(&mut self, bytes: u64) -> bool {
         let Some(remaining) = &mut self.request.remaining else { return false };
         *remaining = remaining.saturating_sub(bytes);
         *remaining == 0
+    }
+
+    /// The body was dropped before its end. Where no layer has said whether the answer has a body
+    /// at all, one that nobody asked for may be that of a HEAD request.
+    fn dropped(&mut self) {
+        if self.polled || self.request.is_counted() {
+            let cause = self.request.life().hung_up_by();
+            self.cut(cause);
+        }
     }
 
     /// The body ends before its end.
@@ -148,11 +147,7 @@ impl Tail {
 
 impl<B> ResponseBody<B> {
     pub(crate) const fn new(inner: B, tail: Option<Tail>) -> Self {
-        Self { inner: Some(inner), tail, unlinked: false, polled: false }
-    }
-
-    pub(crate) const fn unlinked(inner: B, tail: Option<Tail>) -> Self {
-        Self { inner: Some(inner), tail, unlinked: true, polled: false }
+        Self { inner, tail, ended: false }
     }
 }
 
@@ -160,42 +155,44 @@ impl<B: Body> Body for ResponseBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
+    #[inline]
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let mut this = self.project();
-        *this.polled = true;
-        let ended = this.tail.as_mut().and_then(|tail| tail.cut_if_ended(cx));
-        if ended.is_some() {
+        let Some(tail) = this.tail else {
+            return if *this.ended { Poll::Ready(None) } else { this.inner.poll_frame(cx) };
+        };
+        tail.polled = true;
+        if let Some(cause) = tail.ended(cx) {
+            tail.cut(cause);
             *this.tail = None;
-            this.inner.set(None);
+            *this.ended = true;
+            return Poll::Ready(None);
         }
-        let Some(mut inner) = this.inner.as_mut().as_pin_mut() else { return Poll::Ready(None) };
-        let polled = inner.as_mut().poll_frame(cx);
-        if let Some(tail) = this.tail {
-            let whole = match &polled {
-                Poll::Pending => false,
-                Poll::Ready(None | Some(Err(_))) => true,
-                Poll::Ready(Some(Ok(frame))) => {
-                    let bytes = frame.data_ref().map_or(0, bytes::Buf::remaining);
-                    tail.sent(bytes as u64) || inner.is_end_stream()
-                }
-            };
-            if whole {
-                tail.request.finish();
-                *this.tail = None;
+        let polled = this.inner.as_mut().poll_frame(cx);
+        let whole = match &polled {
+            Poll::Pending => false,
+            Poll::Ready(None | Some(Err(_))) => true,
+            Poll::Ready(Some(Ok(frame))) => {
+                let bytes = frame.data_ref().map_or(0, bytes::Buf::remaining);
+                tail.sent(bytes as u64) || this.inner.is_end_stream()
             }
+        };
+        if whole {
+            tail.request.finish();
+            *this.tail = None;
         }
         polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
+        self.ended || self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
+        if self.ended { SizeHint::with_exact(0) } else { self.inner.size_hint() }
     }
 }
 
