@@ -185,6 +185,7 @@ pub(crate) enum Stage {
 
 /// One handler within a body: the top-level one, or one that it called.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub(crate) struct Frame {
     pub(crate) policy: &'static HandlerPolicy,
     pub(crate) site: Option<&'static Site>,

@@ -62,6 +62,8 @@
 //!   `#[durable_write]` statement. An ERROR says when it happened.
 //! - *Stopping* reaches a request through its connection. A handler within somebody else's
 //!   `FuturesUnordered` hears of it when it is next woken.
+//! - A governed function that middleware calls is part of the request: its deadline, run out, ends
+//!   the request.
 //! - A body that blocks its thread cannot be dropped, only named.
 
 #[doc(hidden)]

@@ -29,12 +29,12 @@ impl<T: Clone + Send + 'static> Carry for Key<T> {
 /// Puts everything that `keys` name around `future`.
 pub(crate) fn carry(keys: &[Box<dyn Carry>], future: BoxFuture) -> BoxFuture {
     // This may run in a destructor, where a second panic would end the process.
-    let capture = |key: &Box<dyn Carry>| {
+    let capture = |key: &dyn Carry| {
         catch_unwind(AssertUnwindSafe(|| key.capture())).unwrap_or_else(|panic| {
             let message = panic_message(&*panic);
             tracing::error!(target: "followthrough", "a carried value could not be cloned: {message}");
             None
         })
     };
-    keys.iter().filter_map(capture).fold(future, |future, wrap| wrap(future))
+    keys.iter().filter_map(|key| capture(&**key)).fold(future, |future, wrap| wrap(future))
 }

@@ -125,7 +125,7 @@ impl<R: Send + 'static, C: Future + Send + 'static, P> Future for Boxed<R, C, P>
                 cut(core, this.compensation.take(), Ended::Cut, || *this.body = None);
             }
             End::Detach(_) => {
-                follow(this.body, core, this.compensation.take(), this.runtime.take())
+                follow(this.body, core, this.compensation.take(), this.runtime.take());
             }
         }
         Poll::Ready(Governed::cancelled(cancelled, answer))

@@ -1,0 +1,148 @@
+//! What is told apart between a request that ended well and a client that left: under a layer,
+//! with streams, and at the edges of HTTP.
+
+use std::sync::{Arc, Mutex};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{FromRequestParts, Request, State},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use bytes::Bytes;
+use followthrough::{RequestToken, cancellable};
+use followthrough_tests::{Log, Marks, Server, h1, lifecycle, soon};
+use tokio::net::TcpListener;
+use tower::{Layer, Service, ServiceExt};
+
+/// The token of a request that is over.
+type Kept = Arc<Mutex<Option<RequestToken>>>;
+
+fn has_fired(kept: &Kept) -> bool {
+    let token = kept.lock().unwrap().take().expect("the handler has run");
+    token.is_cancelled() || token.token().is_cancelled()
+}
+
+#[cancellable(stream)]
+async fn endless_stream() -> Body {
+    let first = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from("first"))]);
+    Body::from_stream(futures_util::StreamExt::chain(first, futures_util::stream::pending()))
+}
+
+#[tokio::test]
+async fn a_stream_under_another_server_ends_cleanly_when_the_service_closes() {
+    let lifecycle = lifecycle().build().unwrap();
+    let app = Router::new().route("/", get(endless_stream)).layer(lifecycle.layer());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let server = tokio::spawn(axum::serve(listener, app).into_future());
+    let mut call = h1::send(at, "GET", "/").await;
+    call.until("first").await;
+    lifecycle.shutdown();
+    call.until("0\r\n\r\n").await;
+    let report = soon("the drain", lifecycle.drained()).await;
+    assert!(report.abandoned.is_empty(), "{report}");
+    server.abort();
+}
+
+#[cancellable(stream)]
+async fn announces_an_empty_stream(State(kept): State<Kept>, token: RequestToken) -> Response {
+    *kept.lock().unwrap() = Some(token);
+    let body = Body::from_stream(futures_util::stream::empty::<Result<Bytes, std::io::Error>>());
+    ([(http::header::CONTENT_LENGTH, "0")], body).into_response()
+}
+
+#[tokio::test]
+async fn an_empty_body_is_whole_without_being_read() {
+    let kept = Kept::default();
+    let app = Router::new().route("/", get(announces_an_empty_stream)).with_state(kept.clone());
+    let server = Server::start(app).await;
+    assert_eq!(h1::call(server.at, "GET", "/").await.status, 200);
+    let report = server.stop().await;
+    assert_eq!(report.cancelled.client_disconnected, 0, "{report}");
+    assert!(!has_fired(&kept));
+}
+
+#[cancellable(stream)]
+async fn short_stream(State(kept): State<Kept>, token: RequestToken) -> Body {
+    *kept.lock().unwrap() = Some(token);
+    Body::from_stream(futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from("x"))]))
+}
+
+#[tokio::test]
+async fn the_body_of_an_answer_to_head_is_not_missed() {
+    let kept = Kept::default();
+    let unlinked = Router::new().route("/", get(short_stream)).with_state(kept.clone());
+    let lifecycle = lifecycle().build().unwrap();
+    let layered = unlinked.clone().layer(lifecycle.layer());
+    for app in [unlinked, layered] {
+        let request = http::Request::head("/").body(Body::empty()).unwrap();
+        let response = app.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 200);
+        drop(response);
+        assert!(!has_fired(&kept));
+    }
+}
+
+#[cancellable(read)]
+async fn read_for_ever(State(marks): State<Marks>) -> &'static str {
+    let _dropped = marks.on_drop("dropped");
+    marks.set("reading");
+    std::future::pending().await
+}
+
+#[tokio::test]
+async fn the_layer_within_serve_counts_and_logs_once() {
+    let (log, marks) = (Log::capture(), Marks::default());
+    let lifecycle = lifecycle().build().unwrap();
+    let router = Router::new().route("/", get(read_for_ever)).with_state(marks.clone());
+    let app = lifecycle.layer().layer(router);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let serve = followthrough::serve(listener, app).lifecycle(lifecycle.clone());
+    let server = tokio::spawn(serve.into_future());
+    let call = h1::send(at, "GET", "/").await;
+    marks.until("reading").await;
+    assert_eq!(lifecycle.in_flight().requests, 1);
+    call.hang_up();
+    marks.until("dropped").await;
+    lifecycle.shutdown();
+    let report = soon("the end", server).await.unwrap().unwrap();
+    assert_eq!(report.cancelled.client_disconnected, 1, "{report}");
+    assert_eq!(log.with("request cancelled").len(), 1, "{:?}", log.lines());
+}
+
+#[tokio::test]
+async fn a_request_that_ends_in_a_service_error_is_over() {
+    let kept = Kept::default();
+    let lifecycle = lifecycle().build().unwrap();
+    let keeps = kept.clone();
+    let mut service = lifecycle.layer().layer(tower::service_fn(move |request: Request| {
+        let keeps = keeps.clone();
+        async move {
+            let (mut parts, _body) = request.into_parts();
+            let token = RequestToken::from_request_parts(&mut parts, &()).await.unwrap();
+            *keeps.lock().unwrap() = Some(token);
+            Err::<Response, _>("no")
+        }
+    }));
+    let result = service.call(Request::new(Body::empty())).await;
+    assert_eq!(result.err(), Some("no"));
+    lifecycle.shutdown();
+    soon("the drain", lifecycle.drained()).await;
+    assert!(!has_fired(&kept));
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_noticed_behind_a_body_that_nobody_reads() {
+    let marks = Marks::default();
+    let app = Router::new().route("/", post(read_for_ever)).with_state(marks.clone());
+    let server = Server::start(app).await;
+    let whole = "POST / HTTP/1.1\r\nhost: test\r\ncontent-length: 5\r\n\r\nhello";
+    let call = h1::raw(server.at, whole).await;
+    marks.until("reading").await;
+    call.hang_up();
+    marks.until("dropped").await;
+    assert_eq!(server.stop().await.cancelled.client_disconnected, 1);
+}

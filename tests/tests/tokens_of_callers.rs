@@ -1,0 +1,181 @@
+//! Tokens that a handler's code holds or hands on: those of plain handlers, and those that a
+//! direct caller gives.
+
+use std::time::Duration;
+
+use axum::{Router, body::Body, extract::State, routing::get};
+use bytes::Bytes;
+use followthrough::{Cause, RequestToken, cancellable};
+use followthrough_tests::{Marks, Server, h1, lifecycle};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+const MS: Duration = Duration::from_millis(1);
+
+async fn plain_handler(State(marks): State<Marks>, token: RequestToken) -> String {
+    marks.set("waiting");
+    token.cancelled().await.to_string()
+}
+
+#[tokio::test]
+async fn the_token_of_a_plain_handler_fires_at_stopping() {
+    let marks = Marks::default();
+    let app = Router::new().route("/", get(plain_handler)).with_state(marks.clone());
+    let server = Server::start(app).await;
+    let mut call = h1::send(server.at, "GET", "/").await;
+    marks.until("waiting").await;
+    server.lifecycle.shutdown();
+    assert_eq!(call.answer().await.body, "shutting_down");
+    let report = server.ended().await;
+    assert!(report.elapsed < Duration::from_secs(2), "it did not wait for the grace: {report}");
+}
+
+#[tokio::test]
+async fn the_token_of_a_plain_handler_fires_at_the_default_deadline() {
+    let app = Router::new().route("/", get(plain_handler)).with_state(Marks::default());
+    let server = Server::with(lifecycle().default_deadline(50 * MS), app).await;
+    assert_eq!(h1::call(server.at, "GET", "/").await.body, "deadline_exceeded");
+    server.stop().await;
+}
+
+#[cancellable(read)]
+async fn waits(State(marks): State<Marks>, _token: RequestToken) {
+    let _dropped = marks.on_drop("dropped");
+    marks.set("waiting");
+    std::future::pending::<()>().await;
+}
+
+#[cancellable(read, deadline = "20ms")]
+async fn waits_too_long(_token: RequestToken) {
+    std::future::pending::<()>().await;
+}
+
+#[cancellable(read)]
+async fn aborts_its_task(State(marks): State<Marks>, token: RequestToken) -> &'static str {
+    let task = tokio::spawn(waits(State(marks.clone()), token.clone()));
+    marks.until("waiting").await;
+    task.abort();
+    marks.until("dropped").await;
+    // The runner has a look here.
+    tokio::task::yield_now().await;
+    if token.is_cancelled() { "ended by its task" } else { "fine" }
+}
+
+#[cancellable(read)]
+async fn has_a_late_task(token: RequestToken) -> &'static str {
+    let task = tokio::spawn(waits_too_long(token.clone()));
+    let late = task.await.expect("it does not panic").into_result().unwrap_err();
+    assert_eq!(late.cause(), Cause::DeadlineExceeded);
+    tokio::task::yield_now().await;
+    if token.is_cancelled() { "ended by its task" } else { "fine" }
+}
+
+#[tokio::test]
+async fn a_call_in_a_task_of_its_own_does_not_end_the_request_whose_token_it_was_given() {
+    let app = Router::new()
+        .route("/aborts", get(aborts_its_task))
+        .route("/late", get(has_a_late_task))
+        .with_state(Marks::default());
+    let server = Server::start(app).await;
+    for path in ["/aborts", "/late"] {
+        let answer = h1::call(server.at, "GET", path).await;
+        assert_eq!((answer.status, &*answer.body), (200, "fine"), "{path}");
+    }
+    server.stop().await;
+}
+
+async fn waits_in_a_task(state: State<Marks>, token: RequestToken) {
+    tokio::spawn(waits(state, token));
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test]
+async fn a_call_in_a_task_of_its_own_hears_the_token_that_it_was_given() {
+    let marks = Marks::default();
+    let app = Router::new().route("/", get(waits_in_a_task)).with_state(marks.clone());
+    let server = Server::start(app).await;
+    let call = h1::send(server.at, "GET", "/").await;
+    marks.until("waiting").await;
+    call.hang_up();
+    marks.until("dropped").await;
+    server.stop().await;
+}
+
+#[cancellable(read, deadline = "20ms")]
+async fn waits_with_a_raw_token(cancel: CancellationToken) {
+    let _ = &cancel;
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_callers_token_is_not_cancelled_by_what_ends_the_call() {
+    let service_wide = CancellationToken::new();
+    let late = waits_with_a_raw_token(service_wide.clone().into()).await.into_result();
+    assert_eq!(late.unwrap_err().cause(), Cause::DeadlineExceeded);
+    assert!(!service_wide.is_cancelled(), "after a deadline");
+    let given_up = timeout(5 * MS, waits_with_a_raw_token(service_wide.clone().into())).await;
+    assert!(given_up.is_err());
+    assert!(!service_wide.is_cancelled(), "after a drop");
+}
+
+#[cancellable(read, deadline = "50ms")]
+async fn tells_the_cause(token: RequestToken) -> Option<Cause> {
+    token.cause()
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_token_serves_two_calls_with_a_deadline_each() {
+    let token = RequestToken::never();
+    assert_eq!(tells_the_cause(token.clone()).await.into_result(), Ok(None));
+    sleep(80 * MS).await;
+    assert_eq!(token.cause(), None, "the first call is over, and so is its deadline");
+    assert_eq!(tells_the_cause(token).await.into_result(), Ok(None));
+}
+
+#[cancellable(read)]
+async fn answers_in_two_parts(State(marks): State<Marks>, token: RequestToken) -> Body {
+    tokio::spawn({
+        let (marks, token) = (marks.clone(), token.clone());
+        async move {
+            let cause = token.cancelled().await;
+            marks.set(format!("cancelled {cause}"));
+        }
+    });
+    tokio::spawn({
+        let marks = marks.clone();
+        async move {
+            marks.until("ask").await;
+            marks.set(format!("is cancelled: {}", token.is_cancelled()));
+        }
+    });
+    let parts = futures_util::stream::unfold(0, move |part| {
+        let marks = marks.clone();
+        async move {
+            match part {
+                0 => Some((Ok::<_, std::io::Error>(Bytes::from("first")), 1)),
+                1 => {
+                    marks.until("go").await;
+                    Some((Ok(Bytes::from("second")), 2))
+                }
+                _ => None,
+            }
+        }
+    });
+    Body::from_stream(parts)
+}
+
+#[tokio::test]
+async fn who_waits_for_a_token_and_who_asks_it_hear_the_same_while_the_body_is_sent() {
+    let marks = Marks::default();
+    let app = Router::new().route("/", get(answers_in_two_parts)).with_state(marks.clone());
+    let server = Server::start(app).await;
+    let mut call = h1::send(server.at, "GET", "/").await;
+    call.until("first").await;
+    server.lifecycle.shutdown();
+    marks.until("cancelled shutting_down").await;
+    marks.set("ask");
+    marks.until("is cancelled: true").await;
+    marks.set("go");
+    call.until("second").await;
+    server.ended().await;
+}
