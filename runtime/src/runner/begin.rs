@@ -5,7 +5,8 @@ use std::mem;
 use tokio::time::Instant;
 
 use super::{
-    core::{Begun, Nested, outcome_before},
+    core::{Begun, Nested},
+    judge::outcome_before,
     signals::GivenToken,
 };
 use crate::{

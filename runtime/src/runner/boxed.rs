@@ -10,9 +10,10 @@ use tokio::{runtime::Handle, time::Sleep};
 
 use super::{
     Core, Own,
-    core::{End, Role, outcome_before},
+    core::Role,
     detached,
     inline::{cut, hang_up, hung_up},
+    judge::{End, outcome_before},
     scope,
 };
 use crate::{

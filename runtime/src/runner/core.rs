@@ -6,22 +6,21 @@
 use std::{
     mem,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    pin::Pin,
-    task::{Context, Poll},
+    task::Poll,
 };
 
 use axum::response::Response;
-use tokio::time::{Instant, Sleep};
-use tracing::{Span, level_filters::LevelFilter};
+use tokio::time::Instant;
+use tracing::Span;
 
 use super::{
-    begin::{begin_nested, begin_top, settled},
+    begin::{begin_nested, begin_top},
     report::{panic_message, report},
-    signals::{GivenToken, is_late},
+    signals::GivenToken,
 };
 use crate::{
-    ambient::{self, Ambient, Body, Frame, Given, Stage},
-    cause::{Cancelled, Cause, Outcome},
+    ambient::{self, Body, Frame, Given, Stage},
+    cause::Cancelled,
     lifecycle::{Ended, InFlight},
     policy::{HandlerPolicy, Mode, Place},
 };
@@ -29,18 +28,18 @@ use crate::{
 /// A runner's state between polls.
 pub(crate) struct Core {
     pub(super) policy: &'static HandlerPolicy,
-    rare: Option<Box<Rare>>,
+    pub(super) rare: Option<Box<Rare>>,
     /// The body's, between polls. It goes where the body goes, whatever becomes of the request.
-    permit: Option<InFlight>,
+    pub(super) permit: Option<InFlight>,
     /// The body's, to know it by.
-    id: u64,
+    pub(super) id: u64,
     pub(super) role: Role,
     /// The request's, if anybody listens: middleware enters it to poll, seldom to drop.
-    span: Option<Span>,
+    pub(super) span: Option<Span>,
     /// What the ambient body said last: enough to go on if the request got lost.
     pub(super) past: bool,
     /// Nothing was there to judge after the last poll.
-    quiet: bool,
+    pub(super) quiet: bool,
 }
 
 /// Where a runner stands.
@@ -60,14 +59,14 @@ pub(super) enum Role {
 
 /// What only some runners have.
 #[derive(Default)]
-struct Rare {
+pub(super) struct Rare {
     /// Before the begin: the token that a direct caller handed in.
     given: Given,
-    token: Option<GivenToken>,
+    pub(super) token: Option<GivenToken>,
     /// With [`Role::Apart`].
-    body: Body,
+    pub(super) body: Body,
     /// With [`Role::Nested`].
-    nested: Nested,
+    pub(super) nested: Nested,
 }
 
 /// A handler that another one called.
@@ -95,14 +94,6 @@ pub(super) enum Begun {
     Apart(Box<Body>),
     /// Within the body of another one.
     Nested(Box<Nested>),
-}
-
-/// How a wait ends before its body does.
-pub(super) enum End {
-    /// The body is dropped.
-    Cut(Cancelled),
-    /// The body goes on without anybody waiting for it.
-    Detach(Cancelled),
 }
 
 impl Core {
@@ -140,30 +131,12 @@ impl Core {
         !matches!(self.role, Role::New | Role::Over)
     }
 
-    fn rare(&mut self) -> &mut Rare {
+    pub(super) fn rare(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
     }
 
     pub(super) fn nested_frame(&self) -> Option<Frame> {
         self.rare.as_ref().filter(|_| self.role == Role::Nested).map(|rare| rare.nested.frame)
-    }
-
-    /// Makes it a runner that keeps its body.
-    pub(super) fn stand_alone(&mut self, body: Body) {
-        self.rare().body = body;
-        self.role = Role::Apart;
-    }
-
-    /// The permit of a caller that cannot go on itself.
-    pub(super) fn inherit(&mut self, permit: Option<InFlight>) {
-        self.permit = permit;
-    }
-
-    /// What is known of the body if its request got lost.
-    fn remembered(&self) -> Body {
-        let lost = Frame { past: self.past, ..Frame::new(self.policy, None) };
-        let frame = self.nested_frame().unwrap_or(lost);
-        Body::of(Frame { nested: false, ..frame }, self.id)
     }
 
     /// Looks at this runner's own body, between polls.
@@ -316,117 +289,6 @@ impl Core {
         self.leave_as(Ended::Panicked);
     }
 
-    #[inline]
-    fn put(&mut self, stage: Stage) {
-        let (id, permit) = (self.id, &mut self.permit);
-        let resident = self.role == Role::Resident
-            && ambient::with(|request| {
-                let body = &mut request.body;
-                let mine = body.id == id;
-                if mine {
-                    body.stage = stage;
-                    // A move that is seldom needed: most bodies hold none.
-                    if permit.is_some() {
-                        body.permit = permit.take();
-                    }
-                }
-                mine
-            }) == Some(true);
-        if !resident {
-            self.put_rare(stage);
-        }
-    }
-
-    #[cold]
-    fn put_rare(&mut self, stage: Stage) {
-        let role = self.role;
-        let permit = &mut self.permit;
-        let Rare { body, nested, .. } = &mut **self.rare.get_or_insert_default();
-        let put = ambient::with(|request| match role {
-            Role::Apart => {
-                body.stage = stage;
-                mem::swap(body, &mut request.body);
-                mem::swap(permit, &mut request.body.permit);
-                true
-            }
-            Role::Nested => {
-                nested.stage = stage;
-                let in_caller = request.body.is_running();
-                if in_caller {
-                    nested.swap(&mut request.body);
-                }
-                in_caller
-            }
-            Role::Resident => false,
-            Role::New | Role::Over => true,
-        });
-        if put == Some(false) {
-            // Somebody moved the future out of its request or its caller, to a task of its own,
-            // say: it goes on by itself, with what it remembers.
-            let body = self.remembered();
-            self.stand_alone(body);
-            self.put_rare(stage);
-        }
-    }
-
-    #[inline]
-    fn take(&mut self) {
-        if self.role == Role::Resident {
-            let permit = &mut self.permit;
-            ambient::with(|request| {
-                request.body.stage = Stage::Parked;
-                self.past = request.body.past;
-                self.quiet = request.is_quiet();
-                if request.body.permit.is_some() {
-                    *permit = request.body.permit.take();
-                }
-            });
-        } else {
-            self.take_rare();
-        }
-    }
-
-    #[cold]
-    fn take_rare(&mut self) {
-        let role = self.role;
-        let permit = &mut self.permit;
-        let Rare { body, nested, .. } = &mut **self.rare.get_or_insert_default();
-        let past = ambient::with(|request| match role {
-            Role::Apart => {
-                mem::swap(permit, &mut request.body.permit);
-                mem::swap(body, &mut request.body);
-                body.stage = Stage::Parked;
-                body.past
-            }
-            Role::Nested => {
-                nested.swap(&mut request.body);
-                if nested.frame.past && !nested.shields {
-                    nested.shields = true;
-                    request.body.shields += 1;
-                }
-                nested.frame.past
-            }
-            Role::Resident | Role::New | Role::Over => false,
-        });
-        self.past = past == Some(true);
-        self.quiet = false;
-    }
-
-    /// Takes the body's state away, to go on elsewhere.
-    pub(super) fn extract(&mut self) -> (Body, Option<InFlight>) {
-        let body = match self.role {
-            Role::Resident => {
-                ambient::with(|request| (request.body.id == self.id).then(|| request.body.vacate()))
-                    .flatten()
-            }
-            Role::Apart => Some(self.rare().body.vacate()),
-            Role::Nested | Role::New | Role::Over => None,
-        };
-        let body = body.unwrap_or_else(|| self.remembered());
-        self.role = Role::Over;
-        (body, self.permit.take())
-    }
-
     /// The body is gone because the grace, or the runtime, is over.
     pub(super) fn abandon(&mut self) {
         self.leave_as(Ended::Abandoned);
@@ -477,130 +339,5 @@ impl Core {
     /// The span of the request, known once it had to wait; of one that had not, the current one.
     pub(super) fn span(&self) -> Span {
         self.span.clone().unwrap_or_else(Span::current)
-    }
-
-    /// After a pending poll: what ends the wait, if something does.
-    #[inline]
-    pub(super) fn judge(
-        &mut self,
-        sleep: Pin<&mut Option<Sleep>>,
-        cx: &mut Context<'_>,
-    ) -> Option<End> {
-        if LevelFilter::current() != LevelFilter::OFF && self.span.is_none() {
-            self.span = Some(Span::current());
-        }
-        if self.quiet && self.rare.is_none() { None } else { self.judge_signals(sleep, cx) }
-    }
-
-    fn judge_signals(
-        &mut self,
-        sleep: Pin<&mut Option<Sleep>>,
-        cx: &mut Context<'_>,
-    ) -> Option<End> {
-        if self.role == Role::Nested {
-            let policy = self.policy;
-            return judge_nested(policy, &self.rare().nested, sleep, cx);
-        }
-        let token = self.rare.as_mut().and_then(|rare| rare.token.as_mut());
-        if let Some(cause) = token.and_then(|token| token.poll(cx)) {
-            self.rare().token = None;
-            ambient::settle(cause);
-        }
-        let apart = self.rare.as_mut().filter(|_| self.role == Role::Apart);
-        let seen = ambient::with(|request| Seen::new(request, apart.map(|rare| &mut rare.body)))?;
-        if let Some(refused) = seen.refused {
-            return Some(End::Cut(settled(refused)));
-        }
-        let late = is_late(sleep, seen.deadline, cx);
-        let first = if late {
-            ambient::settle(Cause::DeadlineExceeded)
-        } else if seen.stopping {
-            ambient::settle(Cause::ShuttingDown)
-        } else {
-            seen.cause?
-        };
-        judge_top(self.policy, &seen, first, late)
-    }
-}
-
-/// What a runner sees of its request after a poll.
-struct Seen {
-    refused: Option<Cancelled>,
-    stopping: bool,
-    cause: Option<Cause>,
-    deadline: Option<Instant>,
-    past: bool,
-    reopened: bool,
-}
-
-impl Seen {
-    fn new(request: &mut Ambient, apart: Option<&mut Body>) -> Self {
-        let stopping = request.life().is_stopping();
-        let cause = request.cause();
-        let body = apart.unwrap_or(&mut request.body);
-        Self {
-            refused: body.refused.take(),
-            stopping,
-            cause,
-            deadline: body.frame.deadline,
-            past: body.past,
-            reopened: body.is_reopened(),
-        }
-    }
-}
-
-impl Nested {
-    fn swap(&mut self, body: &mut Body) {
-        mem::swap(&mut self.frame, &mut body.frame);
-        mem::swap(&mut self.stage, &mut body.stage);
-    }
-}
-
-fn judge_top(policy: &HandlerPolicy, seen: &Seen, first: Cause, late: bool) -> Option<End> {
-    if !seen.past {
-        let cancelled = Cancelled::new(first, first, outcome_before(policy));
-        if first == Cause::ShuttingDown {
-            ambient::with(|request| request.flags.close = true);
-        }
-        return Some(if policy.is_cooperative() {
-            End::Detach(cancelled)
-        } else {
-            End::Cut(cancelled)
-        });
-    }
-    let ended_by = match first {
-        _ if late => Cause::DeadlineExceeded,
-        Cause::ClientDisconnected if seen.reopened => Cause::ClientDisconnected,
-        _ => return None,
-    };
-    Some(if seen.reopened {
-        End::Cut(Cancelled::new(first, ended_by, Outcome::Completed))
-    } else {
-        ambient::with(|request| request.flags.close |= request.flags.upload);
-        End::Detach(Cancelled::new(first, ended_by, Outcome::Unknown))
-    })
-}
-
-/// A nested handler obeys its own deadline only, one that is nearer than what its caller had;
-/// everything else is between the caller and the request.
-fn judge_nested(
-    policy: &HandlerPolicy,
-    Nested { frame, inherited, .. }: &Nested,
-    sleep: Pin<&mut Option<Sleep>>,
-    cx: &mut Context<'_>,
-) -> Option<End> {
-    let own = frame.deadline.filter(|own| inherited.is_none_or(|caller| *own < caller));
-    let late = is_late(sleep, own, cx) && (!frame.past || frame.reopened);
-    late.then(|| {
-        let outcome = if frame.past { Outcome::Completed } else { outcome_before(policy) };
-        End::Cut(Cancelled::new(Cause::DeadlineExceeded, Cause::DeadlineExceeded, outcome))
-    })
-}
-
-/// What is known of a body that is not past its point of no return.
-pub(super) const fn outcome_before(policy: &HandlerPolicy) -> Outcome {
-    match policy.mode() {
-        Mode::IdempotentWrite | Mode::ReversibleWrite => Outcome::Unknown,
-        _ => Outcome::NotBegun,
     }
 }

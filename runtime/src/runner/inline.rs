@@ -10,8 +10,9 @@ use tokio::time::Sleep;
 
 use super::{
     Core, Own,
-    core::{End, Role, outcome_before},
+    core::Role,
     detached::undo,
+    judge::{End, outcome_before},
     scope,
 };
 use crate::{

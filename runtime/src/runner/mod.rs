@@ -19,8 +19,10 @@ mod boxed;
 mod core;
 mod detached;
 mod inline;
+mod judge;
 mod report;
 mod signals;
+mod turn;
 
 pub(crate) use begin::pass;
 pub use boxed::run_boxed;

@@ -1,27 +1,6 @@
-//! The request that the running code belongs to, in a thread-local.
-//!
-//! Invariants:
-//!
-//! 1. [`CURRENT`] holds a request only while one of its futures is being polled or dropped;
-//!    [`Scope`] puts it in and, unwinding included, takes it out again.
-//! 2. [`Body::stage`] says whose turn it is. A runner that finds a body running there is nested:
-//!    it runs under that body's request.
-//! 3. No user code runs while `CURRENT` is borrowed: whoever settles a cause first takes the
-//!    [`Signal`] out, then fires it. Wakers and destructors may come back here.
-//!
-//! A request moves into the thread-local and out of it at every poll, so it lives in a box. The
-//! boxes are kept and used again ([`Ongoing`]), so a request does not allocate.
+//! One request: its signals, its tokens, its body.
 
-use std::{
-    cell::{Cell, RefCell},
-    mem,
-    ops::{Deref, DerefMut},
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{pin::Pin, sync::Arc};
 
 use tokio::{
     sync::futures::OwnedNotified,
@@ -30,80 +9,14 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
+use super::{Body, Frame, Ongoing, Stage};
 use crate::{
-    cause::{Cancelled, Cause},
-    lifecycle::{InFlight, Life},
-    policy::{HandlerPolicy, Mode, Place, Site},
+    cause::Cause,
+    lifecycle::Life,
+    policy::HandlerPolicy,
     runner::GivenToken,
     token::{Deadline, RequestState, RequestToken},
 };
-
-thread_local! {
-    static CURRENT: RefCell<Option<Ongoing>> = const { RefCell::new(None) };
-    // In boxes, because that is how they are handed out again.
-    #[expect(clippy::vec_box, reason = "unboxing would move what the box is there to keep")]
-    static SPARE: RefCell<Vec<Box<Ambient>>> = const { RefCell::new(Vec::new()) };
-}
-
-/// How many boxes a thread keeps: as many requests as it is likely to have at once.
-const SPARES: usize = 256;
-
-/// An [`Ambient`] in a box that is used again.
-pub(crate) struct Ongoing(Option<Box<Ambient>>);
-
-impl Ongoing {
-    pub(crate) fn new(life: Arc<Life>) -> Self {
-        let spare = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
-        let mut ambient = spare.unwrap_or_default();
-        let now = Instant::now();
-        ambient.arrival = Some(now);
-        ambient.deadline = life.default_deadline().map(|after| now + after);
-        ambient.life = Some(life);
-        Self(Some(ambient))
-    }
-
-    /// A request that a server or a layer has just received.
-    pub(crate) fn received(life: &Arc<Life>, upload: bool) -> Self {
-        let mut request = Self::new(life.clone());
-        request.counted = Some(life.request_came());
-        request.flags.upload = upload;
-        request
-    }
-
-    /// A request without a server of ours around it: it sees disconnects and deadlines only.
-    pub(crate) fn unlinked() -> Self {
-        Self::new(Life::unlinked())
-    }
-}
-
-impl Drop for Ongoing {
-    fn drop(&mut self) {
-        let Some(mut ambient) = self.0.take() else { return };
-        ambient.clear();
-        let _ = SPARE.try_with(|spare| {
-            let mut spare = spare.borrow_mut();
-            if spare.len() < SPARES {
-                spare.push(ambient);
-            }
-        });
-    }
-}
-
-impl Deref for Ongoing {
-    type Target = Ambient;
-
-    #[inline]
-    fn deref(&self) -> &Ambient {
-        self.0.as_deref().expect("it is there until it is dropped")
-    }
-}
-
-impl DerefMut for Ongoing {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut Ambient {
-        self.0.as_deref_mut().expect("it is there until it is dropped")
-    }
-}
 
 /// One request's state.
 #[derive(Default)]
@@ -149,111 +62,6 @@ pub(crate) struct Flags {
     pub(crate) upload: bool,
 }
 
-/// The body of a request's own runner.
-#[derive(Debug)]
-pub(crate) struct Body {
-    /// Whose it is: the runner knows its own by this.
-    pub(crate) id: u64,
-    pub(crate) frame: Frame,
-    /// Here while the body runs; its runner keeps it otherwise, wherever it goes.
-    pub(crate) permit: Option<InFlight>,
-    /// Nested handlers past their own point of no return.
-    pub(crate) shields: u32,
-    /// A checkpoint said no; the body is parked and will be dropped.
-    pub(crate) refused: Option<Cancelled>,
-    pub(crate) stage: Stage,
-    /// The point of no return is behind us.
-    pub(crate) past: bool,
-    /// Nobody waits for it any more.
-    pub(crate) detached: bool,
-}
-
-/// What a body is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// There is none.
-    Vacant,
-    /// It waits for its next poll.
-    Parked,
-    /// It is being polled.
-    Polled,
-    /// It is being dropped because the request was cancelled.
-    Cut,
-    /// It is being dropped because the grace is over.
-    Abandoned,
-}
-
-/// One handler within a body: the top-level one, or one that it called.
-#[derive(Clone, Copy, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
-pub(crate) struct Frame {
-    pub(crate) policy: &'static HandlerPolicy,
-    pub(crate) site: Option<&'static Site>,
-    /// The effective deadline, the handler's own and a site's included.
-    pub(crate) deadline: Option<Instant>,
-    /// A site has narrowed `deadline`.
-    pub(crate) narrowed: bool,
-    pub(crate) reopened: bool,
-    pub(crate) past: bool,
-    pub(crate) nested: bool,
-}
-
-impl Frame {
-    pub(crate) const fn new(policy: &'static HandlerPolicy, deadline: Option<Instant>) -> Self {
-        Self {
-            policy,
-            site: None,
-            deadline,
-            narrowed: false,
-            reopened: false,
-            past: false,
-            nested: false,
-        }
-    }
-
-    pub(crate) const fn place(&self) -> Place {
-        Place { policy: self.policy, site: self.site }
-    }
-}
-
-impl Default for Body {
-    fn default() -> Self {
-        static NOBODY: HandlerPolicy = HandlerPolicy::new("nobody", "", 0, Mode::Exempt);
-        Self { stage: Stage::Vacant, ..Self::of(Frame::new(&NOBODY, None), 0) }
-    }
-}
-
-impl Body {
-    /// A body at its begin, or one that goes on with what its runner remembers.
-    #[inline]
-    pub(crate) const fn of(frame: Frame, id: u64) -> Self {
-        Self {
-            id,
-            past: frame.past,
-            frame,
-            permit: None,
-            shields: 0,
-            refused: None,
-            stage: Stage::Parked,
-            detached: false,
-        }
-    }
-
-    pub(crate) const fn is_running(&self) -> bool {
-        !matches!(self.stage, Stage::Vacant | Stage::Parked)
-    }
-
-    /// Whether this is a statement that gave itself back to the request.
-    pub(crate) const fn is_reopened(&self) -> bool {
-        self.frame.reopened && self.shields == 0
-    }
-
-    /// Takes the body away; what comes next finds none.
-    pub(crate) fn vacate(&mut self) -> Self {
-        mem::take(self)
-    }
-}
-
 /// The request's tokens, to be fired outside the borrow.
 #[must_use]
 pub(crate) struct Signal {
@@ -274,9 +82,24 @@ impl Signal {
 }
 
 impl Ambient {
-    /// Makes a spare of it. Every field is here, or set by [`Ongoing::new`]; a body is set by
-    /// the runner that begins it.
-    fn clear(&mut self) {
+    /// Makes a request of a spare.
+    #[inline]
+    pub(super) fn begin(&mut self, life: Arc<Life>) {
+        let now = Instant::now();
+        self.arrival = Some(now);
+        self.deadline = life.default_deadline().map(|after| now + after);
+        self.life = Some(life);
+    }
+
+    /// The life counts it until it is a spare again.
+    #[inline]
+    pub(super) fn count(&mut self) {
+        self.counted = Some(self.life().request_came());
+    }
+
+    /// Makes a spare of it. Every field is here, or set by [`begin`](Self::begin); a body is set
+    /// by the runner that begins it.
+    pub(super) fn clear(&mut self) {
         if let (Some(life), Some(shard)) = (self.life.take(), self.counted.take()) {
             life.request_left(shard);
         }
@@ -480,73 +303,4 @@ pub enum Given {
     Nothing,
     State(Arc<RequestState>),
     Raw(CancellationToken),
-}
-
-/// Puts a request into [`CURRENT`] and takes it out again, unwinding included.
-pub(crate) struct Scope<'a> {
-    slot: &'a mut Option<Ongoing>,
-}
-
-impl<'a> Scope<'a> {
-    #[inline]
-    pub(crate) fn enter(slot: &'a mut Option<Ongoing>) -> Self {
-        exchange(slot);
-        Self { slot }
-    }
-}
-
-impl Drop for Scope<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        exchange(self.slot);
-    }
-}
-
-#[inline]
-fn exchange(slot: &mut Option<Ongoing>) {
-    // After the thread-local is gone nothing of ours runs on this thread any more.
-    let _ = CURRENT.try_with(|current| mem::swap(&mut *current.borrow_mut(), slot));
-}
-
-/// A number that no other body has.
-#[inline]
-pub(crate) fn next_id() -> u64 {
-    thread_local! {
-        static NEXT: Cell<u64> = const { Cell::new(0) };
-    }
-    static THREADS: AtomicU64 = AtomicU64::new(1);
-    NEXT.try_with(|next| {
-        // The upper half says which thread counts; zero is nobody's.
-        if next.get() & u64::from(u32::MAX) == 0 {
-            next.set((THREADS.fetch_add(1, Ordering::Relaxed) << 32) + 1);
-        }
-        next.replace(next.get() + 1)
-    })
-    .unwrap_or(0)
-}
-
-/// Whether some request is running.
-#[inline]
-pub(crate) fn is_present() -> bool {
-    CURRENT.try_with(|current| current.borrow().is_some()) == Ok(true)
-}
-
-/// Looks at the current request, if there is one.
-#[inline]
-pub(crate) fn with<T>(look: impl FnOnce(&mut Ambient) -> T) -> Option<T> {
-    CURRENT.try_with(|current| current.borrow_mut().as_deref_mut().map(look)).ok().flatten()
-}
-
-/// Looks at the body that is running, if one is.
-pub(crate) fn with_body<T>(look: impl FnOnce(&mut Body) -> T) -> Option<T> {
-    with(|request| request.body.is_running().then(|| look(&mut request.body))).flatten()
-}
-
-/// Records `cause` for the current request and fires its tokens; gives the first cause.
-pub(crate) fn settle(cause: Cause) -> Cause {
-    let (first, signal) = with(|ambient| ambient.settle(cause)).unwrap_or((cause, None));
-    if let Some(signal) = signal {
-        signal.fire();
-    }
-    first
 }

@@ -1,0 +1,137 @@
+//! The body of a request's runner, and the handlers within it.
+
+use std::{
+    cell::Cell,
+    mem,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    cause::Cancelled,
+    lifecycle::InFlight,
+    policy::{HandlerPolicy, Mode, Place, Site},
+};
+
+/// The body of a request's own runner.
+#[derive(Debug)]
+pub(crate) struct Body {
+    /// Whose it is: the runner knows its own by this.
+    pub(crate) id: u64,
+    pub(crate) frame: Frame,
+    /// Here while the body runs; its runner keeps it otherwise, wherever it goes.
+    pub(crate) permit: Option<InFlight>,
+    /// Nested handlers past their own point of no return.
+    pub(crate) shields: u32,
+    /// A checkpoint said no; the body is parked and will be dropped.
+    pub(crate) refused: Option<Cancelled>,
+    pub(crate) stage: Stage,
+    /// The point of no return is behind us.
+    pub(crate) past: bool,
+    /// Nobody waits for it any more.
+    pub(crate) detached: bool,
+}
+
+/// What a body is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// There is none.
+    Vacant,
+    /// It waits for its next poll.
+    Parked,
+    /// It is being polled.
+    Polled,
+    /// It is being dropped because the request was cancelled.
+    Cut,
+    /// It is being dropped because the grace is over.
+    Abandoned,
+}
+
+/// One handler within a body: the top-level one, or one that it called.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
+pub(crate) struct Frame {
+    pub(crate) policy: &'static HandlerPolicy,
+    pub(crate) site: Option<&'static Site>,
+    /// The effective deadline, the handler's own and a site's included.
+    pub(crate) deadline: Option<Instant>,
+    /// A site has narrowed `deadline`.
+    pub(crate) narrowed: bool,
+    pub(crate) reopened: bool,
+    pub(crate) past: bool,
+    pub(crate) nested: bool,
+}
+
+impl Frame {
+    pub(crate) const fn new(policy: &'static HandlerPolicy, deadline: Option<Instant>) -> Self {
+        Self {
+            policy,
+            site: None,
+            deadline,
+            narrowed: false,
+            reopened: false,
+            past: false,
+            nested: false,
+        }
+    }
+
+    pub(crate) const fn place(&self) -> Place {
+        Place { policy: self.policy, site: self.site }
+    }
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        static NOBODY: HandlerPolicy = HandlerPolicy::new("nobody", "", 0, Mode::Exempt);
+        Self { stage: Stage::Vacant, ..Self::of(Frame::new(&NOBODY, None), 0) }
+    }
+}
+
+impl Body {
+    /// A body at its begin, or one that goes on with what its runner remembers.
+    #[inline]
+    pub(crate) const fn of(frame: Frame, id: u64) -> Self {
+        Self {
+            id,
+            past: frame.past,
+            frame,
+            permit: None,
+            shields: 0,
+            refused: None,
+            stage: Stage::Parked,
+            detached: false,
+        }
+    }
+
+    pub(crate) const fn is_running(&self) -> bool {
+        !matches!(self.stage, Stage::Vacant | Stage::Parked)
+    }
+
+    /// Whether this is a statement that gave itself back to the request.
+    pub(crate) const fn is_reopened(&self) -> bool {
+        self.frame.reopened && self.shields == 0
+    }
+
+    /// Takes the body away; what comes next finds none.
+    pub(crate) fn vacate(&mut self) -> Self {
+        mem::take(self)
+    }
+}
+
+/// A number that no other body has.
+#[inline]
+pub(crate) fn next_id() -> u64 {
+    thread_local! {
+        static NEXT: Cell<u64> = const { Cell::new(0) };
+    }
+    static THREADS: AtomicU64 = AtomicU64::new(1);
+    NEXT.try_with(|next| {
+        // The upper half says which thread counts; zero is nobody's.
+        if next.get() & u64::from(u32::MAX) == 0 {
+            next.set((THREADS.fetch_add(1, Ordering::Relaxed) << 32) + 1);
+        }
+        next.replace(next.get() + 1)
+    })
+    .unwrap_or(0)
+}

@@ -1,0 +1,73 @@
+//! Boxes that are used again.
+
+use std::{
+    cell::RefCell,
+    ops::{Deref, DerefMut},
+    sync::Arc,
+};
+
+use super::Ambient;
+use crate::lifecycle::Life;
+
+thread_local! {
+    // In boxes, because that is how they are handed out again.
+    #[expect(clippy::vec_box, reason = "unboxing would move what the box is there to keep")]
+    static SPARE: RefCell<Vec<Box<Ambient>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// How many boxes a thread keeps: as many requests as it is likely to have at once.
+const SPARES: usize = 256;
+
+/// An [`Ambient`] in a box that is used again.
+pub(crate) struct Ongoing(Option<Box<Ambient>>);
+
+impl Ongoing {
+    pub(crate) fn new(life: Arc<Life>) -> Self {
+        let spare = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
+        let mut ambient = spare.unwrap_or_default();
+        ambient.begin(life);
+        Self(Some(ambient))
+    }
+
+    /// A request that a server or a layer has just received.
+    pub(crate) fn received(life: &Arc<Life>, upload: bool) -> Self {
+        let mut request = Self::new(life.clone());
+        request.count();
+        request.flags.upload = upload;
+        request
+    }
+
+    /// A request without a server of ours around it: it sees disconnects and deadlines only.
+    pub(crate) fn unlinked() -> Self {
+        Self::new(Life::unlinked())
+    }
+}
+
+impl Drop for Ongoing {
+    fn drop(&mut self) {
+        let Some(mut ambient) = self.0.take() else { return };
+        ambient.clear();
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < SPARES {
+                spare.push(ambient);
+            }
+        });
+    }
+}
+
+impl Deref for Ongoing {
+    type Target = Ambient;
+
+    #[inline]
+    fn deref(&self) -> &Ambient {
+        self.0.as_deref().expect("it is there until it is dropped")
+    }
+}
+
+impl DerefMut for Ongoing {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Ambient {
+        self.0.as_deref_mut().expect("it is there until it is dropped")
+    }
+}

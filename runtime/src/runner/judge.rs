@@ -1,0 +1,150 @@
+//! After a pending poll: whether something ends the wait, and how.
+
+use std::{pin::Pin, task::Context};
+
+use tokio::time::{Instant, Sleep};
+use tracing::{Span, level_filters::LevelFilter};
+
+use super::{
+    begin::settled,
+    core::{Core, Nested, Role},
+    signals::is_late,
+};
+use crate::{
+    ambient::{self, Ambient, Body},
+    cause::{Cancelled, Cause, Outcome},
+    policy::{HandlerPolicy, Mode},
+};
+
+/// How a wait ends before its body does.
+pub(super) enum End {
+    /// The body is dropped.
+    Cut(Cancelled),
+    /// The body goes on without anybody waiting for it.
+    Detach(Cancelled),
+}
+
+impl Core {
+    /// After a pending poll: what ends the wait, if something does.
+    #[inline]
+    pub(super) fn judge(
+        &mut self,
+        sleep: Pin<&mut Option<Sleep>>,
+        cx: &mut Context<'_>,
+    ) -> Option<End> {
+        if LevelFilter::current() != LevelFilter::OFF && self.span.is_none() {
+            self.span = Some(Span::current());
+        }
+        if self.quiet && self.rare.is_none() { None } else { self.judge_signals(sleep, cx) }
+    }
+
+    fn judge_signals(
+        &mut self,
+        sleep: Pin<&mut Option<Sleep>>,
+        cx: &mut Context<'_>,
+    ) -> Option<End> {
+        if self.role == Role::Nested {
+            let policy = self.policy;
+            return judge_nested(policy, &self.rare().nested, sleep, cx);
+        }
+        let token = self.rare.as_mut().and_then(|rare| rare.token.as_mut());
+        if let Some(cause) = token.and_then(|token| token.poll(cx)) {
+            self.rare().token = None;
+            ambient::settle(cause);
+        }
+        let apart = self.rare.as_mut().filter(|_| self.role == Role::Apart);
+        let seen = ambient::with(|request| Seen::new(request, apart.map(|rare| &mut rare.body)))?;
+        if let Some(refused) = seen.refused {
+            return Some(End::Cut(settled(refused)));
+        }
+        let late = is_late(sleep, seen.deadline, cx);
+        let first = if late {
+            ambient::settle(Cause::DeadlineExceeded)
+        } else if seen.stopping {
+            ambient::settle(Cause::ShuttingDown)
+        } else {
+            seen.cause?
+        };
+        judge_top(self.policy, &seen, first, late)
+    }
+}
+
+/// What a runner sees of its request after a poll.
+pub(super) struct Seen {
+    pub(super) refused: Option<Cancelled>,
+    pub(super) stopping: bool,
+    pub(super) cause: Option<Cause>,
+    pub(super) deadline: Option<Instant>,
+    past: bool,
+    reopened: bool,
+}
+
+impl Seen {
+    pub(super) fn new(request: &mut Ambient, apart: Option<&mut Body>) -> Self {
+        let stopping = request.life().is_stopping();
+        let cause = request.cause();
+        let body = apart.unwrap_or(&mut request.body);
+        Self {
+            refused: body.refused.take(),
+            stopping,
+            cause,
+            deadline: body.frame.deadline,
+            past: body.past,
+            reopened: body.is_reopened(),
+        }
+    }
+}
+
+pub(super) fn judge_top(
+    policy: &HandlerPolicy,
+    seen: &Seen,
+    first: Cause,
+    late: bool,
+) -> Option<End> {
+    if !seen.past {
+        let cancelled = Cancelled::new(first, first, outcome_before(policy));
+        if first == Cause::ShuttingDown {
+            ambient::with(|request| request.flags.close = true);
+        }
+        return Some(if policy.is_cooperative() {
+            End::Detach(cancelled)
+        } else {
+            End::Cut(cancelled)
+        });
+    }
+    let ended_by = match first {
+        _ if late => Cause::DeadlineExceeded,
+        Cause::ClientDisconnected if seen.reopened => Cause::ClientDisconnected,
+        _ => return None,
+    };
+    Some(if seen.reopened {
+        End::Cut(Cancelled::new(first, ended_by, Outcome::Completed))
+    } else {
+        ambient::with(|request| request.flags.close |= request.flags.upload);
+        End::Detach(Cancelled::new(first, ended_by, Outcome::Unknown))
+    })
+}
+
+/// A nested handler obeys its own deadline only, one that is nearer than what its caller had;
+/// everything else is between the caller and the request.
+pub(super) fn judge_nested(
+    policy: &HandlerPolicy,
+    Nested { frame, inherited, .. }: &Nested,
+    sleep: Pin<&mut Option<Sleep>>,
+    cx: &mut Context<'_>,
+) -> Option<End> {
+    let own = frame.deadline.filter(|own| inherited.is_none_or(|caller| *own < caller));
+    let late = is_late(sleep, own, cx) && (!frame.past || frame.reopened);
+    late.then(|| {
+        let outcome = if frame.past { Outcome::Completed } else { outcome_before(policy) };
+        End::Cut(Cancelled::new(Cause::DeadlineExceeded, Cause::DeadlineExceeded, outcome))
+    })
+}
+
+/// What is known of a body that is not past its point of no return.
+pub(super) const fn outcome_before(policy: &HandlerPolicy) -> Outcome {
+    match policy.mode() {
+        Mode::IdempotentWrite | Mode::ReversibleWrite => Outcome::Unknown,
+        _ => Outcome::NotBegun,
+    }
+}
