@@ -3,7 +3,10 @@
 use std::{
     cell::Cell,
     mem,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use tokio::time::Instant;
@@ -22,8 +25,8 @@ pub(crate) struct Body {
     pub(crate) frame: Frame,
     /// Here while the body runs; its runner keeps it otherwise, wherever it goes.
     pub(crate) permit: Option<InFlight>,
-    /// Nested handlers past their own point of no return.
-    pub(crate) shields: u32,
+    /// Held by every nested handler past its own point of no return, wherever that goes.
+    shield: Option<Arc<()>>,
     /// A checkpoint said no; the body is parked and will be dropped.
     pub(crate) refused: Option<Cancelled>,
     pub(crate) stage: Stage,
@@ -97,7 +100,7 @@ impl Body {
             past: frame.past,
             frame,
             permit: None,
-            shields: 0,
+            shield: None,
             refused: None,
             stage: Stage::Parked,
             detached: false,
@@ -108,9 +111,19 @@ impl Body {
         !matches!(self.stage, Stage::Vacant | Stage::Parked)
     }
 
+    /// For a nested handler to hold while it must not be cut.
+    pub(crate) fn shield(&mut self) -> Arc<()> {
+        self.shield.get_or_insert_default().clone()
+    }
+
+    /// Whether a nested handler must not be cut.
+    pub(crate) fn is_shielded(&self) -> bool {
+        self.shield.as_ref().is_some_and(|shield| Arc::strong_count(shield) > 1)
+    }
+
     /// Whether this is a statement that gave itself back to the request.
-    pub(crate) const fn is_reopened(&self) -> bool {
-        self.frame.reopened && self.shields == 0
+    pub(crate) fn is_reopened(&self) -> bool {
+        self.frame.reopened && !self.is_shielded()
     }
 
     /// Takes the body away; what comes next finds none.

@@ -22,7 +22,7 @@ pub use self::request::Given;
 pub(crate) use self::{
     body::{Body, Frame, Stage, next_id},
     ongoing::Ongoing,
-    request::Ambient,
+    request::{Ambient, Signal},
 };
 use crate::cause::Cause;
 

@@ -154,10 +154,7 @@ impl Ambient {
     /// The first cause, as far as anybody has noticed one.
     #[inline]
     pub(crate) fn cause(&self) -> Option<Cause> {
-        match &self.state {
-            Some(state) => state.settled(),
-            None => self.cause,
-        }
+        self.cause.or_else(|| self.state.as_ref()?.settled())
     }
 
     /// Records `cause` unless an earlier one stands.

@@ -1,8 +1,11 @@
 //! The order of a shutdown. One task drives it; a second signal skips to its end.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, sleep_until},
+};
 
 use super::{Life, Phase, report::ShutdownReport};
 
@@ -15,30 +18,31 @@ pub(super) fn begin(life: &Arc<Life>) {
     // Published at once, so that a probe asked right after the signal is told.
     life.advance(Phase::NotReady);
     life.workers.stop(true);
-    let task = {
-        let life = life.clone();
-        async move {
-            let drained = drive(&life);
-            tokio::pin!(drained);
-            let mut tick = tokio::time::interval(Duration::from_secs(1));
-            tick.tick().await;
-            loop {
-                tokio::select! {
-                    biased;
-                    () = &mut drained => break,
-                    _ = tick.tick() => progress(&life),
-                }
-            }
+    // The runtime that serves comes first; it may be gone, and then the caller's own will do.
+    for runtime in life.runtime().into_iter().chain(Handle::try_current().ok()) {
+        let task = runtime.spawn(watch(life.clone()));
+        if !task.is_finished() || life.has_ended() {
+            return;
         }
-    };
-    if let Some(runtime) = life.runtime() {
-        drop(runtime.spawn(task));
-    } else {
-        tracing::error!(
-            target: "followthrough",
-            "shutdown began outside a tokio runtime, so nothing can drain: call it from one"
-        );
-        end(life);
+    }
+    tracing::error!(
+        target: "followthrough",
+        "shutdown began outside a tokio runtime, so nothing can drain: call it from one"
+    );
+    end(life);
+}
+
+/// Drives the drain and says once a second how far it is.
+async fn watch(life: Arc<Life>) {
+    let mut drained = pin!(drive(&life));
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    tick.tick().await;
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut drained => break,
+            _ = tick.tick() => progress(&life),
+        }
     }
 }
 

@@ -245,12 +245,6 @@ impl Life {
         }
     }
 
-    /// Whether one is remembered. The life of requests that have none would remember the wrong
-    /// one: it is shared by all of them.
-    pub(crate) fn has_runtime(&self) -> bool {
-        self.runtime.get().is_some()
-    }
-
     /// The runtime that the service runs on; before it serves, the one that asks.
     pub(super) fn runtime(&self) -> Option<Handle> {
         self.runtime.get().cloned().or_else(|| Handle::try_current().ok())

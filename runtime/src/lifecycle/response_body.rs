@@ -14,7 +14,7 @@ use tracing::Span;
 
 use super::Phase;
 use crate::{
-    ambient::Ongoing,
+    ambient::{Ongoing, Signal},
     cause::{Cancelled, Cause, Outcome},
     runner::report_stream,
 };
@@ -81,7 +81,7 @@ impl Tail {
         if !stream {
             request.lift_deadline();
         }
-        if stream && wakes {
+        if wakes {
             request.stream_wake = request.wake().map(Box::pin);
         }
         Some(Self { request, polled: false })
@@ -90,12 +90,16 @@ impl Tail {
     /// What ends a stream now, if something does.
     fn ended(&mut self, cx: &mut Context<'_>) -> Option<Cause> {
         let request = &mut *self.request;
-        if !request.flags.stream {
-            return None;
-        }
         // Every advance of the phase wakes, and the next one is to be heard as well.
         while request.stream_wake.as_mut().is_some_and(|wake| wake.as_mut().poll(cx).is_ready()) {
             request.stream_wake = request.wake().map(Box::pin);
+        }
+        if !request.flags.stream {
+            // Its token hears of *stopping*, and the response stands.
+            if request.is_stopping_unheard() {
+                request.settle(Cause::ShuttingDown).1.into_iter().for_each(Signal::fire);
+            }
+            return None;
         }
         if request.life().phase() >= Phase::Closing {
             return Some(Cause::ShuttingDown);

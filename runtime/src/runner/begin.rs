@@ -5,7 +5,7 @@ use std::mem;
 use tokio::time::Instant;
 
 use super::{
-    core::{Begun, Nested},
+    core::{Begun, Nested, Passed},
     judge::outcome_before,
     signals::GivenToken,
 };
@@ -40,15 +40,17 @@ pub(super) fn begin_nested(
 ) -> Result<Begun, Cancelled> {
     let inherited = request.body.frame.deadline;
     let own = policy.deadline().and_then(|after| Instant::now().checked_add(after));
-    let frame = Frame { nested: true, ..Frame::new(policy, sooner(inherited, own)) };
-    let mut nested = Nested { frame, inherited, stage: Stage::Polled, shields: false };
+    // Whichever deadline is nearest: unless it is the request's, it ends this call, not that.
+    let narrowed = request.body.frame.narrowed
+        || own.is_some_and(|own| inherited.is_none_or(|caller| own < caller));
+    let frame = Frame { nested: true, narrowed, ..Frame::new(policy, sooner(inherited, own)) };
+    let mut nested = Nested { frame, inherited, stage: Stage::Polled, passed: None };
     if policy.mode() == Mode::DurableWrite {
         mem::swap(&mut request.body.frame, &mut nested.frame);
         let passed = pass(request, Place { policy, site: None });
         mem::swap(&mut request.body.frame, &mut nested.frame);
         passed?;
-        request.body.shields += 1;
-        nested.shields = true;
+        nested.passed = Some(Passed::within(request));
     }
     Ok(Begun::Nested(Box::new(nested)))
 }

@@ -41,7 +41,7 @@ pin_project_lite::pin_project! {
         core: Core,
         own: Own,
         compensation: Option<C>,
-        // For a body without a lifecycle to go on elsewhere, taken while it is known to exist.
+        // Where the body can go on, taken while it is known to exist.
         runtime: Option<Handle>,
         #[pin]
         sleep: Option<Sleep>,
@@ -64,12 +64,6 @@ pin_project_lite::pin_project! {
             }
         }
     }
-}
-
-/// The runtime of a request whose lifecycle does not remember one.
-fn runtime_if_unknown() -> Option<Handle> {
-    let known = ambient::with(|request| request.life().has_runtime()) == Some(true);
-    if known { None } else { Handle::try_current().ok() }
 }
 
 /// Runs `body` so that it can outlive its request.
@@ -116,7 +110,7 @@ impl<R: Send + 'static, C: Future + Send + 'static, P> Future for Boxed<R, C, P>
             return Poll::Ready(Governed::done(value, unlinked(this.own)));
         }
         if this.runtime.is_none() && (core.past || core.policy.is_cooperative()) {
-            *this.runtime = runtime_if_unknown();
+            *this.runtime = Handle::try_current().ok();
         }
         let Some(end) = core.judge(this.sleep, cx) else { return Poll::Pending };
         let (End::Cut(cancelled) | End::Detach(cancelled)) = end;
@@ -147,7 +141,7 @@ fn abandon_or_follow<R: Send + 'static, C: Future + Send + 'static>(
     let (past, cooperative) = (core.past, core.policy.is_cooperative());
     let reopened = core.look(Body::is_reopened) == Some(true);
     match core.role {
-        Role::Resident | Role::Apart if ended => {
+        Role::Resident | Role::Apart if ended && (past || cooperative) => {
             // The drain has named it.
             ambient::with(|request| request.flags.reported = true);
             core.within(Stage::Abandoned, || *slot = None);

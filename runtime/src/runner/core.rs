@@ -6,6 +6,7 @@
 use std::{
     mem,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::Arc,
     task::Poll,
 };
 
@@ -14,14 +15,14 @@ use tokio::time::Instant;
 use tracing::Span;
 
 use super::{
-    begin::{begin_nested, begin_top},
+    begin::{begin_nested, begin_top, settled},
     report::{panic_message, report},
     signals::GivenToken,
 };
 use crate::{
-    ambient::{self, Body, Frame, Given, Stage},
+    ambient::{self, Ambient, Body, Frame, Given, Stage},
     cause::Cancelled,
-    lifecycle::{Ended, InFlight},
+    lifecycle::{Ended, InFlight, Life},
     policy::{HandlerPolicy, Mode, Place},
 };
 
@@ -38,6 +39,8 @@ pub(crate) struct Core {
     pub(super) span: Option<Span>,
     /// What the ambient body said last: enough to go on if the request got lost.
     pub(super) past: bool,
+    /// The same.
+    pub(super) deadline: Option<Instant>,
     /// Nothing was there to judge after the last poll.
     pub(super) quiet: bool,
 }
@@ -76,13 +79,29 @@ pub(super) struct Nested {
     pub(super) inherited: Option<Instant>,
     /// The caller's stage, while ours is in the ambient body.
     pub(super) stage: Stage,
-    /// It counts in the caller's `shields`.
-    pub(super) shields: bool,
+    /// Past its own point of no return: what holds off whoever would cut its caller.
+    pub(super) passed: Option<Passed>,
+}
+
+/// What a nested handler holds past its point of no return.
+pub(super) struct Passed {
+    /// The body that it was last polled in.
+    pub(super) caller: u64,
+    pub(super) _shield: Arc<()>,
+    /// The service that has to wait for it.
+    pub(super) life: Arc<Life>,
+}
+
+impl Passed {
+    pub(super) fn within(request: &mut Ambient) -> Self {
+        let (caller, shield) = (request.body.id, request.body.shield());
+        Self { caller, _shield: shield, life: request.life().clone() }
+    }
 }
 
 impl Default for Nested {
     fn default() -> Self {
-        Self { frame: Body::default().frame, inherited: None, stage: Stage::Polled, shields: false }
+        Self { frame: Body::default().frame, inherited: None, stage: Stage::Polled, passed: None }
     }
 }
 
@@ -111,6 +130,7 @@ impl Core {
             role: Role::New,
             span: None,
             past: false,
+            deadline: None,
             quiet: true,
         }
     }
@@ -122,7 +142,17 @@ impl Core {
         permit: Option<InFlight>,
     ) -> Self {
         let (id, past) = (body.id, body.past);
-        Self { policy, rare: None, permit, id, role: Role::Resident, span: None, past, quiet: true }
+        Self {
+            policy,
+            rare: None,
+            permit,
+            id,
+            role: Role::Resident,
+            span: None,
+            past,
+            deadline: None,
+            quiet: true,
+        }
     }
 
     /// Whether a body has begun and is not gone.
@@ -199,7 +229,8 @@ impl Core {
             }
             Err(refused) => {
                 self.role = Role::Over;
-                return Err(refused);
+                let nested = ambient::with_body(|_| ()).is_some();
+                return Err(if nested { refused } else { settled(refused) });
             }
         }
         self.past |= self.look(|body| body.past) == Some(true);
@@ -310,10 +341,8 @@ impl Core {
                     }
                 });
             }
-            Role::Nested if self.rare().nested.shields => {
-                ambient::with_body(|body| body.shields = body.shields.saturating_sub(1));
-            }
-            Role::Apart | Role::Nested | Role::New | Role::Over => {}
+            Role::Nested => self.rare().nested.passed = None,
+            Role::Apart | Role::New | Role::Over => {}
         }
         if let Some(permit) = self.permit.take() {
             permit.leave(ended);

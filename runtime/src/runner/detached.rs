@@ -223,7 +223,8 @@ impl<C: Future + Send + 'static> Compensate<C> {
 impl<C: Future + Send + 'static> Drop for Compensate<C> {
     fn drop(&mut self) {
         let cut = ambient::with_body(|body| {
-            (body.stage == Stage::Cut && !body.past).then(|| body.frame.place())
+            let past = if body.frame.nested { body.frame.past } else { body.past };
+            (body.stage == Stage::Cut && !past).then(|| body.frame.place())
         });
         if let (Some(Some(place)), Some(compensation)) = (cut, self.compensation.take()) {
             undo(place, compensation);

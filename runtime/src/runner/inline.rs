@@ -124,7 +124,7 @@ impl<F: Future, C: Future + Send + 'static, P> Future for Inline<F, C, P> {
 /// it called. One that is under way takes care of itself when it is dropped; what the caller
 /// meant to do after it is lost.
 fn outcome_of_callees(core: &Core) -> Outcome {
-    if core.look(|body| body.shields > 0) == Some(true) {
+    if core.look(Body::is_shielded) == Some(true) {
         return Outcome::Unknown;
     }
     tracing::error!(

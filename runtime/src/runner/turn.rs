@@ -2,10 +2,10 @@
 
 use std::mem;
 
-use super::core::{Core, Nested, Rare, Role};
+use super::core::{Core, Nested, Passed, Rare, Role};
 use crate::{
     ambient::{self, Body, Frame, Stage},
-    lifecycle::InFlight,
+    lifecycle::{InFlight, WorkKind},
 };
 
 impl Core {
@@ -58,6 +58,12 @@ impl Core {
             // Somebody moved the future out of its request or its caller, to a task of its own,
             // say: it goes on by itself, with what it remembers.
             let body = self.remembered();
+            let place = body.frame.place();
+            if let Some(passed) = self.rare().nested.passed.take() {
+                // The permit stays with the caller, and the service waits for this one all the same.
+                let entry = InFlight::unlimited(passed.life, place, WorkKind::Durable);
+                self.permit = Some(entry);
+            }
             self.stand_alone(body);
             self.put_rare(stage);
         }
@@ -71,6 +77,7 @@ impl Core {
             ambient::with(|request| {
                 request.body.stage = Stage::Parked;
                 self.past = request.body.past;
+                self.deadline = request.body.frame.deadline;
                 self.quiet = request.is_quiet();
                 if request.body.permit.is_some() {
                     *permit = request.body.permit.take();
@@ -95,9 +102,11 @@ impl Core {
             }
             Role::Nested => {
                 nested.swap(&mut request.body);
-                if nested.frame.past && !nested.shields {
-                    nested.shields = true;
-                    request.body.shields += 1;
+                let here = nested.passed.as_ref().map(|passed| passed.caller);
+                if nested.frame.past && here != Some(request.body.id) {
+                    // For the first time, or for the first time in this caller.
+                    nested.passed = Some(Passed::within(request));
+                    request.body.past = true;
                 }
                 nested.frame.past
             }
@@ -135,7 +144,7 @@ impl Core {
 
     /// What is known of the body if its request got lost.
     fn remembered(&self) -> Body {
-        let lost = Frame { past: self.past, ..Frame::new(self.policy, None) };
+        let lost = Frame { past: self.past, ..Frame::new(self.policy, self.deadline) };
         let frame = self.nested_frame().unwrap_or(lost);
         Body::of(Frame { nested: false, ..frame }, self.id)
     }
