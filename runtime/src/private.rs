@@ -36,7 +36,7 @@ pub fn given_request(token: &RequestToken) -> Given {
     if ambient::with(|request| request.is_own(&token.state)) == Some(true) {
         return Given::Nothing;
     }
-    Given::State(token.state.clone())
+    Given::Token(token.clone())
 }
 
 pub fn given_raw(token: &RawToken) -> Given {

@@ -15,6 +15,7 @@ use crate::{
     cause::Cancelled,
     lifecycle::InFlight,
     policy::{HandlerPolicy, Mode, Place, Site},
+    token::RequestState,
 };
 
 /// The body of a request's own runner.
@@ -25,6 +26,8 @@ pub(crate) struct Body {
     pub(crate) frame: Frame,
     /// Here while the body runs; its runner keeps it otherwise, wherever it goes.
     pub(crate) permit: Option<InFlight>,
+    /// The token of a call that a direct caller passed one to.
+    pub(crate) given: Option<Arc<RequestState>>,
     /// Held by every nested handler past its own point of no return, wherever that goes.
     shield: Option<Arc<()>>,
     /// A checkpoint said no; the body is parked and will be dropped.
@@ -100,6 +103,7 @@ impl Body {
             past: frame.past,
             frame,
             permit: None,
+            given: None,
             shield: None,
             refused: None,
             stage: Stage::Parked,

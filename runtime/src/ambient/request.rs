@@ -14,7 +14,6 @@ use crate::{
     cause::Cause,
     lifecycle::Life,
     policy::HandlerPolicy,
-    runner::GivenToken,
     token::{Deadline, RequestState, RequestToken},
 };
 
@@ -50,8 +49,6 @@ pub(crate) struct Ambient {
 #[derive(Clone, Copy, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub(crate) struct Flags {
-    /// The request's token follows one that a direct caller passed.
-    given: bool,
     /// The response body is part of the work.
     pub(crate) stream: bool,
     /// The wait was reported already.
@@ -104,7 +101,8 @@ impl Ambient {
             life.request_left(shard);
         }
         // What has a destructor is there only with a token, a stream or a begun body.
-        if self.has_token() || self.flags.stream || self.body.stage != Stage::Vacant {
+        let begun = self.body.stage != Stage::Vacant || self.body.given.is_some();
+        if self.has_token() || self.flags.stream || begun {
             self.raw = None;
             self.state = None;
             self.stream_sleep = None;
@@ -179,7 +177,8 @@ impl Ambient {
             Some(frame) => frame.deadline.map(|at| Deadline { at, of_site: frame.narrowed }),
             None => self.deadline.map(|at| Deadline { at, of_site: false }),
         };
-        RequestToken::new(self.state(), deadline)
+        let given = self.given().cloned();
+        RequestToken::new(given.unwrap_or_else(|| self.state()), deadline)
     }
 
     /// What the request's tokens share: one identity, made at first use.
@@ -194,6 +193,9 @@ impl Ambient {
 
     /// The request's token as tokio-util's type.
     pub(crate) fn raw(&mut self) -> CancellationToken {
+        if let Some(given) = self.given() {
+            return given.token();
+        }
         if let Some(raw) = &self.raw {
             return raw.clone();
         }
@@ -247,25 +249,27 @@ impl Ambient {
         self.state.as_ref().is_some_and(|own| Arc::ptr_eq(own, state))
     }
 
-    /// Follows the token that a direct caller passed, unless the request has one already. The
-    /// request's own stays apart: what ends here must not end for the caller.
-    pub(crate) fn adopt(&mut self, given: Given) -> Option<GivenToken> {
-        if self.has_token() {
-            return None;
-        }
-        let given = GivenToken::new(given)?;
-        self.flags.given = true;
-        Some(given)
+    /// What the running handler's token is instead of the request's, if a direct caller passed one.
+    fn given(&self) -> Option<&Arc<RequestState>> {
+        let own = self.body.is_running() && !self.body.frame.nested;
+        self.body.given.as_ref().filter(|_| own)
     }
 
-    /// Whether the request's token stands for one that a direct caller passed.
-    pub(crate) const fn follows_given(&self) -> bool {
-        self.flags.given
+    pub(crate) fn follows_given(&self) -> bool {
+        self.given().is_some()
+    }
+
+    /// Looks after the token of a call that is over, unless the request has one of its own.
+    pub(crate) fn inherit(&mut self, given: Arc<RequestState>) {
+        if !self.has_token() {
+            self.state = Some(given);
+        }
     }
 
     /// Reads every signal itself, the clock included, for a checkpoint.
     pub(crate) fn check(&self, deadline: Option<Instant>) -> Option<Cause> {
-        if let Some(cause) = self.cause() {
+        let given = self.given().and_then(|given| given.fired());
+        if let Some(cause) = given.or_else(|| self.cause()) {
             return Some(cause);
         }
         if self.life().is_stopping() {
@@ -298,6 +302,6 @@ impl Ambient {
 pub enum Given {
     #[default]
     Nothing,
-    State(Arc<RequestState>),
+    Token(RequestToken),
     Raw(CancellationToken),
 }

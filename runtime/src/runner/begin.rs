@@ -5,9 +5,9 @@ use std::mem;
 use tokio::time::Instant;
 
 use super::{
-    core::{Begun, Nested, Passed},
+    core::{Begun, Core, Nested, Passed},
     judge::outcome_before,
-    signals::GivenToken,
+    signals::GivenSeen,
 };
 use crate::{
     ambient::{self, Ambient, Body, Frame, Stage},
@@ -18,12 +18,12 @@ use crate::{
 
 /// A checkpoint said no. What it found of the request's end is settled; a refusal is an answer,
 /// and none of the request's causes.
-pub(super) fn settled(refused: Cancelled) -> Cancelled {
+pub(super) fn settled(core: &Core, refused: Cancelled) -> Cancelled {
     let ended_by = refused.ended_by();
     if matches!(ended_by, Cause::LimitReached | Cause::TimeTooShort) {
         return refused;
     }
-    let first = ambient::settle(ended_by);
+    let first = core.settle(ended_by);
     if ended_by == Cause::ShuttingDown {
         ambient::with(|request| request.flags.close = true);
     }
@@ -60,15 +60,18 @@ pub(super) fn begin_top(
     policy: &'static HandlerPolicy,
     id: u64,
     permit: &mut Option<InFlight>,
-    token: Option<&GivenToken>,
+    given: Option<GivenSeen>,
 ) -> Result<Begun, Cancelled> {
     let own = policy.deadline().and_then(|after| request.arrival().checked_add(after));
     let deadline = sooner(request.deadline, own);
-    let cause = token.and_then(GivenToken::cause).or_else(|| request.check(deadline));
+    let deadline = sooner(deadline, given.as_ref().and_then(|given| given.deadline));
+    let cause = given.as_ref().and_then(|given| given.cause);
+    let cause = cause.or_else(|| request.check(deadline));
     if let Some(cause) = cause {
         return Err(Cancelled::new(cause, cause, Outcome::NotBegun));
     }
-    let body = Body::of(Frame::new(policy, deadline), id);
+    let mut body = Body::of(Frame::new(policy, deadline), id);
+    body.given = given.map(|given| given.own);
     let first = mem::replace(&mut request.body, body);
     let place = Place { policy, site: None };
     let begun = if policy.mode() == Mode::DurableWrite {

@@ -149,7 +149,7 @@ fn abandon_or_follow<R: Send + 'static, C: Future + Send + 'static>(
         }
         Role::Resident | Role::Apart if (past && !reopened) || (cooperative && !past) => {
             let outcome = if past { Outcome::Unknown } else { outcome_before(core.policy) };
-            if let Some(hung_up) = hung_up(outcome) {
+            if let Some(hung_up) = hung_up(core, outcome) {
                 core.report(hung_up);
             }
             follow(slot, core, compensation, runtime);

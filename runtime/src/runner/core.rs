@@ -17,11 +17,11 @@ use tracing::Span;
 use super::{
     begin::{begin_nested, begin_top, settled},
     report::{panic_message, report},
-    signals::GivenToken,
+    signals::{GivenSeen, GivenToken},
 };
 use crate::{
     ambient::{self, Ambient, Body, Frame, Given, Stage},
-    cause::Cancelled,
+    cause::{Cancelled, Cause},
     lifecycle::{Ended, InFlight, Life},
     policy::{HandlerPolicy, Mode, Place},
 };
@@ -206,18 +206,25 @@ impl Core {
         self.begin_any()
     }
 
+    /// Begins to follow the token that a direct caller passed. Asked before the request is
+    /// borrowed: a token that has to settle its cause wakes others.
+    fn follow_given(&mut self) -> Option<GivenSeen> {
+        let rare = self.rare.as_mut()?;
+        let life =
+            ambient::with(|request| (!request.body.is_running()).then(|| request.life().clone()));
+        rare.token = GivenToken::new(mem::take(&mut rare.given), &life.flatten()?);
+        rare.token.as_ref().map(GivenToken::seen)
+    }
+
     fn begin_any(&mut self) -> Result<(), Cancelled> {
         let (policy, id) = (self.policy, self.id);
+        let given = self.follow_given();
         let permit = &mut self.permit;
         let begun = ambient::with(|request| {
             if request.body.is_running() {
                 return begin_nested(request, policy);
             }
-            let token = self.rare.as_mut().and_then(|rare| {
-                rare.token = request.adopt(mem::take(&mut rare.given));
-                rare.token.as_ref()
-            });
-            begin_top(request, policy, id, permit, token)
+            begin_top(request, policy, id, permit, given)
         });
         match begun.unwrap_or(Ok(Begun::Resident)) {
             Ok(Begun::Resident) => self.role = Role::Resident,
@@ -230,7 +237,7 @@ impl Core {
             Err(refused) => {
                 self.role = Role::Over;
                 let nested = ambient::with_body(|_| ()).is_some();
-                return Err(if nested { refused } else { settled(refused) });
+                return Err(if nested { refused } else { settled(self, refused) });
             }
         }
         self.past |= self.look(|body| body.past) == Some(true);
@@ -269,6 +276,18 @@ impl Core {
             self.role = Role::Over;
         }
         plain
+    }
+
+    /// Records the cause, and fires the token, of the request or of a call with a token of its own.
+    pub(super) fn settle(&self, cause: Cause) -> Cause {
+        match self.rare.as_ref().and_then(|rare| rare.token.as_ref()) {
+            Some(given) => given.settle(cause),
+            None => ambient::settle(cause),
+        }
+    }
+
+    pub(super) fn has_own_token(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.token.is_some())
     }
 
     /// Reports that the wait ended early. A nested handler answers to its caller, who decides what
@@ -360,6 +379,14 @@ impl Core {
                 request.flags.stream = true;
                 request.deadline = deadline;
                 mem::swap(&mut request.stream_span, &mut span);
+            });
+        }
+        if let Some(given) = self.rare.as_mut().and_then(|rare| rare.token.take()) {
+            // Without a server around the call, its response's body is looked after under this.
+            ambient::with(|request| {
+                if !request.is_counted() {
+                    request.inherit(given.own());
+                }
             });
         }
         self.leave_as(Ended::Completed);

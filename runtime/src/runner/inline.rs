@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     ambient::{self, Body, Given, Stage},
-    cause::{Cancelled, Outcome},
+    cause::{Cancelled, Cause, Outcome},
     governed::{Governed, unlinked},
     lifecycle::Ended,
     policy::{HandlerPolicy, Mode},
@@ -192,7 +192,7 @@ pub(super) fn hang_up<C: Future + Send + 'static>(
                 (true, false) => (outcome_of_callees(core), Ended::Completed),
                 (false, _) => (outcome_before(core.policy), Ended::Cut),
             };
-            if let Some(hung_up) = hung_up(outcome) {
+            if let Some(hung_up) = hung_up(core, outcome) {
                 core.report(hung_up);
             }
             cut(core, compensation, ended, drop_body);
@@ -204,13 +204,18 @@ pub(super) fn hang_up<C: Future + Send + 'static>(
 /// Settles that the future was dropped, if it was the request that went. The layer says so before
 /// it drops what is inside; a request of which it has said nothing lost its handler to middleware,
 /// and goes on.
-pub(super) fn hung_up(outcome: Outcome) -> Option<Cancelled> {
+pub(super) fn hung_up(core: &Core, outcome: Outcome) -> Option<Cancelled> {
     let (ended_by, goes_on) = ambient::with(|request| {
         (request.life().hung_up_by(), request.is_counted() && request.cause().is_none())
     })?;
+    if goes_on && core.has_own_token() {
+        // A plain handler dropped a call that it had made.
+        core.settle(Cause::ClientDisconnected);
+        return None;
+    }
     if goes_on {
         tracing::warn!(target: "followthrough", "middleware dropped a handler before it ended");
         return None;
     }
-    Some(Cancelled::new(ambient::settle(ended_by), ended_by, outcome))
+    Some(Cancelled::new(core.settle(ended_by), ended_by, outcome))
 }

@@ -47,21 +47,19 @@ impl Core {
             let policy = self.policy;
             return judge_nested(policy, &self.rare().nested, sleep, cx);
         }
-        let token = self.rare.as_mut().and_then(|rare| rare.token.as_mut());
-        if let Some(cause) = token.and_then(|token| token.poll(cx)) {
-            self.rare().token = None;
-            ambient::settle(cause);
+        if let Some(given) = self.rare.as_mut().and_then(|rare| rare.token.as_mut()) {
+            given.poll(cx);
         }
         let apart = self.rare.as_mut().filter(|_| self.role == Role::Apart);
         let seen = ambient::with(|request| Seen::new(request, apart.map(|rare| &mut rare.body)))?;
         if let Some(refused) = seen.refused {
-            return Some(End::Cut(settled(refused)));
+            return Some(End::Cut(settled(self, refused)));
         }
         let late = is_late(sleep, seen.deadline, cx);
         let first = if late {
-            ambient::settle(Cause::DeadlineExceeded)
+            self.settle(Cause::DeadlineExceeded)
         } else if seen.stopping {
-            ambient::settle(Cause::ShuttingDown)
+            self.settle(Cause::ShuttingDown)
         } else {
             seen.cause?
         };
@@ -84,6 +82,7 @@ impl Seen {
         let stopping = request.life().is_stopping();
         let cause = request.cause();
         let body = apart.unwrap_or(&mut request.body);
+        let cause = body.given.as_ref().and_then(|given| given.settled()).or(cause);
         Self {
             refused: body.refused.take(),
             stopping,

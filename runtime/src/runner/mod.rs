@@ -30,7 +30,6 @@ use core::Core;
 pub use detached::{Compensate, compensate};
 pub use inline::{run_exempt, run_inline};
 pub(crate) use report::{panic_message, report_stream};
-pub(crate) use signals::GivenToken;
 
 use std::sync::Once;
 

@@ -2,13 +2,13 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use tokio::time::{Instant, Sleep, sleep_until};
-use tokio_util::sync::CancellationToken;
 
-use crate::{ambient::Given, cause::Cause};
+use crate::{ambient::Given, cause::Cause, lifecycle::Life, token::RequestState};
 
 /// Whether `deadline` has passed. The timer is made when a body is pending for the first time,
 /// and follows the deadline when a site moves it.
@@ -26,37 +26,65 @@ pub(super) fn is_late(
     sleep.as_pin_mut().is_some_and(|armed| armed.poll(cx).is_ready())
 }
 
-/// Follows the token that a direct caller handed in.
+/// Follows the token that a direct caller handed in. The call has one of its own: what ends here
+/// must not end for the caller.
 pub(crate) struct GivenToken {
-    token: CancellationToken,
-    fired: Pin<Box<dyn Future<Output = ()> + Send>>,
     given: Given,
+    fired: Pin<Box<dyn Future<Output = Cause> + Send>>,
+    own: Arc<RequestState>,
 }
 
 impl GivenToken {
-    pub(crate) fn new(given: Given) -> Option<Self> {
-        let token = match &given {
-            Given::State(state) => state.token(),
-            Given::Raw(token) => token.clone(),
+    pub(super) fn new(given: Given, life: &Arc<Life>) -> Option<Self> {
+        let (token, fired): (_, Pin<Box<dyn Future<Output = Cause> + Send>>) = match &given {
             Given::Nothing => return None,
+            Given::Token(token) => {
+                let (raw, token) = (token.token(), token.clone());
+                (raw, Box::pin(async move { token.cancelled().await }))
+            }
+            Given::Raw(raw) => {
+                let fired = raw.clone().cancelled_owned();
+                let of_raw = async move {
+                    fired.await;
+                    Cause::ClientDisconnected
+                };
+                (raw.clone(), Box::pin(of_raw))
+            }
         };
-        let fired = Box::pin(token.clone().cancelled_owned());
-        Some(Self { token, fired, given })
+        let own = RequestState::linked(life.clone(), None, Some(token.child_token()));
+        Some(Self { given, fired, own: Arc::new(own) })
     }
 
-    /// The cause, if the token has fired.
-    pub(super) fn cause(&self) -> Option<Cause> {
-        let of_state = match &self.given {
-            Given::State(state) => state.cause(None),
-            Given::Raw(_) | Given::Nothing => None,
-        };
-        of_state.or_else(|| self.token.is_cancelled().then_some(Cause::ClientDisconnected))
+    pub(super) fn own(&self) -> Arc<RequestState> {
+        self.own.clone()
     }
 
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Option<Cause> {
-        match self.fired.as_mut().poll(cx) {
-            Poll::Ready(()) => self.cause(),
-            Poll::Pending => None,
+    pub(super) fn seen(&self) -> GivenSeen {
+        let (deadline, cause) = match &self.given {
+            Given::Token(token) => (token.deadline(), token.cause()),
+            Given::Raw(raw) => (None, raw.is_cancelled().then_some(Cause::ClientDisconnected)),
+            Given::Nothing => (None, None),
+        };
+        GivenSeen { own: self.own(), deadline, cause }
+    }
+
+    pub(super) fn settle(&self, cause: Cause) -> Cause {
+        self.own.settle(cause).unwrap_or(cause)
+    }
+
+    /// Settles the call's own token when that one fires.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) {
+        if self.own.settled().is_none() {
+            if let Poll::Ready(cause) = self.fired.as_mut().poll(cx) {
+                self.settle(cause);
+            }
         }
     }
+}
+
+/// What a token that was handed in says before the call begins.
+pub(super) struct GivenSeen {
+    pub(super) own: Arc<RequestState>,
+    pub(super) deadline: Option<Instant>,
+    pub(super) cause: Option<Cause>,
 }

@@ -107,6 +107,11 @@ impl Core {
                     // For the first time, or for the first time in this caller.
                     nested.passed = Some(Passed::within(request));
                     request.body.past = true;
+                    if request.body.permit.is_none() {
+                        let (life, place) = (request.life().clone(), nested.frame.place());
+                        let entry = InFlight::unlimited(life, place, WorkKind::Durable);
+                        request.body.permit = Some(entry);
+                    }
                 }
                 nested.frame.past
             }

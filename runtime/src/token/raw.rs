@@ -1,12 +1,12 @@
 //! What a parameter written `CancellationToken` becomes.
 
-use std::{convert::Infallible, sync::Arc};
+use std::convert::Infallible;
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use tokio_util::sync::CancellationToken;
 
-use super::{DurableToken, RequestState, RequestToken};
+use super::{DurableToken, RequestToken};
 use crate::ambient::Given;
 
 /// The extractor that stands in an annotated handler's signature where you wrote
@@ -40,7 +40,7 @@ enum Repr {
     /// Asked of the request once the body runs; until then it costs nothing.
     OfRequest,
     Raw(CancellationToken),
-    State(Arc<RequestState>),
+    Token(RequestToken),
 }
 
 impl RawToken {
@@ -48,7 +48,7 @@ impl RawToken {
         match &self.0 {
             Repr::OfRequest => Given::Nothing,
             Repr::Raw(token) => Given::Raw(token.clone()),
-            Repr::State(state) => Given::State(state.clone()),
+            Repr::Token(token) => Given::Token(token.clone()),
         }
     }
 
@@ -57,7 +57,7 @@ impl RawToken {
         match self.0 {
             Repr::OfRequest => None,
             Repr::Raw(token) => Some(token),
-            Repr::State(state) => Some(state.token()),
+            Repr::Token(token) => Some(token.token()),
         }
     }
 }
@@ -70,7 +70,7 @@ impl From<CancellationToken> for RawToken {
 
 impl From<RequestToken> for RawToken {
     fn from(token: RequestToken) -> Self {
-        Self(Repr::State(token.state))
+        Self(Repr::Token(token))
     }
 }
 

@@ -28,8 +28,7 @@ use crate::{cause::Cause, lifecycle::Life};
 /// The response was handed over whole; nothing fires any more.
 const FINISHED: u8 = u8::MAX;
 
-#[doc(hidden)]
-pub struct RequestState {
+pub(crate) struct RequestState {
     cause: AtomicU8,
     notify: Notify,
     token: OnceLock<CancellationToken>,
@@ -68,6 +67,12 @@ impl RequestState {
     /// The recorded cause, without looking at the signals.
     pub(crate) fn settled(&self) -> Option<Cause> {
         Cause::from_code(self.cause.load(Ordering::Acquire))
+    }
+
+    /// The cause, or that of a token whose parent was cancelled.
+    pub(crate) fn fired(&self) -> Option<Cause> {
+        let raw = || self.token.get().is_some_and(CancellationToken::is_cancelled);
+        self.settled().or_else(|| raw().then_some(Cause::ClientDisconnected))
     }
 
     /// Records `cause` unless something stands already; gives the cause that stands, which is
