@@ -146,3 +146,23 @@ async fn a_client_that_leaves_is_noticed_behind_a_body_that_nobody_reads() {
     marks.until("dropped").await;
     assert_eq!(server.stop().await.cancelled.client_disconnected, 1);
 }
+
+#[cancellable(read)]
+async fn read() -> &'static str {
+    "read"
+}
+
+#[tokio::test]
+async fn a_request_that_the_layer_refuses_at_stopping_closes_its_connection() {
+    let lifecycle = lifecycle().build().unwrap();
+    let app = Router::new().route("/", get(read)).layer(lifecycle.layer());
+    // Keeps the drain from its end.
+    lifecycle.spawn("endless", |_stop| std::future::pending::<()>());
+    lifecycle.shutdown();
+    soon("stopping", lifecycle.stopping().cancelled()).await;
+    let request = http::Request::get("/").body(Body::empty()).unwrap();
+    let response = app.oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 503);
+    let connection = response.headers().get(http::header::CONNECTION).expect("it is said");
+    assert_eq!(connection, "close");
+}

@@ -1,27 +1,26 @@
-//! A begun body may go on in another task, be dropped there, or be shared by several requests:
-//! its permit and what it has done go with it.
+//! A begun body may go on in another task or be dropped there: its permit, its deadline and what
+//! it has done go with it.
 
-use std::{
-    pin::Pin,
-    sync::{Arc, Mutex},
-};
+use std::pin::Pin;
 
 use axum::{
     Router,
+    body::Body,
     extract::{Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::post,
+    routing::{get, post},
 };
 use followthrough::{cancellable, durable_write};
-use followthrough_tests::{Marks, Server, h1, soon};
-use futures_util::future::{FutureExt, Shared};
+use followthrough_tests::{Marks, Server, h1, lifecycle, soon};
+use tower::ServiceExt;
 
 type Rest = Pin<Box<dyn Future<Output = Response> + Send>>;
+type HandOver = fn(Marks, Rest);
 
 /// Answers as soon as the handler has begun, and hands over what is left of it.
 async fn answers_early(
-    State((marks, hand_over)): State<(Marks, fn(Rest))>,
+    State((marks, hand_over)): State<(Marks, HandOver)>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -30,28 +29,35 @@ async fn answers_early(
         biased;
         response = &mut rest => response,
         () = marks.until("begun") => {
-            hand_over(rest);
+            hand_over(marks.clone(), rest);
             http::StatusCode::ACCEPTED.into_response()
         }
     }
 }
 
-fn goes_on_elsewhere(rest: Rest) {
-    tokio::spawn(rest);
+fn goes_on_elsewhere(marks: Marks, rest: Rest) {
+    tokio::spawn(async move {
+        let response = rest.await;
+        marks.set(format!("answered {}", response.status().as_u16()));
+    });
 }
 
-fn is_dropped_elsewhere(rest: Rest) {
+fn is_dropped_elsewhere(_marks: Marks, rest: Rest) {
     tokio::spawn(async move { drop(rest) });
 }
 
-async fn start(marks: &Marks, hand_over: fn(Rest)) -> Server {
+fn app(marks: &Marks, hand_over: HandOver) -> Router {
     let early = middleware::from_fn_with_state((marks.clone(), hand_over), answers_early);
-    let app = Router::new()
+    Router::new()
         .route("/write", post(write))
+        .route("/wait", get(waits_with_a_deadline))
         .route("/hold", post(commits_and_waits))
         .layer(early)
-        .with_state(marks.clone());
-    Server::start(app).await
+        .with_state(marks.clone())
+}
+
+async fn start(marks: &Marks, hand_over: HandOver) -> Server {
+    Server::start(app(marks, hand_over)).await
 }
 
 #[durable_write]
@@ -125,41 +131,72 @@ async fn a_committed_write_is_not_undone_because_it_was_moved() {
     assert!(marks.has("committed") && !marks.has("undone"), "{:?}", marks.all());
 }
 
-type Flight = Shared<Pin<Box<dyn Future<Output = &'static str> + Send>>>;
+#[cancellable(read, deadline = "150ms")]
+async fn waits_with_a_deadline(State(marks): State<Marks>) {
+    marks.set("begun");
+    std::future::pending::<()>().await;
+}
 
-/// Joins the write that is in flight, or starts one.
-async fn single_flight(
-    State((marks, flight)): State<(Marks, Arc<Mutex<Option<Flight>>>)>,
-) -> &'static str {
-    let start = || async { write(State(marks)).await.into_result().unwrap_or("cancelled") };
-    let flight = flight.lock().unwrap().get_or_insert_with(|| start().boxed().shared()).clone();
-    flight.await
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_goes_on_in_another_task_keeps_its_deadline() {
+    let marks = Marks::default();
+    let lifecycle = lifecycle().build().unwrap();
+    let app = app(&marks, goes_on_elsewhere).layer(lifecycle.layer());
+    let request = http::Request::get("/wait").body(Body::empty()).unwrap();
+    assert_eq!(app.oneshot(request).await.unwrap().status(), 202);
+    marks.until("answered 504").await;
+}
+
+#[cancellable(read)]
+async fn moves_its_write_and_answers(State(marks): State<Marks>) -> &'static str {
+    let mut write = Box::pin(write(State(marks.clone())));
+    tokio::select! {
+        biased;
+        _ = &mut write => "landed",
+        () = marks.until("begun") => {
+            tokio::spawn(write);
+            "accepted"
+        }
+    }
 }
 
 #[tokio::test]
-async fn a_write_that_two_requests_share_outlives_the_first() {
+async fn a_nested_write_that_was_moved_holds_the_drain() {
     let marks = Marks::default();
-    let state = (marks.clone(), Arc::default());
-    let server =
-        Server::start(Router::new().route("/", post(single_flight)).with_state(state)).await;
-    let first = h1::send(server.at, "POST", "/").await;
-    marks.until("begun").await;
-    let mut second = h1::send(server.at, "POST", "/").await;
-    requests(&server, 2).await;
-    first.hang_up();
-    requests(&server, 1).await;
+    let app = Router::new().route("/", post(moves_its_write_and_answers));
+    let server = Server::start(app.with_state(marks.clone())).await;
+    assert_eq!(h1::call(server.at, "POST", "/").await.body, "accepted");
+    server.lifecycle.shutdown();
+    soon("stopping", server.lifecycle.stopping().cancelled()).await;
     assert_eq!(server.lifecycle.in_flight().work.len(), 1);
     marks.set("go");
-    let answer = second.answer().await;
-    assert_eq!((answer.status, &*answer.body), (200, "landed"));
-    assert_eq!(server.stop().await.durable.completed, 1);
+    let report = server.ended().await;
+    assert!(marks.has("ended"), "{report}");
 }
 
-async fn requests(server: &Server, expected: usize) {
-    soon("the requests", async {
-        while server.lifecycle.in_flight().requests != expected {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+#[cancellable(read)]
+async fn moves_its_write_and_waits(State(marks): State<Marks>) {
+    let mut write = Box::pin(write(State(marks.clone())));
+    assert!(futures_util::poll!(&mut write).is_pending());
+    tokio::spawn(write);
+    #[durable_write]
+    async {}.await;
+    let _cut = marks.on_drop("cut");
+    marks.set("reopened");
+    #[cancellable(read)]
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test]
+async fn a_nested_write_that_was_moved_does_not_shield_its_caller() {
+    let marks = Marks::default();
+    let app = Router::new().route("/", post(moves_its_write_and_waits));
+    let server = Server::start(app.with_state(marks.clone())).await;
+    let call = h1::send(server.at, "POST", "/").await;
+    marks.until("reopened").await;
+    marks.set("go");
+    marks.until("ended").await;
+    call.hang_up();
+    marks.until("cut").await;
+    server.stop().await;
 }

@@ -8,7 +8,7 @@ use axum::{
     extract::State,
     routing::{get, post},
 };
-use followthrough::{Cause, ShutdownReport, cancellable, durable_write};
+use followthrough::{Cause, ShutdownReport, cancellable, compensate, durable_write};
 use followthrough_tests::{Log, Marks, Server, h1, lifecycle, soon};
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
@@ -238,4 +238,34 @@ async fn two_calls_that_end_with_their_request_are_one_line_in_the_log() {
     let request = http::Request::get("/").body(Body::empty()).unwrap();
     assert!(timeout(20 * MS, app.oneshot(request)).await.is_err());
     assert_eq!(log.with("request cancelled").len(), 1, "{:?}", log.lines());
+}
+
+async fn undo(marks: Marks, asked_by: &'static str) {
+    tokio::task::yield_now().await;
+    marks.set(format!("undone by {asked_by}"));
+}
+
+#[cancellable(reversible_write, on_cancel = undo(marks.clone(), "on_cancel"), deadline = "30ms")]
+async fn holds_too_long(State(marks): State<Marks>) {
+    let _undo = compensate(undo(marks.clone(), "its guard"));
+    std::future::pending::<()>().await;
+}
+
+#[durable_write]
+async fn writes_without_the_hold(state: State<Marks>) -> &'static str {
+    let held = holds_too_long(state).await.into_result();
+    assert_eq!(held.unwrap_err().cause(), Cause::DeadlineExceeded);
+    "written"
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_in_a_call_that_a_write_makes_compensates_as_on_cancel_does() {
+    let marks = Marks::default();
+    let lifecycle = lifecycle().build().unwrap();
+    let app = Router::new().route("/", post(writes_without_the_hold)).with_state(marks.clone());
+    let request = http::Request::post("/").body(Body::empty()).unwrap();
+    let response = app.layer(lifecycle.layer()).oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    marks.until("undone by on_cancel").await;
+    marks.until("undone by its guard").await;
 }

@@ -1,14 +1,25 @@
 //! Tokens that a handler's code holds or hands on: those of plain handlers, and those that a
 //! direct caller gives.
 
-use std::time::Duration;
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use axum::{Router, body::Body, extract::State, routing::get};
+use axum::{
+    Router,
+    body::Body,
+    extract::{FromRequestParts, State},
+    routing::get,
+};
 use bytes::Bytes;
 use followthrough::{Cause, RequestToken, cancellable};
 use followthrough_tests::{Marks, Server, h1, lifecycle};
+use http::request::Parts;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -132,22 +143,8 @@ async fn one_token_serves_two_calls_with_a_deadline_each() {
     assert_eq!(tells_the_cause(token).await.into_result(), Ok(None));
 }
 
-#[cancellable(read)]
-async fn answers_in_two_parts(State(marks): State<Marks>, token: RequestToken) -> Body {
-    tokio::spawn({
-        let (marks, token) = (marks.clone(), token.clone());
-        async move {
-            let cause = token.cancelled().await;
-            marks.set(format!("cancelled {cause}"));
-        }
-    });
-    tokio::spawn({
-        let marks = marks.clone();
-        async move {
-            marks.until("ask").await;
-            marks.set(format!("is cancelled: {}", token.is_cancelled()));
-        }
-    });
+/// The second part waits for the mark `go`.
+fn in_two_parts(marks: Marks) -> Body {
     let parts = futures_util::stream::unfold(0, move |part| {
         let marks = marks.clone();
         async move {
@@ -164,6 +161,25 @@ async fn answers_in_two_parts(State(marks): State<Marks>, token: RequestToken) -
     Body::from_stream(parts)
 }
 
+#[cancellable(read)]
+async fn answers_in_two_parts(State(marks): State<Marks>, token: RequestToken) -> Body {
+    tokio::spawn({
+        let (marks, token) = (marks.clone(), token.clone());
+        async move {
+            let cause = token.cancelled().await;
+            marks.set(format!("cancelled {cause}"));
+        }
+    });
+    tokio::spawn({
+        let marks = marks.clone();
+        async move {
+            marks.until("ask").await;
+            marks.set(format!("is cancelled: {}", token.is_cancelled()));
+        }
+    });
+    in_two_parts(marks)
+}
+
 #[tokio::test]
 async fn who_waits_for_a_token_and_who_asks_it_hear_the_same_while_the_body_is_sent() {
     let marks = Marks::default();
@@ -178,4 +194,60 @@ async fn who_waits_for_a_token_and_who_asks_it_hear_the_same_while_the_body_is_s
     marks.set("go");
     call.until("second").await;
     server.ended().await;
+}
+
+#[cancellable(read)]
+async fn answers_with_a_raw_token(State(marks): State<Marks>, cancel: CancellationToken) -> Body {
+    tokio::spawn({
+        let marks = marks.clone();
+        async move {
+            cancel.cancelled().await;
+            marks.set("cancelled");
+        }
+    });
+    in_two_parts(marks)
+}
+
+#[tokio::test]
+async fn a_raw_token_fires_at_stopping_while_the_body_is_sent() {
+    let marks = Marks::default();
+    let app = Router::new().route("/", get(answers_with_a_raw_token)).with_state(marks.clone());
+    let server = Server::start(app).await;
+    let mut call = h1::send(server.at, "GET", "/").await;
+    call.until("first").await;
+    server.lifecycle.shutdown();
+    marks.until("cancelled").await;
+    marks.set("go");
+    call.until("second").await;
+    server.ended().await;
+}
+
+type Kept = Arc<Mutex<Option<CancellationToken>>>;
+
+/// Keeps the token of its request, and takes longer than the handler has.
+struct SlowExtractor;
+
+impl FromRequestParts<Kept> for SlowExtractor {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, kept: &Kept) -> Result<Self, Infallible> {
+        let token = RequestToken::from_request_parts(parts, kept).await?;
+        *kept.lock().unwrap() = Some(token.token());
+        sleep(60 * MS).await;
+        Ok(Self)
+    }
+}
+
+#[cancellable(read, deadline = "20ms")]
+async fn is_reached_too_late(_slow: SlowExtractor) {}
+
+#[tokio::test(start_paused = true)]
+async fn the_tokens_of_a_request_fire_when_its_handler_is_late_on_arrival() {
+    let kept = Kept::default();
+    let lifecycle = lifecycle().build().unwrap();
+    let app = Router::new().route("/", get(is_reached_too_late)).with_state(kept.clone());
+    let request = http::Request::get("/").body(Body::empty()).unwrap();
+    let response = app.layer(lifecycle.layer()).oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 504);
+    assert!(kept.lock().unwrap().take().expect("it was extracted").is_cancelled());
 }

@@ -8,8 +8,13 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, extract::State, routing::post};
-use followthrough::{ShutdownToken, durable_write};
+use axum::{
+    Router,
+    body::Body,
+    extract::State,
+    routing::{get, post},
+};
+use followthrough::{ShutdownToken, cancellable, durable_write};
 use followthrough_tests::{Log, Marks, Server, h1, lifecycle, soon};
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt;
@@ -131,4 +136,29 @@ fn what_is_abandoned_outside_a_runtime_is_said_once() {
         assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     }
     assert_eq!(log.with("abandoned").len(), 1, "{:?}", log.lines());
+}
+
+#[cancellable(read)]
+async fn read() -> &'static str {
+    "read"
+}
+
+#[test]
+fn a_write_follows_through_on_its_own_runtime_when_an_earlier_one_is_gone() {
+    let lifecycle = lifecycle().build().unwrap();
+    let marks = Marks::default();
+    let app = app(&marks).route("/read", get(read)).layer(lifecycle.layer());
+    one_thread().block_on(async {
+        let request = http::Request::get("/read").body(Body::empty()).unwrap();
+        assert_eq!(app.clone().oneshot(request).await.unwrap().status(), 200);
+    });
+    one_thread().block_on(async {
+        let request = http::Request::post("/").body(Body::empty()).unwrap();
+        let call = tokio::spawn(app.oneshot(request));
+        marks.until("begun").await;
+        call.abort();
+        assert!(call.await.unwrap_err().is_cancelled());
+        marks.set("go");
+        marks.until("ended").await;
+    });
 }

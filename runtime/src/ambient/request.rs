@@ -305,3 +305,14 @@ pub enum Given {
     Token(RequestToken),
     Raw(CancellationToken),
 }
+
+impl Given {
+    /// The cause, if it has fired.
+    pub(crate) fn cause(&self) -> Option<Cause> {
+        match self {
+            Self::Token(token) => token.cause(),
+            Self::Raw(raw) => raw.is_cancelled().then_some(Cause::ClientDisconnected),
+            Self::Nothing => None,
+        }
+    }
+}

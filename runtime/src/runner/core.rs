@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     ambient::{self, Ambient, Body, Frame, Given, Stage},
-    cause::{Cancelled, Cause},
+    cause::{Cancelled, Cause, Outcome},
     lifecycle::{Ended, InFlight, Life},
     policy::{HandlerPolicy, Mode, Place},
 };
@@ -218,6 +218,12 @@ impl Core {
 
     fn begin_any(&mut self) -> Result<(), Cancelled> {
         let (policy, id) = (self.policy, self.id);
+        // Law 3 holds for a call within a handler, too; from there on it follows its caller.
+        let handed_in = self.rare.as_ref().and_then(|rare| rare.given.cause());
+        if let Some(cause) = handed_in.filter(|_| ambient::with_body(|_| ()).is_some()) {
+            self.role = Role::Over;
+            return Err(Cancelled::new(cause, cause, Outcome::NotBegun));
+        }
         let given = self.follow_given();
         let permit = &mut self.permit;
         let begun = ambient::with(|request| {

@@ -60,12 +60,11 @@ impl GivenToken {
     }
 
     pub(super) fn seen(&self) -> GivenSeen {
-        let (deadline, cause) = match &self.given {
-            Given::Token(token) => (token.deadline(), token.cause()),
-            Given::Raw(raw) => (None, raw.is_cancelled().then_some(Cause::ClientDisconnected)),
-            Given::Nothing => (None, None),
+        let deadline = match &self.given {
+            Given::Token(token) => token.deadline(),
+            Given::Raw(_) | Given::Nothing => None,
         };
-        GivenSeen { own: self.own(), deadline, cause }
+        GivenSeen { own: self.own(), deadline, cause: self.given.cause() }
     }
 
     pub(super) fn settle(&self, cause: Cause) -> Cause {
