@@ -68,6 +68,7 @@ pin_project_lite::pin_project! {
 
 /// Runs `body` so that it can outlive its request.
 #[doc(hidden)]
+#[inline]
 pub fn run_boxed<R, P, C, F>(
     policy: &'static HandlerPolicy,
     given: Given,

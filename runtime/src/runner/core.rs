@@ -72,6 +72,13 @@ pub(super) struct Rare {
     pub(super) nested: Nested,
 }
 
+impl Rare {
+    #[cold]
+    fn with(given: Given) -> Box<Self> {
+        Box::new(Self { given, ..Self::default() })
+    }
+}
+
 /// A handler that another one called.
 pub(super) struct Nested {
     pub(super) frame: Frame,
@@ -116,17 +123,17 @@ pub(super) enum Begun {
 }
 
 impl Core {
+    #[inline]
     pub(super) fn new(policy: &'static HandlerPolicy, given: Given) -> Self {
         let rare = match given {
             Given::Nothing => None,
-            given => Some(Box::new(Rare { given, ..Rare::default() })),
+            given => Some(Rare::with(given)),
         };
-        let id = ambient::next_id();
         Self {
             policy,
             rare,
             permit: None,
-            id,
+            id: 0,
             role: Role::New,
             span: None,
             past: false,
@@ -195,6 +202,7 @@ impl Core {
         if self.role != Role::New {
             return Ok(());
         }
+        self.id = ambient::next_id();
         let (policy, id) = (self.policy, self.id);
         if self.rare.is_none()
             && policy.is_plain()

@@ -63,6 +63,7 @@ pin_project_lite::pin_project! {
 
 /// Runs `body` in place.
 #[doc(hidden)]
+#[inline]
 pub fn run_inline<R, P, C, F>(
     policy: &'static HandlerPolicy,
     given: Given,
