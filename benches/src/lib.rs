@@ -2,13 +2,17 @@
 
 mod apps;
 
+use std::time::{Duration, Instant};
+
 pub use apps::{App, WAYS, app};
 use axum::body::Body;
 use http::{Request, Response};
 use http_body_util::BodyExt;
+use tokio::task::JoinSet;
 use tower::{Service, ServiceExt};
 
 const WARM_UP: u64 = 20;
+const TASKS: u64 = 16;
 
 /// Calls the service for `way` that many times, after a warm-up.
 ///
@@ -26,6 +30,34 @@ pub fn run(way: &str, calls: u64) {
             App::Linked(app) => call(app, WARM_UP + calls).await,
         }
     });
+}
+
+/// Calls the service for `way` from many tasks on two threads; gives how long that took.
+///
+/// # Panics
+///
+/// As [`run`].
+pub fn run_on_two_threads(way: &str, calls: u64) -> Duration {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime can be built");
+    runtime.block_on(async {
+        let one = app(way);
+        let mut tasks = JoinSet::new();
+        let began = Instant::now();
+        for _ in 0..TASKS {
+            match &one {
+                App::Plain(app) => tasks.spawn(call(app.clone(), calls / TASKS)),
+                App::Linked(app) => tasks.spawn(call(app.clone(), calls / TASKS)),
+            };
+        }
+        while let Some(ended) = tasks.join_next().await {
+            ended.expect("no call fails");
+        }
+        began.elapsed()
+    })
 }
 
 async fn call<S, B>(mut app: S, calls: u64)

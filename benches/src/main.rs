@@ -3,11 +3,12 @@
 //!
 //! `cargo run --release -p followthrough-benches` prints the table. It runs itself under
 //! `valgrind --tool=callgrind` with two numbers of calls and divides the difference, so that
-//! start-up cancels out. Instruction counts repeat; wall times on a shared machine do not.
+//! start-up cancels out. Instruction counts repeat; wall times on a shared machine do not, so
+//! `… -- wall` prints their ratios only.
 
 use std::process::{Command, ExitCode};
 
-use followthrough_benches::{WAYS, run};
+use followthrough_benches::{WAYS, run, run_on_two_threads};
 
 const FEW: u64 = 200;
 const MANY: u64 = 1200;
@@ -23,7 +24,11 @@ fn main() -> ExitCode {
             }
             Err(error) => Err(format!("`{calls}` is not a number of calls: {error}")),
         },
-        _ => Err("usage: followthrough-benches [calls <way> <number>]".to_owned()),
+        [mode] if mode == "wall" => {
+            wall();
+            Ok(())
+        }
+        _ => Err("usage: followthrough-benches [wall | calls <way> <number>]".to_owned()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -59,6 +64,50 @@ fn callgrind(way: &str, calls: u64) -> Result<u64, String> {
         .ok_or_else(|| format!("valgrind gave no count:\n{said}"))
 }
 
+/// Wall time on two threads, where a task of its own may wake on the other one. Only the ratios
+/// mean anything, and only within one run: every round takes each way in turn.
+fn wall() {
+    const ROUNDS: usize = 15;
+    const CALLS: u64 = 40_000;
+    let mut times = vec![Vec::new(); WAYS.len()];
+    for _ in 0..ROUNDS {
+        for (way, times) in WAYS.iter().zip(&mut times) {
+            times.push(run_on_two_threads(way, CALLS));
+        }
+    }
+    let medians: Vec<f64> = times
+        .iter_mut()
+        .map(|times| {
+            times.sort_unstable();
+            times[ROUNDS / 2].as_secs_f64()
+        })
+        .collect();
+    println!("| two threads, median of {ROUNDS} rounds | time over bare axum |");
+    println!("|---|---:|");
+    for (way, median) in WAYS.iter().zip(&medians) {
+        println!("| {way} | {:.2} |", median / medians[0]);
+    }
+    ratios(|way| {
+        let of = WAYS.iter().position(|known| *known == way).map_or(f64::NAN, |at| medians[at]);
+        of - medians[0]
+    });
+}
+
+/// Our overheads beside those of what people use instead.
+fn ratios(over: impl Fn(&str) -> f64) {
+    println!();
+    println!("| overhead, as a ratio | is | aim |");
+    println!("|---|---:|---:|");
+    for (name, ours, theirs, aim) in [
+        ("read / token idiom", "read", "token_idiom", 0.25),
+        ("read + deadline / `TimeoutLayer`", "read_deadline", "timeout_layer", 0.6),
+        ("durable write / spawn idiom", "durable_write", "spawn_idiom", 0.25),
+        ("durable site / spawn idiom", "durable_site", "spawn_idiom", 0.25),
+    ] {
+        println!("| {name} | {:.2} | {aim} |", over(ours) / over(theirs));
+    }
+}
+
 fn table() -> Result<(), String> {
     let mut rows = Vec::new();
     for way in WAYS {
@@ -73,16 +122,6 @@ fn table() -> Result<(), String> {
     for (way, instructions) in &rows {
         println!("| {way} | {instructions:.0} | {:+.0} |", over(way));
     }
-    println!();
-    println!("| overhead, as a ratio | is | aim |");
-    println!("|---|---:|---:|");
-    for (name, ours, theirs, aim) in [
-        ("read / token idiom", "read", "token_idiom", 0.25),
-        ("read + deadline / `TimeoutLayer`", "read_deadline", "timeout_layer", 0.6),
-        ("durable write / spawn idiom", "durable_write", "spawn_idiom", 0.25),
-        ("durable site / spawn idiom", "durable_site", "spawn_idiom", 0.25),
-    ] {
-        println!("| {name} | {:.2} | {aim} |", over(ours) / over(theirs));
-    }
+    ratios(over);
     Ok(())
 }

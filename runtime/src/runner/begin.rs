@@ -66,7 +66,9 @@ pub(super) fn begin_top(
     let deadline = sooner(request.deadline, own);
     let deadline = sooner(deadline, given.as_ref().and_then(|given| given.deadline));
     let cause = given.as_ref().and_then(|given| given.cause);
-    let cause = cause.or_else(|| request.check(deadline));
+    // A durable body is checked where it passes.
+    let durable = policy.mode() == Mode::DurableWrite;
+    let cause = cause.or_else(|| if durable { None } else { request.check(deadline) });
     if let Some(cause) = cause {
         return Err(Cancelled::new(cause, cause, Outcome::NotBegun));
     }
@@ -74,7 +76,7 @@ pub(super) fn begin_top(
     body.given = given.map(|given| given.own);
     let first = mem::replace(&mut request.body, body);
     let place = Place { policy, site: None };
-    let begun = if policy.mode() == Mode::DurableWrite {
+    let begun = if durable {
         pass(request, place)
     } else if policy.is_cooperative() {
         hold_permit(request, place, WorkKind::Cooperative)
