@@ -5,9 +5,9 @@ use std::mem;
 use tokio::time::Instant;
 
 use super::{
-    core::{Begun, Core, Nested, Passed},
+    core::{Begun, Core, Nested, Passed, Role},
     judge::outcome_before,
-    signals::GivenSeen,
+    signals::{GivenSeen, GivenToken},
 };
 use crate::{
     ambient::{self, Ambient, Body, Frame, Stage},
@@ -15,6 +15,71 @@ use crate::{
     lifecycle::{InFlight, WorkKind},
     policy::{HandlerPolicy, Mode, Place},
 };
+
+impl Core {
+    /// Before the first poll: reads every signal (law 3) and, for a durable body, passes the
+    /// point of no return.
+    #[inline]
+    pub(super) fn begin_once(&mut self) -> Result<(), Cancelled> {
+        if self.role != Role::New {
+            return Ok(());
+        }
+        self.id = ambient::next_id();
+        let (policy, id) = (self.policy, self.id);
+        if self.rare.is_none()
+            && policy.is_plain()
+            && ambient::with(|request| request.begin_plain(policy, id)) == Some(true)
+        {
+            self.role = Role::Resident;
+            return Ok(());
+        }
+        self.begin_any()
+    }
+
+    /// Begins to follow the token that a direct caller passed. Asked before the request is
+    /// borrowed: a token that has to settle its cause wakes others.
+    fn follow_given(&mut self) -> Option<GivenSeen> {
+        let rare = self.rare.as_mut()?;
+        let life =
+            ambient::with(|request| (!request.body.is_running()).then(|| request.life().clone()));
+        rare.token = GivenToken::new(mem::take(&mut rare.given), &life.flatten()?);
+        rare.token.as_ref().map(GivenToken::seen)
+    }
+
+    fn begin_any(&mut self) -> Result<(), Cancelled> {
+        let (policy, id) = (self.policy, self.id);
+        // Law 3 holds for a call within a handler, too; from there on it follows its caller.
+        let handed_in = self.rare.as_ref().and_then(|rare| rare.given.cause());
+        if let Some(cause) = handed_in.filter(|_| ambient::with_body(|_| ()).is_some()) {
+            self.role = Role::Over;
+            return Err(Cancelled::new(cause, cause, Outcome::NotBegun));
+        }
+        let given = self.follow_given();
+        let permit = &mut self.permit;
+        let begun = ambient::with(|request| {
+            if request.body.is_running() {
+                return begin_nested(request, policy);
+            }
+            begin_top(request, policy, id, permit, given)
+        });
+        match begun.unwrap_or(Ok(Begun::Resident)) {
+            Ok(Begun::Resident) => self.role = Role::Resident,
+            Ok(Begun::Apart(body)) => self.stand_alone(*body),
+            Ok(Begun::Nested(nested)) => {
+                self.past = nested.frame.past;
+                self.rare().nested = *nested;
+                self.role = Role::Nested;
+            }
+            Err(refused) => {
+                self.role = Role::Over;
+                let nested = ambient::with_body(|_| ()).is_some();
+                return Err(if nested { refused } else { settled(self, refused) });
+            }
+        }
+        self.past |= self.look(|body| body.past) == Some(true);
+        Ok(())
+    }
+}
 
 /// A checkpoint said no. What it found of the request's end is settled; a refusal is an answer,
 /// and none of the request's causes.

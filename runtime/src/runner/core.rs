@@ -15,13 +15,12 @@ use tokio::time::Instant;
 use tracing::Span;
 
 use super::{
-    begin::{begin_nested, begin_top, settled},
     report::{panic_message, report},
-    signals::{GivenSeen, GivenToken},
+    signals::GivenToken,
 };
 use crate::{
     ambient::{self, Ambient, Body, Frame, Given, Stage},
-    cause::{Cancelled, Cause, Outcome},
+    cause::{Cancelled, Cause},
     lifecycle::{Ended, InFlight, Life},
     policy::{HandlerPolicy, Mode, Place},
 };
@@ -64,7 +63,7 @@ pub(super) enum Role {
 #[derive(Default)]
 pub(super) struct Rare {
     /// Before the begin: the token that a direct caller handed in.
-    given: Given,
+    pub(super) given: Given,
     pub(super) token: Option<GivenToken>,
     /// With [`Role::Apart`].
     pub(super) body: Body,
@@ -193,69 +192,6 @@ impl Core {
             .map(|frame| frame.place())
             .or_else(|| self.look(|body| body.frame.place()))
             .unwrap_or(Place { policy: self.policy, site: None })
-    }
-
-    /// Before the first poll: reads every signal (law 3) and, for a durable body, passes the
-    /// point of no return.
-    #[inline]
-    pub(super) fn begin_once(&mut self) -> Result<(), Cancelled> {
-        if self.role != Role::New {
-            return Ok(());
-        }
-        self.id = ambient::next_id();
-        let (policy, id) = (self.policy, self.id);
-        if self.rare.is_none()
-            && policy.is_plain()
-            && ambient::with(|request| request.begin_plain(policy, id)) == Some(true)
-        {
-            self.role = Role::Resident;
-            return Ok(());
-        }
-        self.begin_any()
-    }
-
-    /// Begins to follow the token that a direct caller passed. Asked before the request is
-    /// borrowed: a token that has to settle its cause wakes others.
-    fn follow_given(&mut self) -> Option<GivenSeen> {
-        let rare = self.rare.as_mut()?;
-        let life =
-            ambient::with(|request| (!request.body.is_running()).then(|| request.life().clone()));
-        rare.token = GivenToken::new(mem::take(&mut rare.given), &life.flatten()?);
-        rare.token.as_ref().map(GivenToken::seen)
-    }
-
-    fn begin_any(&mut self) -> Result<(), Cancelled> {
-        let (policy, id) = (self.policy, self.id);
-        // Law 3 holds for a call within a handler, too; from there on it follows its caller.
-        let handed_in = self.rare.as_ref().and_then(|rare| rare.given.cause());
-        if let Some(cause) = handed_in.filter(|_| ambient::with_body(|_| ()).is_some()) {
-            self.role = Role::Over;
-            return Err(Cancelled::new(cause, cause, Outcome::NotBegun));
-        }
-        let given = self.follow_given();
-        let permit = &mut self.permit;
-        let begun = ambient::with(|request| {
-            if request.body.is_running() {
-                return begin_nested(request, policy);
-            }
-            begin_top(request, policy, id, permit, given)
-        });
-        match begun.unwrap_or(Ok(Begun::Resident)) {
-            Ok(Begun::Resident) => self.role = Role::Resident,
-            Ok(Begun::Apart(body)) => self.stand_alone(*body),
-            Ok(Begun::Nested(nested)) => {
-                self.past = nested.frame.past;
-                self.rare().nested = *nested;
-                self.role = Role::Nested;
-            }
-            Err(refused) => {
-                self.role = Role::Over;
-                let nested = ambient::with_body(|_| ()).is_some();
-                return Err(if nested { refused } else { settled(self, refused) });
-            }
-        }
-        self.past |= self.look(|body| body.past) == Some(true);
-        Ok(())
     }
 
     /// Polls the body where it can see its request. A value ends the runner's part.

@@ -142,6 +142,8 @@ impl Claim {
                     return Err(OpenError::NotAFile);
                 }
                 if metadata.permissions().readonly() {
+                    // One that may not even be read says so instead.
+                    fs::File::open(path)?;
                     return Err(OpenError::ReadOnly);
                 }
                 OpenOptions::new().read(true).write(true).open(path)?;
