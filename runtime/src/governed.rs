@@ -87,10 +87,10 @@ impl<R: IntoResponse, P: Policy> IntoResponse for Governed<R, P> {
         match self.value {
             Value::Done(value, None) => value.into_response(),
             Value::Done(value, Some(unlinked)) => {
-                let response = value.into_response();
-                match Tail::new(unlinked.0, &response, false, false) {
+                let mut response = value.into_response();
+                match Tail::new(unlinked.0, &mut response, false, false, None) {
                     None => response,
-                    tail => response.map(|body| Body::new(ResponseBody::new(body, tail))),
+                    tail => response.map(|body| Body::new(ResponseBody::new(body, tail, None))),
                 }
             }
             Value::Cancelled(_, Some(answer)) => *answer,

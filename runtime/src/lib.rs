@@ -86,14 +86,16 @@ pub use cause::{Cancelled, Cause, Outcome};
 pub use followthrough_macros::{background, cancellable, deadline, durable_write, exempt};
 pub use governed::Governed;
 pub use lifecycle::{
-    BuildError, CancelledRequests, Counts, InFlightSnapshot, Lifecycle, LifecycleBuilder,
-    LifecycleLayer, LifecycleService, ResponseBody, ResponseFuture, ShutdownReport, Work, WorkKind,
-    Worker,
+    BuildError, CancelledRequests, ClientGone, Counts, FailedWorker, InFlightSnapshot, LastEvent,
+    Lifecycle, LifecycleBuilder, LifecycleLayer, LifecycleService, OnWorkerExit, PhaseDurations,
+    ResponseBody, ResponseFuture, ShutdownReport, Work, WorkKind, Worker,
 };
 pub use link::{LinkSource, LinkedToken, link};
 pub use policy::HandlerPolicy;
 pub use runner::{Compensate, compensate};
-pub use serve::{Serve, serve};
+#[cfg(unix)]
+pub use serve::UnixPeer;
+pub use serve::{App, ConnectionCut, ConnectionState, Listener, Serve, serve};
 pub use token::{DurableToken, RawToken, RequestToken, RequestTokenHandle, ShutdownToken};
 
 /// The examples of the README, compiled.

@@ -145,8 +145,8 @@ async fn law_12_a_stream_ends_cleanly_when_the_service_closes() {
     let over_2 = connection.send("GET", "/").await;
     server.lifecycle.shutdown();
     // The last chunk of a chunked body, and the end of the stream: not a reset.
-    over_1.until("0\r\n\r\n").await;
-    assert!(over_2.answer().await.whole);
+    let (_, over_2) = tokio::join!(over_1.until("0\r\n\r\n"), over_2.answer());
+    assert!(over_2.whole);
     marks.until("stream: shutting_down").await;
     let report = server.ended().await;
     assert!(report.elapsed < 2000 * MS, "{report}");

@@ -174,7 +174,7 @@ async fn a_worker_that_fails_is_reported_and_starts_the_shutdown() {
         let report = server.ended().await;
         assert_eq!(report.exit_code(), 1);
         let expected = if panics { "it broke" } else { "returned before it was told to stop" };
-        assert!(report.failed_workers[0].contains(expected), "{report}");
+        assert!(report.failed_workers[0].to_string().contains(expected), "{report}");
         assert_eq!(log.with("worker failed")[0].level, Level::ERROR);
     }
 }

@@ -110,6 +110,7 @@ impl Ambient {
             self.stream_span = None;
             self.body = Body::default();
         }
+        self.body.id = 0;
         self.cause = None;
         self.remaining = None;
         self.flags = Flags::default();
@@ -142,6 +143,11 @@ impl Ambient {
     /// Whether a server or a layer of ours received it.
     pub(crate) const fn is_counted(&self) -> bool {
         self.counted.is_some()
+    }
+
+    /// The policy of the handler that ran last, if a governed one did.
+    pub(crate) fn policy(&self) -> Option<&'static HandlerPolicy> {
+        (self.body.id != 0).then_some(self.body.frame.policy)
     }
 
     /// When the request came in.
@@ -286,6 +292,12 @@ impl Ambient {
         if let Some(state) = &self.state {
             state.lift_deadline();
         }
+    }
+
+    /// The stream ends at `at` at the latest.
+    pub(crate) fn sooner(&mut self, at: Instant) {
+        self.deadline = Some(self.deadline.map_or(at, |before| before.min(at)));
+        self.stream_sleep = None;
     }
 
     /// Nothing can end this request any more (law 12).

@@ -1,6 +1,11 @@
 //! How a service drains, and what it refuses.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::response::Response;
 use tokio::task::LocalKey;
@@ -9,11 +14,14 @@ use super::{
     Lifecycle,
     carry::{Carry, Key},
     life::Life,
+    worker::{FailedWorker, OnWorkerExit},
 };
-use crate::{cause::Cancelled, policy::HandlerPolicy};
+use crate::{cause::Cancelled, policy::HandlerPolicy, runner::panic_message};
 
 pub(crate) type OnCancelled =
     Arc<dyn Fn(&Cancelled, &HandlerPolicy) -> Option<Response> + Send + Sync>;
+
+type WorkerHook = dyn Fn(&FailedWorker) -> OnWorkerExit + Send + Sync;
 
 /// Beyond this, instants would overflow somewhere.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
@@ -27,6 +35,7 @@ pub(crate) struct Config {
     pub(crate) signals: bool,
     pub(crate) half_close: bool,
     pub(crate) on_cancelled: Option<OnCancelled>,
+    on_worker_exit: Option<Box<WorkerHook>>,
     pub(crate) carry: Vec<Box<dyn Carry>>,
 }
 
@@ -41,8 +50,21 @@ impl Default for Config {
             signals: true,
             half_close: false,
             on_cancelled: None,
+            on_worker_exit: None,
             carry: Vec::new(),
         }
+    }
+}
+
+impl Config {
+    /// What becomes of the service without this worker.
+    pub(super) fn after_worker(&self, failed: &FailedWorker) -> OnWorkerExit {
+        let Some(hook) = &self.on_worker_exit else { return OnWorkerExit::default() };
+        catch_unwind(AssertUnwindSafe(|| hook(failed))).unwrap_or_else(|panic| {
+            let message = panic_message(&*panic);
+            tracing::error!(target: "followthrough", "the `on_worker_exit` hook panicked: {message}");
+            OnWorkerExit::default()
+        })
     }
 }
 
@@ -113,6 +135,29 @@ impl LifecycleBuilder {
         hook: impl Fn(&Cancelled, &HandlerPolicy) -> Option<Response> + Send + Sync + 'static,
     ) -> Self {
         self.config.on_cancelled = Some(Arc::new(hook));
+        self
+    }
+
+    /// Called when a worker panics, or returns before it was told to stop; says whether the
+    /// service shuts down, which is the default, or goes on without it. A panic of the hook is
+    /// logged, and the service shuts down.
+    ///
+    /// ```
+    /// use followthrough::{Lifecycle, OnWorkerExit};
+    ///
+    /// let lifecycle = Lifecycle::builder()
+    ///     .on_worker_exit(|failed| match failed.worker.as_str() {
+    ///         "cache-warmer" => OnWorkerExit::KeepServing,
+    ///         _ => OnWorkerExit::ShutDown,
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), followthrough::BuildError>(())
+    /// ```
+    pub fn on_worker_exit(
+        mut self,
+        hook: impl Fn(&FailedWorker) -> OnWorkerExit + Send + Sync + 'static,
+    ) -> Self {
+        self.config.on_worker_exit = Some(Box::new(hook));
         self
     }
 

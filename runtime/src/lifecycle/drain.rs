@@ -7,7 +7,13 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Life, Phase, report::ShutdownReport};
+use super::{
+    Life, Phase, Work,
+    report::{PhaseDurations, ShutdownReport},
+};
+
+/// After the end of the grace, how long what was cut has to be gone.
+const LAST: Duration = Duration::from_millis(500);
 
 /// Begins the shutdown. A second call changes nothing.
 pub(super) fn begin(life: &Arc<Life>) {
@@ -29,7 +35,8 @@ pub(super) fn begin(life: &Arc<Life>) {
         target: "followthrough",
         "shutdown began outside a tokio runtime, so nothing can drain: call it from one"
     );
-    end(life);
+    let abandoned = let_go(life);
+    publish(life, abandoned, PhaseDurations::default());
 }
 
 /// Drives the drain and says once a second how far it is.
@@ -54,23 +61,39 @@ pub(super) fn hurry(life: &Life) {
 async fn drive(life: &Life) {
     let timeline = life.timeline();
     let config = &life.config;
+    let mut phases = PhaseDurations::default();
+    let mut since = timeline.began;
+    let mut lap = || {
+        let lap = since.elapsed();
+        since += lap;
+        lap
+    };
     let accepting_until = (timeline.began + config.drain_delay).min(timeline.end);
     if !config.drain_delay.is_zero() {
         wait(life, accepting_until, |_| false).await;
     }
+    phases.not_ready = lap();
     life.advance(Phase::Closing);
     let reads_until = (Instant::now() + config.read_grace).min(timeline.grace_over);
     wait(life, reads_until, Life::has_drained).await;
+    phases.closing = lap();
     life.advance(Phase::Stopping);
     wait(life, timeline.workers_stop, Life::has_drained).await;
+    phases.stopping = lap();
     life.workers.stop(false);
     let all = |life: &Life| life.has_drained() && life.workers.is_empty();
     wait(life, timeline.grace_over, all).await;
+    phases.workers = lap();
     if !all(life) {
         life.advance(Phase::GraceOver);
         wait(life, timeline.end, all).await;
+        phases.last_moments = lap();
     }
-    end(life);
+    let abandoned = let_go(life);
+    let gone = life.until(|life| life.connections.is_empty());
+    let _ = tokio::time::timeout(LAST, gone).await;
+    phases.cutting = lap();
+    publish(life, abandoned, phases);
 }
 
 /// Waits until `until`, until `done`, or until a second signal.
@@ -83,29 +106,49 @@ async fn wait(life: &Life, until: Instant, done: impl Fn(&Life) -> bool) {
     }
 }
 
-/// Names what is left, then lets go of it.
-fn end(life: &Life) {
+/// Names the work that is left, then lets go of everything.
+fn let_go(life: &Life) -> Vec<Work> {
     let mut abandoned = life.registry.snapshot();
     abandoned.extend(life.workers.left());
     for work in &abandoned {
         tracing::error!(target: "followthrough", handler = work.handler, "abandoned: {work}");
     }
+    life.advance(Phase::Ended);
+    life.connections.shut_all();
+    abandoned
+}
+
+/// Says how it went.
+fn publish(life: &Life, abandoned: Vec<Work>, phases: PhaseDurations) {
+    let connections_cut = life.connections.take_cut();
+    for connection in &connections_cut {
+        tracing::debug!(target: "followthrough", "connection cut: {connection}");
+    }
+    if !connections_cut.is_empty() {
+        tracing::warn!(
+            target: "followthrough",
+            connections = connections_cut.len(),
+            "the grace was over, and connections were cut: the report names them"
+        );
+    }
     let mut durable = life.registry.counts();
+    // What does not even let itself be dropped.
     durable.abandoned += life.registry.permits_held();
-    let report = ShutdownReport {
+    let _ = life.report.set(ShutdownReport {
         elapsed: life.timeline().began.elapsed(),
+        phases,
         durable,
         cancelled: life.cancellations.read(),
-        connections_cut: life.connections.len(),
+        connections_cut,
         abandoned,
         failed_workers: life.workers.failed(),
-    };
-    let _ = life.report.set(report);
-    life.advance(Phase::Ended);
+    });
+    life.reported.cancel();
 }
 
 fn progress(life: &Life) {
     let left = life.timeline().end.saturating_duration_since(Instant::now());
+    let oldest = life.registry.snapshot().into_iter().next().map(|work| work.to_string());
     tracing::info!(
         target: "followthrough",
         phase = life.phase().as_str(),
@@ -113,6 +156,7 @@ fn progress(life: &Life) {
         durable = life.registry.len(),
         workers = life.workers.names().len(),
         connections = life.connections.len(),
+        oldest,
         "draining, {:.0} s left",
         left.as_secs_f64(),
     );

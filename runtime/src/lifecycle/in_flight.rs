@@ -74,6 +74,12 @@ pub enum WorkKind {
     Compensation,
     /// A background worker.
     Worker,
+    /// A request that was not answered yet.
+    Request,
+    /// A response that was not sent whole.
+    Response,
+    /// What a stream's connection was upgraded to, such as a WebSocket.
+    Upgraded,
 }
 
 impl WorkKind {
@@ -83,6 +89,9 @@ impl WorkKind {
             Self::Cooperative => "cooperative",
             Self::Compensation => "compensation",
             Self::Worker => "worker",
+            Self::Request => "request",
+            Self::Response => "response",
+            Self::Upgraded => "upgraded",
         }
     }
 }
@@ -95,13 +104,32 @@ pub struct Work {
     pub handler: String,
     /// What it is.
     pub kind: WorkKind,
-    /// `file:line` of the durable statement, or of the handler; empty for a worker.
+    /// `file:line` of the durable statement, or of the handler; empty without a policy.
     pub location: String,
     /// How long it has been running, in milliseconds.
     #[serde(rename = "age_ms", serialize_with = "millis")]
     pub age: Duration,
     /// Whether the client has left it.
     pub detached: bool,
+}
+
+impl Work {
+    /// A request that the end of the drain takes away with its connection.
+    pub(crate) fn cut(
+        policy: Option<&'static HandlerPolicy>,
+        kind: WorkKind,
+        since: Instant,
+    ) -> Self {
+        Self {
+            handler: policy.map_or("(no policy)", HandlerPolicy::name).to_owned(),
+            kind,
+            location: policy
+                .map(|policy| Place { policy, site: None }.to_string())
+                .unwrap_or_default(),
+            age: since.elapsed(),
+            detached: false,
+        }
+    }
 }
 
 impl std::fmt::Display for Work {
@@ -115,7 +143,7 @@ impl std::fmt::Display for Work {
     }
 }
 
-pub(super) fn millis<S: serde::Serializer>(age: &Duration, to: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn millis<S: serde::Serializer>(age: &Duration, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_u64(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
 }
 

@@ -8,15 +8,18 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{HeaderValue, Method, Request, Response, Version, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use tokio::sync::futures::OwnedNotified;
 use tower::{Layer, Service};
 
-use super::{Life, ResponseBody, Tail};
+use super::{
+    ClientGone, Life, ResponseBody, Tail, Work, WorkKind, client_gone::Gone, response_body::Sending,
+};
 use crate::{
     ambient::{self, Ongoing, Scope},
     cause::Cause,
+    serve::{OnConnection, Upgraded},
 };
 
 /// Links the requests of any tower service to a [`Lifecycle`](crate::Lifecycle); made by
@@ -24,17 +27,18 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct LifecycleLayer {
     life: Arc<Life>,
-    by_connection: bool,
+    /// Nobody else wakes the requests when the phase advances.
+    wakes: bool,
 }
 
 impl LifecycleLayer {
     pub(super) const fn new(life: Arc<Life>) -> Self {
-        Self { life, by_connection: false }
+        Self { life, wakes: true }
     }
 
     /// For servers whose connections wake their requests themselves.
     pub(crate) const fn by_connection(life: Arc<Life>) -> Self {
-        Self { life, by_connection: true }
+        Self { life, wakes: false }
     }
 }
 
@@ -67,22 +71,15 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Req>) -> Self::Future {
-        let life = &self.layer.life;
+    fn call(&mut self, mut request: Request<Req>) -> Self::Future {
+        let LifecycleLayer { life, wakes } = &self.layer;
         life.remember_runtime();
-        let by_connection = self.layer.by_connection;
-        let head = *request.method() == Method::HEAD;
-        let http1 = request.version() <= Version::HTTP_11;
-        let upload = by_connection && !request.body().is_end_stream();
-        ResponseFuture {
-            request: Some(Ongoing::received(life, upload)),
-            begun: false,
-            inner: Some(self.inner.call(request)),
-            wakes: !by_connection,
-            wake: None,
-            head,
-            http1,
-        }
+        let gone = request.extensions_mut().remove::<ClientGone>();
+        let ongoing = Ongoing::received(life, false);
+        let mut future = ResponseFuture::new(ongoing, request, |request| self.inner.call(request));
+        future.wakes = *wakes;
+        future.gone = gone.map(ClientGone::wait);
+        future
     }
 }
 
@@ -92,12 +89,14 @@ pin_project_lite::pin_project! {
         #[pin]
         inner: Option<F>,
         request: Option<Ongoing>,
+        // Under `serve`.
+        on: Option<OnConnection>,
+        gone: Option<Gone>,
         begun: bool,
         wakes: bool,
         #[pin]
         wake: Option<OwnedNotified>,
-        head: bool,
-        http1: bool,
+        kind: Kind,
     }
 
     impl<F> PinnedDrop for ResponseFuture<F> {
@@ -107,9 +106,12 @@ pin_project_lite::pin_project! {
                 return;
             }
             let Some(request) = this.request.as_ref() else { return };
-            let cause = request.life().hung_up_by();
+            let life = request.life().clone();
+            if let Some(on) = this.on.as_ref().filter(|_| life.has_ended()) {
+                on.left(Work::cut(request.policy(), WorkKind::Request, request.arrival()));
+            }
             let _scope = Scope::enter(this.request);
-            let first = ambient::settle(cause);
+            let first = ambient::settle(life.hung_up_by());
             this.inner.set(None);
             if ambient::with(|request| request.flags.reported) == Some(false) {
                 tracing::debug!(
@@ -122,6 +124,47 @@ pin_project_lite::pin_project! {
     }
 }
 
+/// What of the request's head matters for its answer.
+#[derive(Clone, Copy)]
+struct Kind {
+    head: bool,
+    connect: bool,
+    http1: bool,
+}
+
+impl<F> ResponseFuture<F> {
+    fn new<B>(request: Ongoing, head: Request<B>, call: impl FnOnce(Request<B>) -> F) -> Self {
+        let kind = Kind {
+            head: *head.method() == Method::HEAD,
+            connect: *head.method() == Method::CONNECT,
+            http1: head.version() <= Version::HTTP_11,
+        };
+        Self {
+            inner: Some(call(head)),
+            request: Some(request),
+            on: None,
+            gone: None,
+            begun: false,
+            wakes: false,
+            wake: None,
+            kind,
+        }
+    }
+
+    /// A request on a connection of ours, which wakes it itself.
+    pub(crate) fn on<B: Body>(
+        on: OnConnection,
+        life: &Arc<Life>,
+        request: Request<B>,
+        call: impl FnOnce(Request<B>) -> F,
+    ) -> Self {
+        let ongoing = Ongoing::received(life, !request.body().is_end_stream());
+        let mut future = Self::new(ongoing, request, call);
+        future.on = Some(on);
+        future
+    }
+}
+
 impl<F, Res, E> Future for ResponseFuture<F>
 where
     F: Future<Output = Result<Response<Res>, E>>,
@@ -131,9 +174,14 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        if !std::mem::replace(this.begun, true) && ambient::is_present() {
-            // Under `serve` a router's own layer is the second one, and the first one counts.
-            *this.request = None;
+        if !std::mem::replace(this.begun, true) {
+            if ambient::is_present() {
+                // Under `serve` a router's own layer is the second one, and the first one counts.
+                *this.request = None;
+            } else if this.gone.as_ref().is_some_and(Gone::has_fired) {
+                let _scope = Scope::enter(this.request);
+                ambient::settle(Cause::ClientDisconnected);
+            }
         }
         let result = loop {
             // A wake-up is asked for before the signals are looked at: an advance between the
@@ -155,6 +203,11 @@ where
                     ambient::settle(Cause::ShuttingDown);
                     continue;
                 }
+                if this.gone.as_mut().is_some_and(|gone| gone.poll(cx).is_ready()) {
+                    *this.gone = None;
+                    ambient::settle(Cause::ClientDisconnected);
+                    continue;
+                }
             }
             let woken =
                 this.wake.as_mut().as_pin_mut().is_some_and(|wake| wake.poll(cx).is_ready());
@@ -163,23 +216,43 @@ where
             }
             this.wake.set(None);
         };
-        let request = this.request.take();
-        if let (Err(_), Some(request)) = (&result, &request) {
+        let Some(request) = this.request.take() else {
+            return Poll::Ready(result.map(|response| response.map(ResponseBody::unwatched)));
+        };
+        if result.is_err() {
             request.finish();
         }
-        Poll::Ready(result.map(|mut response| {
-            let Some(request) = request else {
-                return response.map(|body| ResponseBody::new(body, None));
-            };
-            if request.flags.close && *this.http1 {
-                response
-                    .headers_mut()
-                    .insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            let tail = Tail::new(request, &response, *this.head, *this.wakes);
-            response.map(|body| ResponseBody::new(body, tail))
-        }))
+        let (on, gone) = (this.on.take(), this.gone.take());
+        Poll::Ready(
+            result.map(|response| respond(request, response, *this.kind, *this.wakes, on, gone)),
+        )
     }
+}
+
+/// The request is answered; what is left of it goes with the response's body.
+fn respond<B: Body>(
+    request: Ongoing,
+    mut response: Response<B>,
+    kind: Kind,
+    wakes: bool,
+    on: Option<OnConnection>,
+    gone: Option<Gone>,
+) -> Response<ResponseBody<B>> {
+    if request.flags.close && kind.http1 {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    let status = response.status();
+    let upgrades =
+        status == StatusCode::SWITCHING_PROTOCOLS || (kind.connect && status.is_success());
+    if upgrades && request.flags.stream {
+        if let Some(on) = on {
+            Upgraded::follow(request, on, status);
+        }
+        return response.map(ResponseBody::unwatched);
+    }
+    let sending = on.map(|on| Sending::new(on, &request, response.body()));
+    let tail = Tail::new(request, &mut response, kind.head, wakes, gone);
+    response.map(|body| ResponseBody::new(body, tail, sending))
 }
 
 impl<F> std::fmt::Debug for ResponseFuture<F> {

@@ -9,11 +9,14 @@
 //! 3. A count goes down before the phase is read, and a drain publishes its phase before it reads
 //!    the counts, all `SeqCst`: the last one out sees the drain, or the drain sees it gone.
 
-use std::sync::{
-    Arc, LazyLock, OnceLock,
-    atomic::{AtomicU8, AtomicUsize, Ordering},
+use std::{
+    io,
+    sync::{
+        Arc, LazyLock, OnceLock,
+        atomic::{AtomicU8, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
-use std::time::Duration;
 
 use tokio::{
     runtime::Handle,
@@ -48,7 +51,11 @@ pub(crate) struct Life {
     /// Something ended while the service drains.
     progress: Notify,
     pub(super) report: OnceLock<ShutdownReport>,
+    /// The report is there.
+    pub(super) reported: CancellationToken,
     runtime: OnceLock<Handle>,
+    /// Where a server of ours listens.
+    serving: OnceLock<String>,
 }
 
 /// The requests of a few threads: how many there are, and a way to wake them.
@@ -104,7 +111,9 @@ impl Life {
             requests: Sharded::default(),
             progress: Notify::new(),
             report: OnceLock::new(),
+            reported: CancellationToken::new(),
             runtime: OnceLock::new(),
+            serving: OnceLock::new(),
         }
     }
 
@@ -135,6 +144,14 @@ impl Life {
 
     pub(crate) fn grace_over_at(&self) -> Option<Instant> {
         self.timeline.get().map(|timeline| timeline.grace_over)
+    }
+
+    pub(crate) const fn listens_for_signals(&self) -> bool {
+        self.config.signals
+    }
+
+    pub(crate) const fn allows_half_close(&self) -> bool {
+        self.config.half_close
     }
 
     pub(crate) const fn default_deadline(&self) -> Option<Duration> {
@@ -236,6 +253,25 @@ impl Life {
     pub(crate) fn too_little_is_left(&self, needs: Duration) -> bool {
         self.grace_over_at()
             .is_some_and(|end| end.saturating_duration_since(Instant::now()) < needs)
+    }
+
+    /// A server begins, at `place`. A lifecycle has one.
+    pub(crate) fn begin_serving(&self, place: String) -> io::Result<()> {
+        let refused = |why: String| Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
+        if self.has_ended() {
+            return refused(format!(
+                "this lifecycle has ended, so nothing can be served at {place}: build another one \
+                 with `Lifecycle::builder()`"
+            ));
+        }
+        match self.serving.set(place) {
+            Ok(()) => Ok(()),
+            Err(place) => refused(format!(
+                "this lifecycle serves at {} already, so it cannot serve at {place}: give the \
+                 second server a lifecycle of its own, or serve both routers on one listener",
+                self.serving.get().map_or("another place", String::as_str)
+            )),
+        }
     }
 
     /// Remembers the runtime that the service runs on.

@@ -6,8 +6,10 @@
 
 mod builder;
 mod carry;
+mod client_gone;
 mod drain;
 mod in_flight;
+mod last_event;
 mod layer;
 mod life;
 mod phase;
@@ -20,16 +22,18 @@ mod worker;
 use std::sync::Arc;
 
 pub use builder::{BuildError, LifecycleBuilder};
+pub use client_gone::ClientGone;
 pub use in_flight::{Counts, Work, WorkKind};
-pub(crate) use in_flight::{Ended, InFlight};
+pub(crate) use in_flight::{Ended, InFlight, millis};
+pub use last_event::LastEvent;
 pub use layer::{LifecycleLayer, LifecycleService, ResponseFuture};
 pub(crate) use life::Life;
 pub(crate) use phase::Phase;
-pub use report::{CancelledRequests, InFlightSnapshot, ShutdownReport};
+pub use report::{CancelledRequests, InFlightSnapshot, PhaseDurations, ShutdownReport};
 pub(crate) use request_body::Upload;
 pub use response_body::ResponseBody;
-pub(crate) use response_body::Tail;
-pub use worker::Worker;
+pub(crate) use response_body::{Tail, end_stream};
+pub use worker::{FailedWorker, OnWorkerExit, Worker};
 
 use crate::{
     problem,
@@ -84,7 +88,7 @@ impl Lifecycle {
     ///
     /// Dropping the future loses nothing.
     pub async fn drained(&self) -> ShutdownReport {
-        self.life.reached(Phase::Ended).await;
+        self.life.reported.cancelled().await;
         self.life.report.get().cloned().unwrap_or_default()
     }
 
@@ -155,8 +159,11 @@ impl Lifecycle {
 
     /// Starts a worker under a token that fires when the requests have drained, so that a relay
     /// outlives the writes that feed it, and at the latest at three quarters of the grace. A
-    /// worker that panics, or returns before its token fired, is reported and starts shutdown.
-    /// One that is spawned when the others have been told to stop is told so at once.
+    /// worker that panics, or returns before its token fired, is reported and starts shutdown,
+    /// unless [`on_worker_exit`](LifecycleBuilder::on_worker_exit) says otherwise.
+    ///
+    /// One that is spawned when the others have been told to stop is told so at once. One that is
+    /// spawned after the end of the drain does not run, and an ERROR says so.
     ///
     /// # Panics
     ///
@@ -167,13 +174,5 @@ impl Lifecycle {
         F: Future<Output: Send> + Send + 'static,
     {
         worker::spawn(&self.life, name, work)
-    }
-
-    pub(crate) fn listens_for_signals(&self) -> bool {
-        self.life.config.signals
-    }
-
-    pub(crate) fn allows_half_close(&self) -> bool {
-        self.life.config.half_close
     }
 }

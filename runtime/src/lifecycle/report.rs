@@ -8,8 +8,11 @@ use std::{
 
 use serde::Serialize;
 
-use super::in_flight::{Counts, Work, millis};
-use crate::cause::Cause;
+use super::{
+    FailedWorker,
+    in_flight::{Counts, Work, millis},
+};
+use crate::{cause::Cause, serve::ConnectionCut};
 
 /// How many requests were answered without their handler's own value, since the start.
 #[derive(Debug, Default)]
@@ -55,6 +58,30 @@ pub struct CancelledRequests {
     pub refused: u64,
 }
 
+/// How long each phase of a shutdown took; in milliseconds, as `…_ms`, when serialised.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PhaseDurations {
+    /// Not ready, and still accepting: `drain_delay`.
+    #[serde(rename = "not_ready_ms", serialize_with = "millis")]
+    pub not_ready: Duration,
+    /// No new connections, streams end, reads may finish: at most `read_grace`.
+    #[serde(rename = "closing_ms", serialize_with = "millis")]
+    pub closing: Duration,
+    /// Reads that were left have ended; durable work drained.
+    #[serde(rename = "stopping_ms", serialize_with = "millis")]
+    pub stopping: Duration,
+    /// The workers were told to stop; they, and what was left, ended.
+    #[serde(rename = "workers_ms", serialize_with = "millis")]
+    pub workers: Duration,
+    /// *Grace over*: durable tokens had fired.
+    #[serde(rename = "last_moments_ms", serialize_with = "millis")]
+    pub last_moments: Duration,
+    /// What was left was cut.
+    #[serde(rename = "cutting_ms", serialize_with = "millis")]
+    pub cutting: Duration,
+}
+
 /// How a shutdown went. The counts cover the whole life of the service.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -62,20 +89,46 @@ pub struct ShutdownReport {
     /// From the signal to the end, in milliseconds when serialised.
     #[serde(rename = "elapsed_ms", serialize_with = "millis")]
     pub elapsed: Duration,
+    /// Where that time went.
+    pub phases: PhaseDurations,
     /// What became of durable work.
     pub durable: Counts,
     /// Requests whose wait ended early.
     pub cancelled: CancelledRequests,
-    /// Work that did not end within the grace.
+    /// Work that did not end within the grace: durable, cooperative, compensations, workers.
     pub abandoned: Vec<Work>,
-    /// Connections that were cut because the grace was over.
-    pub connections_cut: usize,
+    /// Connections under [`serve`](crate::serve) that were open when the grace was over, with the
+    /// requests on them. Their peers noticed; no work is lost with them that `abandoned` does not
+    /// name.
+    pub connections_cut: Vec<ConnectionCut>,
     /// Workers that panicked or returned before they were told to.
-    pub failed_workers: Vec<String>,
+    pub failed_workers: Vec<FailedWorker>,
 }
 
+impl fmt::Display for PhaseDurations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let phases = [
+            ("not ready", self.not_ready),
+            ("closing", self.closing),
+            ("stopping", self.stopping),
+            ("workers", self.workers),
+            ("last moments", self.last_moments),
+            ("cutting", self.cutting),
+        ];
+        for (n, (name, took)) in phases.iter().enumerate() {
+            let comma = if n == 0 { "" } else { ", " };
+            write!(f, "{comma}{name} {:.1} s", took.as_secs_f64())?;
+        }
+        Ok(())
+    }
+}
+
+/// How many connections the text of a report names; its JSON names all.
+const SHOWN: usize = 20;
+
 impl ShutdownReport {
-    /// 0 if nothing was left behind and no worker failed, else 1.
+    /// 0 if no work was left behind and no worker failed, else 1. Connections that were cut do
+    /// not count: a peer that does not read can hold any shutdown to its end.
     #[must_use]
     pub fn exit_code(&self) -> i32 {
         i32::from(!self.abandoned.is_empty() || !self.failed_workers.is_empty())
@@ -112,11 +165,15 @@ impl fmt::Display for ShutdownReport {
             cancelled.shutting_down,
             cancelled.refused
         )?;
-        if self.connections_cut > 0 {
-            write!(f, "\n  connections cut: {}", self.connections_cut)?;
-        }
+        write!(f, "\n  phases: {}", self.phases)?;
         for work in &self.abandoned {
             write!(f, "\n  abandoned: {work}")?;
+        }
+        for connection in self.connections_cut.iter().take(SHOWN) {
+            write!(f, "\n  connection cut: {connection}")?;
+        }
+        if let Some(more @ 1..) = self.connections_cut.len().checked_sub(SHOWN) {
+            write!(f, "\n  and {more} more connections")?;
         }
         for worker in &self.failed_workers {
             write!(f, "\n  worker failed: {worker}")?;

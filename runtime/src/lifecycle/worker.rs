@@ -2,15 +2,17 @@
 //! unnoticed.
 
 use std::{
+    fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Poll,
 };
 
+use serde::Serialize;
 use slab::Slab;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     Life, Phase,
@@ -24,7 +26,7 @@ pub(super) struct Workers(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     running: Slab<Entry>,
-    failed: Vec<String>,
+    failed: Vec<FailedWorker>,
     /// Everybody has been told to stop, and so is whoever comes now.
     stopped: bool,
 }
@@ -60,7 +62,7 @@ impl Workers {
         self.lock().running.iter().map(|(_, entry)| entry.name.clone()).collect()
     }
 
-    pub(super) fn failed(&self) -> Vec<String> {
+    pub(super) fn failed(&self) -> Vec<FailedWorker> {
         self.lock().failed.clone()
     }
 
@@ -88,13 +90,46 @@ impl Workers {
     }
 }
 
+/// How a worker ended that had not been told to stop.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct FailedWorker {
+    /// Its name.
+    pub worker: String,
+    /// What it panicked with; none if it returned.
+    pub panic: Option<String>,
+}
+
+impl fmt::Display for FailedWorker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.panic {
+            Some(panic) => write!(f, "{} panicked: {panic}", self.worker),
+            None => write!(f, "{} returned before it was told to stop", self.worker),
+        }
+    }
+}
+
+/// What becomes of the service when a worker has failed:
+/// [`LifecycleBuilder::on_worker_exit`](crate::LifecycleBuilder::on_worker_exit) decides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnWorkerExit {
+    /// It shuts down, for whoever restarts it to start it whole.
+    #[default]
+    ShutDown,
+    /// It goes on without the worker. The report names the worker all the same.
+    KeepServing,
+}
+
 /// A worker that [`Lifecycle::spawn`](super::Lifecycle::spawn) started. Dropping it changes
 /// nothing: the worker runs on.
 #[derive(Debug)]
 pub struct Worker {
     life: Arc<Life>,
-    key: usize,
+    /// Where it is known; none if it never ran.
+    key: Option<usize>,
     stop: CancellationToken,
+    ended: CancellationToken,
 }
 
 impl Worker {
@@ -102,13 +137,33 @@ impl Worker {
     /// worker that feeds requests, such as a consumer.
     #[must_use = "the worker runs with or without its handle; `let _ =` says so"]
     pub fn stop_first(self) -> Self {
-        if let Some(entry) = self.life.workers.lock().running.get_mut(self.key) {
+        let key = self.key.unwrap_or(usize::MAX);
+        if let Some(entry) = self.life.workers.lock().running.get_mut(key) {
             entry.first = true;
         }
         if self.life.phase() > Phase::Running {
             self.stop.cancel();
         }
         self
+    }
+
+    /// Tells this worker alone to stop. Its return is then no failure.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Waits until the worker has ended, however it did.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+
+    /// Whether it has ended, or never ran because the drain was over.
+    pub fn has_ended(&self) -> bool {
+        self.ended.is_cancelled()
     }
 }
 
@@ -117,19 +172,36 @@ where
     W: FnOnce(ShutdownToken) -> F,
     F: Future<Output: Send> + Send + 'static,
 {
-    let stop = CancellationToken::new();
+    let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
+    let handle = |key| Worker { life: life.clone(), key, stop: stop.clone(), ended: ended.clone() };
+    if life.has_ended() {
+        tracing::error!(
+            target: "followthrough",
+            worker = name,
+            "worker not started: the drain of its lifecycle is over, and nothing would wait for it. \
+             Spawn it before the shutdown, or with a lifecycle of its own"
+        );
+        ended.cancel();
+        return handle(None);
+    }
     let entry =
         Entry { name: name.to_owned(), since: Instant::now(), stop: stop.clone(), first: false };
     let key = life.workers.enter(entry);
     // Made before the worker's own code runs, so that its entry goes whatever that does.
-    let running = Running { life: life.clone(), key, name: name.to_owned(), stop: stop.clone() };
+    let running = Running {
+        life: life.clone(),
+        key,
+        name: name.to_owned(),
+        stop: stop.clone(),
+        _ended: ended.clone().drop_guard(),
+    };
     let future = work(ShutdownToken::new(stop.clone(), life.clone()));
     let task = running.run(future);
     match life.runtime() {
         Some(runtime) => drop(runtime.spawn(task)),
         None => drop(tokio::spawn(task)),
     }
-    Worker { life: life.clone(), key, stop }
+    handle(Some(key))
 }
 
 struct Running {
@@ -137,6 +209,7 @@ struct Running {
     key: usize,
     name: String,
     stop: CancellationToken,
+    _ended: DropGuard,
 }
 
 impl Running {
@@ -157,14 +230,18 @@ impl Running {
     }
 
     fn report(&self, end: Result<(), String>) {
-        let failure = match end {
-            Ok(()) if self.stop.is_cancelled() => return,
-            Ok(()) => format!("{} returned before it was told to stop", self.name),
-            Err(panic) => format!("{} panicked: {panic}", self.name),
-        };
-        tracing::error!(target: "followthrough", worker = %self.name, "worker failed, shutting down: {failure}");
-        self.life.workers.lock().failed.push(failure);
-        super::drain::begin(&self.life);
+        if end.is_ok() && self.stop.is_cancelled() {
+            return;
+        }
+        let failed = FailedWorker { worker: self.name.clone(), panic: end.err() };
+        let next = self.life.config.after_worker(&failed);
+        let shuts_down = next == OnWorkerExit::ShutDown;
+        let then = if shuts_down { "shutting down" } else { "serving on without it" };
+        tracing::error!(target: "followthrough", worker = %self.name, "worker failed, {then}: {failed}");
+        self.life.workers.lock().failed.push(failed);
+        if shuts_down {
+            super::drain::begin(&self.life);
+        }
     }
 }
 

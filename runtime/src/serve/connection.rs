@@ -1,68 +1,391 @@
-//! One connection: its task, the tasks of its streams, and the order to close.
+//! One open connection: what its tasks, its requests, the watch and the drain share.
+//!
+//! Invariants:
+//!
+//! 1. A connection is open while one of its tasks, its stream or one of its requests is there;
+//!    an upgraded one as long as whoever took it holds the stream.
+//! 2. The flags that a poll leaves ([`is_blind`](Connection::is_blind),
+//!    [`is_vacant`](Connection::is_vacant)) are read by the task that polled, right after it.
 
-use std::{convert::Infallible, future::poll_fn, pin::pin, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, Weak,
+        atomic::{
+            AtomicBool, AtomicU8, AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
+    },
+    task::{Context, Waker},
+    time::Duration,
+};
 
-use axum::{body::Body, extract::Request};
-use http::Response;
-use hyper::body::Incoming;
-use hyper_util::{rt::TokioIo, server::conn::auto::Builder, service::TowerToHyperService};
-use tokio::net::TcpStream;
-use tower::{Service, ServiceExt};
+use http::Version;
+use serde::Serialize;
+use slab::Slab;
+use tokio::time::Instant;
 
-use super::connections::{Connection, Task};
-use crate::lifecycle::{Life, Phase, Upload};
+use super::{connections::lock, listener::PeerAddr, socket::Socket};
+use crate::{
+    lifecycle::{Life, Phase, Work, WorkKind, millis},
+    policy::HandlerPolicy,
+};
 
-/// Runs what hyper spawns, the streams of HTTP/2 that is, where a shutdown can reach it.
-#[derive(Clone, Debug)]
-pub(super) struct Executor {
-    connection: Arc<Connection>,
+pub(crate) struct Connection {
+    life: Arc<Life>,
+    key: usize,
+    socket: Socket,
+    peer: PeerAddr,
+    since: Instant,
+    /// Of its tasks.
+    wakers: Mutex<Slab<Waker>>,
+    /// hyper waits for bytes since the last poll.
+    reading: AtomicBool,
+    /// A write waits for the peer since the last poll.
+    blocked: AtomicBool,
+    /// Flushes that went through.
+    flushes: AtomicUsize,
+    /// Who waits for the next one, and whether somebody does.
+    held: Mutex<Vec<Waker>>,
+    holding: AtomicBool,
+    /// Requests that are being answered, the sending of their bodies included.
+    requests: AtomicUsize,
+    stage: AtomicU8,
+    /// Changes of `stage`, for the sweep.
+    changes: AtomicUsize,
+    /// What the sweep saw, and when first.
+    seen: Mutex<(usize, Instant)>,
+    protocol: AtomicU8,
+    /// Its time is over: it said nothing for too long.
+    expired: AtomicBool,
+    /// The stream is gone.
+    closed: AtomicBool,
+    /// Requests that the end of the drain took away.
+    left: Mutex<Vec<Work>>,
+    /// The last long answer that hyper took whole, until the socket has, and whether there is one.
+    unsent: Mutex<Option<Answered>>,
+    has_unsent: AtomicBool,
 }
 
-impl<F> hyper::rt::Executor<F> for Executor
-where
-    F: Future<Output: Send> + Send + 'static,
-{
-    fn execute(&self, future: F) {
-        drop(tokio::spawn(Task::new(future, self.connection.clone())));
+/// Whose answer it is, and when its request came.
+type Answered = (Option<&'static HandlerPolicy>, Instant);
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ConnectionState {
+    /// Nothing: it waits for a request.
+    Idle,
+    /// It has not sent a whole request head yet.
+    Head,
+    /// Its requests are being answered.
+    Requests,
+    /// Somebody took it over, such as a WebSocket.
+    Upgraded,
+}
+
+impl ConnectionState {
+    const ALL: [Self; 4] = [Self::Idle, Self::Head, Self::Requests, Self::Upgraded];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Head => "request head incomplete",
+            Self::Requests => "answering",
+            Self::Upgraded => "upgraded",
+        }
     }
 }
 
-/// Serves one connection in a task of its own.
-pub(super) fn spawn<S, B>(
-    life: &Arc<Life>,
-    configure: impl FnOnce(Executor) -> Builder<Executor>,
-    stream: TcpStream,
-    app: S,
-) where
-    S: Service<Request, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-    B: http_body::Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
-        + Send
-        + 'static,
-{
-    let connection = Connection::open(life.clone());
-    let builder = configure(Executor { connection: connection.clone() });
-    let service = TowerToHyperService::new(app.map_request(|request: http::Request<Incoming>| {
-        request.map(|b| Body::new(Upload::new(b)))
-    }));
-    let watched = connection.clone();
-    let serving = async move {
-        let mut serving =
-            pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
-        let mut told = false;
-        poll_fn(|cx| {
-            if !told && watched.phase() >= Phase::Closing {
-                told = true;
-                serving.as_mut().graceful_shutdown();
-            }
-            serving.as_mut().poll(cx)
+/// The protocols that a connection may turn out to speak; the first one is none yet.
+const PROTOCOLS: [&str; 4] = ["unknown", "http/1.0", "http/1.1", "http/2"];
+const UNKNOWN: u8 = 0;
+const HTTP_2: u8 = 3;
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+impl Connection {
+    pub(super) fn open(life: Arc<Life>, socket: Socket, peer: PeerAddr) -> Arc<Self> {
+        Arc::new_cyclic(|weak: &Weak<Self>| Self {
+            key: life.connections.enter(weak.clone()),
+            life,
+            socket,
+            peer,
+            since: Instant::now(),
+            wakers: Mutex::default(),
+            reading: AtomicBool::new(false),
+            blocked: AtomicBool::new(false),
+            flushes: AtomicUsize::new(0),
+            held: Mutex::default(),
+            holding: AtomicBool::new(false),
+            requests: AtomicUsize::new(0),
+            stage: AtomicU8::new(ConnectionState::Head as u8),
+            changes: AtomicUsize::new(0),
+            seen: Mutex::new((0, Instant::now())),
+            protocol: AtomicU8::new(UNKNOWN),
+            expired: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            left: Mutex::default(),
+            unsent: Mutex::default(),
+            has_unsent: AtomicBool::new(false),
         })
-        .await
-    };
-    let logged = async move {
-        if let Err(error) = serving.await {
-            tracing::trace!(target: "followthrough", %error, "connection ended");
+    }
+
+    pub(super) const fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.life.phase()
+    }
+
+    pub(super) fn life(&self) -> &Arc<Life> {
+        &self.life
+    }
+
+    pub(super) fn wakers(&self) -> &Mutex<Slab<Waker>> {
+        &self.wakers
+    }
+
+    /// Wakes every task of it.
+    pub(super) fn wake(&self) {
+        // Outside the lock: a waker may run a destructor that comes back here.
+        let wakers: Vec<_> = lock(&self.wakers).iter().map(|(_, waker)| waker.clone()).collect();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Before hyper is polled.
+    pub(super) fn begin_poll(&self) {
+        self.reading.store(false, Relaxed);
+        if self.blocked.load(Relaxed) {
+            self.blocked.store(false, SeqCst);
         }
-    };
-    drop(tokio::spawn(Task::new(logged, connection)));
+    }
+
+    pub(super) fn waits_to_read(&self) {
+        self.reading.store(true, Relaxed);
+    }
+
+    pub(super) fn waits_to_write(&self) {
+        self.blocked.store(true, SeqCst);
+    }
+
+    /// Everything that hyper had was taken by the socket.
+    pub(super) fn flushed(&self) {
+        self.flushes.store(self.flushes.load(Relaxed).wrapping_add(1), SeqCst);
+        // Over HTTP/2 flow control may still hold it back.
+        if self.has_unsent.load(Relaxed) && !self.speaks_http2() {
+            self.has_unsent.store(false, Relaxed);
+            *lock(&self.unsent) = None;
+        }
+        if self.holding.load(SeqCst) && self.holding.swap(false, SeqCst) {
+            let held = std::mem::take(&mut *lock(&self.held));
+            held.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    pub(super) fn flushes(&self) -> usize {
+        self.flushes.load(SeqCst)
+    }
+
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked.load(SeqCst)
+    }
+
+    /// Whether `shut`, and if so wakes `cx` when something was flushed. The mark is left before
+    /// the second look, so that one of the two sides sees the other.
+    pub(super) fn hold_while(&self, shut: impl Fn() -> bool, cx: &Context<'_>) -> bool {
+        if !shut() {
+            return false;
+        }
+        lock(&self.held).push(cx.waker().clone());
+        self.holding.store(true, SeqCst);
+        shut()
+    }
+
+    /// Whether the peer could leave without hyper's noticing.
+    pub(super) fn is_blind(&self) -> bool {
+        !self.reading.load(Relaxed) && self.requests.load(Relaxed) > 0
+    }
+
+    /// Whether nothing is lost with it: no request, and no answer in hyper's hands. What HTTP/2
+    /// has in its own hands is not known.
+    pub(super) fn is_vacant(&self) -> bool {
+        self.requests.load(Relaxed) == 0
+            && !self.blocked.load(Relaxed)
+            && self.protocol.load(Relaxed) != HTTP_2
+    }
+
+    /// Bytes have come from the peer.
+    pub(super) fn received(&self, bytes: &[u8]) {
+        if self.protocol.load(Relaxed) == UNKNOWN && bytes.starts_with(PREFACE) {
+            self.protocol.store(HTTP_2, Relaxed);
+            self.enter(ConnectionState::Idle);
+        } else if self.state() == ConnectionState::Idle && self.protocol.load(Relaxed) != HTTP_2 {
+            self.enter(ConnectionState::Head);
+        }
+    }
+
+    fn enter(&self, state: ConnectionState) {
+        self.stage.store(state as u8, Relaxed);
+        // Two at once may count as one: it has changed all the same.
+        self.changes.store(self.changes.load(Relaxed).wrapping_add(1), Relaxed);
+    }
+
+    pub(super) fn state(&self) -> ConnectionState {
+        ConnectionState::ALL[usize::from(self.stage.load(Relaxed))]
+    }
+
+    /// For how long its state has been the same, as far as the looks at it tell.
+    pub(super) fn unchanged_for(&self) -> Duration {
+        let now = (self.changes.load(Relaxed), Instant::now());
+        let mut seen = lock(&self.seen);
+        if seen.0 != now.0 {
+            *seen = now;
+        }
+        now.1.duration_since(seen.1)
+    }
+
+    pub(super) const fn peer(&self) -> &PeerAddr {
+        &self.peer
+    }
+
+    pub(super) fn speaks_http2(&self) -> bool {
+        self.protocol.load(Relaxed) == HTTP_2
+    }
+
+    /// Ends it: its time is over.
+    pub(super) fn expire(&self) {
+        self.expired.store(true, SeqCst);
+        self.wake();
+    }
+
+    pub(super) fn is_expired(&self) -> bool {
+        self.expired.load(SeqCst)
+    }
+
+    /// hyper has let go of it, and somebody may hold its stream.
+    pub(super) fn handed_over(&self) {
+        self.enter(ConnectionState::Upgraded);
+    }
+
+    pub(super) fn stream_gone(&self) {
+        self.closed.store(true, SeqCst);
+        self.wake();
+    }
+
+    pub(super) fn is_stream_gone(&self) -> bool {
+        self.closed.load(SeqCst)
+    }
+
+    /// What is known of it when the drain is over.
+    pub(super) fn describe(&self) -> ConnectionCut {
+        let mut requests = lock(&self.left).clone();
+        if requests.is_empty() {
+            let unsent = *lock(&self.unsent);
+            requests
+                .extend(unsent.map(|(policy, since)| Work::cut(policy, WorkKind::Response, since)));
+        }
+        ConnectionCut {
+            peer: self.peer.to_string(),
+            protocol: PROTOCOLS[usize::from(self.protocol.load(Relaxed))],
+            state: self.state(),
+            age: self.since.elapsed(),
+            requests,
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.life.connections.leave(self.key, self.life.has_ended().then(|| self.describe()));
+        self.life.note_progress();
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("peer", &self.peer)
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A request on its connection, from its head to the end of its response's body.
+pub(crate) struct OnConnection(Arc<Connection>);
+
+impl OnConnection {
+    pub(super) fn begin(connection: &Arc<Connection>, version: Version) -> Self {
+        if connection.protocol.load(Relaxed) == UNKNOWN {
+            let protocol = match version {
+                Version::HTTP_2 => HTTP_2,
+                Version::HTTP_11 => 2,
+                _ => 1,
+            };
+            connection.protocol.store(protocol, Relaxed);
+        }
+        connection.requests.fetch_add(1, Relaxed);
+        connection.enter(ConnectionState::Requests);
+        Self(connection.clone())
+    }
+
+    pub(crate) const fn connection(&self) -> &Arc<Connection> {
+        &self.0
+    }
+
+    /// Whether the end of the drain is what ends it.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.0.life.has_ended()
+    }
+
+    /// hyper has taken the answer, and the socket may not have.
+    pub(crate) fn taken(&self, policy: Option<&'static HandlerPolicy>, since: Instant) {
+        *lock(&self.0.unsent) = Some((policy, since));
+        self.0.has_unsent.store(true, Relaxed);
+    }
+
+    /// The end of the drain takes it away.
+    pub(crate) fn left(&self, work: Work) {
+        lock(&self.0.left).push(work);
+    }
+}
+
+impl Drop for OnConnection {
+    fn drop(&mut self) {
+        if self.0.requests.fetch_sub(1, Relaxed) == 1
+            && self.0.state() == ConnectionState::Requests
+            && !self.0.life.has_ended()
+        {
+            self.0.enter(ConnectionState::Idle);
+        }
+    }
+}
+
+/// A connection that was open when the grace was over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ConnectionCut {
+    /// The peer's address.
+    pub peer: String,
+    /// `http/1.0`, `http/1.1`, `http/2`, or `unknown` if it never said.
+    pub protocol: &'static str,
+    /// What it was doing.
+    pub state: ConnectionState,
+    /// How long it has been open, in milliseconds when serialised.
+    #[serde(rename = "age_ms", serialize_with = "millis")]
+    pub age: Duration,
+    /// The requests that were being answered on it, as far as they let go of it.
+    pub requests: Vec<Work>,
+}
+
+impl fmt::Display for ConnectionCut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let age = self.age.as_secs_f64();
+        write!(f, "{} ({}, {}, {age:.1} s)", self.peer, self.protocol, self.state.as_str())?;
+        for (n, work) in self.requests.iter().enumerate() {
+            write!(f, "{} {work}", if n == 0 { ":" } else { "," })?;
+        }
+        Ok(())
+    }
 }

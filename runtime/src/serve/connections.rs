@@ -1,29 +1,20 @@
-//! The open connections and the tasks that run on them.
-//!
-//! A connection is here until its last task is gone: the task of the connection itself, and over
-//! HTTP/2 one for each stream. Each task leaves its waker, once, so that an advance of the phase
-//! reaches it; a request pays nothing for that.
+//! The open connections of a lifecycle, and those that the end of its drain cut.
 
-use std::{
-    pin::Pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::{Context, Poll, Waker},
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, Weak,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use slab::Slab;
-use tokio::sync::Notify;
 
-use crate::lifecycle::{Life, Phase};
+use super::connection::{Connection, ConnectionCut};
 
 /// All connections of a lifecycle.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
     open: Mutex<Slab<Weak<Connection>>>,
     len: AtomicUsize,
-    gone: Notify,
+    cut: Mutex<Vec<ConnectionCut>>,
 }
 
 impl Connections {
@@ -35,105 +26,43 @@ impl Connections {
         self.len.load(Ordering::SeqCst)
     }
 
+    pub(super) fn enter(&self, connection: Weak<Connection>) -> usize {
+        self.len.fetch_add(1, Ordering::SeqCst);
+        lock(&self.open).insert(connection)
+    }
+
+    pub(super) fn leave(&self, key: usize, cut: Option<ConnectionCut>) {
+        lock(&self.open).try_remove(key);
+        if let Some(cut) = cut {
+            lock(&self.cut).push(cut);
+        }
+        self.len.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<Connection>> {
+        lock(&self.open).iter().filter_map(|(_, weak)| weak.upgrade()).collect()
+    }
+
     /// Wakes every task of every connection.
     pub(crate) fn wake_all(&self) {
-        let open: Vec<_> = lock(&self.open).iter().filter_map(|(_, weak)| weak.upgrade()).collect();
-        for connection in open {
-            // Outside the lock: a waker may run a destructor that comes back here.
-            let wakers: Vec<_> =
-                lock(&connection.wakers).iter().map(|(_, waker)| waker.clone()).collect();
-            wakers.into_iter().for_each(Waker::wake);
-        }
+        self.all().iter().for_each(|connection| connection.wake());
     }
 
-    /// Waits until a connection is gone, if one is open.
-    pub(super) async fn one_gone(&self) {
-        let mut gone = std::pin::pin!(self.gone.notified());
-        gone.as_mut().enable();
-        if !self.is_empty() {
-            gone.await;
-        }
+    /// Shuts every socket that is still there, whoever holds it.
+    pub(crate) fn shut_all(&self) {
+        self.all().iter().for_each(|connection| connection.socket().cut());
+    }
+
+    /// The connections that the end of the drain cut, and those that resist.
+    pub(crate) fn take_cut(&self) -> Vec<ConnectionCut> {
+        let mut cut = std::mem::take(&mut *lock(&self.cut));
+        cut.extend(self.all().iter().map(|connection| connection.describe()));
+        cut.sort_by_key(|connection| std::cmp::Reverse(connection.age));
+        cut
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing panics while it is held.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// One open connection.
-#[derive(Debug)]
-pub(super) struct Connection {
-    life: Arc<Life>,
-    key: usize,
-    wakers: Mutex<Slab<Waker>>,
-}
-
-impl Connection {
-    pub(super) fn open(life: Arc<Life>) -> Arc<Self> {
-        Arc::new_cyclic(|weak| {
-            let key = lock(&life.connections.open).insert(weak.clone());
-            life.connections.len.fetch_add(1, Ordering::SeqCst);
-            Self { life, key, wakers: Mutex::default() }
-        })
-    }
-
-    pub(super) fn phase(&self) -> Phase {
-        self.life.phase()
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        lock(&self.life.connections.open).try_remove(self.key);
-        self.life.connections.len.fetch_sub(1, Ordering::SeqCst);
-        self.life.connections.gone.notify_waiters();
-        self.life.note_progress();
-    }
-}
-
-pin_project_lite::pin_project! {
-    /// A task of a connection: woken when the phase advances, dropped when the grace is over.
-    pub(super) struct Task<F> {
-        #[pin]
-        future: Option<F>,
-        connection: Arc<Connection>,
-        waker: Option<usize>,
-    }
-
-    impl<F> PinnedDrop for Task<F> {
-        fn drop(this: Pin<&mut Self>) {
-            let this = this.project();
-            if let Some(key) = this.waker.take() {
-                lock(&this.connection.wakers).try_remove(key);
-            }
-        }
-    }
-}
-
-impl<F> Task<F> {
-    pub(super) const fn new(future: F, connection: Arc<Connection>) -> Self {
-        Self { future: Some(future), connection, waker: None }
-    }
-}
-
-impl<F: Future> Future for Task<F> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut this = self.project();
-        // A spawned task keeps its waker. It is left before the phase is looked at.
-        if this.waker.is_none() {
-            *this.waker = Some(lock(&this.connection.wakers).insert(cx.waker().clone()));
-        }
-        if this.connection.phase() == Phase::Ended {
-            this.future.set(None);
-        }
-        let Some(future) = this.future.as_mut().as_pin_mut() else { return Poll::Ready(()) };
-        if future.poll(cx).is_pending() {
-            return Poll::Pending;
-        }
-        this.future.set(None);
-        Poll::Ready(())
-    }
 }

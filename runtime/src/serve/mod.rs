@@ -1,96 +1,157 @@
 //! A server whose end is bounded and whose requests are linked.
 
+mod app;
+mod conduct;
 mod connection;
 mod connections;
+mod executor;
+mod gate;
+mod listener;
+mod requests;
+mod settings;
 mod signals;
+mod socket;
+mod stream;
+mod sweep;
+mod upgraded;
+mod watch;
 
-use std::{any::Any, convert::Infallible, io, pin::Pin, time::Duration};
+use std::{fmt, io, marker::PhantomData, pin::Pin, time::Duration};
 
-use axum::extract::Request;
-use http::Response;
-use hyper_util::server::conn::auto;
-use tokio::net::TcpListener;
-use tower::{Layer, Service};
+#[cfg(unix)]
+pub use self::listener::UnixPeer;
+pub use self::{
+    app::App,
+    connection::{ConnectionCut, ConnectionState},
+    listener::Listener,
+};
+use self::{conduct::Server, settings::Settings};
+pub(crate) use self::{
+    connection::OnConnection, connections::Connections, gate::Gate, upgraded::Upgraded,
+};
+use crate::lifecycle::{BuildError, Lifecycle, Phase, ShutdownReport};
 
-use self::connection::Executor;
-pub(crate) use self::connections::Connections;
-use crate::lifecycle::{BuildError, Lifecycle, LifecycleLayer, Phase, ShutdownReport};
-
-/// After the end of the grace, how long the cut connections have to be gone.
-const LAST: Duration = Duration::from_millis(500);
 /// After an accept that failed for want of something, such as file descriptors.
 const BACK_OFF: Duration = Duration::from_millis(100);
-/// Serves `app` on `listener` over HTTP/1 and HTTP/2 (with prior knowledge) until a shutdown has
-/// drained it, and gives the report of that.
+
+/// Serves `app` on `listener` over HTTP/1 and HTTP/2 (with prior knowledge, or over TLS by ALPN)
+/// until a shutdown has drained it, and gives the report of that.
 ///
-/// `app` is an axum router, or any tower service from `Request<axum::body::Body>` to a response
-/// that cannot fail; not a make-service, so there is no `ConnectInfo` yet.
+/// `listener` is a TCP or a Unix one, `app` an axum router, what
+/// `into_make_service_with_connect_info` makes of it, or a tower service like it: see [`App`].
 ///
 /// SIGTERM or Ctrl-C begins the shutdown, unless
 /// [`signals(false)`](crate::LifecycleBuilder::signals) says otherwise, and so does
 /// [`Lifecycle::shutdown`]; a second signal skips to its end. It takes the lifecycle's
 /// [grace](crate::LifecycleBuilder::grace) at most, 30 s by default, and half a second for what is
-/// cut to be gone. A response body that is still being sent holds it that long, unless its handler
-/// is `#[cancellable(stream)]`. The report is for you to print.
+/// cut to be gone, whatever a peer does. A response body that is still being sent holds it that
+/// long, unless its handler is `#[cancellable(stream)]`. The report is for you to print.
 ///
-/// As under `axum::serve`, an idle connection may stay, and there is no time-out for a request's
-/// head.
+/// A client that leaves is noticed within 100 ms, also behind a pipelined request or an unread
+/// request body. One that closes only its sending half has left, unless
+/// [`half_close(true)`](crate::LifecycleBuilder::half_close) says otherwise.
 ///
 /// # Errors
 ///
-/// If the listener has no address. A failed accept is logged, and the next one is tried.
+/// At once, if a setting cannot be, if the listener has no address, or if the lifecycle serves
+/// already or has ended: a lifecycle is the life of one server. A failed accept is logged, and the
+/// next one is tried.
 ///
 /// # Cancel safety
 ///
-/// Dropping the future stops accepting; connections that are open go on unwatched. Call
-/// [`Lifecycle::shutdown`] instead.
+/// Dropping the future stops accepting; connections that are open go on without a time-out for
+/// their heads. Call [`Lifecycle::shutdown`] instead.
 ///
 /// # Examples
 ///
 /// ```no_run
 /// # async fn run() -> std::io::Result<()> {
+/// use std::time::Duration;
+///
 /// let app = axum::Router::new();
 /// let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
-/// let report = followthrough::serve(listener, app).await?;
+/// let report = followthrough::serve(listener, app)
+///     .header_read_timeout(Duration::from_secs(10))
+///     .http2_max_concurrent_streams(100)
+///     .await?;
 /// eprintln!("{report}");
 /// report.exit()
 /// # }
 /// ```
-pub fn serve<S, B>(listener: TcpListener, app: S) -> Serve<S>
+pub fn serve<L, A, K>(listener: L, app: A) -> Serve<L, A, K>
 where
-    S: Service<Request, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-    B: http_body::Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
-        + Send
-        + 'static,
+    L: Listener,
+    A: App<L::Peer, K>,
 {
-    Serve { listener, app, lifecycle: None }
+    Serve {
+        listener,
+        app,
+        lifecycle: None,
+        settings: Settings::default(),
+        #[cfg(feature = "tls")]
+        tls: None,
+        kind: PhantomData,
+    }
 }
 
 /// A server that [`serve`] describes; awaiting it runs it.
-#[derive(Debug)]
 #[must_use = "a server does nothing unless it is awaited"]
-pub struct Serve<S> {
-    listener: TcpListener,
-    app: S,
+pub struct Serve<L, A, K> {
+    listener: L,
+    app: A,
     lifecycle: Option<Lifecycle>,
+    settings: Settings,
+    #[cfg(feature = "tls")]
+    tls: Option<std::sync::Arc<tokio_rustls::rustls::ServerConfig>>,
+    kind: PhantomData<fn() -> K>,
 }
 
-impl<S> Serve<S> {
+impl<L, A, K> Serve<L, A, K> {
     /// Links the server to `lifecycle`. Default: one with default settings.
     pub fn lifecycle(mut self, lifecycle: Lifecycle) -> Self {
         self.lifecycle = Some(lifecycle);
         self
     }
+
+    /// Serves over TLS, and nothing in the clear. Where `config` names no protocols for ALPN,
+    /// HTTP/2 and HTTP/1.1 are offered. The handshake has to end within the
+    /// [`header_read_timeout`](Self::header_read_timeout).
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// use rustls::{ServerConfig, pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject}};
+    ///
+    /// let certificates = CertificateDer::pem_file_iter("cert.pem")?.collect::<Result<_, _>>()?;
+    /// let key = PrivateKeyDer::from_pem_file("key.pem")?;
+    /// let config = ServerConfig::builder()
+    ///     .with_no_client_auth()
+    ///     .with_single_cert(certificates, key)?;
+    ///
+    /// let listener = tokio::net::TcpListener::bind("0.0.0.0:443").await?;
+    /// followthrough::serve(listener, axum::Router::new()).tls(config).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "tls")]
+    pub fn tls(
+        mut self,
+        config: impl Into<std::sync::Arc<tokio_rustls::rustls::ServerConfig>>,
+    ) -> Self {
+        let mut config = config.into();
+        if config.alpn_protocols.is_empty() {
+            let offered = &mut std::sync::Arc::make_mut(&mut config).alpn_protocols;
+            *offered = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        }
+        self.tls = Some(config);
+        self
+    }
 }
 
-impl<S, B> IntoFuture for Serve<S>
+impl<L, A, K> IntoFuture for Serve<L, A, K>
 where
-    S: Service<Request, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-    B: http_body::Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
-        + Send
-        + 'static,
+    L: Listener,
+    A: App<L::Peer, K>,
+    K: 'static,
 {
     type Output = io::Result<ShutdownReport>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
@@ -100,65 +161,47 @@ where
     }
 }
 
-async fn run<S, B>(serve: Serve<S>) -> io::Result<ShutdownReport>
+async fn run<L, A, K>(serve: Serve<L, A, K>) -> io::Result<ShutdownReport>
 where
-    S: Service<Request, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-    B: http_body::Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
-        + Send
-        + 'static,
+    L: Listener,
+    A: App<L::Peer, K>,
 {
-    let Serve { listener, app, lifecycle } = serve;
+    let Serve { listener, mut app, lifecycle, settings, .. } = serve;
+    settings.check()?;
     let lifecycle = match lifecycle {
         Some(lifecycle) => lifecycle,
         None => {
             Lifecycle::builder().build().map_err(|error: BuildError| io::Error::other(error))?
         }
     };
-    listener.local_addr()?;
     let life = lifecycle.life.clone();
+    life.begin_serving(listener.name()?)?;
     life.remember_runtime();
-    let app = LifecycleLayer::by_connection(life.clone()).layer(ready_made(app));
-    let _signals = lifecycle.listens_for_signals().then(|| signals::listen(lifecycle.clone()));
-    let half_close = lifecycle.allows_half_close();
-    let closing = life.reached(Phase::Closing);
-    let mut closing = std::pin::pin!(closing);
+    app.prepare();
+    let _signals = life.listens_for_signals().then(|| signals::listen(lifecycle.clone()));
+    let _sweeping = sweep::sweep(&life, settings);
+    let half_close = life.allows_half_close();
+    let server = Server {
+        life: life.clone(),
+        app,
+        settings,
+        half_close,
+        #[cfg(feature = "tls")]
+        tls: serve.tls.map(tokio_rustls::TlsAcceptor::from),
+    };
+    let mut closing = std::pin::pin!(life.reached(Phase::Closing));
     loop {
         tokio::select! {
             biased;
             () = &mut closing => break,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    let _ = stream.set_nodelay(true);
-                    connection::spawn(&life, |executor| builder(executor, half_close), stream, app.clone());
-                }
+            accepted = listener.accept_one() => match accepted {
+                Ok((socket, peer)) => server.spawn(socket, peer),
                 Err(error) => accept_failed(&error).await,
             },
         }
     }
-    drop(listener);
-    let report = lifecycle.drained().await;
-    let gone = async {
-        while !life.connections.is_empty() {
-            life.connections.one_gone().await;
-        }
-    };
-    let _ = tokio::time::timeout(LAST, gone).await;
-    Ok(report)
-}
-
-/// A router without state makes its routes anew at every call until it is given its `()`.
-fn ready_made<S: 'static>(mut app: S) -> S {
-    if let Some(router) = (&mut app as &mut dyn Any).downcast_mut::<axum::Router>() {
-        *router = std::mem::take(router).with_state(());
-    }
-    app
-}
-
-fn builder(executor: Executor, half_close: bool) -> auto::Builder<Executor> {
-    let mut builder = auto::Builder::new(executor);
-    builder.http1().half_close(half_close);
-    builder
+    drop((listener, server));
+    Ok(lifecycle.drained().await)
 }
 
 async fn accept_failed(error: &io::Error) {
@@ -171,5 +214,15 @@ async fn accept_failed(error: &io::Error) {
     if !of_the_peer {
         tracing::error!(target: "followthrough", %error, "cannot accept a connection; trying again");
         tokio::time::sleep(BACK_OFF).await;
+    }
+}
+
+impl<L: fmt::Debug, A, K> fmt::Debug for Serve<L, A, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Serve")
+            .field("listener", &self.listener)
+            .field("lifecycle", &self.lifecycle)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,103 @@
+//! What can be served.
+
+use std::{any::Any, convert::Infallible};
+
+use axum::{Router, extract::Request};
+use http::Response;
+use tower::{Service, ServiceExt};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What [`serve`](crate::serve) can serve on a listener whose peers are known as `Peer`:
+///
+/// - an [`axum::Router`] that has its state, or any other tower service from
+///   `Request<axum::body::Body>` to a response, without an error of its own;
+/// - what axum's `into_make_service()` and `into_make_service_with_connect_info::<C>()` give, or
+///   any other service from `Peer` to such a service. `C` is [`SocketAddr`](std::net::SocketAddr)
+///   or a type of yours that implements axum's `Connected<SocketAddr>`; on a Unix socket,
+///   [`UnixPeer`](crate::UnixPeer) in the place of both.
+///
+/// `Kind` says which of the two it is; the compiler finds it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be served on a listener whose peers are `{Peer}`",
+    label = "expected an `axum::Router` or a service like one",
+    note = "a router that still wants its state: give it with `.with_state(state)`",
+    note = "`ConnectInfo` over TCP: `app.into_make_service_with_connect_info::<SocketAddr>()`; \
+            over a Unix socket: `::<followthrough::UnixPeer>()`",
+    note = "a service that can fail: turn its errors into responses, with axum's `HandleError` for \
+            one"
+)]
+pub trait App<Peer, Kind>: Send + 'static {
+    /// What serves one connection.
+    type Service: Service<
+            Request,
+            Response = Response<Self::Body>,
+            Error = Infallible,
+            Future: Send + 'static,
+        > + Clone
+        + Send
+        + Sync
+        + 'static;
+    /// The body of a response.
+    type Body: http_body::Body<Data: Send + 'static, Error: Into<BoxError>> + Send + 'static;
+
+    /// Once, before anything is served.
+    #[doc(hidden)]
+    fn prepare(&mut self) {}
+
+    /// Once for each connection.
+    #[doc(hidden)]
+    fn connect(&self, peer: Peer) -> impl Future<Output = Self::Service> + Send + 'static;
+}
+
+/// It answers requests.
+#[derive(Debug)]
+pub struct Answers;
+
+/// It makes what answers requests, once for each connection.
+#[derive(Debug)]
+pub struct Makes;
+
+impl<S, B, Peer> App<Peer, Answers> for S
+where
+    S: Service<Request, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+    B: http_body::Body<Data: Send + 'static, Error: Into<BoxError>> + Send + 'static,
+{
+    type Service = S;
+    type Body = B;
+
+    fn prepare(&mut self) {
+        // A router without state makes its routes anew at every call until it is given its `()`.
+        if let Some(router) = (self as &mut dyn Any).downcast_mut::<Router>() {
+            *router = std::mem::take(router).with_state(());
+        }
+    }
+
+    fn connect(&self, _: Peer) -> impl Future<Output = S> + Send + 'static {
+        std::future::ready(self.clone())
+    }
+}
+
+impl<M, S, B, Peer> App<Peer, Makes> for M
+where
+    M: Service<Peer, Response = S, Error = Infallible> + Clone + Send + 'static,
+    M::Future: Send + 'static,
+    S: Service<Request, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+    B: http_body::Body<Data: Send + 'static, Error: Into<BoxError>> + Send + 'static,
+    Peer: Send + 'static,
+{
+    type Service = S;
+    type Body = B;
+
+    fn connect(&self, peer: Peer) -> impl Future<Output = S> + Send + 'static {
+        let made = self.clone().oneshot(peer);
+        async move {
+            match made.await {
+                Ok(service) => service,
+                Err(never) => match never {},
+            }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Conducts one connection from its accept to its end.
+
+use std::{
+    error::Error,
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+};
+
+use axum::extract::Request;
+use http::Response;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tower::Service;
+
+use super::{
+    app::App,
+    connection::Connection,
+    executor::{Executor, Task},
+    listener::PeerAddr,
+    requests::Requests,
+    settings::Settings,
+    socket::Socket,
+    stream::{Observed, Stream},
+    watch::peer_left,
+};
+use crate::lifecycle::{Life, Phase};
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// What all connections of a server share.
+pub(super) struct Server<A> {
+    pub(super) life: Arc<Life>,
+    pub(super) app: A,
+    pub(super) settings: Settings,
+    pub(super) half_close: bool,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<tokio_rustls::TlsAcceptor>,
+}
+
+impl<A> Server<A> {
+    /// Serves one connection in a task of its own.
+    pub(super) fn spawn<P, K>(&self, socket: Socket, peer: P)
+    where
+        A: App<P, K>,
+        P: Clone + Into<PeerAddr>,
+    {
+        let connection = Connection::open(self.life.clone(), socket, peer.clone().into());
+        let stream = Stream::new(connection.clone());
+        let made = self.app.connect(peer);
+        let (settings, half_close) = (self.settings, self.half_close);
+        let conduct = Conduct { connection: connection.clone(), settings, half_close };
+        #[cfg(feature = "tls")]
+        let tls = self.tls.clone();
+        let conducted = async move {
+            let service = made.await;
+            #[cfg(feature = "tls")]
+            let ended = match tls {
+                Some(tls) => match conduct.until_over(tls.accept(stream)).await {
+                    Some(Ok(stream)) => conduct.serve(stream, service).await,
+                    Some(Err(error)) => Err(error.into()),
+                    None => Ok(()),
+                },
+                None => conduct.serve(stream, service).await,
+            };
+            #[cfg(not(feature = "tls"))]
+            let ended = conduct.serve(stream, service).await;
+            if let Err(error) = ended {
+                tracing::trace!(target: "followthrough", %error, "connection ended");
+            }
+        };
+        drop(tokio::spawn(Task::new(conducted, connection)));
+    }
+}
+
+/// The conductor of one connection. Each of its polls is one of the connection's task, which an
+/// advance of the phase wakes.
+struct Conduct {
+    connection: Arc<Connection>,
+    settings: Settings,
+    half_close: bool,
+}
+
+impl Conduct {
+    async fn serve<I, S, B>(&self, stream: I, service: S) -> Result<(), BoxError>
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: Service<Request, Response = Response<B>, Error = std::convert::Infallible>,
+        S: Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+        B: http_body::Body<Data: Send + 'static, Error: Into<BoxError>> + Send + 'static,
+    {
+        let connection = &self.connection;
+        let stream = TokioIo::new(Observed::new(stream, connection.clone()));
+        let builder = self.settings.builder(Executor::new(connection.clone()), self.half_close);
+        let requests = Requests::new(service, connection.clone());
+        let mut serving = pin!(builder.serve_connection_with_upgrades(stream, requests));
+        let mut told = false;
+        // Boxed, for it is made only once hyper looks away.
+        let mut watch: Option<Pin<Box<_>>> = None;
+        poll_fn(|cx| {
+            if !told && connection.phase() >= Phase::Closing {
+                told = true;
+                serving.as_mut().graceful_shutdown();
+            }
+            connection.begin_poll();
+            if let Poll::Ready(ended) = serving.as_mut().poll(cx) {
+                connection.handed_over();
+                return Poll::Ready(ended);
+            }
+            if self.is_over() {
+                return Poll::Ready(Ok(()));
+            }
+            if !connection.is_blind() {
+                watch = None;
+                return Poll::Pending;
+            }
+            let watch = watch
+                .get_or_insert_with(|| Box::pin(peer_left(connection.clone(), self.half_close)));
+            // Dropping what hyper holds takes the path of every other disconnect.
+            watch.as_mut().poll(cx).map(Ok)
+        })
+        .await
+    }
+
+    /// Whether it is to end now: the peer has been silent for too long, or the read grace is
+    /// over and nothing is lost with it.
+    fn is_over(&self) -> bool {
+        let Self { connection, .. } = self;
+        connection.is_expired() || (connection.phase() >= Phase::Stopping && connection.is_vacant())
+    }
+
+    /// Runs what comes before the first request, for as long as there is time for it.
+    #[cfg(feature = "tls")]
+    async fn until_over<F: Future>(&self, before: F) -> Option<F::Output> {
+        let mut before = pin!(before);
+        poll_fn(|cx| match before.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending if self.is_over() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
+    }
+}

@@ -1,0 +1,81 @@
+//! The tasks of a connection: its own, and over HTTP/2 one for each stream.
+//!
+//! Each task leaves its waker with the connection, once, so that an advance of the phase reaches
+//! it; a request pays nothing for that.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use super::{connection::Connection, connections::lock, upgraded};
+use crate::lifecycle::Phase;
+
+/// Runs what hyper spawns, the streams of HTTP/2 that is, where a shutdown can reach it.
+#[derive(Clone, Debug)]
+pub(super) struct Executor {
+    connection: Arc<Connection>,
+}
+
+impl Executor {
+    pub(super) const fn new(connection: Arc<Connection>) -> Self {
+        Self { connection }
+    }
+}
+
+impl<F> hyper::rt::Executor<F> for Executor
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        let task = Task::new(upgraded::Carrier::new(future), self.connection.clone());
+        drop(tokio::spawn(task));
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A task of a connection: woken when the phase advances, dropped when the grace is over.
+    pub(super) struct Task<F> {
+        #[pin]
+        future: Option<F>,
+        connection: Arc<Connection>,
+        waker: Option<usize>,
+    }
+
+    impl<F> PinnedDrop for Task<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if let Some(key) = this.waker.take() {
+                lock(this.connection.wakers()).try_remove(key);
+            }
+        }
+    }
+}
+
+impl<F> Task<F> {
+    pub(super) const fn new(future: F, connection: Arc<Connection>) -> Self {
+        Self { future: Some(future), connection, waker: None }
+    }
+}
+
+impl<F: Future> Future for Task<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        // A spawned task keeps its waker. It is left before the phase is looked at.
+        if this.waker.is_none() {
+            *this.waker = Some(lock(this.connection.wakers()).insert(cx.waker().clone()));
+        }
+        if this.connection.phase() == Phase::Ended {
+            this.future.set(None);
+        }
+        let Some(future) = this.future.as_mut().as_pin_mut() else { return Poll::Ready(()) };
+        if future.poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        this.future.set(None);
+        Poll::Ready(())
+    }
+}

@@ -1,0 +1,178 @@
+//! The server's limits and time-outs, each with a default that slow and greedy peers cannot bend.
+
+use std::{io, time::Duration};
+
+use hyper_util::{rt::TokioTimer, server::conn::auto};
+
+use super::{Serve, executor::Executor};
+
+/// What [`Serve`] is told; copied into every connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings {
+    pub(super) header_read_timeout: Duration,
+    pub(super) idle_timeout: Duration,
+    http1_keep_alive: bool,
+    http1_max_headers: Option<usize>,
+    http1_max_buf_size: Option<usize>,
+    http2_keep_alive_interval: Duration,
+    http2_keep_alive_timeout: Duration,
+    http2_max_concurrent_streams: u32,
+    http2_max_header_list_size: u32,
+    http2_max_pending_accept_reset_streams: usize,
+    http2_max_local_error_reset_streams: usize,
+    http2_max_send_buf_size: usize,
+    http2_initial_stream_window_size: u32,
+    http2_initial_connection_window_size: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            header_read_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(620),
+            http1_keep_alive: true,
+            // hyper's own defaults; asked for by number, they cost an allocation a request.
+            http1_max_headers: None,
+            http1_max_buf_size: None,
+            http2_keep_alive_interval: Duration::from_secs(20),
+            http2_keep_alive_timeout: Duration::from_secs(20),
+            http2_max_concurrent_streams: 200,
+            http2_max_header_list_size: 16 << 10,
+            http2_max_pending_accept_reset_streams: 20,
+            http2_max_local_error_reset_streams: 1024,
+            http2_max_send_buf_size: 400 << 10,
+            http2_initial_stream_window_size: 1 << 20,
+            http2_initial_connection_window_size: 1 << 20,
+        }
+    }
+}
+
+/// hyper refuses less.
+const LEAST_BUF: usize = 8 << 10;
+/// RFC 9113, section 6.9.1.
+const LARGEST_WINDOW: u32 = (1 << 31) - 1;
+
+impl Settings {
+    /// Says which setting cannot be, and what it could be instead.
+    pub(super) fn check(&self) -> io::Result<()> {
+        let windows =
+            [self.http2_initial_stream_window_size, self.http2_initial_connection_window_size];
+        let wrong = if self.header_read_timeout.is_zero() {
+            "`header_read_timeout` is zero, and no head could come in time: give it at least 1 s"
+        } else if self.idle_timeout.is_zero() {
+            "`idle_timeout` is zero: for connections that end after each answer, say \
+             `http1_keep_alive(false)`"
+        } else if self.http1_max_headers == Some(0) {
+            "`http1_max_headers` is zero, and every request has one: the default is 100"
+        } else if self.http1_max_buf_size.is_some_and(|size| size < LEAST_BUF) {
+            "`http1_max_buf_size` is less than 8 KiB, which a request's head may need"
+        } else if self.http2_keep_alive_interval.is_zero()
+            || self.http2_keep_alive_timeout.is_zero()
+        {
+            "`http2_keep_alive_interval` and `http2_keep_alive_timeout` must not be zero: the \
+             default is 20 s each"
+        } else if self.http2_max_concurrent_streams == 0 {
+            "`http2_max_concurrent_streams` is zero, and no request could come: the default is 200"
+        } else if self.http2_max_header_list_size == 0 {
+            "`http2_max_header_list_size` is zero, and every request has headers: the default is \
+             16 KiB"
+        } else if self.http2_max_send_buf_size == 0
+            || u32::try_from(self.http2_max_send_buf_size).is_err()
+        {
+            "`http2_max_send_buf_size` must be more than zero and less than 4 GiB: the default is \
+             400 KiB"
+        } else if windows.iter().any(|window| *window == 0 || *window > LARGEST_WINDOW) {
+            "a window of HTTP/2 has between 1 and 2147483647 bytes: the default is 1 MiB"
+        } else {
+            return Ok(());
+        };
+        Err(io::Error::new(io::ErrorKind::InvalidInput, wrong))
+    }
+
+    pub(super) fn builder(&self, executor: Executor, half_close: bool) -> auto::Builder<Executor> {
+        let mut builder = auto::Builder::new(executor);
+        let mut http1 = builder.http1();
+        http1
+            .half_close(half_close)
+            // Ours tells a head that does not end from a connection that waits; hyper's does not.
+            .header_read_timeout(None)
+            .keep_alive(self.http1_keep_alive);
+        if let Some(most) = self.http1_max_headers {
+            http1.max_headers(most);
+        }
+        if let Some(size) = self.http1_max_buf_size {
+            http1.max_buf_size(size);
+        }
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            // WebSockets over HTTP/2, RFC 8441.
+            .enable_connect_protocol()
+            .keep_alive_interval(self.http2_keep_alive_interval)
+            .keep_alive_timeout(self.http2_keep_alive_timeout)
+            .max_concurrent_streams(self.http2_max_concurrent_streams)
+            .max_header_list_size(self.http2_max_header_list_size)
+            .max_pending_accept_reset_streams(self.http2_max_pending_accept_reset_streams)
+            .max_local_error_reset_streams(self.http2_max_local_error_reset_streams)
+            .max_send_buf_size(self.http2_max_send_buf_size)
+            .initial_stream_window_size(self.http2_initial_stream_window_size)
+            .initial_connection_window_size(self.http2_initial_connection_window_size);
+        builder
+    }
+}
+
+macro_rules! settings {
+    ($($(#[$doc:meta])* $name:ident: $kind:ty,)*) => {
+        impl<L, A, K> Serve<L, A, K> {
+            $(
+                $(#[$doc])*
+                pub fn $name(mut self, $name: $kind) -> Self {
+                    self.settings.$name = $name.into();
+                    self
+                }
+            )*
+        }
+    };
+}
+
+settings! {
+    /// How long a request's head may take: from the first byte to the last, and on a new
+    /// connection from its begin, a TLS handshake included. Then the connection is closed. It is
+    /// looked at once a second, so it may take up to a second longer. Default: 30 s.
+    header_read_timeout: Duration,
+    /// How long an HTTP/1 connection may wait for its next request. A load balancer that keeps
+    /// connections open must give up first, or it sends a request to a connection that is just
+    /// being closed. Default: 620 s, for Google's gives up after 600 s and AWS's after 60 s.
+    idle_timeout: Duration,
+    /// Whether an HTTP/1 connection takes another request after an answer. Default: yes.
+    http1_keep_alive: bool,
+    /// How many headers an HTTP/1 request may have; one with more is answered 431. Default: 100; any other number
+    /// costs an allocation a request.
+    http1_max_headers: usize,
+    /// How many bytes an HTTP/1 connection may buffer; a head that is longer is answered 431.
+    /// Default: 400 KiB, and at least 8 KiB.
+    http1_max_buf_size: usize,
+    /// How often an HTTP/2 peer is asked for a sign of life, with a request or without. Default:
+    /// 20 s.
+    http2_keep_alive_interval: Duration,
+    /// How long it has to give one before its connection is closed and its requests are
+    /// cancelled. Default: 20 s.
+    http2_keep_alive_timeout: Duration,
+    /// How many requests one HTTP/2 connection may have at once. Default: 200.
+    http2_max_concurrent_streams: u32,
+    /// How many bytes the headers of an HTTP/2 request may have; one with more is answered 431.
+    /// Default: 16 KiB.
+    http2_max_header_list_size: u32,
+    /// How many streams a peer may have reset before we came to accept them; with more, its
+    /// connection is closed (CVE-2023-44487). Default: 20.
+    http2_max_pending_accept_reset_streams: usize,
+    /// How many streams we may have reset over a peer's errors; with more, its connection is
+    /// closed. Default: 1024.
+    http2_max_local_error_reset_streams: usize,
+    /// How many bytes of answers are buffered for one HTTP/2 stream. Default: 400 KiB.
+    http2_max_send_buf_size: usize,
+    /// How many bytes of a request's body an HTTP/2 peer may send ahead. Default: 1 MiB.
+    http2_initial_stream_window_size: u32,
+    /// The same for all requests of a connection together. Default: 1 MiB.
+    http2_initial_connection_window_size: u32,
+}

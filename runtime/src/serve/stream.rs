@@ -1,0 +1,149 @@
+//! The bytes of a connection, as hyper reads and writes them.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::connection::Connection;
+
+/// The socket of a connection; notes who waits for what.
+#[derive(Debug)]
+pub(super) struct Stream(Arc<Connection>);
+
+impl Stream {
+    pub(super) const fn new(connection: Arc<Connection>) -> Self {
+        Self(connection)
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let polled = self.0.socket().poll_read(cx, buf);
+        if polled.is_pending() {
+            self.0.waits_to_read();
+        }
+        polled
+    }
+}
+
+impl Stream {
+    fn waiting<T>(&self, polled: Poll<T>) -> Poll<T> {
+        if polled.is_pending() {
+            self.0.waits_to_write();
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.waiting(self.0.socket().poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.waiting(self.0.socket().poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.0.socket().shutdown_write())
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.0.stream_gone();
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// What hyper is given: a stream of plain bytes, encrypted below or not. It looks at what
+    /// begins, to tell a request head that does not end from a connection that waits.
+    pub(super) struct Observed<S> {
+        #[pin]
+        stream: S,
+        connection: Arc<Connection>,
+    }
+}
+
+impl<S> Observed<S> {
+    pub(super) const fn new(stream: S, connection: Arc<Connection>) -> Self {
+        Self { stream, connection }
+    }
+}
+
+impl<S: AsyncRead> AsyncRead for Observed<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.project();
+        let before = buf.filled().len();
+        let polled = this.stream.poll_read(cx, buf);
+        let bytes = &buf.filled()[before..];
+        if !bytes.is_empty() {
+            this.connection.received(bytes);
+        }
+        polled
+    }
+}
+
+impl<S: AsyncWrite> AsyncWrite for Observed<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.project().stream.poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.project().stream.poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.project();
+        let polled = this.stream.poll_flush(cx);
+        if matches!(polled, Poll::Ready(Ok(()))) {
+            this.connection.flushed();
+        }
+        polled
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().stream.poll_shutdown(cx)
+    }
+}
