@@ -115,10 +115,16 @@ impl Call {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Whether the server ends the connection.
+    /// Waits until the server ends the connection.
     pub async fn ends(&mut self) {
+        self.rest().await;
+    }
+
+    /// What comes until the server ends the connection.
+    pub async fn rest(&mut self) -> String {
         let mut rest = Vec::new();
         let _ = soon("the end of the connection", self.stream.read_to_end(&mut rest)).await;
+        String::from_utf8_lossy(&rest).into_owned()
     }
 
     /// Sends more.

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use h2::{
-    Reason, SendStream,
+    Reason, RecvStream, SendStream,
     client::{ResponseFuture, SendRequest},
+    ext::Protocol,
 };
 use http::{HeaderMap, Request, StatusCode};
 use tokio::{net::TcpStream, task::JoinHandle};
@@ -39,6 +40,21 @@ pub struct Answer {
     pub whole: bool,
 }
 
+/// A stream whose head has come.
+#[derive(Debug)]
+pub struct Opened {
+    stream: SendStream<Bytes>,
+    body: RecvStream,
+}
+
+impl Opened {
+    /// Sends `RST_STREAM`.
+    pub fn reset(mut self) {
+        self.stream.send_reset(Reason::CANCEL);
+        drop(self.body);
+    }
+}
+
 /// Connects.
 ///
 /// # Panics
@@ -67,6 +83,44 @@ impl Connection {
         Call { response, stream }
     }
 
+    /// Opens a WebSocket on a stream (RFC 8441), without a frame on it.
+    ///
+    /// # Panics
+    ///
+    /// If the server does not agree.
+    pub async fn open_web_socket(&mut self, path: &str) -> Opened {
+        soon("leave for extended CONNECT", async {
+            while !self.send.is_extended_connect_protocol_enabled() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        let request = Request::connect(format!("http://test{path}"))
+            .header("sec-websocket-version", "13")
+            .extension(Protocol::from_static("websocket"))
+            .body(())
+            .expect("a sound request");
+        let mut send = self.send.clone().ready().await.expect("the connection is open");
+        let (response, stream) = send.send_request(request, false).expect("the connection is open");
+        let response = soon("the answer", response).await.expect("an answer comes");
+        assert_eq!(response.status(), 200);
+        Opened { stream, body: response.into_body() }
+    }
+
+    /// Waits for `GOAWAY`.
+    ///
+    /// # Panics
+    ///
+    /// If it does not come soon.
+    pub async fn is_told_to_go(&mut self) {
+        soon("GOAWAY", async {
+            while self.send.clone().ready().await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
     /// Closes the connection without a word.
     pub fn hang_up(self) {
         self.driver.abort();
@@ -74,6 +128,21 @@ impl Connection {
 }
 
 impl Call {
+    /// Waits for the head, and reads nothing else.
+    ///
+    /// # Panics
+    ///
+    /// If it does not come.
+    pub async fn begins(self) -> Opened {
+        let response = soon("the head", self.response).await.expect("an answer comes");
+        Opened { stream: self.stream, body: response.into_body() }
+    }
+
+    /// Waits for the head, then sends `RST_STREAM`.
+    pub async fn begins_and_resets(self) {
+        self.begins().await.reset();
+    }
+
     /// Sends `RST_STREAM`.
     pub fn reset(mut self) {
         self.stream.send_reset(Reason::CANCEL);

@@ -6,6 +6,7 @@ pub mod h2c;
 mod log;
 mod marks;
 mod server;
+pub mod ws;
 
 use std::time::Duration;
 

@@ -261,12 +261,9 @@ where
         }
         let polled = inner.as_mut().poll_frame(cx);
         let whole = match &polled {
-            Poll::Pending => false,
+            Poll::Pending => return Poll::Pending,
             Poll::Ready(None | Some(Err(_))) => true,
             Poll::Ready(Some(Ok(frame))) => {
-                if let Some(sending) = gate {
-                    sending.gate.pass(&sending.on);
-                }
                 let bytes = frame.data_ref().map_or(0, bytes::Buf::remaining);
                 tail.sent(bytes as u64) || inner.is_end_stream()
             }
@@ -274,8 +271,12 @@ where
         if whole {
             tail.request.finish();
             *this.tail = None;
+            return polled;
         }
-        polled
+        polled.map_ok(|frame| match gate {
+            Some(sending) => sending.gate.pass(&sending.on, frame),
+            None => frame,
+        })
     }
 
     fn is_end_stream(&self) -> bool {

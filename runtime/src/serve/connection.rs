@@ -188,10 +188,6 @@ impl Connection {
         self.flushes.load(SeqCst)
     }
 
-    pub(super) fn is_blocked(&self) -> bool {
-        self.blocked.load(SeqCst)
-    }
-
     /// Whether `shut`, and if so wakes `cx` when something was flushed. The mark is left before
     /// the second look, so that one of the two sides sees the other.
     pub(super) fn hold_while(&self, shut: impl Fn() -> bool, cx: &Context<'_>) -> bool {

@@ -1,32 +1,98 @@
 //! Lets a stream's next frame out when its connection has taken the one before.
 //!
 //! hyper would take what there is until its own buffers are full. Over HTTP/1 the sign is that
-//! hyper has flushed. Over HTTP/2, where each stream's flow control holds back most of it, the
-//! sign is that no write waits.
+//! hyper has flushed. Over HTTP/2 a frame may wait for its stream's window long after that, so
+//! there the frame itself says when it is let go of.
 
-use std::task::Context;
+use std::{
+    any::Any,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    task::{Context, Waker},
+};
 
-use super::connection::OnConnection;
+use bytes::Bytes;
+use http_body::Frame;
+
+use super::{connection::OnConnection, connections::lock};
 
 /// The gate of one stream.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
-    /// The flush before the last frame that was let out.
-    passed: Option<usize>,
+    /// Over HTTP/1: the flush before the last frame that was let out.
+    flushed: Option<usize>,
+    /// Over HTTP/2: the last frame that was let out.
+    out: Option<Arc<Out>>,
 }
 
 impl Gate {
-    /// A frame goes out.
-    pub(crate) fn pass(&mut self, on: &OnConnection) {
-        self.passed = Some(on.connection().flushes());
+    /// Lets `frame` out.
+    pub(crate) fn pass<D: 'static>(&mut self, on: &OnConnection, frame: Frame<D>) -> Frame<D> {
+        if !on.connection().speaks_http2() {
+            self.flushed = Some(on.connection().flushes());
+            return frame;
+        }
+        match frame.into_data() {
+            Ok(data) => Frame::data(self.hold(data)),
+            Err(trailers) => trailers,
+        }
+    }
+
+    fn hold<D: 'static>(&mut self, mut data: D) -> D {
+        if let Some(bytes) = (&mut data as &mut dyn Any).downcast_mut::<Bytes>() {
+            let out = Arc::<Out>::default();
+            let held = Held { bytes: std::mem::take(bytes), out: out.clone() };
+            *bytes = Bytes::from_owner(held);
+            self.out = Some(out);
+        }
+        data
     }
 
     /// Whether the next one has to wait; `cx` is woken when it need not any more.
     pub(crate) fn is_shut(&self, on: &OnConnection, cx: &Context<'_>) -> bool {
-        let connection = on.connection();
-        if connection.speaks_http2() {
-            return connection.hold_while(|| connection.is_blocked(), cx);
+        if let Some(out) = &self.out {
+            return out.is_held(cx);
         }
-        connection.hold_while(|| self.passed == Some(connection.flushes()), cx)
+        let connection = on.connection();
+        connection.hold_while(|| self.flushed == Some(connection.flushes()), cx)
+    }
+}
+
+/// Whether a frame is still held by the HTTP implementation, and who waits for that.
+#[derive(Debug, Default)]
+struct Out {
+    gone: AtomicBool,
+    waits: Mutex<Option<Waker>>,
+}
+
+impl Out {
+    fn is_held(&self, cx: &Context<'_>) -> bool {
+        if self.gone.load(SeqCst) {
+            return false;
+        }
+        // Left before the second look, so that one of the two sides sees the other.
+        *lock(&self.waits) = Some(cx.waker().clone());
+        !self.gone.load(SeqCst)
+    }
+}
+
+struct Held {
+    bytes: Bytes,
+    out: Arc<Out>,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.out.gone.store(true, SeqCst);
+        let waits = lock(&self.out.waits).take();
+        waits.into_iter().for_each(Waker::wake);
     }
 }
