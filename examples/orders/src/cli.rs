@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::filter::Targets;
 
 use crate::db::Location;
@@ -46,9 +46,19 @@ pub(crate) struct Settings {
     /// How many requests may be past their point of no return at once
     #[arg(long, value_name = "N", default_value_t = 256)]
     pub(crate) max_durable_writes: usize,
+    /// How the report of the shutdown is printed: for people, or as one line of JSON
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) report: ReportFormat,
     /// What is logged, as `target=level,…`
     #[arg(long, value_name = "FILTER", default_value = DEFAULT_LOG)]
     pub(crate) log: Targets,
+}
+
+/// The report of the shutdown, for whom.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum ReportFormat {
+    Text,
+    Json,
 }
 
 impl Cli {

@@ -28,7 +28,7 @@ use std::process::ExitCode;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::cli::{Cli, Command, Settings};
+use crate::cli::{Cli, Command, ReportFormat, Settings};
 use crate::service::Service;
 
 #[tokio::main]
@@ -46,9 +46,17 @@ async fn serve(settings: &Settings) -> ExitCode {
 
     let service = Service::start(settings, true).await.unwrap_or_else(|error| refuse(error));
     println!("listening on http://{}", service.address);
+    let provider = service.provider.clone();
     match service.run().await {
         Ok(report) => {
-            println!("{report}");
+            provider.log_totals();
+            match settings.report {
+                ReportFormat::Text => println!("{report}"),
+                ReportFormat::Json => match serde_json::to_string(&report) {
+                    Ok(line) => println!("{line}"),
+                    Err(error) => refuse(error),
+                },
+            }
             report.exit()
         }
         Err(error) => refuse(error),

@@ -39,6 +39,7 @@ fn bad_arguments() {
     assert!(refused(&["--grace", "2s", "--read-grace", "3s"]).contains("grace"));
     assert!(refused(&["--max-durable-writes", "0"]).contains("max_durable_writes"));
     assert!(refused(&["--log", "=x="]).contains("--log"));
+    assert!(refused(&["--report", "xml"]).contains("--report"));
     assert!(refused(&["--bogus"]).contains("--bogus"));
     assert!(refused(&["tower"]).contains("tower"));
 }

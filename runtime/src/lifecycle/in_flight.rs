@@ -371,10 +371,8 @@ impl std::fmt::Debug for InFlight {
     }
 }
 
+/// Never above the limit, not even for a moment: a drain reads the count.
 fn take(count: &AtomicUsize, limit: usize) -> bool {
-    if count.fetch_add(1, Ordering::SeqCst) < limit {
-        return true;
-    }
-    count.fetch_sub(1, Ordering::SeqCst);
-    false
+    let more = |count| if count < limit { Some(count + 1) } else { None };
+    count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_ok()
 }

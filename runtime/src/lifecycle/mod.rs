@@ -117,7 +117,8 @@ impl Lifecycle {
         move || std::future::ready(problem::readiness(life.phase() == Phase::Running))
     }
 
-    /// What is going on at the moment.
+    /// What is going on at the moment. It is put together piece by piece, without stopping
+    /// anything, so work that has just ended may stand beside work that took its place.
     pub fn in_flight(&self) -> InFlightSnapshot {
         InFlightSnapshot {
             requests: self.life.requests(),

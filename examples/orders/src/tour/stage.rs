@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tracing_subscriber::filter::Targets;
 
 use super::logbook::Logbook;
-use crate::cli::Settings;
+use crate::cli::{ReportFormat, Settings};
 use crate::db::{Db, Location};
 use crate::peers::Provider;
 use crate::service::Service;
@@ -77,6 +77,7 @@ impl Stage {
             read_grace: Some(Duration::from_millis(500)),
             slow: Duration::from_millis(100),
             max_durable_writes: LIMIT,
+            report: ReportFormat::Text,
             log: Targets::new(),
         };
         let service = Service::start(&settings, false).await?;

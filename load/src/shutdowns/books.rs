@@ -1,0 +1,72 @@
+//! The database, read after the service has gone.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{Connection, FromRow};
+
+#[derive(Debug, FromRow)]
+pub(super) struct Order {
+    pub(super) id: i64,
+    pub(super) key: String,
+    pub(super) sku: String,
+    pub(super) quantity: i64,
+    pub(super) charge: String,
+    /// What it costs by the prices in stock, shipping included, less what was charged.
+    pub(super) owed_cents: i64,
+    /// How many letters about it there are in the outbox.
+    pub(super) letters: i64,
+}
+
+#[derive(Debug, FromRow)]
+pub(super) struct Transfer {
+    pub(super) id: i64,
+    pub(super) source: String,
+    pub(super) target: String,
+    pub(super) quantity: i64,
+}
+
+/// All that was written.
+#[derive(Debug)]
+pub(super) struct Books {
+    pub(super) orders: Vec<Order>,
+    pub(super) transfers: Vec<Transfer>,
+    pub(super) stock: HashMap<String, i64>,
+    pub(super) letters: i64,
+    pub(super) holds: i64,
+    /// What `SQLite` itself finds wrong.
+    pub(super) broken: Vec<String>,
+}
+
+impl Books {
+    pub(super) async fn read(file: &Path) -> sqlx::Result<Self> {
+        let options = SqliteConnectOptions::new().filename(file);
+        let db = &mut SqliteConnection::connect_with(&options).await?;
+        let orders = sqlx::query_as(
+            "SELECT orders.id, key, orders.sku, orders.quantity, charge,
+                    price_cents * orders.quantity + shipping_cents - total_cents AS owed_cents,
+                    (SELECT count(*) FROM outbox WHERE order_id = orders.id) AS letters
+             FROM orders JOIN stock ON stock.sku = orders.sku",
+        );
+        let transfers = sqlx::query_as("SELECT id, source, target, quantity FROM transfers");
+        let stock = sqlx::query_as("SELECT sku, quantity FROM stock");
+        let mut broken: Vec<String> =
+            sqlx::query_scalar("PRAGMA integrity_check").fetch_all(&mut *db).await?;
+        broken.retain(|line| line != "ok");
+        let strays = sqlx::query_scalar("SELECT \"table\" FROM pragma_foreign_key_check");
+        broken.extend(strays.fetch_all(&mut *db).await?);
+        Ok(Self {
+            orders: orders.fetch_all(&mut *db).await?,
+            transfers: transfers.fetch_all(&mut *db).await?,
+            stock: stock.fetch_all(&mut *db).await?.into_iter().collect(),
+            letters: sqlx::query_scalar("SELECT count(*) FROM outbox").fetch_one(&mut *db).await?,
+            holds: sqlx::query_scalar("SELECT count(*) FROM holds").fetch_one(&mut *db).await?,
+            broken,
+        })
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.orders.len() + self.transfers.len()
+    }
+}
