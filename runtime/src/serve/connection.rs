@@ -16,18 +16,23 @@ use std::{
             Ordering::{Relaxed, SeqCst},
         },
     },
-    task::{Context, Waker},
+    task::Waker,
     time::Duration,
 };
 
 use http::Version;
-use serde::Serialize;
 use slab::Slab;
 use tokio::time::Instant;
 
-use super::{connections::lock, listener::PeerAddr, socket::Socket};
+use super::{
+    connections::lock,
+    cut::{ConnectionCut, ConnectionState},
+    gate::Flushes,
+    listener::PeerAddr,
+    socket::Socket,
+};
 use crate::{
-    lifecycle::{Life, Phase, Work, WorkKind, millis},
+    lifecycle::{Life, Phase, Work, WorkKind},
     policy::HandlerPolicy,
 };
 
@@ -43,11 +48,7 @@ pub(crate) struct Connection {
     reading: AtomicBool,
     /// A write waits for the peer since the last poll.
     blocked: AtomicBool,
-    /// Flushes that went through.
-    flushes: AtomicUsize,
-    /// Who waits for the next one, and whether somebody does.
-    held: Mutex<Vec<Waker>>,
-    holding: AtomicBool,
+    flushes: Flushes,
     /// Requests that are being answered, the sending of their bodies included.
     requests: AtomicUsize,
     stage: AtomicU8,
@@ -70,34 +71,6 @@ pub(crate) struct Connection {
 /// Whose answer it is, and when its request came.
 type Answered = (Option<&'static HandlerPolicy>, Instant);
 
-/// What a connection is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum ConnectionState {
-    /// Nothing: it waits for a request.
-    Idle,
-    /// It has not sent a whole request head yet.
-    Head,
-    /// Its requests are being answered.
-    Requests,
-    /// Somebody took it over, such as a WebSocket.
-    Upgraded,
-}
-
-impl ConnectionState {
-    const ALL: [Self; 4] = [Self::Idle, Self::Head, Self::Requests, Self::Upgraded];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Idle => "idle",
-            Self::Head => "request head incomplete",
-            Self::Requests => "answering",
-            Self::Upgraded => "upgraded",
-        }
-    }
-}
-
 /// The protocols that a connection may turn out to speak; the first one is none yet.
 const PROTOCOLS: [&str; 4] = ["unknown", "http/1.0", "http/1.1", "http/2"];
 const UNKNOWN: u8 = 0;
@@ -115,9 +88,7 @@ impl Connection {
             wakers: Mutex::default(),
             reading: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
-            flushes: AtomicUsize::new(0),
-            held: Mutex::default(),
-            holding: AtomicBool::new(false),
+            flushes: Flushes::default(),
             requests: AtomicUsize::new(0),
             stage: AtomicU8::new(ConnectionState::Head as u8),
             changes: AtomicUsize::new(0),
@@ -157,9 +128,7 @@ impl Connection {
     /// Before hyper is polled.
     pub(super) fn begin_poll(&self) {
         self.reading.store(false, Relaxed);
-        if self.blocked.load(Relaxed) {
-            self.blocked.store(false, SeqCst);
-        }
+        self.blocked.store(false, Relaxed);
     }
 
     pub(super) fn waits_to_read(&self) {
@@ -167,36 +136,21 @@ impl Connection {
     }
 
     pub(super) fn waits_to_write(&self) {
-        self.blocked.store(true, SeqCst);
+        self.blocked.store(true, Relaxed);
     }
 
     /// Everything that hyper had was taken by the socket.
     pub(super) fn flushed(&self) {
-        self.flushes.store(self.flushes.load(Relaxed).wrapping_add(1), SeqCst);
         // Over HTTP/2 flow control may still hold it back.
         if self.has_unsent.load(Relaxed) && !self.speaks_http2() {
             self.has_unsent.store(false, Relaxed);
             *lock(&self.unsent) = None;
         }
-        if self.holding.load(SeqCst) && self.holding.swap(false, SeqCst) {
-            let held = std::mem::take(&mut *lock(&self.held));
-            held.into_iter().for_each(Waker::wake);
-        }
+        self.flushes.note();
     }
 
-    pub(super) fn flushes(&self) -> usize {
-        self.flushes.load(SeqCst)
-    }
-
-    /// Whether `shut`, and if so wakes `cx` when something was flushed. The mark is left before
-    /// the second look, so that one of the two sides sees the other.
-    pub(super) fn hold_while(&self, shut: impl Fn() -> bool, cx: &Context<'_>) -> bool {
-        if !shut() {
-            return false;
-        }
-        lock(&self.held).push(cx.waker().clone());
-        self.holding.store(true, SeqCst);
-        shut()
+    pub(super) const fn flushes(&self) -> &Flushes {
+        &self.flushes
     }
 
     /// Whether the peer could leave without hyper's noticing.
@@ -355,33 +309,5 @@ impl Drop for OnConnection {
         {
             self.0.enter(ConnectionState::Idle);
         }
-    }
-}
-
-/// A connection that was open when the grace was over.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct ConnectionCut {
-    /// The peer's address.
-    pub peer: String,
-    /// `http/1.0`, `http/1.1`, `http/2`, or `unknown` if it never said.
-    pub protocol: &'static str,
-    /// What it was doing.
-    pub state: ConnectionState,
-    /// How long it has been open, in milliseconds when serialised.
-    #[serde(rename = "age_ms", serialize_with = "millis")]
-    pub age: Duration,
-    /// The requests that were being answered on it, as far as they let go of it.
-    pub requests: Vec<Work>,
-}
-
-impl fmt::Display for ConnectionCut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let age = self.age.as_secs_f64();
-        write!(f, "{} ({}, {}, {age:.1} s)", self.peer, self.protocol, self.state.as_str())?;
-        for (n, work) in self.requests.iter().enumerate() {
-            write!(f, "{} {work}", if n == 0 { ":" } else { "," })?;
-        }
-        Ok(())
     }
 }

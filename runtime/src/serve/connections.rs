@@ -7,7 +7,7 @@ use std::sync::{
 
 use slab::Slab;
 
-use super::connection::{Connection, ConnectionCut};
+use super::{connection::Connection, cut::ConnectionCut};
 
 /// All connections of a lifecycle.
 #[derive(Debug, Default)]

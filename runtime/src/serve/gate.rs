@@ -8,7 +8,10 @@ use std::{
     any::Any,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering::SeqCst},
+        atomic::{
+            AtomicBool, AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
     task::{Context, Waker},
 };
@@ -31,7 +34,7 @@ impl Gate {
     /// Lets `frame` out.
     pub(crate) fn pass<D: 'static>(&mut self, on: &OnConnection, frame: Frame<D>) -> Frame<D> {
         if !on.connection().speaks_http2() {
-            self.flushed = Some(on.connection().flushes());
+            self.flushed = Some(on.connection().flushes().count());
             return frame;
         }
         match frame.into_data() {
@@ -55,8 +58,42 @@ impl Gate {
         if let Some(out) = &self.out {
             return out.is_held(cx);
         }
-        let connection = on.connection();
-        connection.hold_while(|| self.flushed == Some(connection.flushes()), cx)
+        let flushes = on.connection().flushes();
+        let shut = self.flushed == Some(flushes.count());
+        if shut {
+            flushes.wake(cx);
+        }
+        shut
+    }
+}
+
+/// The flushes of a connection that went through. Over HTTP/1, where they matter, the task that
+/// flushes is the one that asks.
+#[derive(Debug, Default)]
+pub(super) struct Flushes {
+    count: AtomicUsize,
+    waits: Mutex<Option<Waker>>,
+    waiting: AtomicBool,
+}
+
+impl Flushes {
+    pub(super) fn note(&self) {
+        self.count.store(self.count.load(Relaxed).wrapping_add(1), Relaxed);
+        if self.waiting.load(Relaxed) {
+            self.waiting.store(false, Relaxed);
+            let waits = lock(&self.waits).take();
+            waits.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.count.load(Relaxed)
+    }
+
+    /// Wakes `cx` at the next one.
+    fn wake(&self, cx: &Context<'_>) {
+        *lock(&self.waits) = Some(cx.waker().clone());
+        self.waiting.store(true, Relaxed);
     }
 }
 

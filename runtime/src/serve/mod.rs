@@ -4,6 +4,7 @@ mod app;
 mod conduct;
 mod connection;
 mod connections;
+mod cut;
 mod executor;
 mod gate;
 mod listener;
@@ -22,7 +23,7 @@ use std::{fmt, io, marker::PhantomData, pin::Pin, time::Duration};
 pub use self::listener::UnixPeer;
 pub use self::{
     app::App,
-    connection::{ConnectionCut, ConnectionState},
+    cut::{ConnectionCut, ConnectionState},
     listener::Listener,
 };
 use self::{conduct::Server, settings::Settings};

@@ -9,10 +9,7 @@ use std::{
 
 use tokio::task::JoinHandle;
 
-use super::{
-    connection::{Connection, ConnectionState},
-    settings::Settings,
-};
+use super::{connection::Connection, cut::ConnectionState, settings::Settings};
 use crate::lifecycle::Life;
 
 /// Sweeps until it is dropped.
