@@ -34,6 +34,7 @@
 //! - What a handler returns: [`Governed`], [`Cancelled`], [`Cause`], [`Outcome`].
 //! - The tokens: [`RequestToken`], [`DurableToken`], [`ShutdownToken`], and [`link`].
 //! - The service: [`Lifecycle`], [`serve`], [`ShutdownReport`].
+//! - Longer answers: the [`guide`].
 //!
 //! # The rules
 //!
@@ -55,7 +56,8 @@
 //!
 //! - A dropped future is all that a handler is told by hyper, so a `TimeoutLayer` outside looks like
 //!   a client that left. Over HTTP/1, hyper does not notice one that leaves behind a pipelined
-//!   request or an unread request body.
+//!   request or an unread request body; [`serve`] does, other servers do not. Nobody does while more
+//!   unread bytes wait than the receive window holds, unless the client resets the connection.
 //! - Middleware that spawns the rest of a request takes it out of its lifecycle; a warning says so
 //!   once. Without a lifecycle, a deadline counts from the handler's first poll.
 //! - A read that calls durable handlers can be cut between them: put the calls into one
@@ -73,6 +75,7 @@ pub mod __private;
 mod ambient;
 mod cause;
 mod governed;
+pub mod guide;
 mod lifecycle;
 mod link;
 pub mod policy;

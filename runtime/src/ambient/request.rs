@@ -59,7 +59,7 @@ pub(crate) struct Flags {
     pub(crate) upload: bool,
 }
 
-/// The request's tokens, to be fired outside the borrow.
+/// The request's tokens, to be fired outside the borrow; dropping it fires them.
 #[must_use]
 pub(crate) struct Signal {
     raw: Option<CancellationToken>,
@@ -69,10 +69,16 @@ pub(crate) struct Signal {
 
 impl Signal {
     pub(crate) fn fire(self) {
-        if let Some(state) = self.state {
+        drop(self);
+    }
+}
+
+impl Drop for Signal {
+    fn drop(&mut self) {
+        if let Some(state) = &self.state {
             state.settle(self.cause);
         }
-        if let Some(raw) = self.raw {
+        if let Some(raw) = &self.raw {
             raw.cancel();
         }
     }
@@ -259,6 +265,17 @@ impl Ambient {
     fn given(&self) -> Option<&Arc<RequestState>> {
         let own = self.body.is_running() && !self.body.frame.nested;
         self.body.given.as_ref().filter(|_| own)
+    }
+
+    /// Whether the body that runs is one that its runner drops for `cause`, told by this token.
+    pub(crate) fn ends_its_body(&self, token: &Arc<RequestState>, cause: Cause) -> bool {
+        let body = &self.body;
+        let given = || body.given.as_ref().is_some_and(|given| Arc::ptr_eq(given, token));
+        body.stage == Stage::Polled
+            && !body.frame.nested
+            && !body.frame.policy.is_cooperative()
+            && (!body.past || (body.is_reopened() && cause != Cause::ShuttingDown))
+            && (self.is_own(token) || given())
     }
 
     pub(crate) fn follows_given(&self) -> bool {

@@ -17,7 +17,7 @@ use super::{
     ClientGone, Life, ResponseBody, Tail, Work, WorkKind, client_gone::Gone, response_body::Sending,
 };
 use crate::{
-    ambient::{self, Ongoing, Scope},
+    ambient::{self, Ongoing, Scope, Signal},
     cause::Cause,
     serve::{OnConnection, Upgraded},
 };
@@ -183,6 +183,9 @@ where
                 ambient::settle(Cause::ClientDisconnected);
             }
         }
+        // A cause is recorded first and its tokens fire after another poll: a runner then ends its
+        // body, where a body that saw its token fire would only give up.
+        let mut signal: Option<Signal> = None;
         let result = loop {
             // A wake-up is asked for before the signals are looked at: an advance between the
             // two is then not missed.
@@ -194,18 +197,23 @@ where
             };
             {
                 let _scope = this.request.is_some().then(|| Scope::enter(this.request));
-                if let Poll::Ready(result) = inner.poll(cx) {
+                let polled = inner.poll(cx);
+                signal.take().into_iter().for_each(Signal::fire);
+                if let Poll::Ready(result) = polled {
                     this.inner.set(None);
                     break result;
                 }
-                // The token of a handler without a runner is fired here.
-                if ambient::with(|request| request.is_stopping_unheard()) == Some(true) {
-                    ambient::settle(Cause::ShuttingDown);
-                    continue;
-                }
-                if this.gone.as_mut().is_some_and(|gone| gone.poll(cx).is_ready()) {
+                let cause = if ambient::with(|request| request.is_stopping_unheard()) == Some(true)
+                {
+                    Some(Cause::ShuttingDown)
+                } else if this.gone.as_mut().is_some_and(|gone| gone.poll(cx).is_ready()) {
                     *this.gone = None;
-                    ambient::settle(Cause::ClientDisconnected);
+                    Some(Cause::ClientDisconnected)
+                } else {
+                    None
+                };
+                if let Some(cause) = cause {
+                    signal = ambient::with(|request| request.settle(cause).1).flatten();
                     continue;
                 }
             }

@@ -1,6 +1,13 @@
 //! The token that reads follow.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    pin::pin,
+    sync::Arc,
+    task::{Poll, ready},
+    time::Duration,
+};
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
@@ -63,11 +70,30 @@ impl RequestToken {
 
     /// Waits until the token fires and gives the first cause.
     ///
+    /// In the body of a handler that is about to be dropped for that cause it does not return:
+    /// such a handler has no say in its answer. Elsewhere, in a task that it started or in a
+    /// `cooperative` body, it does.
+    ///
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing.
     pub async fn cancelled(&self) -> Cause {
-        self.state.cancelled(self.deadline).await
+        let mut fired = pin!(self.state.cancelled(self.deadline));
+        let mut seen = None;
+        poll_fn(|cx| {
+            if seen.is_none() {
+                seen = Some(ready!(fired.as_mut().poll(cx)));
+            }
+            let ends_here =
+                |cause| ambient::with(|request| request.ends_its_body(&self.state, cause));
+            match seen {
+                // The runner looks at its signals as soon as this poll has returned.
+                Some(cause) if ends_here(cause) == Some(true) => Poll::Pending,
+                Some(cause) => Poll::Ready(cause),
+                None => Poll::Pending,
+            }
+        })
+        .await
     }
 
     /// Whether the token has fired. The clock and the service are asked, too, so a loop that
