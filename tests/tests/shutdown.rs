@@ -249,3 +249,22 @@ async fn settings_that_leave_no_room_are_refused_with_the_reason() {
     assert!(refused(lifecycle().max_durable_writes(0)).contains("`max_durable_writes` is zero"));
     assert!(refused(lifecycle().default_deadline(Duration::ZERO)).contains("`default_deadline`"));
 }
+
+#[tokio::test]
+async fn a_request_that_has_arrived_before_the_port_closes_is_answered() {
+    use std::io::{Read, Write};
+    let app = Router::new().route("/", get(async || "in time"));
+    let server = Server::with(lifecycle().read_grace(1000 * MS), app).await;
+    // Without an await in between: the server has seen neither of them when the port closes.
+    let mut client = std::net::TcpStream::connect(server.at).unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    server.lifecycle.shutdown();
+    let answer = tokio::task::spawn_blocking(move || {
+        let mut answer = String::new();
+        let _ = client.read_to_string(&mut answer);
+        answer
+    });
+    let answer = soon("the answer", answer).await.unwrap();
+    assert!(answer.ends_with("in time"), "{answer:?}");
+    server.ended().await;
+}

@@ -100,14 +100,18 @@ impl Conduct {
         // Boxed, for it is made only once hyper looks away.
         let mut watch: Option<Pin<Box<_>>> = None;
         poll_fn(|cx| {
-            if !told && connection.phase() >= Phase::Closing {
+            loop {
+                connection.begin_poll();
+                if let Poll::Ready(ended) = serving.as_mut().poll(cx) {
+                    connection.handed_over();
+                    return Poll::Ready(ended);
+                }
+                // Told after a poll: a request that has come already is answered.
+                if told || connection.phase() < Phase::Closing {
+                    break;
+                }
                 told = true;
                 serving.as_mut().graceful_shutdown();
-            }
-            connection.begin_poll();
-            if let Poll::Ready(ended) = serving.as_mut().poll(cx) {
-                connection.handed_over();
-                return Poll::Ready(ended);
             }
             if self.is_over() {
                 return Poll::Ready(Ok(()));

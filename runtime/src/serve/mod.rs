@@ -17,7 +17,7 @@ mod sweep;
 mod upgraded;
 mod watch;
 
-use std::{fmt, io, marker::PhantomData, pin::Pin, time::Duration};
+use std::{fmt, future::poll_fn, io, marker::PhantomData, pin::Pin, task::Poll, time::Duration};
 
 #[cfg(unix)]
 pub use self::listener::UnixPeer;
@@ -34,6 +34,8 @@ use crate::lifecycle::{BuildError, Lifecycle, Phase, ShutdownReport};
 
 /// After an accept that failed for want of something, such as file descriptors.
 const BACK_OFF: Duration = Duration::from_millis(100);
+/// How many connections tokio's listeners let the system accept ahead.
+const BACKLOG: usize = 1024;
 
 /// Serves `app` on `listener` over HTTP/1 and HTTP/2 (with prior knowledge, or over TLS by ALPN)
 /// until a shutdown has drained it, and gives the report of that.
@@ -200,6 +202,16 @@ where
                 Err(error) => accept_failed(&error).await,
             },
         }
+    }
+    // What the system has accepted for us by now is served: its clients believe in it.
+    for _ in 0..BACKLOG {
+        let mut next = std::pin::pin!(listener.accept_one());
+        let Poll::Ready(Ok((socket, peer))) =
+            poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await
+        else {
+            break;
+        };
+        server.spawn(socket, peer);
     }
     drop((listener, server));
     Ok(lifecycle.drained().await)
