@@ -1,9 +1,12 @@
 //! Longer answers, a page each.
 
-#![allow(rustdoc::invalid_rust_codeblocks, reason = "pages show configuration files as well")]
+#![allow(clippy::doc_markdown, reason = "prose for people, with the names that they know")]
 
 #[doc = include_str!("../guide/kubernetes.md")]
 pub mod kubernetes {}
+
+#[doc = include_str!("../guide/proxies.md")]
+pub mod proxies {}
 
 #[doc = include_str!("../guide/streams.md")]
 pub mod streams {}

@@ -17,16 +17,8 @@ use tokio::{
 
 const MS: Duration = Duration::from_millis(1);
 
-type Tcp<K> = Serve<TcpListener, Router, K>;
-
 /// Serves `app` as `set` says, for as long as the test runs.
-async fn start<K: 'static>(
-    app: Router,
-    set: impl FnOnce(Tcp<K>) -> Tcp<K>,
-) -> (SocketAddr, Lifecycle)
-where
-    Router: followthrough::App<SocketAddr, K>,
-{
+async fn start(app: Router, set: impl FnOnce(Serve) -> Serve) -> (SocketAddr, Lifecycle) {
     let lifecycle = lifecycle().build().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
@@ -88,7 +80,7 @@ async fn a_slow_handler_and_a_slow_upload_are_no_slow_heads() {
         body
     };
     let app = Router::new().route("/", post(slow));
-    let set = |serve: Tcp<_>| serve.header_read_timeout(60 * MS).idle_timeout(60 * MS);
+    let set = |serve: Serve| serve.header_read_timeout(60 * MS).idle_timeout(60 * MS);
     let (at, _) = start(app, set).await;
     let mut call = h1::raw(at, "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 8\r\n\r\nhalf").await;
     sleep(200 * MS).await;
@@ -109,7 +101,7 @@ async fn a_mute_http_2_peer_is_a_client_that_left() {
     let marks = Marks::default();
     let app = Router::new().route("/", get(wait)).with_state(marks.clone());
     let set =
-        |serve: Tcp<_>| serve.http2_keep_alive_interval(50 * MS).http2_keep_alive_timeout(50 * MS);
+        |serve: Serve| serve.http2_keep_alive_interval(50 * MS).http2_keep_alive_timeout(50 * MS);
     let (at, _) = start(app, set).await;
     // A preface, settings and a request, then silence: HPACK for `GET http: / x`.
     let mut peer = TcpStream::connect(at).await.unwrap();
@@ -123,7 +115,7 @@ async fn a_mute_http_2_peer_is_a_client_that_left() {
 
 #[tokio::test]
 async fn heads_that_are_too_large_are_answered_431() {
-    let set = |serve: Tcp<_>| {
+    let set = |serve: Serve| {
         serve
             .http1_max_headers(4)
             .http1_max_buf_size(16 << 10)
@@ -179,10 +171,7 @@ async fn http_1_connections_end_after_an_answer_where_that_is_asked_for() {
 
 #[tokio::test]
 async fn settings_that_cannot_be_are_refused_and_the_fix_is_named() {
-    async fn refused<K: 'static>(set: impl FnOnce(Tcp<K>) -> Tcp<K>, expected: &str)
-    where
-        Router: followthrough::App<SocketAddr, K>,
-    {
+    async fn refused(set: impl FnOnce(Serve) -> Serve, expected: &str) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let serve = set(followthrough::serve(listener, Router::new()));
         let error = soon("the refusal", serve.into_future()).await.unwrap_err();

@@ -17,7 +17,7 @@ mod sweep;
 mod upgraded;
 mod watch;
 
-use std::{fmt, future::poll_fn, io, marker::PhantomData, pin::Pin, task::Poll, time::Duration};
+use std::{fmt, future::poll_fn, io, pin::Pin, task::Poll, time::Duration};
 
 #[cfg(unix)]
 pub use self::listener::UnixPeer;
@@ -81,38 +81,37 @@ const BACKLOG: usize = 1024;
 /// report.exit()
 /// # }
 /// ```
-pub fn serve<L, A, K>(listener: L, app: A) -> Serve<L, A, K>
+pub fn serve<L, A, K>(listener: L, app: A) -> Serve
 where
     L: Listener,
     A: App<L::Peer, K>,
+    K: 'static,
 {
-    Serve {
-        listener,
-        app,
-        lifecycle: None,
-        settings: Settings::default(),
-        #[cfg(feature = "tls")]
-        tls: None,
-        kind: PhantomData,
-    }
+    let run = |options| -> Running { Box::pin(run(listener, app, options)) };
+    Serve { run: Box::new(run), options: Options::default() }
 }
+
+type Running = Pin<Box<dyn Future<Output = io::Result<ShutdownReport>> + Send>>;
 
 /// A server that [`serve`] describes; awaiting it runs it.
 #[must_use = "a server does nothing unless it is awaited"]
-pub struct Serve<L, A, K> {
-    listener: L,
-    app: A,
+pub struct Serve {
+    run: Box<dyn FnOnce(Options) -> Running + Send>,
+    options: Options,
+}
+
+#[derive(Debug, Default)]
+struct Options {
     lifecycle: Option<Lifecycle>,
     settings: Settings,
     #[cfg(feature = "tls")]
     tls: Option<std::sync::Arc<tokio_rustls::rustls::ServerConfig>>,
-    kind: PhantomData<fn() -> K>,
 }
 
-impl<L, A, K> Serve<L, A, K> {
+impl Serve {
     /// Links the server to `lifecycle`. Default: one with default settings.
     pub fn lifecycle(mut self, lifecycle: Lifecycle) -> Self {
-        self.lifecycle = Some(lifecycle);
+        self.options.lifecycle = Some(lifecycle);
         self
     }
 
@@ -145,31 +144,27 @@ impl<L, A, K> Serve<L, A, K> {
             let offered = &mut std::sync::Arc::make_mut(&mut config).alpn_protocols;
             *offered = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         }
-        self.tls = Some(config);
+        self.options.tls = Some(config);
         self
     }
 }
 
-impl<L, A, K> IntoFuture for Serve<L, A, K>
+impl IntoFuture for Serve {
+    type Output = io::Result<ShutdownReport>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        (self.run)(self.options)
+    }
+}
+
+async fn run<L, A, K>(listener: L, mut app: A, options: Options) -> io::Result<ShutdownReport>
 where
     L: Listener,
     A: App<L::Peer, K>,
     K: 'static,
 {
-    type Output = io::Result<ShutdownReport>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(run(self))
-    }
-}
-
-async fn run<L, A, K>(serve: Serve<L, A, K>) -> io::Result<ShutdownReport>
-where
-    L: Listener,
-    A: App<L::Peer, K>,
-{
-    let Serve { listener, mut app, lifecycle, settings, .. } = serve;
+    let Options { lifecycle, settings, .. } = options;
     settings.check()?;
     let lifecycle = match lifecycle {
         Some(lifecycle) => lifecycle,
@@ -190,7 +185,7 @@ where
         settings,
         half_close,
         #[cfg(feature = "tls")]
-        tls: serve.tls.map(tokio_rustls::TlsAcceptor::from),
+        tls: options.tls.map(tokio_rustls::TlsAcceptor::from),
     };
     let mut closing = std::pin::pin!(life.reached(Phase::Closing));
     loop {
@@ -230,12 +225,8 @@ async fn accept_failed(error: &io::Error) {
     }
 }
 
-impl<L: fmt::Debug, A, K> fmt::Debug for Serve<L, A, K> {
+impl fmt::Debug for Serve {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Serve")
-            .field("listener", &self.listener)
-            .field("lifecycle", &self.lifecycle)
-            .field("settings", &self.settings)
-            .finish_non_exhaustive()
+        f.debug_struct("Serve").field("options", &self.options).finish_non_exhaustive()
     }
 }

@@ -123,11 +123,11 @@ impl Settings {
 
 macro_rules! settings {
     ($($(#[$doc:meta])* $name:ident: $kind:ty,)*) => {
-        impl<L, A, K> Serve<L, A, K> {
+        impl Serve {
             $(
                 $(#[$doc])*
                 pub fn $name(mut self, $name: $kind) -> Self {
-                    self.settings.$name = $name.into();
+                    self.options.settings.$name = $name.into();
                     self
                 }
             )*
