@@ -1,13 +1,13 @@
 //! An HTTP/1 client that can hang up at any moment.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Instant};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-use crate::soon;
+use crate::{Leaving, Left, soon};
 
 /// A connection with a request on it.
 #[derive(Debug)]
@@ -134,6 +134,24 @@ impl Call {
     /// If the connection is gone.
     pub async fn more(&mut self, bytes: &str) {
         self.stream.write_all(bytes.as_bytes()).await.expect("the connection is open");
+    }
+
+    /// Leaves. After a half-close the rest of the connection is handed back.
+    ///
+    /// # Panics
+    ///
+    /// If the connection is gone already.
+    pub async fn leave(mut self, how: Leaving) -> Left<Self> {
+        let at = Instant::now();
+        match how {
+            Leaving::Close => {}
+            Leaving::Reset => self.stream.set_zero_linger().expect("the socket is open"),
+            Leaving::HalfClose => {
+                self.stream.shutdown().await.expect("the connection is open");
+                return Left { at, kept: Some(self) };
+            }
+        }
+        Left { at, kept: None }
     }
 
     /// Closes the connection.

@@ -62,6 +62,8 @@ impl Opened {
 /// If the server cannot be reached.
 pub async fn connect(at: SocketAddr) -> Connection {
     let stream = TcpStream::connect(at).await.expect("the server listens");
+    // A reset must not wait for what came before it to be acknowledged.
+    stream.set_nodelay(true).expect("the socket is open");
     let (send, connection) = h2::client::handshake(stream).await.expect("the server speaks HTTP/2");
     let driver = tokio::spawn(async move {
         let _ = connection.await;

@@ -3,13 +3,16 @@
 
 pub mod h1;
 pub mod h2c;
+mod leaving;
 mod log;
 mod marks;
+pub mod proxy;
 mod server;
 pub mod ws;
 
 use std::time::Duration;
 
+pub use leaving::{Leaving, Left};
 pub use log::{Line, Log};
 pub use marks::Marks;
 pub use server::{Server, lifecycle};

@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Installs the proxies that the tests go through, where they are absent: install.sh nginx haproxy
+#
+# Debian's packages, by root, without questions and without starting their services. Exits with 1
+# and says why on standard error if that cannot be. It takes seven minutes at the very most.
+set -euo pipefail
+
+# A user's PATH often has no sbin, and that is where both of them live.
+export PATH="$PATH:/usr/sbin:/usr/local/sbin" DEBIAN_FRONTEND=noninteractive LC_ALL=C
+
+absent() {
+    for name in "$@"; do
+        command -v "$name" >/dev/null || printf '%s ' "$name"
+    done
+}
+
+give_up() {
+    echo "$*" >&2
+    exit 1
+}
+
+get() {
+    timeout --kill-after=5 "$1" apt-get -qq -o Acquire::Retries=1 -o Acquire::http::Timeout=20 \
+        -o DPkg::Lock::Timeout=60 "${@:2}" >/dev/null
+}
+
+# The smaller package of nginx is not in every release.
+packages() {
+    for name in "$@"; do
+        if [ "$name" = nginx ] && apt-cache show nginx-light >/dev/null 2>&1; then
+            echo nginx-light
+        else
+            echo "$name"
+        fi
+    done
+}
+
+# What may hang is done first, so that no time limit ends dpkg in the middle of its work.
+fetch() {
+    # shellcheck disable=SC2046  # one word for each package
+    get 60 install --yes --no-install-recommends --download-only $(packages "$@") 2>/dev/null
+}
+
+# A package starts its service when it is installed, and a test must leave none on port 80.
+forbid_services() {
+    local policy=/usr/sbin/policy-rc.d
+    [ ! -e "$policy" ] || return 0
+    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+}
+
+read -ra wanted < <(absent "$@"; echo)
+[ ${#wanted[@]} -gt 0 ] || exit 0
+command -v apt-get >/dev/null || give_up "${wanted[*]}: not installed, and there is no apt-get"
+[ "$(id -u)" = 0 ] || give_up "${wanted[*]}: not installed, and only root may install packages"
+
+# Others may run this at the same time. The directory is there on any Debian.
+exec 9</var/lib/dpkg
+flock --wait 120 9 || give_up "${wanted[*]}: others have been installing for two minutes"
+read -ra wanted < <(absent "$@"; echo)
+[ ${#wanted[@]} -gt 0 ] || exit 0
+
+fetch "${wanted[@]}" || { get 60 update 2>/dev/null && fetch "${wanted[@]}"; } ||
+    give_up "${wanted[*]}: not installed, and apt-get cannot fetch them"
+forbid_services
+# shellcheck disable=SC2046
+get 120 install --yes --no-install-recommends --no-download $(packages "${wanted[@]}") ||
+    give_up "${wanted[*]}: apt-get cannot install them"
+read -ra wanted < <(absent "$@"; echo)
+[ ${#wanted[@]} -eq 0 ] || give_up "${wanted[*]}: still absent after the installation"
