@@ -1,6 +1,9 @@
 //! An HTTP/1 client that can hang up at any moment.
 
-use std::{net::SocketAddr, time::Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -49,6 +52,7 @@ pub async fn send(at: SocketAddr, method: &str, path: &str) -> Call {
 /// If the server cannot be reached.
 pub async fn raw(at: SocketAddr, bytes: &str) -> Call {
     let mut stream = TcpStream::connect(at).await.expect("the server listens");
+    stream.set_nodelay(true).expect("the socket is open");
     stream.write_all(bytes.as_bytes()).await.expect("the server reads");
     Call { stream }
 }
@@ -134,6 +138,23 @@ impl Call {
     /// If the connection is gone.
     pub async fn more(&mut self, bytes: &str) {
         self.stream.write_all(bytes.as_bytes()).await.expect("the connection is open");
+    }
+
+    /// Sends as much of `bytes` as the server's receive window takes; true if that was all.
+    pub async fn offer(&mut self, bytes: &[u8]) -> bool {
+        // Loopback takes what it takes at once: nothing more goes when it has stalled this long.
+        const STALLED: Duration = Duration::from_millis(100);
+        tokio::time::timeout(STALLED, self.stream.write_all(bytes)).await.is_ok()
+    }
+
+    /// Sends one urgent byte, out of band.
+    ///
+    /// # Panics
+    ///
+    /// If the connection is gone.
+    pub fn urgent(&self) {
+        let socket = socket2::SockRef::from(&self.stream);
+        socket.send_out_of_band(b"!").expect("the connection is open");
     }
 
     /// Leaves. After a half-close the rest of the connection is handed back.

@@ -1,6 +1,9 @@
 //! An HTTP/2 client with prior knowledge that can reset its streams.
 
-use std::net::SocketAddr;
+use std::{
+    net::{Shutdown, SocketAddr},
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use h2::{
@@ -9,15 +12,21 @@ use h2::{
     ext::Protocol,
 };
 use http::{HeaderMap, Request, StatusCode};
+use socket2::{SockRef, Socket};
 use tokio::{net::TcpStream, task::JoinHandle};
 
-use crate::soon;
+use crate::{Leaving, Left, soon};
+
+/// `GOAWAY`: no stream of the server was seen, no error.
+const GO_AWAY: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 /// A connection.
 #[derive(Debug)]
 pub struct Connection {
     send: SendRequest<Bytes>,
     driver: JoinHandle<()>,
+    // The driver owns the connection; this is the same socket, for what `h2` does not send.
+    socket: Socket,
 }
 
 /// A request on its stream.
@@ -25,6 +34,22 @@ pub struct Connection {
 pub struct Call {
     response: ResponseFuture,
     stream: SendStream<Bytes>,
+}
+
+/// A stream whose response is on its way.
+#[derive(Debug)]
+pub struct Open {
+    stream: SendStream<Bytes>,
+    // A stream that nobody holds is reset.
+    #[expect(dead_code, reason = "held for what its destructor does")]
+    incoming: RecvStream,
+}
+
+impl Open {
+    /// Sends `RST_STREAM`.
+    pub fn reset(mut self) {
+        self.stream.send_reset(Reason::CANCEL);
+    }
 }
 
 /// What came back.
@@ -40,21 +65,6 @@ pub struct Answer {
     pub whole: bool,
 }
 
-/// A stream whose head has come.
-#[derive(Debug)]
-pub struct Opened {
-    stream: SendStream<Bytes>,
-    body: RecvStream,
-}
-
-impl Opened {
-    /// Sends `RST_STREAM`.
-    pub fn reset(mut self) {
-        self.stream.send_reset(Reason::CANCEL);
-        drop(self.body);
-    }
-}
-
 /// Connects.
 ///
 /// # Panics
@@ -62,13 +72,14 @@ impl Opened {
 /// If the server cannot be reached.
 pub async fn connect(at: SocketAddr) -> Connection {
     let stream = TcpStream::connect(at).await.expect("the server listens");
-    // A reset must not wait for what came before it to be acknowledged.
+    // A frame that Nagle's algorithm holds back is not sent yet.
     stream.set_nodelay(true).expect("the socket is open");
+    let socket = SockRef::from(&stream).try_clone().expect("a descriptor is free");
     let (send, connection) = h2::client::handshake(stream).await.expect("the server speaks HTTP/2");
     let driver = tokio::spawn(async move {
         let _ = connection.await;
     });
-    Connection { send, driver }
+    Connection { send, driver, socket }
 }
 
 impl Connection {
@@ -78,10 +89,23 @@ impl Connection {
     ///
     /// If the connection is gone.
     pub async fn send(&mut self, method: &str, path: &str) -> Call {
+        self.request(method, path, true).await
+    }
+
+    /// Sends the head of a request whose body follows.
+    ///
+    /// # Panics
+    ///
+    /// If the connection is gone.
+    pub async fn begin(&mut self, method: &str, path: &str) -> Call {
+        self.request(method, path, false).await
+    }
+
+    async fn request(&mut self, method: &str, path: &str, whole: bool) -> Call {
         let uri = format!("http://test{path}");
         let request = Request::builder().method(method).uri(uri).body(()).expect("a sound request");
         let mut send = self.send.clone().ready().await.expect("the connection is open");
-        let (response, stream) = send.send_request(request, true).expect("the connection is open");
+        let (response, stream) = send.send_request(request, whole).expect("the connection is open");
         Call { response, stream }
     }
 
@@ -90,7 +114,7 @@ impl Connection {
     /// # Panics
     ///
     /// If the server does not agree.
-    pub async fn open_web_socket(&mut self, path: &str) -> Opened {
+    pub async fn open_web_socket(&mut self, path: &str) -> Open {
         soon("leave for extended CONNECT", async {
             while !self.send.is_extended_connect_protocol_enabled() {
                 tokio::task::yield_now().await;
@@ -106,7 +130,7 @@ impl Connection {
         let (response, stream) = send.send_request(request, false).expect("the connection is open");
         let response = soon("the answer", response).await.expect("an answer comes");
         assert_eq!(response.status(), 200);
-        Opened { stream, body: response.into_body() }
+        Open { stream, incoming: response.into_body() }
     }
 
     /// Waits for `GOAWAY`.
@@ -123,6 +147,39 @@ impl Connection {
         .await;
     }
 
+    /// Sends `GOAWAY`. Only while nothing else is being sent.
+    ///
+    /// # Panics
+    ///
+    /// If the connection is gone.
+    pub fn go_away(&self) {
+        let sent = self.socket.send(&GO_AWAY).expect("the connection is open");
+        assert_eq!(sent, GO_AWAY.len(), "the socket has room for a frame");
+    }
+
+    /// Leaves. After a half-close the rest of the connection is handed back.
+    ///
+    /// # Panics
+    ///
+    /// If the connection is gone already.
+    pub async fn leave(self, how: Leaving) -> Left<Self> {
+        let at = Instant::now();
+        match how {
+            Leaving::Close => {}
+            Leaving::Reset => {
+                self.socket.set_linger(Some(Duration::ZERO)).expect("the socket is open");
+            }
+            Leaving::HalfClose => {
+                self.socket.shutdown(Shutdown::Write).expect("the connection is open");
+                return Left { at, kept: Some(self) };
+            }
+        }
+        // Both hold the socket.
+        self.driver.abort();
+        let _ = self.driver.await;
+        Left { at, kept: None }
+    }
+
     /// Closes the connection without a word.
     pub fn hang_up(self) {
         self.driver.abort();
@@ -135,19 +192,60 @@ impl Call {
     /// # Panics
     ///
     /// If it does not come.
-    pub async fn begins(self) -> Opened {
+    pub async fn begins(self) -> Open {
         let response = soon("the head", self.response).await.expect("an answer comes");
-        Opened { stream: self.stream, body: response.into_body() }
+        Open { stream: self.stream, incoming: response.into_body() }
     }
 
-    /// Waits for the head, then sends `RST_STREAM`.
-    pub async fn begins_and_resets(self) {
-        self.begins().await.reset();
+    /// Sends a part of the request's body.
+    ///
+    /// # Panics
+    ///
+    /// If the stream is gone.
+    pub fn data(&mut self, bytes: &'static [u8]) {
+        self.stream.send_data(Bytes::from_static(bytes), false).expect("the stream is open");
+    }
+
+    /// Ends the request's body, by trailers if there are any.
+    ///
+    /// # Panics
+    ///
+    /// If the stream is gone.
+    pub fn finish(&mut self, trailers: HeaderMap) {
+        let finished = if trailers.is_empty() {
+            self.stream.send_data(Bytes::new(), true)
+        } else {
+            self.stream.send_trailers(trailers)
+        };
+        finished.expect("the stream is open");
+    }
+
+    /// Waits until `needle` has come and gives back what keeps the stream open.
+    ///
+    /// # Panics
+    ///
+    /// If the stream ends before.
+    pub async fn until(self, needle: &str) -> Open {
+        let response = soon("an answer", self.response).await.expect("an answer comes");
+        let mut incoming = response.into_body();
+        let mut body = Vec::new();
+        while !String::from_utf8_lossy(&body).contains(needle) {
+            let chunk = soon(needle, incoming.data()).await.expect("it comes before the end");
+            let chunk = chunk.expect("the stream is open");
+            let _ = incoming.flow_control().release_capacity(chunk.len());
+            body.extend_from_slice(&chunk);
+        }
+        Open { stream: self.stream, incoming }
     }
 
     /// Sends `RST_STREAM`.
-    pub fn reset(mut self) {
-        self.stream.send_reset(Reason::CANCEL);
+    pub fn reset(self) {
+        self.reset_with(Reason::CANCEL);
+    }
+
+    /// Sends `RST_STREAM` with this code.
+    pub fn reset_with(mut self, reason: Reason) {
+        self.stream.send_reset(reason);
     }
 
     /// Waits for the answer.

@@ -1,6 +1,9 @@
 //! Marks that handlers set and tests wait for.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
 
 use tokio::sync::Notify;
 
@@ -9,25 +12,30 @@ use crate::soon;
 /// A list of what has happened, in order.
 #[derive(Clone, Debug, Default)]
 pub struct Marks {
-    seen: Arc<Mutex<Vec<String>>>,
+    seen: Arc<Mutex<Vec<(String, Instant)>>>,
     news: Arc<Notify>,
 }
 
 impl Marks {
     /// Something has happened.
     pub fn set(&self, mark: impl Into<String>) {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(mark.into());
+        self.seen().push((mark.into(), Instant::now()));
         self.news.notify_waiters();
     }
 
     /// All that has happened.
     pub fn all(&self) -> Vec<String> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.seen().iter().map(|(mark, _)| mark.clone()).collect()
+    }
+
+    /// When `mark` happened for the first time.
+    pub fn when(&self, mark: &str) -> Option<Instant> {
+        self.seen().iter().find(|(seen, _)| seen == mark).map(|(_, at)| *at)
     }
 
     /// Whether `mark` has happened.
     pub fn has(&self, mark: &str) -> bool {
-        self.all().iter().any(|seen| seen == mark)
+        self.when(mark).is_some()
     }
 
     /// Waits until `mark` has happened.
@@ -51,7 +59,7 @@ impl Marks {
 
     /// A guard that sets `mark` when it is dropped.
     #[must_use = "it is set when the guard is dropped"]
-    pub fn on_drop(&self, mark: &str) -> impl Send + 'static {
+    pub fn on_drop(&self, mark: &str) -> impl Send + use<> {
         struct OnDrop(Marks, String);
         impl Drop for OnDrop {
             fn drop(&mut self) {
@@ -59,5 +67,9 @@ impl Marks {
             }
         }
         OnDrop(self.clone(), mark.to_owned())
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Vec<(String, Instant)>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -35,8 +35,17 @@ impl Server {
     ///
     /// If the lifecycle cannot be built or no port can be bound.
     pub async fn with(builder: LifecycleBuilder, app: Router) -> Self {
-        let lifecycle = builder.build().expect("the test's lifecycle is sound");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        Self::on(listener, builder, app)
+    }
+
+    /// Starts with what `builder` builds, on `listener`.
+    ///
+    /// # Panics
+    ///
+    /// If the lifecycle cannot be built.
+    pub fn on(listener: TcpListener, builder: LifecycleBuilder, app: Router) -> Self {
+        let lifecycle = builder.build().expect("the test's lifecycle is sound");
         let at = listener.local_addr().expect("it is bound");
         let serve = followthrough::serve(listener, app).lifecycle(lifecycle.clone());
         Self { at, lifecycle, task: tokio::spawn(serve.into_future()) }

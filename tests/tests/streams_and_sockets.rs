@@ -149,7 +149,7 @@ async fn a_client_that_leaves_fires_the_token_of_the_stream() {
         if over_2 {
             let mut connection = h2c::connect(server.at).await;
             let call = connection.send("GET", "/").await;
-            call.begins_and_resets().await;
+            call.begins().await.reset();
         } else {
             let mut call = h1::send(server.at, "GET", "/").await;
             call.until("tick").await;

@@ -32,8 +32,9 @@ where
     type Future = ResponseFuture<Oneshot<S, Request>>;
 
     fn call(&self, request: http::Request<Incoming>) -> Self::Future {
-        let on = OnConnection::begin(&self.connection, request.version());
-        let request = request.map(|body| Body::new(Upload::new(body)));
+        let version = request.version();
+        let on = OnConnection::begin(&self.connection, version);
+        let request = request.map(|body| Body::new(Upload::new(body, version)));
         ResponseFuture::on(on, self.connection.life(), request, |request| {
             self.service.clone().oneshot(request)
         })
