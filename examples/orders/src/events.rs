@@ -1,8 +1,10 @@
 //! `GET /events`: what the relay delivered, as it happens.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::response::sse::{self, KeepAlive, Sse};
-use followthrough::cancellable;
+use followthrough::{LastEvent, cancellable};
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::{Stream, StreamExt};
@@ -26,14 +28,15 @@ impl Events {
 
 /// `GET /events`
 ///
-/// When the client leaves, the stream is dropped. At shutdown it ends cleanly.
+/// When the client leaves, the stream is dropped. At shutdown it says goodbye and ends.
 #[cancellable(stream)]
 pub(crate) async fn listen(
     State(Events(events)): State<Events>,
-) -> Sse<impl Stream<Item = Result<sse::Event, axum::Error>>> {
+) -> (LastEvent, Sse<impl Stream<Item = Result<sse::Event, axum::Error>>>) {
     let letters = BroadcastStream::new(events.subscribe());
     // A listener that was too slow misses some letters, and goes on with the next one.
     let events = letters.filter_map(Result::ok);
-    Sse::new(events.map(|letter| sse::Event::default().event("order").json_data(letter)))
-        .keep_alive(KeepAlive::default())
+    let events = events.map(|letter| sse::Event::default().event("order").json_data(letter));
+    let bye = sse::Event::default().event("bye").retry(Duration::from_secs(1)).data("reconnect");
+    (LastEvent::new(bye), Sse::new(events).keep_alive(KeepAlive::default()))
 }

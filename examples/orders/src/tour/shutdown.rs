@@ -35,8 +35,9 @@ pub(super) async fn mid_write(stage: &mut Stage) -> Played {
     scene.check_eq("the read's connection", &read.header("connection"), &Some("close"));
     scene.check_eq("the write's status", &write.status, &201);
     // The last chunk of a body that ended, and was not cut.
-    let ended = events.read_until("\r\n0\r\n\r\n").await.is_ok();
-    scene.check("the events to end cleanly", ended);
+    let bye = events.read_until("event: bye\n").await.is_ok();
+    let ended = bye && events.read_until("\r\n0\r\n\r\n").await.is_ok();
+    scene.check("the events to say goodbye and end cleanly", ended);
 
     let report = stage.report().await?;
     let refused = TcpStream::connect(stage.server).await.is_err();
@@ -45,7 +46,7 @@ pub(super) async fn mid_write(stage: &mut Stage) -> Played {
     scene.check_eq("new orders", &(after.orders - before.orders), &1);
     scene.check_eq("tea", &after.tea, &(before.tea - 2));
     scene.saw(format!(
-        "{} for the order, {} for the report, the end of the events",
+        "{} for the order, {} for the report, the goodbye of the events",
         write.status,
         read.summary()
     ));
