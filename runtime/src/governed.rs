@@ -88,9 +88,9 @@ impl<R: IntoResponse, P: Policy> IntoResponse for Governed<R, P> {
             Value::Done(value, None) => value.into_response(),
             Value::Done(value, Some(unlinked)) => {
                 let mut response = value.into_response();
-                match Tail::new(unlinked.0, &mut response, false, false, None) {
+                match Tail::new(unlinked.0, &mut response, false, None) {
                     None => response,
-                    tail => response.map(|body| Body::new(ResponseBody::new(body, tail, None))),
+                    tail => response.map(|body| Body::new(ResponseBody::new(body, tail))),
                 }
             }
             Value::Cancelled(_, Some(answer)) => *answer,

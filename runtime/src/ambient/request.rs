@@ -103,9 +103,8 @@ impl Ambient {
     /// Makes a spare of it. Every field is here, or set by [`begin`](Self::begin); a body is set
     /// by the runner that begins it.
     pub(super) fn clear(&mut self) {
-        if let (Some(life), Some(shard)) = (self.life.take(), self.counted.take()) {
-            life.request_left(shard);
-        }
+        self.answered();
+        self.life = None;
         // What has a destructor is there only with a token, a stream or a begun body.
         let begun = self.body.stage != Stage::Vacant || self.body.given.is_some();
         if self.has_token() || self.flags.stream || begun {
@@ -120,6 +119,14 @@ impl Ambient {
         self.cause = None;
         self.remaining = None;
         self.flags = Flags::default();
+    }
+
+    /// The life does not count it any more.
+    #[inline]
+    pub(crate) fn answered(&mut self) {
+        if let (Some(life), Some(shard)) = (&self.life, self.counted.take()) {
+            life.request_left(shard);
+        }
     }
 
     #[inline]

@@ -124,7 +124,7 @@ impl LifecycleBuilder {
     ///
     /// From here one closed half looks like two, so with `true` a client that closed is noticed
     /// when the service writes to it, and only one that reset its connection at once. nginx
-    /// closes where HAProxy resets: behind nginx, leave it off.
+    /// closes and does not reset: behind nginx, leave it off.
     pub fn half_close(mut self, allowed: bool) -> Self {
         self.config.half_close = allowed;
         self

@@ -13,11 +13,9 @@ use http_body::Body;
 use tokio::sync::futures::OwnedNotified;
 use tower::{Layer, Service};
 
-use super::{
-    ClientGone, Life, ResponseBody, Tail, Work, WorkKind, client_gone::Gone, response_body::Sending,
-};
+use super::{ClientGone, LastEvent, Life, ResponseBody, Tail, Work, WorkKind, client_gone::Gone};
 use crate::{
-    ambient::{self, Ongoing, Scope, Signal},
+    ambient::{self, Ongoing, Scope},
     cause::Cause,
     serve::{OnConnection, Upgraded},
 };
@@ -74,12 +72,11 @@ where
     fn call(&mut self, mut request: Request<Req>) -> Self::Future {
         let LifecycleLayer { life, wakes } = &self.layer;
         life.remember_runtime();
-        let gone = request.extensions_mut().remove::<ClientGone>();
+        let gone = if *wakes { request.extensions_mut().remove() } else { None };
+        let gone = gone.map(ClientGone::wait);
         let ongoing = Ongoing::received(life, false);
-        let mut future = ResponseFuture::new(ongoing, request, |request| self.inner.call(request));
-        future.wakes = *wakes;
-        future.gone = gone.map(ClientGone::wait);
-        future
+        let call = |request| self.inner.call(request);
+        ResponseFuture::new(ongoing, None, gone, *wakes, request, call)
     }
 }
 
@@ -133,7 +130,15 @@ struct Kind {
 }
 
 impl<F> ResponseFuture<F> {
-    fn new<B>(request: Ongoing, head: Request<B>, call: impl FnOnce(Request<B>) -> F) -> Self {
+    #[inline]
+    fn new<B>(
+        request: Ongoing,
+        on: Option<OnConnection>,
+        gone: Option<Gone>,
+        wakes: bool,
+        head: Request<B>,
+        call: impl FnOnce(Request<B>) -> F,
+    ) -> Self {
         let kind = Kind {
             head: *head.method() == Method::HEAD,
             connect: *head.method() == Method::CONNECT,
@@ -142,16 +147,17 @@ impl<F> ResponseFuture<F> {
         Self {
             inner: Some(call(head)),
             request: Some(request),
-            on: None,
-            gone: None,
+            on,
+            gone,
             begun: false,
-            wakes: false,
+            wakes,
             wake: None,
             kind,
         }
     }
 
     /// A request on a connection of ours, which wakes it itself.
+    #[inline]
     pub(crate) fn on<B: Body>(
         on: OnConnection,
         life: &Arc<Life>,
@@ -159,9 +165,7 @@ impl<F> ResponseFuture<F> {
         call: impl FnOnce(Request<B>) -> F,
     ) -> Self {
         let ongoing = Ongoing::received(life, !request.body().is_end_stream());
-        let mut future = Self::new(ongoing, request, call);
-        future.on = Some(on);
-        future
+        Self::new(ongoing, Some(on), None, false, request, call)
     }
 }
 
@@ -183,38 +187,29 @@ where
                 ambient::settle(Cause::ClientDisconnected);
             }
         }
-        // A cause is recorded first and its tokens fire after another poll: a runner then ends its
-        // body, where a body that saw its token fire would only give up.
-        let mut signal: Option<Signal> = None;
         let result = loop {
             // A wake-up is asked for before the signals are looked at: an advance between the
             // two is then not missed.
             if *this.wakes && this.wake.is_none() {
                 this.wake.set(this.request.as_ref().and_then(|request| request.wake()));
             }
-            let Some(inner) = this.inner.as_mut().as_pin_mut() else {
+            let Some(mut inner) = this.inner.as_mut().as_pin_mut() else {
                 panic!("`ResponseFuture` polled after it ended");
             };
             {
                 let _scope = this.request.is_some().then(|| Scope::enter(this.request));
-                let polled = inner.poll(cx);
-                signal.take().into_iter().for_each(Signal::fire);
-                if let Poll::Ready(result) = polled {
+                if let Poll::Ready(result) = inner.as_mut().poll(cx) {
                     this.inner.set(None);
                     break result;
                 }
-                let cause = if ambient::with(|request| request.is_stopping_unheard()) == Some(true)
-                {
-                    Some(Cause::ShuttingDown)
-                } else if this.gone.as_mut().is_some_and(|gone| gone.poll(cx).is_ready()) {
-                    *this.gone = None;
-                    Some(Cause::ClientDisconnected)
-                } else {
-                    None
-                };
-                if let Some(cause) = cause {
-                    signal = ambient::with(|request| request.settle(cause).1).flatten();
-                    continue;
+                if let Some(cause) = unheard(this.gone, cx) {
+                    // Recorded first, fired after another poll: a runner then ends its body, where
+                    // a body that saw its token fire would only give up.
+                    let _fires = ambient::with(|request| request.settle(cause).1);
+                    if let Poll::Ready(result) = inner.poll(cx) {
+                        this.inner.set(None);
+                        break result;
+                    }
                 }
             }
             let woken =
@@ -224,43 +219,66 @@ where
             }
             this.wake.set(None);
         };
-        let Some(request) = this.request.take() else {
-            return Poll::Ready(result.map(|response| response.map(ResponseBody::unwatched)));
+        let request = this.request.take();
+        let mut response = match result {
+            Ok(response) => response,
+            Err(error) => {
+                if let Some(request) = request {
+                    request.finish();
+                }
+                return Poll::Ready(Err(error));
+            }
         };
-        if result.is_err() {
-            request.finish();
-        }
-        let (on, gone) = (this.on.take(), this.gone.take());
-        Poll::Ready(
-            result.map(|response| respond(request, response, *this.kind, *this.wakes, on, gone)),
-        )
+        let tail = request.and_then(|request| {
+            let mut tail = answered(request, &mut response, *this.kind, this.on.take());
+            if let Some(tail) = tail.as_mut().filter(|_| *this.wakes) {
+                tail.wakes(this.gone.take());
+            }
+            tail
+        });
+        Poll::Ready(Ok(response.map(|body| ResponseBody::new(body, tail))))
     }
 }
 
+/// What has happened to the request that nobody has noticed: a runner looks at *stopping* by
+/// itself, and nobody but us at what another server says.
+fn unheard(gone: &mut Option<Gone>, cx: &mut Context<'_>) -> Option<Cause> {
+    if ambient::with(|request| request.is_stopping_unheard()) == Some(true) {
+        return Some(Cause::ShuttingDown);
+    }
+    gone.as_mut()?.poll(cx).is_ready().then(|| {
+        *gone = None;
+        Cause::ClientDisconnected
+    })
+}
+
 /// The request is answered; what is left of it goes with the response's body.
-fn respond<B: Body>(
+#[inline]
+fn answered<B: Body>(
     request: Ongoing,
-    mut response: Response<B>,
+    response: &mut Response<B>,
     kind: Kind,
-    wakes: bool,
     on: Option<OnConnection>,
-    gone: Option<Gone>,
-) -> Response<ResponseBody<B>> {
+) -> Option<Tail> {
     if request.flags.close && kind.http1 {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    if !request.flags.stream {
+        return Tail::new(request, response, kind.head, on);
+    }
     let status = response.status();
-    let upgrades =
-        status == StatusCode::SWITCHING_PROTOCOLS || (kind.connect && status.is_success());
-    if upgrades && request.flags.stream {
+    if status == StatusCode::SWITCHING_PROTOCOLS || (kind.connect && status.is_success()) {
         if let Some(on) = on {
             Upgraded::follow(request, on, status);
         }
-        return response.map(ResponseBody::unwatched);
+        return None;
     }
-    let sending = on.map(|on| Sending::new(on, &request, response.body()));
-    let tail = Tail::new(request, &mut response, kind.head, wakes, gone);
-    response.map(|body| ResponseBody::new(body, tail, sending))
+    let last = response.extensions_mut().remove::<LastEvent>();
+    let mut tail = Tail::new(request, response, kind.head, on)?;
+    if let Some(last) = last {
+        tail.says_last(last);
+    }
+    Some(tail)
 }
 
 impl<F> std::fmt::Debug for ResponseFuture<F> {

@@ -23,7 +23,6 @@ use super::{LastEvent, Phase, Work, WorkKind, client_gone::Gone, last_event::as_
 use crate::{
     ambient::{Ongoing, Signal},
     cause::{Cancelled, Cause, Outcome},
-    policy::HandlerPolicy,
     runner::report_stream,
     serve::{Gate, OnConnection},
 };
@@ -35,61 +34,37 @@ pin_project_lite::pin_project! {
         #[pin]
         inner: Option<B>,
         tail: Option<Tail>,
-        last: Option<AxumBody>,
-        sending: Option<Sending>,
-    }
-
-    impl<B> PinnedDrop for ResponseBody<B> {
-        fn drop(this: Pin<&mut Self>) {
-            let this = this.project();
-            if let Some(mut tail) = this.tail.take() {
-                tail.dropped();
-            }
-        }
     }
 }
 
-/// The sending of a response on a connection of ours.
-pub(crate) struct Sending {
-    on: OnConnection,
-    policy: Option<&'static HandlerPolicy>,
-    since: Instant,
+/// A request whose head is sent and whose body is not. Small, for it moves with every response.
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
+pub(crate) struct Tail {
+    request: Ongoing,
+    /// Under `serve`.
+    on: Option<OnConnection>,
+    extra: Option<Box<Extra>>,
+    /// Somebody could tell whether the body ends.
+    watched: bool,
+    polled: bool,
+    /// It was told that the service ends.
+    told: bool,
     /// More than a socket's buffer is sure to take.
     long: bool,
+}
+
+/// What only some bodies have.
+#[derive(Default)]
+struct Extra {
+    gone: Option<Gone>,
+    last: Option<LastEvent>,
+    /// `last`, on its way.
+    saying: Option<AxumBody>,
     gate: Gate,
 }
 
 /// What every socket's buffer takes.
 const SHORT: u64 = 16 << 10;
-
-impl Sending {
-    pub(super) fn new<B: Body>(on: OnConnection, request: &Ongoing, body: &B) -> Self {
-        let long = body.size_hint().exact().is_none_or(|bytes| bytes > SHORT);
-        let (policy, since) = (request.policy(), request.arrival());
-        Self { on, policy, since, long, gate: Gate::default() }
-    }
-}
-
-impl Drop for Sending {
-    fn drop(&mut self) {
-        if self.on.is_cut() {
-            self.on.left(Work::cut(self.policy, WorkKind::Response, self.since));
-        } else if self.long {
-            self.on.taken(self.policy, self.since);
-        }
-    }
-}
-
-/// A request whose head is sent and whose body is not.
-pub(crate) struct Tail {
-    request: Ongoing,
-    gone: Option<Gone>,
-    last: Option<LastEvent>,
-    polled: bool,
-    /// It was told that the service ends.
-    told: bool,
-}
-
 /// How long a stream that was told may go on.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -97,27 +72,23 @@ impl Tail {
     /// Looks after the body of a response to `request`, if anybody could tell the difference.
     #[inline]
     pub(crate) fn new<B: Body>(
-        request: Ongoing,
-        response: &mut Response<B>,
-        head: bool,
-        wakes: bool,
-        gone: Option<Gone>,
-    ) -> Option<Self> {
-        if request.flags.stream || request.has_token() {
-            Self::watch(request, response, head, wakes, gone)
-        } else {
-            None
-        }
-    }
-
-    fn watch<B: Body>(
         mut request: Ongoing,
         response: &mut Response<B>,
         head: bool,
-        wakes: bool,
-        gone: Option<Gone>,
+        on: Option<OnConnection>,
     ) -> Option<Self> {
-        let stream = request.flags.stream;
+        let watched = (request.flags.stream || request.has_token())
+            && Self::begins_to_watch(&mut request, response, head);
+        if !watched {
+            on.as_ref()?;
+            request.answered();
+        }
+        let exact = || response.body().size_hint().exact();
+        let long = on.is_some() && exact().is_none_or(|bytes| bytes > SHORT);
+        Some(Self { request, on, extra: None, watched, polled: false, told: false, long })
+    }
+
+    fn begins_to_watch<B: Body>(request: &mut Ongoing, response: &Response<B>, head: bool) -> bool {
         // What the head promises decides how much the HTTP implementation takes.
         let promised = || response.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
         request.remaining = response.body().size_hint().exact().or_else(promised);
@@ -127,17 +98,32 @@ impl Tail {
             || response.body().is_end_stream();
         if none {
             request.finish();
-            return None;
+            return false;
         }
-        if !stream {
+        if !request.flags.stream {
             request.lift_deadline();
         }
-        if wakes {
-            request.stream_wake = request.wake().map(Box::pin);
+        true
+    }
+
+    /// Where nothing of ours polls the body when the phase advances or the client leaves.
+    #[cold]
+    pub(super) fn wakes(&mut self, gone: Option<Gone>) {
+        self.request.stream_wake = self.request.wake().map(Box::pin);
+        if gone.is_some() {
+            self.extra().gone = gone;
         }
-        let last = response.extensions_mut().remove::<LastEvent>();
-        let last = last.filter(|_| stream && request.remaining.is_none());
-        Some(Self { request, gone, last, polled: false, told: false })
+    }
+
+    /// The stream ends with `last`, unless it has promised its length.
+    pub(super) fn says_last(&mut self, last: LastEvent) {
+        if self.watched && self.request.flags.stream && self.request.remaining.is_none() {
+            self.extra().last = Some(last);
+        }
+    }
+
+    fn extra(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_default()
     }
 
     /// What ends the body now, if something does.
@@ -147,7 +133,8 @@ impl Tail {
         while request.stream_wake.as_mut().is_some_and(|wake| wake.as_mut().poll(cx).is_ready()) {
             request.stream_wake = request.wake().map(Box::pin);
         }
-        if self.gone.as_mut().is_some_and(|gone| gone.poll(cx).is_ready()) {
+        let gone = self.extra.as_mut().and_then(|extra| extra.gone.as_mut());
+        if gone.is_some_and(|gone| gone.poll(cx).is_ready()) {
             return Some(Cause::ClientDisconnected);
         }
         if !request.flags.stream {
@@ -191,6 +178,7 @@ impl Tail {
 
     /// The body ends before its end.
     fn cut(&mut self, ended_by: Cause) {
+        self.watched = false;
         if self.told {
             return;
         }
@@ -208,6 +196,21 @@ impl Tail {
     }
 }
 
+impl Drop for Tail {
+    fn drop(&mut self) {
+        if self.watched {
+            self.dropped();
+        }
+        let Some(on) = &self.on else { return };
+        let (policy, since) = (self.request.policy(), self.request.arrival());
+        if on.is_cut() {
+            on.left(Work::cut(policy, WorkKind::Response, since));
+        } else if self.long {
+            on.taken(policy, since);
+        }
+    }
+}
+
 /// Fires the token of a stream whose head is sent, and reports it.
 pub(crate) fn end_stream(request: &mut Ongoing, ended_by: Cause) {
     let (first, signal) = request.settle(ended_by);
@@ -220,12 +223,8 @@ pub(crate) fn end_stream(request: &mut Ongoing, ended_by: Cause) {
 }
 
 impl<B> ResponseBody<B> {
-    pub(crate) const fn new(inner: B, tail: Option<Tail>, sending: Option<Sending>) -> Self {
-        Self { inner: Some(inner), tail, last: None, sending }
-    }
-
-    pub(crate) const fn unwatched(inner: B) -> Self {
-        Self::new(inner, None, None)
+    pub(crate) const fn new(inner: B, tail: Option<Tail>) -> Self {
+        Self { inner: Some(inner), tail }
     }
 }
 
@@ -242,79 +241,109 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let mut this = self.project();
-        let Some(mut inner) = this.inner.as_mut().as_pin_mut() else {
-            return poll_last(this.last, cx);
-        };
-        let Some(tail) = this.tail else { return inner.poll_frame(cx) };
-        tail.polled = true;
-        if let Some(cause) = tail.ended(cx) {
-            tail.cut(cause);
-            let last = if cause == Cause::ClientDisconnected { None } else { tail.last.take() };
-            *this.last = last.map(LastEvent::into_body);
-            *this.tail = None;
-            this.inner.set(None);
-            return poll_last(this.last, cx);
-        }
-        let gate = this.sending.as_mut().filter(|_| tail.request.flags.stream);
-        if gate.as_ref().is_some_and(|sending| sending.gate.is_shut(&sending.on, cx)) {
-            return Poll::Pending;
-        }
-        let polled = inner.as_mut().poll_frame(cx);
-        let whole = match &polled {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(None | Some(Err(_))) => true,
-            Poll::Ready(Some(Ok(frame))) => {
-                let bytes = frame.data_ref().map_or(0, bytes::Buf::remaining);
-                tail.sent(bytes as u64) || inner.is_end_stream()
+        match (this.inner.as_mut().as_pin_mut(), &mut *this.tail) {
+            (Some(inner), Some(tail)) if tail.watched => {
+                if let Some(cause) = tail.ended(cx) {
+                    tail.cut(cause);
+                    this.inner.set(None);
+                    return tail.poll_last(cause, cx);
+                }
+                tail.poll_watched(inner, cx)
             }
-        };
-        if whole {
-            tail.request.finish();
-            *this.tail = None;
-            return polled;
+            (Some(inner), _) => inner.poll_frame(cx),
+            (None, Some(tail)) => tail.poll_last(Cause::ShuttingDown, cx),
+            (None, None) => Poll::Ready(None),
         }
-        polled.map_ok(|frame| match gate {
-            Some(sending) => sending.gate.pass(&sending.on, frame),
-            None => frame,
-        })
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().map_or(self.last.is_none(), Body::is_end_stream)
+        match (&self.inner, &self.tail) {
+            (Some(inner), _) => inner.is_end_stream(),
+            (None, Some(tail)) => !tail.has_more_to_say(),
+            (None, None) => true,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match (&self.inner, &self.last) {
+        match (&self.inner, &self.tail) {
             (Some(inner), _) => inner.size_hint(),
-            (None, Some(_)) => SizeHint::default(),
-            (None, None) => SizeHint::with_exact(0),
+            (None, Some(tail)) if tail.has_more_to_say() => SizeHint::default(),
+            (None, _) => SizeHint::with_exact(0),
         }
     }
 }
 
-/// What is still to be said of a stream that the service has ended.
-fn poll_last<D: 'static, E>(
-    last: &mut Option<AxumBody>,
-    cx: &mut Context<'_>,
-) -> Poll<Option<Result<Frame<D>, E>>> {
-    while let Some(body) = last {
-        match ready!(Pin::new(body).poll_frame(cx)) {
-            Some(Ok(frame)) => {
-                let data = frame.into_data().ok().and_then(as_data);
-                if let Some(data) = data {
-                    return Poll::Ready(Some(Ok(Frame::data(data))));
-                }
+type Polled<D, E> = Poll<Option<Result<Frame<D>, E>>>;
+
+impl Tail {
+    fn poll_watched<B: Body>(
+        &mut self,
+        mut inner: Pin<&mut B>,
+        cx: &mut Context<'_>,
+    ) -> Polled<B::Data, B::Error>
+    where
+        B::Data: 'static,
+    {
+        self.polled = true;
+        let stream = self.request.flags.stream;
+        if let (true, Some(on), Some(extra)) = (stream, &self.on, &self.extra) {
+            if extra.gate.is_shut(on, cx) {
+                return Poll::Pending;
             }
-            Some(Err(_)) | None => *last = None,
         }
+        let polled = ready!(inner.as_mut().poll_frame(cx));
+        let whole = match &polled {
+            None | Some(Err(_)) => true,
+            Some(Ok(frame)) => {
+                let bytes = frame.data_ref().map_or(0, bytes::Buf::remaining);
+                self.sent(bytes as u64) || inner.is_end_stream()
+            }
+        };
+        if whole {
+            self.request.finish();
+            self.watched = false;
+        }
+        Poll::Ready(polled.map(|frame| {
+            frame.map(|frame| match &self.on {
+                Some(on) if stream && !whole => {
+                    self.extra.get_or_insert_default().gate.pass(on, frame)
+                }
+                _ => frame,
+            })
+        }))
     }
-    Poll::Ready(None)
+
+    /// What is still to be said of a stream that the service has ended.
+    fn poll_last<D: 'static, E>(&mut self, ended_by: Cause, cx: &mut Context<'_>) -> Polled<D, E> {
+        let Some(extra) = &mut self.extra else { return Poll::Ready(None) };
+        if ended_by == Cause::ClientDisconnected {
+            extra.last = None;
+        }
+        if let Some(last) = extra.last.take() {
+            extra.saying = Some(last.into_body());
+        }
+        while let Some(body) = &mut extra.saying {
+            match ready!(Pin::new(body).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    if let Some(data) = frame.into_data().ok().and_then(as_data) {
+                        return Poll::Ready(Some(Ok(Frame::data(data))));
+                    }
+                }
+                Some(Err(_)) | None => extra.saying = None,
+            }
+        }
+        Poll::Ready(None)
+    }
+
+    fn has_more_to_say(&self) -> bool {
+        self.extra.as_ref().is_some_and(|extra| extra.last.is_some() || extra.saying.is_some())
+    }
 }
 
 impl<B> std::fmt::Debug for ResponseBody<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ResponseBody")
-            .field("watched", &self.tail.is_some())
+            .field("watched", &self.tail.as_ref().is_some_and(|tail| tail.watched))
             .finish_non_exhaustive()
     }
 }
