@@ -50,10 +50,10 @@ pub async fn send(at: SocketAddr, method: &str, path: &str) -> Call {
 /// # Panics
 ///
 /// If the server cannot be reached.
-pub async fn raw(at: SocketAddr, bytes: &str) -> Call {
+pub async fn raw(at: SocketAddr, bytes: impl AsRef<[u8]>) -> Call {
     let mut stream = TcpStream::connect(at).await.expect("the server listens");
     stream.set_nodelay(true).expect("the socket is open");
-    stream.write_all(bytes.as_bytes()).await.expect("the server reads");
+    stream.write_all(bytes.as_ref()).await.expect("the server reads");
     Call { stream }
 }
 
@@ -117,6 +117,25 @@ impl Call {
         })
         .await;
         String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Waits for the first byte of an answer and leaves it unread.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    pub async fn begins(&self) {
+        let first = soon("the begin of an answer", self.stream.peek(&mut [0])).await;
+        assert_eq!(first.ok(), Some(1), "an answer begins");
+    }
+
+    /// The address of this end.
+    ///
+    /// # Panics
+    ///
+    /// If the connection is gone.
+    pub fn from(&self) -> SocketAddr {
+        self.stream.local_addr().expect("it is connected")
     }
 
     /// Waits until the server ends the connection.

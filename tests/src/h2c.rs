@@ -82,6 +82,29 @@ pub async fn connect(at: SocketAddr) -> Connection {
     Connection { send, driver, socket }
 }
 
+/// The first bytes of a connection, by hand, for a peer that sends nothing else: no window, no
+/// answer to SETTINGS or PING. With a request, if one is given, method and path.
+///
+/// # Panics
+///
+/// If the path has more than 100 bytes.
+pub fn first_bytes(request: Option<(&str, &str)>) -> Vec<u8> {
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+    let Some((method, path)) = request else { return bytes };
+    // HPACK: the method and the scheme from the static table, authority and path as literals.
+    let mut headers = vec![if method == "POST" { 0x83 } else { 0x82 }, 0x86];
+    for (name, value) in [(0x01, "test"), (0x04, path)] {
+        let length = u8::try_from(value.len()).ok().filter(|length| *length <= 100);
+        headers.extend([name, length.expect("it is short")]);
+        headers.extend_from_slice(value.as_bytes());
+    }
+    let length = u8::try_from(headers.len()).expect("it is short");
+    // HEADERS on stream 1, with the end of the headers and of the stream.
+    bytes.extend([0, 0, length, 0x01, 0x05, 0, 0, 0, 1]);
+    bytes.extend(headers);
+    bytes
+}
+
 impl Connection {
     /// Sends a request without a body.
     ///

@@ -1,11 +1,13 @@
 //! What the tests share: a server on a free port, clients that can hang up at a chosen moment,
-//! marks to wait for instead of sleeping, and the log.
+//! marks to wait for instead of sleeping, the log, and servers in a process of their own.
 
 pub mod h1;
 pub mod h2c;
 mod leaving;
 mod log;
 mod marks;
+#[cfg(unix)]
+mod process;
 pub mod proxy;
 mod server;
 pub mod ws;
@@ -15,6 +17,8 @@ use std::time::Duration;
 pub use leaving::{Leaving, Left};
 pub use log::{Line, Log};
 pub use marks::Marks;
+#[cfg(unix)]
+pub use process::{Exit, Process, Signal};
 pub use server::{Server, lifecycle};
 
 /// Nothing here takes longer unless it hangs.

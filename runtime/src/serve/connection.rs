@@ -231,15 +231,22 @@ impl Connection {
     /// What is known of it when the drain is over.
     pub(super) fn describe(&self) -> ConnectionCut {
         let mut requests = lock(&self.left).clone();
-        if requests.is_empty() {
-            let unsent = *lock(&self.unsent);
-            requests
-                .extend(unsent.map(|(policy, since)| Work::cut(policy, WorkKind::Response, since)));
+        let mut state = self.state();
+        match *lock(&self.unsent) {
+            _ if !requests.is_empty() => {}
+            _ if state == ConnectionState::Upgraded => {
+                requests.push(Work::cut(None, WorkKind::Upgraded, self.since));
+            }
+            Some((policy, since)) => {
+                requests.push(Work::cut(policy, WorkKind::Response, since));
+                state = ConnectionState::Answering;
+            }
+            None => {}
         }
         ConnectionCut {
             peer: self.peer.to_string(),
             protocol: PROTOCOLS[usize::from(self.protocol.load(Relaxed))],
-            state: self.state(),
+            state,
             age: self.since.elapsed(),
             requests,
         }
@@ -276,7 +283,7 @@ impl OnConnection {
             connection.protocol.store(protocol, Relaxed);
         }
         connection.requests.fetch_add(1, Relaxed);
-        connection.enter(ConnectionState::Requests);
+        connection.enter(ConnectionState::Answering);
         Self(connection.clone())
     }
 
@@ -304,7 +311,7 @@ impl OnConnection {
 impl Drop for OnConnection {
     fn drop(&mut self) {
         if self.0.requests.fetch_sub(1, Relaxed) == 1
-            && self.0.state() == ConnectionState::Requests
+            && self.0.state() == ConnectionState::Answering
             && !self.0.life.has_ended()
         {
             self.0.enter(ConnectionState::Idle);

@@ -16,19 +16,19 @@ pub enum ConnectionState {
     /// It has not sent a whole request head yet.
     Head,
     /// Its requests are being answered.
-    Requests,
+    Answering,
     /// Somebody took it over, such as a WebSocket.
     Upgraded,
 }
 
 impl ConnectionState {
-    pub(super) const ALL: [Self; 4] = [Self::Idle, Self::Head, Self::Requests, Self::Upgraded];
+    pub(super) const ALL: [Self; 4] = [Self::Idle, Self::Head, Self::Answering, Self::Upgraded];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Idle => "idle",
             Self::Head => "request head incomplete",
-            Self::Requests => "answering",
+            Self::Answering => "answering",
             Self::Upgraded => "upgraded",
         }
     }

@@ -1,0 +1,205 @@
+//! A server with everything on it that may hold a shutdown, for the tests of its bound.
+//!
+//! It says on stdout where it listens, then what has begun, a line each, and last its report as
+//! JSON. The report as text goes to stderr.
+
+use std::{convert::Infallible, env, error::Error, io, time::Duration};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code},
+    http::StatusCode,
+    response::{
+        Response,
+        sse::{Event, Sse},
+    },
+    routing::{get, post},
+};
+use followthrough::{
+    Lifecycle, RequestToken, ShutdownToken, background, cancellable, durable_write,
+};
+use futures_util::{Stream, StreamExt, stream};
+use tokio::{net::TcpListener, time::sleep};
+
+const MS: Duration = Duration::from_millis(1);
+/// More than the socket buffers of both sides together.
+const BIG: usize = 64 << 20;
+
+/// Tells the test that this has begun.
+fn begun(what: &str) {
+    println!("{what} begun");
+}
+
+#[durable_write]
+async fn quick() -> StatusCode {
+    begun("quick");
+    sleep(500 * MS).await;
+    StatusCode::CREATED
+}
+
+#[durable_write]
+async fn stuck() {
+    begun("stuck");
+    std::future::pending::<()>().await;
+}
+
+#[durable_write]
+async fn blocking() {
+    let blocks = tokio::task::spawn_blocking(|| {
+        begun("blocking");
+        std::thread::sleep(Duration::from_mins(1));
+    });
+    blocks.await.expect("it does not panic");
+}
+
+#[background]
+async fn deaf_worker(_stop: ShutdownToken) {
+    begun("deaf worker");
+    std::future::pending::<()>().await;
+}
+
+#[cancellable(read)]
+async fn big() -> Vec<u8> {
+    begun("big");
+    vec![0; BIG]
+}
+
+async fn plain_big() -> Vec<u8> {
+    begun("plain big");
+    vec![0; BIG]
+}
+
+fn ticks() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    Sse::new(stream::unfold((), |()| async {
+        sleep(20 * MS).await;
+        Some((Ok(Event::default().data("tick")), ()))
+    }))
+}
+
+#[cancellable(stream)]
+async fn sse() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    ticks()
+}
+
+async fn plain_sse() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    ticks()
+}
+
+/// More at once than anybody reads.
+#[cancellable(stream)]
+async fn flood() -> Body {
+    begun("flood");
+    let chunk = Bytes::from(vec![0; 64 << 10]);
+    Body::from_stream(stream::repeat(chunk).map(Ok::<_, Infallible>))
+}
+
+/// Reads until the client is done, and hears nothing else.
+async fn read_for_ever(mut socket: WebSocket) {
+    begun("ws");
+    while let Some(Ok(_)) = socket.recv().await {}
+}
+
+#[cancellable(stream)]
+async fn ws(upgrade: WebSocketUpgrade, _token: RequestToken) -> Response {
+    upgrade.on_upgrade(read_for_ever)
+}
+
+async fn plain_ws(upgrade: WebSocketUpgrade) -> Response {
+    upgrade.on_upgrade(read_for_ever)
+}
+
+/// Says good-bye when its token fires, and waits for the client to say so, too.
+#[cancellable(stream)]
+async fn polite_ws(upgrade: WebSocketUpgrade, token: RequestToken) -> Response {
+    upgrade.on_upgrade(async move |mut socket| {
+        begun("polite ws");
+        let told =
+            token.run_until_cancelled(async { while let Some(Ok(_)) = socket.recv().await {} });
+        if told.await.is_none() {
+            let away = CloseFrame { code: close_code::AWAY, reason: "".into() };
+            let _ = socket.send(Message::Close(Some(away))).await;
+            while let Some(Ok(_)) = socket.recv().await {}
+        }
+    })
+}
+
+fn app(lifecycle: &Lifecycle) -> Router {
+    Router::new()
+        .route("/ready", get(lifecycle.readiness()))
+        .route("/quick", post(quick))
+        .route("/stuck", post(stuck))
+        .route("/blocking", post(blocking))
+        .route("/big", get(big))
+        .route("/plain/big", get(plain_big))
+        .route("/sse", get(sse))
+        .route("/plain/sse", get(plain_sse))
+        .route("/flood", get(flood))
+        .route("/ws", get(ws))
+        .route("/plain/ws", get(plain_ws))
+        .route("/polite/ws", get(polite_ws))
+}
+
+struct Settings {
+    grace: Duration,
+    read_grace: Duration,
+    drain_delay: Duration,
+    deaf_worker: bool,
+    /// Waits for the end of stdin before it exits.
+    stay: bool,
+}
+
+impl Settings {
+    fn from_args() -> Result<Self, Box<dyn Error>> {
+        let mut settings = Self {
+            grace: 2000 * MS,
+            read_grace: 300 * MS,
+            drain_delay: Duration::ZERO,
+            deaf_worker: false,
+            stay: false,
+        };
+        let mut args = env::args().skip(1);
+        while let Some(flag) = args.next() {
+            let mut millis = || -> Result<Duration, Box<dyn Error>> {
+                let value = args.next().ok_or_else(|| format!("expected a number after {flag}"))?;
+                Ok(Duration::from_millis(value.parse()?))
+            };
+            match &*flag {
+                "--grace-ms" => settings.grace = millis()?,
+                "--read-grace-ms" => settings.read_grace = millis()?,
+                "--drain-delay-ms" => settings.drain_delay = millis()?,
+                "--deaf-worker" => settings.deaf_worker = true,
+                "--stay" => settings.stay = true,
+                _ => return Err(format!("unknown flag {flag}").into()),
+            }
+        }
+        Ok(settings)
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let settings = Settings::from_args()?;
+    let lifecycle = Lifecycle::builder()
+        .grace(settings.grace)
+        .read_grace(settings.read_grace)
+        .drain_delay(settings.drain_delay)
+        .build()?;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    println!("listening on {}", listener.local_addr()?);
+    let stopping = lifecycle.stopping();
+    tokio::spawn(async move {
+        stopping.cancelled().await;
+        begun("stopping");
+    });
+    if settings.deaf_worker {
+        lifecycle.spawn("deaf", deaf_worker);
+    }
+    let report = followthrough::serve(listener, app(&lifecycle)).lifecycle(lifecycle).await?;
+    eprintln!("{report}");
+    println!("{}", serde_json::to_string(&report)?);
+    if settings.stay {
+        io::stdin().read_line(&mut String::new())?;
+    }
+    report.exit()
+}
