@@ -268,3 +268,25 @@ async fn a_request_that_has_arrived_before_the_port_closes_is_answered() {
     assert!(answer.ends_with("in time"), "{answer:?}");
     server.ended().await;
 }
+
+#[tokio::test]
+async fn what_is_left_at_the_end_is_dropped_also_where_a_closed_half_is_no_end() {
+    let marks = Marks::default();
+    let pending = async |State(marks): State<Marks>| {
+        let _dropped = marks.on_drop("dropped");
+        marks.set("waiting");
+        std::future::pending::<()>().await;
+    };
+    let app = Router::new().route("/", get(pending)).with_state(marks.clone());
+    let server = Server::with(lifecycle().grace(1000 * MS).half_close(true), app).await;
+    let _call = h1::send(server.at, "GET", "/").await;
+    marks.until("waiting").await;
+    let report = server.stop().await;
+    assert!(marks.has("dropped"), "nothing of it is left when `serve` returns");
+    let cut = &report.connections_cut[0];
+    assert_eq!(
+        (&*cut.requests[0].handler, cut.requests[0].kind),
+        ("(no policy)", WorkKind::Request)
+    );
+    assert!(report.phases.cutting < 400 * MS, "{report}");
+}

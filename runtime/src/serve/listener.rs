@@ -19,28 +19,17 @@ use super::socket::Socket;
     note = "bind one: `tokio::net::TcpListener::bind(\"127.0.0.1:3000\").await?`",
     note = "under another server, put `lifecycle.layer()` around the router instead"
 )]
-pub trait Listener: sealed::Accept {}
+pub trait Listener: Send + 'static {
+    /// How a peer is known: by its [`SocketAddr`], or as a [`UnixPeer`].
+    type Peer: Clone + Into<PeerAddr> + Send + 'static;
 
-impl Listener for TcpListener {}
-#[cfg(unix)]
-impl Listener for UnixListener {}
+    /// Waits for the next connection.
+    #[doc(hidden)]
+    fn accept_one(&self) -> impl Future<Output = io::Result<(Socket, Self::Peer)>> + Send;
 
-pub(super) mod sealed {
-    use std::io;
-
-    use super::{PeerAddr, Socket};
-
-    /// A peer's address, as the listener knows it.
-    pub trait Accept: Send + 'static {
-        /// The type of a peer's address.
-        type Peer: Clone + Into<PeerAddr> + Send + 'static;
-
-        /// Waits for the next connection.
-        fn accept_one(&self) -> impl Future<Output = io::Result<(Socket, Self::Peer)>> + Send;
-
-        /// What it listens on, for people.
-        fn name(&self) -> io::Result<String>;
-    }
+    /// What it listens on, for people.
+    #[doc(hidden)]
+    fn name(&self) -> io::Result<String>;
 }
 
 /// The address of a peer, whatever the transport.
@@ -67,7 +56,7 @@ impl From<SocketAddr> for PeerAddr {
     }
 }
 
-impl sealed::Accept for TcpListener {
+impl Listener for TcpListener {
     type Peer = SocketAddr;
 
     async fn accept_one(&self) -> io::Result<(Socket, SocketAddr)> {
@@ -149,7 +138,7 @@ impl Connected<Self> for UnixPeer {
 }
 
 #[cfg(unix)]
-impl sealed::Accept for UnixListener {
+impl Listener for UnixListener {
     type Peer = UnixPeer;
 
     async fn accept_one(&self) -> io::Result<(Socket, UnixPeer)> {
