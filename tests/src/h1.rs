@@ -194,6 +194,16 @@ impl Call {
         Left { at, kept: None }
     }
 
+    /// Sends more without an await.
+    ///
+    /// # Panics
+    ///
+    /// If the connection is gone, or full.
+    pub fn more_at_once(&self, bytes: &[u8]) {
+        let sent = socket2::SockRef::from(&self.stream).send(bytes);
+        assert_eq!(sent.ok(), Some(bytes.len()), "the connection takes it");
+    }
+
     /// Closes the connection.
     pub fn hang_up(self) {
         drop(self);

@@ -42,8 +42,8 @@ pub(super) fn begin(life: &Arc<Life>) {
 /// Drives the drain and says once a second how far it is.
 async fn watch(life: Arc<Life>) {
     let mut drained = pin!(drive(&life));
-    let mut tick = tokio::time::interval(Duration::from_secs(1));
-    tick.tick().await;
+    let second = Duration::from_secs(1);
+    let mut tick = tokio::time::interval_at(Instant::now() + second, second);
     loop {
         tokio::select! {
             biased;

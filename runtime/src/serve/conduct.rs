@@ -97,6 +97,12 @@ impl Conduct {
         let requests = Requests::new(service, connection.clone());
         let mut serving = pin!(builder.serve_connection_with_upgrades(stream, requests));
         let mut told = false;
+        // The runtime looks at its sockets once more before a connection is told: a request that
+        // has arrived is answered.
+        let mut arrived = pin!(async {
+            connection.life().reached(Phase::Closing).await;
+            tokio::task::yield_now().await;
+        });
         // Boxed, for it is made only once hyper looks away.
         let mut watch: Option<Pin<Box<_>>> = None;
         poll_fn(|cx| {
@@ -106,8 +112,8 @@ impl Conduct {
                     connection.handed_over();
                     return Poll::Ready(ended);
                 }
-                // Told after a poll: a request that has come already is answered.
-                if told || connection.phase() < Phase::Closing {
+                let closing = !told && connection.phase() >= Phase::Closing;
+                if !closing || connection.is_new() || arrived.as_mut().poll(cx).is_pending() {
                     break;
                 }
                 told = true;

@@ -166,6 +166,11 @@ impl Connection {
             && self.protocol.load(Relaxed) != HTTP_2
     }
 
+    /// Whether no whole head of a request has come yet.
+    pub(super) fn is_new(&self) -> bool {
+        self.protocol.load(Relaxed) == UNKNOWN
+    }
+
     /// Bytes have come from the peer.
     pub(super) fn received(&self, bytes: &[u8]) {
         if self.protocol.load(Relaxed) == UNKNOWN && bytes.starts_with(PREFACE) {

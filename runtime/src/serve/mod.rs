@@ -198,7 +198,9 @@ where
             },
         }
     }
-    // What the system has accepted for us by now is served: its clients believe in it.
+    // What the system has accepted for us by now is served: its clients believe in it. The runtime
+    // looks once more whether there is something.
+    tokio::task::yield_now().await;
     for _ in 0..BACKLOG {
         let mut next = std::pin::pin!(listener.accept_one());
         let Poll::Ready(Ok((socket, peer))) =
