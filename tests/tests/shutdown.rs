@@ -281,6 +281,25 @@ async fn a_request_that_has_arrived_before_the_port_closes_is_answered() {
 }
 
 #[tokio::test]
+async fn a_new_connection_has_the_read_grace_for_its_first_request() {
+    let app = Router::new().route("/", get(async || "in time"));
+    let server = Server::with(lifecycle().grace(9000 * MS).read_grace(5000 * MS), app).await;
+    let mut new = h1::raw(server.at, "").await;
+    server.lifecycle.shutdown();
+    soon("the end of accepting", async {
+        while tokio::net::TcpStream::connect(server.at).await.is_ok() {
+            sleep(10 * MS).await;
+        }
+    })
+    .await;
+    new.more("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let answer = new.answer().await;
+    assert_eq!((&*answer.body, answer.header("connection")), ("in time", Some("close")));
+    let report = server.ended().await;
+    assert!(report.elapsed < 4000 * MS, "{report}");
+}
+
+#[tokio::test]
 async fn what_is_left_at_the_end_is_dropped_also_where_a_closed_half_is_no_end() {
     let marks = Marks::default();
     let pending = async |State(marks): State<Marks>| {

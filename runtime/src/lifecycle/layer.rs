@@ -13,7 +13,9 @@ use http_body::Body;
 use tokio::sync::futures::OwnedNotified;
 use tower::{Layer, Service};
 
-use super::{ClientGone, LastEvent, Life, ResponseBody, Tail, Work, WorkKind, client_gone::Gone};
+use super::{
+    ClientGone, LastEvent, Life, Phase, ResponseBody, Tail, Work, WorkKind, client_gone::Gone,
+};
 use crate::{
     ambient::{self, Ongoing, Scope},
     cause::Cause,
@@ -260,7 +262,9 @@ fn answered<B: Body>(
     kind: Kind,
     on: Option<OnConnection>,
 ) -> Option<Tail> {
-    if request.flags.close && kind.http1 {
+    // hyper says so by itself once it has been told; this answer may be quicker.
+    let closing = on.is_some() && request.life().phase() >= Phase::Closing;
+    if (request.flags.close || closing) && kind.http1 {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     if !request.flags.stream {
