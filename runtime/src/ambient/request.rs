@@ -71,6 +71,12 @@ impl Signal {
     pub(crate) fn fire(self) {
         drop(self);
     }
+
+    /// There is nothing to fire.
+    pub(crate) fn disarm(mut self) {
+        self.raw = None;
+        self.state = None;
+    }
 }
 
 impl Drop for Signal {
@@ -181,12 +187,12 @@ impl Ambient {
         }
         let first = self.state.as_ref().and_then(|state| state.record(cause)).unwrap_or(cause);
         self.cause = Some(first);
-        let signal = (self.raw.is_some() || self.state.is_some()).then(|| Signal {
-            raw: self.raw.clone(),
-            state: self.state.clone(),
-            cause: first,
-        });
-        (first, signal)
+        (first, self.signal(first))
+    }
+
+    /// What fires the request's tokens for `cause`, if there are any; it settles nothing yet.
+    pub(crate) fn signal(&self, cause: Cause) -> Option<Signal> {
+        self.has_token().then(|| Signal { raw: self.raw.clone(), state: self.state.clone(), cause })
     }
 
     /// The request's token, with the deadline that is in force here.

@@ -18,7 +18,7 @@ use futures_core::Stream;
 /// the stream's deadline has passed. A part of the response of a `#[cancellable(stream)]` handler.
 ///
 /// A stream that ends by itself, or whose client has left, does not send it. Nor does one that
-/// promised its length.
+/// promised its length, or that middleware has compressed.
 ///
 /// # Examples
 ///

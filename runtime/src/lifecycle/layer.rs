@@ -273,11 +273,13 @@ fn answered<B: Body>(
     let status = response.status();
     if status == StatusCode::SWITCHING_PROTOCOLS || (kind.connect && status.is_success()) {
         if let Some(on) = on {
-            Upgraded::follow(request, on, status);
+            Upgraded::follow(request, on, kind.http1);
         }
         return None;
     }
     let last = response.extensions_mut().remove::<LastEvent>();
+    // What middleware has encoded cannot be gone on with in plain bytes.
+    let last = last.filter(|_| !response.headers().contains_key(header::CONTENT_ENCODING));
     let mut tail = Tail::new(request, response, kind.head, on)?;
     if let Some(last) = last {
         tail.says_last(last);

@@ -61,6 +61,8 @@ struct Extra {
     /// `last`, on its way.
     saying: Option<AxumBody>,
     gate: Gate,
+    /// Where the connection fires the stream's token.
+    told_by: Option<usize>,
 }
 
 /// What every socket's buffer takes.
@@ -85,7 +87,24 @@ impl Tail {
         }
         let exact = || response.body().size_hint().exact();
         let long = on.is_some() && exact().is_none_or(|bytes| bytes > SHORT);
-        Some(Self { request, on, extra: None, watched, polled: false, told: false, long })
+        let mut tail = Self { request, on, extra: None, watched, polled: false, told: false, long };
+        if watched && tail.request.flags.stream {
+            tail.is_told_by_its_connection();
+        }
+        Some(tail)
+    }
+
+    fn is_told_by_its_connection(&mut self) {
+        if let (Some(on), Some(signal)) = (&self.on, self.request.signal(Cause::ShuttingDown)) {
+            let told_by = on.tells(signal);
+            self.extra().told_by = Some(told_by);
+        }
+    }
+
+    /// Nothing fires any more.
+    fn finish(&mut self) {
+        self.watched = false;
+        self.request.finish();
     }
 
     fn begins_to_watch<B: Body>(request: &mut Ongoing, response: &Response<B>, head: bool) -> bool {
@@ -202,6 +221,9 @@ impl Drop for Tail {
             self.dropped();
         }
         let Some(on) = &self.on else { return };
+        if let Some(key) = self.extra.as_ref().and_then(|extra| extra.told_by) {
+            on.tells_not(key);
+        }
         let (policy, since) = (self.request.policy(), self.request.arrival());
         if on.is_cut() {
             on.left(Work::cut(policy, WorkKind::Response, since));
@@ -250,7 +272,8 @@ where
                 }
                 tail.poll_watched(inner, cx)
             }
-            (Some(inner), _) => inner.poll_frame(cx),
+            (Some(inner), Some(tail)) => tail.poll_unwatched(inner, cx),
+            (Some(inner), None) => inner.poll_frame(cx),
             (None, Some(tail)) => tail.poll_last(Cause::ShuttingDown, cx),
             (None, None) => Poll::Ready(None),
         }
@@ -276,6 +299,18 @@ where
 type Polled<D, E> = Poll<Option<Result<Frame<D>, E>>>;
 
 impl Tail {
+    fn poll_unwatched<B: Body>(
+        &self,
+        inner: Pin<&mut B>,
+        cx: &mut Context<'_>,
+    ) -> Polled<B::Data, B::Error> {
+        let polled = inner.poll_frame(cx);
+        if let (Some(on), Poll::Ready(Some(Ok(frame)))) = (&self.on, &polled) {
+            on.given(frame.data_ref().map_or(0, bytes::Buf::remaining));
+        }
+        polled
+    }
+
     fn poll_watched<B: Body>(
         &mut self,
         mut inner: Pin<&mut B>,
@@ -296,12 +331,14 @@ impl Tail {
             None | Some(Err(_)) => true,
             Some(Ok(frame)) => {
                 let bytes = frame.data_ref().map_or(0, bytes::Buf::remaining);
+                if let Some(on) = &self.on {
+                    on.given(bytes);
+                }
                 self.sent(bytes as u64) || inner.is_end_stream()
             }
         };
         if whole {
-            self.request.finish();
-            self.watched = false;
+            self.finish();
         }
         Poll::Ready(polled.map(|frame| {
             frame.map(|frame| match &self.on {

@@ -54,7 +54,7 @@ impl<A> Server<A> {
         #[cfg(feature = "tls")]
         let tls = self.tls.clone();
         let conducted = async move {
-            let service = made.await;
+            let Some(service) = conduct.until_over(made).await else { return };
             #[cfg(feature = "tls")]
             let ended = match tls {
                 Some(tls) => match conduct.until_over(tls.accept(stream)).await {
@@ -117,6 +117,7 @@ impl Conduct {
                     break;
                 }
                 told = true;
+                connection.tell_streams();
                 serving.as_mut().graceful_shutdown();
             }
             if self.is_over() {
@@ -142,7 +143,6 @@ impl Conduct {
     }
 
     /// Runs what comes before the first request, for as long as there is time for it.
-    #[cfg(feature = "tls")]
     async fn until_over<F: Future>(&self, before: F) -> Option<F::Output> {
         let mut before = pin!(before);
         poll_fn(|cx| match before.as_mut().poll(cx) {

@@ -32,6 +32,7 @@ use super::{
     socket::Socket,
 };
 use crate::{
+    ambient::Signal,
     lifecycle::{Life, Phase, Work, WorkKind},
     policy::HandlerPolicy,
 };
@@ -57,6 +58,14 @@ pub(crate) struct Connection {
     /// What the sweep saw, and when first.
     seen: Mutex<(usize, Instant)>,
     protocol: AtomicU8,
+    /// How much of the preface of HTTP/2 has come.
+    preface: AtomicU8,
+    /// Over HTTP/2: bytes of bodies that hyper was given, and bytes of everything that the socket
+    /// took. While the first is more, an answer waits for its window.
+    given: AtomicUsize,
+    sent: AtomicUsize,
+    /// The tokens of streams.
+    streams: Mutex<Slab<Signal>>,
     /// Its time is over: it said nothing for too long.
     expired: AtomicBool,
     /// The stream is gone.
@@ -76,6 +85,8 @@ const PROTOCOLS: [&str; 4] = ["unknown", "http/1.0", "http/1.1", "http/2"];
 const UNKNOWN: u8 = 0;
 const HTTP_2: u8 = 3;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// More than it has bytes.
+const NO_PREFACE: u8 = u8::MAX;
 
 impl Connection {
     pub(super) fn open(life: Arc<Life>, socket: Socket, peer: PeerAddr) -> Arc<Self> {
@@ -94,6 +105,10 @@ impl Connection {
             changes: AtomicUsize::new(0),
             seen: Mutex::new((0, Instant::now())),
             protocol: AtomicU8::new(UNKNOWN),
+            preface: AtomicU8::new(0),
+            given: AtomicUsize::new(0),
+            sent: AtomicUsize::new(0),
+            streams: Mutex::default(),
             expired: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             left: Mutex::default(),
@@ -173,12 +188,42 @@ impl Connection {
 
     /// Bytes have come from the peer.
     pub(super) fn received(&self, bytes: &[u8]) {
-        if self.protocol.load(Relaxed) == UNKNOWN && bytes.starts_with(PREFACE) {
-            self.protocol.store(HTTP_2, Relaxed);
-            self.enter(ConnectionState::Idle);
+        if self.protocol.load(Relaxed) == UNKNOWN {
+            self.compare_with_preface(bytes);
         } else if self.state() == ConnectionState::Idle && self.protocol.load(Relaxed) != HTTP_2 {
             self.enter(ConnectionState::Head);
         }
+    }
+
+    /// The preface may come in pieces.
+    #[cold]
+    fn compare_with_preface(&self, bytes: &[u8]) {
+        let matched = usize::from(self.preface.load(Relaxed));
+        let rest = PREFACE.get(matched..).unwrap_or_default();
+        if bytes.starts_with(rest) && !rest.is_empty() {
+            self.protocol.store(HTTP_2, Relaxed);
+            self.enter(ConnectionState::Idle);
+        } else if rest.starts_with(bytes) {
+            self.preface.fetch_add(u8::try_from(bytes.len()).unwrap_or(NO_PREFACE), Relaxed);
+        } else {
+            self.preface.store(NO_PREFACE, Relaxed);
+        }
+    }
+
+    /// Bytes of a response go to hyper.
+    pub(super) fn given(&self, bytes: usize) {
+        self.given.fetch_add(bytes, Relaxed);
+    }
+
+    /// Bytes go to the peer.
+    pub(super) fn sent(&self, bytes: usize) {
+        self.sent.store(self.sent.load(Relaxed).wrapping_add(bytes), Relaxed);
+    }
+
+    /// Fires the tokens of its streams: a body that hyper does not ask for more hears nothing.
+    pub(super) fn tell_streams(&self) {
+        let streams: Vec<_> = lock(&self.streams).drain().collect();
+        streams.into_iter().for_each(Signal::fire);
     }
 
     fn enter(&self, state: ConnectionState) {
@@ -191,11 +236,12 @@ impl Connection {
         ConnectionState::ALL[usize::from(self.stage.load(Relaxed))]
     }
 
-    /// For how long its state has been the same, as far as the looks at it tell.
+    /// For how long its state has been the same, as far as the looks at it tell. One that is
+    /// still sending has something to do.
     pub(super) fn unchanged_for(&self) -> Duration {
         let now = (self.changes.load(Relaxed), Instant::now());
         let mut seen = lock(&self.seen);
-        if seen.0 != now.0 {
+        if seen.0 != now.0 || self.blocked.load(Relaxed) {
             *seen = now;
         }
         now.1.duration_since(seen.1)
@@ -242,6 +288,9 @@ impl Connection {
             _ if state == ConnectionState::Upgraded => {
                 requests.push(Work::cut(None, WorkKind::Upgraded, self.since));
             }
+            // Everything that hyper was given has gone out.
+            Some(_)
+                if self.speaks_http2() && self.given.load(Relaxed) <= self.sent.load(Relaxed) => {}
             Some((policy, since)) => {
                 requests.push(Work::cut(policy, WorkKind::Response, since));
                 state = ConnectionState::Answering;
@@ -294,6 +343,24 @@ impl OnConnection {
 
     pub(crate) const fn connection(&self) -> &Arc<Connection> {
         &self.0
+    }
+
+    /// Bytes of its response go to hyper.
+    pub(crate) fn given(&self, bytes: usize) {
+        if self.0.speaks_http2() {
+            self.0.given(bytes);
+        }
+    }
+
+    /// Fires `signal` when the connection is told that the service ends.
+    pub(crate) fn tells(&self, signal: Signal) -> usize {
+        lock(&self.0.streams).insert(signal)
+    }
+
+    /// There is nothing to fire any more.
+    pub(crate) fn tells_not(&self, key: usize) {
+        let signal = lock(&self.0.streams).try_remove(key);
+        signal.into_iter().for_each(Signal::disarm);
     }
 
     /// Whether the end of the drain is what ends it.

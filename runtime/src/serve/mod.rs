@@ -202,7 +202,8 @@ where
     // looks once more whether there is something.
     tokio::task::yield_now().await;
     for _ in 0..BACKLOG {
-        let mut next = std::pin::pin!(listener.accept_one());
+        // Unconstrained, for otherwise tokio stops a task that gets on with it.
+        let mut next = std::pin::pin!(tokio::task::unconstrained(listener.accept_one()));
         let Poll::Ready(Ok((socket, peer))) =
             poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await
         else {

@@ -47,6 +47,8 @@ impl Default for Settings {
     }
 }
 
+/// Beyond this, instants would overflow somewhere.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 /// hyper refuses less.
 const LEAST_BUF: usize = 8 << 10;
 /// RFC 9113, section 6.9.1.
@@ -108,8 +110,8 @@ impl Settings {
             .timer(TokioTimer::new())
             // WebSockets over HTTP/2, RFC 8441.
             .enable_connect_protocol()
-            .keep_alive_interval(self.http2_keep_alive_interval)
-            .keep_alive_timeout(self.http2_keep_alive_timeout)
+            .keep_alive_interval(self.http2_keep_alive_interval.min(LONGEST))
+            .keep_alive_timeout(self.http2_keep_alive_timeout.min(LONGEST))
             .max_concurrent_streams(self.http2_max_concurrent_streams)
             .max_header_list_size(self.http2_max_header_list_size)
             .max_pending_accept_reset_streams(self.http2_max_pending_accept_reset_streams)

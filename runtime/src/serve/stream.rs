@@ -36,9 +36,11 @@ impl AsyncRead for Stream {
 }
 
 impl Stream {
-    fn waiting<T>(&self, polled: Poll<T>) -> Poll<T> {
-        if polled.is_pending() {
-            self.0.waits_to_write();
+    fn written(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &polled {
+            Poll::Pending => self.0.waits_to_write(),
+            Poll::Ready(Ok(bytes)) => self.0.sent(*bytes),
+            Poll::Ready(Err(_)) => {}
         }
         polled
     }
@@ -50,7 +52,7 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.waiting(self.0.socket().poll_write(cx, buf))
+        self.written(self.0.socket().poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -58,7 +60,7 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.waiting(self.0.socket().poll_write_vectored(cx, bufs))
+        self.written(self.0.socket().poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {

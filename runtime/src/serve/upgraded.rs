@@ -11,8 +11,6 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::StatusCode;
-
 use super::{connection::OnConnection, executor::Task, watch::peer_left};
 use crate::{
     ambient::{Ongoing, Signal},
@@ -34,9 +32,9 @@ thread_local! {
 
 impl Upgraded {
     /// Looks after `request`, whose answer upgrades its connection.
-    pub(crate) fn follow(request: Ongoing, on: OnConnection, status: StatusCode) {
+    pub(crate) fn follow(request: Ongoing, on: OnConnection, http1: bool) {
         let mut upgraded = Self { request, on, ended: false };
-        if status != StatusCode::SWITCHING_PROTOCOLS {
+        if !http1 {
             COMING.set(Some(upgraded));
             return;
         }

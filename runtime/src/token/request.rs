@@ -1,13 +1,6 @@
 //! The token that reads follow.
 
-use std::{
-    convert::Infallible,
-    future::poll_fn,
-    pin::pin,
-    sync::Arc,
-    task::{Poll, ready},
-    time::Duration,
-};
+use std::{convert::Infallible, future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
@@ -78,22 +71,22 @@ impl RequestToken {
     ///
     /// Dropping the future loses nothing.
     pub async fn cancelled(&self) -> Cause {
-        let mut fired = pin!(self.state.cancelled(self.deadline));
-        let mut seen = None;
-        poll_fn(|cx| {
-            if seen.is_none() {
-                seen = Some(ready!(fired.as_mut().poll(cx)));
-            }
-            let ends_here =
-                |cause| ambient::with(|request| request.ends_its_body(&self.state, cause));
-            match seen {
-                // The runner looks at its signals as soon as this poll has returned.
-                Some(cause) if ends_here(cause) == Some(true) => Poll::Pending,
-                Some(cause) => Poll::Ready(cause),
-                None => Poll::Pending,
-            }
-        })
-        .await
+        let cause = self.state.cancelled(self.deadline).await;
+        let ends_here = ambient::with(|request| request.ends_its_body(&self.state, cause));
+        if ends_here == Some(true) {
+            // The runner looks at its signals when this poll has returned. Woken at once, so that
+            // whoever is not dropped then hears of it after all.
+            let mut left = false;
+            poll_fn(|cx| {
+                if std::mem::replace(&mut left, true) {
+                    return Poll::Ready(());
+                }
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            })
+            .await;
+        }
+        cause
     }
 
     /// Whether the token has fired. The clock and the service are asked, too, so a loop that
