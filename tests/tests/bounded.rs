@@ -9,12 +9,8 @@ mod scene;
 use std::time::{Duration, Instant};
 
 use followthrough_tests::{Signal, h1, h2c, soon, ws};
-use tokio::{
-    net::TcpStream,
-    time::{sleep, timeout},
-};
 
-use self::scene::{GRACE, LIMIT, end, server};
+use self::scene::{GRACE, LIMIT, end, end_while, refused, server};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -78,6 +74,42 @@ async fn a_worker_that_ignores_its_token_is_abandoned_by_name() {
     assert_eq!(exit.abandoned(), [("deaf", "worker")], "{exit}");
     assert_eq!(exit.report["failed_workers"].as_array().map(Vec::len), Some(0), "{exit}");
     assert!(exit.cut().is_empty(), "{exit}");
+}
+
+#[tokio::test]
+async fn a_read_that_never_ends_is_answered_when_the_read_grace_is_over() {
+    let mut server = server(&[]).await;
+    let mut over_http1 = h1::send(server.at, "GET", "/hang").await;
+    let mut connection = h2c::connect(server.at).await;
+    let over_http2 = connection.send("GET", "/hang").await;
+    server.begun("hang").await;
+    server.begun("hang").await;
+    let exit = end_while(server, async {
+        assert_eq!(over_http1.answer().await.status, 503);
+        assert_eq!(over_http2.answer().await.status, 503);
+    })
+    .await;
+    assert!(exit.took < GRACE, "it does not hold the shutdown to its end: {exit}");
+    assert_eq!(exit.code, Some(0), "{exit}");
+    assert_eq!(exit.report["cancelled"]["shutting_down"], 2, "{exit}");
+    assert!(exit.abandoned().is_empty() && exit.cut().is_empty(), "{exit}");
+}
+
+#[tokio::test]
+async fn a_plain_handler_that_never_answers_is_cut() {
+    let mut server = server(&[]).await;
+    let _over_http1 = h1::send(server.at, "GET", "/plain/hang").await;
+    let mut connection = h2c::connect(server.at).await;
+    let _over_http2 = connection.send("GET", "/plain/hang").await;
+    server.begun("plain hang").await;
+    server.begun("plain hang").await;
+    let exit = end(server).await;
+    assert!(exit.took >= GRACE && exit.took < LIMIT, "{exit}");
+    assert_eq!(exit.code, Some(0), "{exit}");
+    assert!(exit.abandoned().is_empty(), "{exit}");
+    let handlers = exit.cut().into_iter().map(|(protocol, requests)| (protocol, requests[0].0));
+    let expected = [("http/1.1", "(no policy)"), ("http/2", "(no policy)")];
+    assert_eq!(handlers.collect::<Vec<_>>(), expected, "{exit}");
 }
 
 #[tokio::test]
@@ -173,12 +205,7 @@ async fn a_probe_is_told_at_once_while_the_service_still_accepts() {
     // The load balancer has not noticed yet.
     assert_eq!(h1::call(at, "POST", "/quick").await.status, 201);
     assert!(signal.elapsed() < DELAY, "{:?}", signal.elapsed());
-    let refused = async {
-        while let Ok(Ok(_)) = timeout(MS * 1000, TcpStream::connect(at)).await {
-            sleep(10 * MS).await;
-        }
-    };
-    soon("the end of accepting", refused).await;
+    refused(at).await;
     assert!(signal.elapsed() >= DELAY, "{:?}", signal.elapsed());
     let exit = server.exit(signal).await;
     assert!(exit.took < DELAY + LIMIT, "{exit}");

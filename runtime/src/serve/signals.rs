@@ -5,55 +5,74 @@ use tokio::task::JoinHandle;
 use crate::lifecycle::Lifecycle;
 
 /// Listens until it is dropped.
-pub(super) struct Listening(JoinHandle<()>);
+pub(super) struct Listening(Option<JoinHandle<()>>);
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        self.0.abort();
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
     }
 }
 
-/// The first signal begins the shutdown, the second one skips to its end.
+/// From here on, the first signal begins the shutdown and the second one skips to its end.
 pub(super) fn listen(lifecycle: Lifecycle) -> Listening {
-    Listening(tokio::spawn(async move {
-        if let Err(error) = signals(&lifecycle).await {
+    // Before the task runs for the first time, so that no signal ends the process meanwhile.
+    let mut signals = match Signals::register() {
+        Ok(signals) => signals,
+        Err(error) => {
             tracing::error!(
                 target: "followthrough",
                 %error,
                 "cannot listen for SIGTERM and Ctrl-C; only `Lifecycle::shutdown` ends this service"
             );
+            return Listening(None);
         }
-    }))
+    };
+    Listening(Some(tokio::spawn(async move {
+        signals.next().await;
+        lifecycle.shutdown();
+        signals.next().await;
+        tracing::warn!(target: "followthrough", "second signal: skipping to the end");
+        lifecycle.shutdown_now();
+        // A third one is not to end the process before the report is there.
+        loop {
+            signals.next().await;
+        }
+    })))
 }
 
 #[cfg(unix)]
-async fn signals(lifecycle: &Lifecycle) -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let mut first = true;
-    loop {
+struct Signals {
+    term: tokio::signal::unix::Signal,
+    int: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn register() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
         tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
         }
-        act(lifecycle, &mut first);
     }
 }
 
-#[cfg(not(unix))]
-async fn signals(lifecycle: &Lifecycle) -> std::io::Result<()> {
-    let mut first = true;
-    loop {
-        tokio::signal::ctrl_c().await?;
-        act(lifecycle, &mut first);
-    }
-}
+#[cfg(windows)]
+struct Signals(tokio::signal::windows::CtrlC);
 
-fn act(lifecycle: &Lifecycle, first: &mut bool) {
-    if std::mem::take(first) {
-        lifecycle.shutdown();
-    } else {
-        tracing::warn!(target: "followthrough", "second signal: skipping to the end");
-        lifecycle.shutdown_now();
+#[cfg(windows)]
+impl Signals {
+    fn register() -> std::io::Result<Self> {
+        tokio::signal::windows::ctrl_c().map(Self)
+    }
+
+    async fn next(&mut self) {
+        let _ = self.0.recv().await;
     }
 }

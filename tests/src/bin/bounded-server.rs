@@ -60,6 +60,17 @@ async fn deaf_worker(_stop: ShutdownToken) {
 }
 
 #[cancellable(read)]
+async fn hang() {
+    begun("hang");
+    std::future::pending::<()>().await;
+}
+
+async fn plain_hang() {
+    begun("plain hang");
+    std::future::pending::<()>().await;
+}
+
+#[cancellable(read)]
 async fn big() -> Vec<u8> {
     begun("big");
     vec![0; BIG]
@@ -86,12 +97,12 @@ async fn plain_sse() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     ticks()
 }
 
-/// More at once than anybody reads.
+/// An endless stream whose first item is more than the buffers hold: once it was taken, the rest
+/// waits for a reader.
 #[cancellable(stream)]
 async fn flood() -> Body {
-    begun("flood");
-    let chunk = Bytes::from(vec![0; 64 << 10]);
-    Body::from_stream(stream::repeat(chunk).map(Ok::<_, Infallible>))
+    let chunks = stream::repeat(Bytes::from(vec![0; BIG]));
+    Body::from_stream(chunks.inspect(|_| begun("flood")).map(Ok::<_, Infallible>))
 }
 
 /// Reads until the client is done, and hears nothing else.
@@ -130,6 +141,8 @@ fn app(lifecycle: &Lifecycle) -> Router {
         .route("/quick", post(quick))
         .route("/stuck", post(stuck))
         .route("/blocking", post(blocking))
+        .route("/hang", get(hang))
+        .route("/plain/hang", get(plain_hang))
         .route("/big", get(big))
         .route("/plain/big", get(plain_big))
         .route("/sse", get(sse))

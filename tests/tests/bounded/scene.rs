@@ -1,10 +1,15 @@
 //! A server in a process of its own with a grace of 2 s, and its end by a signal with a durable
 //! write in flight.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
-use followthrough_tests::{Exit, Process, Signal, h1};
+use followthrough_tests::{Exit, Process, Signal, h1, soon};
+use tokio::{
+    net::TcpStream,
+    time::{sleep, timeout},
+};
 
+const SECOND: Duration = Duration::from_secs(1);
 /// The whole drain. The read grace is 300 ms of it.
 pub(crate) const GRACE: Duration = Duration::from_secs(2);
 /// `serve` may take a second more than the grace. The other half second is for the signal to
@@ -31,4 +36,15 @@ pub(crate) async fn end_while(mut server: Process, meanwhile: impl Future<Output
     assert_eq!(answer.status, 201, "{exit}");
     assert!(exit.durable("completed") >= 1, "the innocent write has landed: {exit}");
     exit
+}
+
+/// Waits until the server accepts no more.
+pub(crate) async fn refused(at: SocketAddr) {
+    let refused = async {
+        // A connection that hangs is not refused.
+        while !matches!(timeout(SECOND, TcpStream::connect(at)).await, Ok(Err(_))) {
+            sleep(SECOND / 100).await;
+        }
+    };
+    soon("the end of accepting", refused).await;
 }
