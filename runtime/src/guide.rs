@@ -8,5 +8,8 @@ pub mod kubernetes {}
 #[doc = include_str!("../guide/proxies.md")]
 pub mod proxies {}
 
+#[doc = include_str!("../guide/servers.md")]
+pub mod servers {}
+
 #[doc = include_str!("../guide/streams.md")]
 pub mod streams {}

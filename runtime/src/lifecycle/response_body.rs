@@ -95,15 +95,24 @@ impl Tail {
     }
 
     fn is_told_by_its_connection(&mut self) {
-        if let (Some(on), Some(signal)) = (&self.on, self.request.signal(Cause::ShuttingDown)) {
+        let Some(on) = &self.on else { return };
+        if let Some(signal) = self.request.signal(Cause::ShuttingDown) {
             let told_by = on.tells(signal);
             self.extra().told_by = Some(told_by);
+        }
+    }
+
+    fn is_not_told_any_more(&mut self) {
+        let told_by = self.extra.as_mut().and_then(|extra| extra.told_by.take());
+        if let (Some(on), Some(key)) = (&self.on, told_by) {
+            on.tells_not(key);
         }
     }
 
     /// Nothing fires any more.
     fn finish(&mut self) {
         self.watched = false;
+        self.is_not_told_any_more();
         self.request.finish();
     }
 
@@ -220,10 +229,8 @@ impl Drop for Tail {
         if self.watched {
             self.dropped();
         }
+        self.is_not_told_any_more();
         let Some(on) = &self.on else { return };
-        if let Some(key) = self.extra.as_ref().and_then(|extra| extra.told_by) {
-            on.tells_not(key);
-        }
         let (policy, since) = (self.request.policy(), self.request.arrival());
         if on.is_cut() {
             on.left(Work::cut(policy, WorkKind::Response, since));
