@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::{
-    Life, Phase, Work,
+    Life, Phase,
     report::{PhaseDurations, ShutdownReport},
 };
 
@@ -35,12 +35,26 @@ pub(super) fn begin(life: &Arc<Life>) {
         target: "followthrough",
         "shutdown began outside a tokio runtime, so nothing can drain: call it from one"
     );
-    let abandoned = let_go(life);
-    publish(life, abandoned, PhaseDurations::default());
+    let_go(life);
+    publish(life, PhaseDurations::default());
+}
+
+/// Ends the drain when its runtime goes before it is over: whoever waits for the report gets it.
+struct Guard(Arc<Life>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if !self.0.has_ended() {
+            tracing::error!(target: "followthrough", "the runtime of the drain ended before it did");
+            let_go(&self.0);
+        }
+        publish(&self.0, PhaseDurations::default());
+    }
 }
 
 /// Drives the drain and says once a second how far it is.
 async fn watch(life: Arc<Life>) {
+    let _guard = Guard(life.clone());
     let mut drained = pin!(drive(&life));
     let second = Duration::from_secs(1);
     let mut tick = tokio::time::interval_at(Instant::now() + second, second);
@@ -89,11 +103,11 @@ async fn drive(life: &Life) {
         wait(life, timeline.end, all).await;
         phases.last_moments = lap();
     }
-    let abandoned = let_go(life);
+    let_go(life);
     let gone = life.until(|life| life.connections.is_empty());
     let _ = tokio::time::timeout(LAST, gone).await;
     phases.cutting = lap();
-    publish(life, abandoned, phases);
+    publish(life, phases);
 }
 
 /// Waits until `until`, until `done`, or until a second signal.
@@ -107,19 +121,23 @@ async fn wait(life: &Life, until: Instant, done: impl Fn(&Life) -> bool) {
 }
 
 /// Names the work that is left, then lets go of everything.
-fn let_go(life: &Life) -> Vec<Work> {
+fn let_go(life: &Life) {
     let mut abandoned = life.registry.snapshot();
     abandoned.extend(life.workers.left());
     for work in &abandoned {
         tracing::error!(target: "followthrough", handler = work.handler, "abandoned: {work}");
     }
+    let _ = life.abandoned.set(abandoned);
     life.advance(Phase::Ended);
     life.connections.shut_all();
-    abandoned
 }
 
-/// Says how it went.
-fn publish(life: &Life, abandoned: Vec<Work>, phases: PhaseDurations) {
+/// Says how it went, once.
+fn publish(life: &Life, phases: PhaseDurations) {
+    if life.reported.is_cancelled() {
+        return;
+    }
+    let abandoned = life.abandoned.get().cloned().unwrap_or_default();
     let connections_cut = life.connections.take_cut();
     for connection in &connections_cut {
         tracing::debug!(target: "followthrough", "connection cut: {connection}");
@@ -139,6 +157,7 @@ fn publish(life: &Life, abandoned: Vec<Work>, phases: PhaseDurations) {
         phases,
         durable,
         cancelled: life.cancellations.read(),
+        unanswered: life.requests(),
         connections_cut,
         abandoned,
         failed_workers: life.workers.failed(),

@@ -13,7 +13,7 @@ use std::{
     io,
     sync::{
         Arc, LazyLock, OnceLock,
-        atomic::{AtomicU8, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -26,7 +26,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Phase,
+    Phase, Work,
     builder::Config,
     in_flight::{Registry, Sharded, shard_of_thread},
     report::{Cancellations, ShutdownReport},
@@ -50,12 +50,15 @@ pub(crate) struct Life {
     requests: Sharded<Requests>,
     /// Something ended while the service drains.
     progress: Notify,
+    /// What the drain let go of.
+    pub(super) abandoned: OnceLock<Vec<Work>>,
     pub(super) report: OnceLock<ShutdownReport>,
     /// The report is there.
     pub(super) reported: CancellationToken,
     runtime: OnceLock<Handle>,
-    /// Where a server of ours listens.
+    /// Where a server of ours listens, and whether it still does.
     serving: OnceLock<String>,
+    accepting: AtomicBool,
 }
 
 /// The requests of a few threads: how many there are, and a way to wake them.
@@ -110,10 +113,12 @@ impl Life {
             timeline: OnceLock::new(),
             requests: Sharded::default(),
             progress: Notify::new(),
+            abandoned: OnceLock::new(),
             report: OnceLock::new(),
             reported: CancellationToken::new(),
             runtime: OnceLock::new(),
             serving: OnceLock::new(),
+            accepting: AtomicBool::new(false),
         }
     }
 
@@ -244,9 +249,12 @@ impl Life {
         }
     }
 
-    /// Whether no request, no durable work and no connection is left.
+    /// Whether no request, no durable work and no connection is left, and none can come.
     pub(super) fn has_drained(&self) -> bool {
-        self.requests() == 0 && self.registry.is_empty() && self.connections.is_empty()
+        !self.accepting.load(Ordering::SeqCst)
+            && self.requests() == 0
+            && self.registry.is_empty()
+            && self.connections.is_empty()
     }
 
     /// Whether less than `needs` is left for a write to finish.
@@ -265,13 +273,22 @@ impl Life {
             ));
         }
         match self.serving.set(place) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.accepting.store(true, Ordering::SeqCst);
+                Ok(())
+            }
             Err(place) => refused(format!(
                 "this lifecycle serves at {} already, so it cannot serve at {place}: give the \
                  second server a lifecycle of its own, or serve both routers on one listener",
                 self.serving.get().map_or("another place", String::as_str)
             )),
         }
+    }
+
+    /// The server accepts no more.
+    pub(crate) fn stopped_accepting(&self) {
+        self.accepting.store(false, Ordering::SeqCst);
+        self.note_progress();
     }
 
     /// Remembers the runtime that the service runs on.

@@ -17,6 +17,7 @@ mod report;
 mod request_body;
 mod response_body;
 mod spawn;
+mod tail;
 mod worker;
 
 use std::sync::Arc;
@@ -32,7 +33,7 @@ pub(crate) use phase::Phase;
 pub use report::{CancelledRequests, InFlightSnapshot, PhaseDurations, ShutdownReport};
 pub(crate) use request_body::Upload;
 pub use response_body::ResponseBody;
-pub(crate) use response_body::{Tail, end_stream};
+pub(crate) use tail::{Tail, end_stream};
 pub use worker::{FailedWorker, OnWorkerExit, Worker};
 
 use crate::{

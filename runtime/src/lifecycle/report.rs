@@ -95,6 +95,9 @@ pub struct ShutdownReport {
     pub durable: Counts,
     /// Requests whose wait ended early.
     pub cancelled: CancelledRequests,
+    /// Requests that had no answer when it was over: under other servers, of handlers without a
+    /// policy, or on threads that are blocked.
+    pub unanswered: usize,
     /// Work that did not end within the grace: durable, cooperative, compensations, workers.
     pub abandoned: Vec<Work>,
     /// Connections under [`serve`](crate::serve) that were open when the grace was over, with the
@@ -131,7 +134,8 @@ impl ShutdownReport {
     /// not count: a peer that does not read can hold any shutdown to its end.
     #[must_use]
     pub fn exit_code(&self) -> i32 {
-        i32::from(!self.abandoned.is_empty() || !self.failed_workers.is_empty())
+        let lost = !self.abandoned.is_empty() || self.durable.abandoned > 0;
+        i32::from(lost || !self.failed_workers.is_empty())
     }
 
     /// Ends the process with [`exit_code`](Self::exit_code), even over a `spawn_blocking` that
@@ -166,6 +170,9 @@ impl fmt::Display for ShutdownReport {
             cancelled.refused
         )?;
         write!(f, "\n  phases: {}", self.phases)?;
+        if self.unanswered > 0 {
+            write!(f, "\n  requests without an answer: {}", self.unanswered)?;
+        }
         for work in &self.abandoned {
             write!(f, "\n  abandoned: {work}")?;
         }

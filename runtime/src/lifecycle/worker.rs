@@ -4,7 +4,6 @@
 use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Poll,
 };
@@ -98,12 +97,15 @@ pub struct FailedWorker {
     pub worker: String,
     /// What it panicked with; none if it returned.
     pub panic: Option<String>,
+    /// Whether it was dropped, with the runtime that it ran on.
+    pub dropped: bool,
 }
 
 impl fmt::Display for FailedWorker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.panic {
             Some(panic) => write!(f, "{} panicked: {panic}", self.worker),
+            None if self.dropped => write!(f, "{} was dropped with its runtime", self.worker),
             None => write!(f, "{} returned before it was told to stop", self.worker),
         }
     }
@@ -188,14 +190,17 @@ where
         Entry { name: name.to_owned(), since: Instant::now(), stop: stop.clone(), first: false };
     let key = life.workers.enter(entry);
     // Made before the worker's own code runs, so that its entry goes whatever that does.
-    let running = Running {
+    let mut running = Running {
         life: life.clone(),
         key,
         name: name.to_owned(),
         stop: stop.clone(),
         _ended: ended.clone().drop_guard(),
+        // If this panics, it is the caller who hears of it.
+        reported: true,
     };
     let future = work(ShutdownToken::new(stop.clone(), life.clone()));
+    running.reported = false;
     let task = running.run(future);
     match life.runtime() {
         Some(runtime) => drop(runtime.spawn(task)),
@@ -210,30 +215,48 @@ struct Running {
     name: String,
     stop: CancellationToken,
     _ended: DropGuard,
+    /// How it ended is known.
+    reported: bool,
 }
 
 impl Running {
-    async fn run<F: Future>(self, work: F) {
-        let mut work = pin!(work);
+    async fn run<F: Future>(mut self, work: F) {
+        let mut work = Box::pin(Some(work));
         let guarded = std::future::poll_fn(|cx| {
-            match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
-                Ok(Poll::Pending) => Poll::Pending,
-                Ok(Poll::Ready(_)) => Poll::Ready(Ok(())),
+            let polled = catch_unwind(AssertUnwindSafe(|| {
+                let ready = match work.as_mut().as_pin_mut() {
+                    Some(work) => work.poll(cx).is_ready(),
+                    None => true,
+                };
+                if ready {
+                    // Its destructor is its own code, too.
+                    work.set(None);
+                }
+                ready
+            }));
+            match polled {
+                Ok(false) => Poll::Pending,
+                Ok(true) => Poll::Ready(Ok(())),
                 Err(panic) => Poll::Ready(Err(panic_message(&*panic).to_owned())),
             }
         });
         tokio::select! {
             biased;
             end = guarded => self.report(end),
-            () = self.life.reached(Phase::Ended) => {}
+            () = self.life.reached(Phase::Ended) => self.reported = true,
         }
     }
 
-    fn report(&self, end: Result<(), String>) {
+    fn report(&mut self, end: Result<(), String>) {
+        self.reported = true;
         if end.is_ok() && self.stop.is_cancelled() {
             return;
         }
-        let failed = FailedWorker { worker: self.name.clone(), panic: end.err() };
+        let (worker, panic) = (self.name.clone(), end.err());
+        self.failed(FailedWorker { worker, panic, dropped: false });
+    }
+
+    fn failed(&self, failed: FailedWorker) {
         let next = self.life.config.after_worker(&failed);
         let shuts_down = next == OnWorkerExit::ShutDown;
         let then = if shuts_down { "shutting down" } else { "serving on without it" };
@@ -247,6 +270,10 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        if !self.reported && !self.life.has_ended() {
+            let worker = self.name.clone();
+            self.failed(FailedWorker { worker, panic: None, dropped: true });
+        }
         self.life.workers.lock().running.try_remove(self.key);
         self.life.note_progress();
     }

@@ -124,7 +124,6 @@ impl Conduct {
                 return Poll::Ready(Ok(()));
             }
             if !connection.is_blind() {
-                watch = None;
                 return Poll::Pending;
             }
             let watch = watch

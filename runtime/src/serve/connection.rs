@@ -20,7 +20,6 @@ use std::{
     time::Duration,
 };
 
-use http::Version;
 use slab::Slab;
 use tokio::time::Instant;
 
@@ -38,7 +37,7 @@ use crate::{
 };
 
 pub(crate) struct Connection {
-    life: Arc<Life>,
+    pub(super) life: Arc<Life>,
     key: usize,
     socket: Socket,
     peer: PeerAddr,
@@ -51,13 +50,13 @@ pub(crate) struct Connection {
     blocked: AtomicBool,
     flushes: Flushes,
     /// Requests that are being answered, the sending of their bodies included.
-    requests: AtomicUsize,
+    pub(super) requests: AtomicUsize,
     stage: AtomicU8,
     /// Changes of `stage`, for the sweep.
     changes: AtomicUsize,
     /// What the sweep saw, and when first.
     seen: Mutex<(usize, Instant)>,
-    protocol: AtomicU8,
+    pub(super) protocol: AtomicU8,
     /// How much of the preface of HTTP/2 has come.
     preface: AtomicU8,
     /// Over HTTP/2: bytes of bodies that hyper was given, and bytes of everything that the socket
@@ -65,16 +64,16 @@ pub(crate) struct Connection {
     given: AtomicUsize,
     sent: AtomicUsize,
     /// The tokens of streams.
-    streams: Mutex<Slab<Signal>>,
+    pub(super) streams: Mutex<Slab<Signal>>,
     /// Its time is over: it said nothing for too long.
     expired: AtomicBool,
     /// The stream is gone.
     closed: AtomicBool,
     /// Requests that the end of the drain took away.
-    left: Mutex<Vec<Work>>,
+    pub(super) left: Mutex<Vec<Work>>,
     /// The last long answer that hyper took whole, until the socket has, and whether there is one.
-    unsent: Mutex<Option<Answered>>,
-    has_unsent: AtomicBool,
+    pub(super) unsent: Mutex<Option<Answered>>,
+    pub(super) has_unsent: AtomicBool,
 }
 
 /// Whose answer it is, and when its request came.
@@ -82,8 +81,8 @@ type Answered = (Option<&'static HandlerPolicy>, Instant);
 
 /// The protocols that a connection may turn out to speak; the first one is none yet.
 const PROTOCOLS: [&str; 4] = ["unknown", "http/1.0", "http/1.1", "http/2"];
-const UNKNOWN: u8 = 0;
-const HTTP_2: u8 = 3;
+pub(super) const UNKNOWN: u8 = 0;
+pub(super) const HTTP_2: u8 = 3;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// More than it has bytes.
 const NO_PREFACE: u8 = u8::MAX;
@@ -226,7 +225,7 @@ impl Connection {
         streams.into_iter().for_each(Signal::fire);
     }
 
-    fn enter(&self, state: ConnectionState) {
+    pub(super) fn enter(&self, state: ConnectionState) {
         self.stage.store(state as u8, Relaxed);
         // Two at once may count as one: it has changed all the same.
         self.changes.store(self.changes.load(Relaxed).wrapping_add(1), Relaxed);
@@ -236,15 +235,18 @@ impl Connection {
         ConnectionState::ALL[usize::from(self.stage.load(Relaxed))]
     }
 
-    /// For how long its state has been the same, as far as the looks at it tell. One that is
+    /// What it has been doing, and for how long, as far as the looks at it tell. One that is
     /// still sending has something to do.
-    pub(super) fn unchanged_for(&self) -> Duration {
-        let now = (self.changes.load(Relaxed), Instant::now());
+    pub(super) fn unchanged(&self) -> (ConnectionState, Duration) {
+        let before = self.changes.load(SeqCst);
+        let state = self.state();
+        let now = Instant::now();
         let mut seen = lock(&self.seen);
-        if seen.0 != now.0 || self.blocked.load(Relaxed) {
-            *seen = now;
+        let changed = seen.0 != before || self.changes.load(SeqCst) != before;
+        if changed || self.blocked.load(Relaxed) {
+            *seen = (before, now);
         }
-        now.1.duration_since(seen.1)
+        (state, now.duration_since(seen.1))
     }
 
     pub(super) const fn peer(&self) -> &PeerAddr {
@@ -255,14 +257,19 @@ impl Connection {
         self.protocol.load(Relaxed) == HTTP_2
     }
 
-    /// Ends it: its time is over.
+    /// Its time is over, unless a request has come meanwhile.
     pub(super) fn expire(&self) {
         self.expired.store(true, SeqCst);
         self.wake();
     }
 
+    /// Whether it is to end. Asked by its own task, after a poll: what has come by then is served.
     pub(super) fn is_expired(&self) -> bool {
-        self.expired.load(SeqCst)
+        self.expired.load(Relaxed)
+            && (self.requests.load(Relaxed) == 0 || {
+                self.expired.store(false, Relaxed);
+                false
+            })
     }
 
     /// hyper has let go of it, and somebody may hold its stream.
@@ -320,73 +327,5 @@ impl fmt::Debug for Connection {
             .field("peer", &self.peer)
             .field("state", &self.state())
             .finish_non_exhaustive()
-    }
-}
-
-/// A request on its connection, from its head to the end of its response's body.
-pub(crate) struct OnConnection(Arc<Connection>);
-
-impl OnConnection {
-    pub(super) fn begin(connection: &Arc<Connection>, version: Version) -> Self {
-        if connection.protocol.load(Relaxed) == UNKNOWN {
-            let protocol = match version {
-                Version::HTTP_2 => HTTP_2,
-                Version::HTTP_11 => 2,
-                _ => 1,
-            };
-            connection.protocol.store(protocol, Relaxed);
-        }
-        connection.requests.fetch_add(1, Relaxed);
-        connection.enter(ConnectionState::Answering);
-        Self(connection.clone())
-    }
-
-    pub(crate) const fn connection(&self) -> &Arc<Connection> {
-        &self.0
-    }
-
-    /// Bytes of its response go to hyper.
-    pub(crate) fn given(&self, bytes: usize) {
-        if self.0.speaks_http2() {
-            self.0.given(bytes);
-        }
-    }
-
-    /// Fires `signal` when the connection is told that the service ends.
-    pub(crate) fn tells(&self, signal: Signal) -> usize {
-        lock(&self.0.streams).insert(signal)
-    }
-
-    /// There is nothing to fire any more.
-    pub(crate) fn tells_not(&self, key: usize) {
-        let signal = lock(&self.0.streams).try_remove(key);
-        signal.into_iter().for_each(Signal::disarm);
-    }
-
-    /// Whether the end of the drain is what ends it.
-    pub(crate) fn is_cut(&self) -> bool {
-        self.0.life.has_ended()
-    }
-
-    /// hyper has taken the answer, and the socket may not have.
-    pub(crate) fn taken(&self, policy: Option<&'static HandlerPolicy>, since: Instant) {
-        *lock(&self.0.unsent) = Some((policy, since));
-        self.0.has_unsent.store(true, Relaxed);
-    }
-
-    /// The end of the drain takes it away.
-    pub(crate) fn left(&self, work: Work) {
-        lock(&self.0.left).push(work);
-    }
-}
-
-impl Drop for OnConnection {
-    fn drop(&mut self) {
-        if self.0.requests.fetch_sub(1, Relaxed) == 1
-            && self.0.state() == ConnectionState::Answering
-            && !self.0.life.has_ended()
-        {
-            self.0.enter(ConnectionState::Idle);
-        }
     }
 }

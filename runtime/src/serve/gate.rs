@@ -19,7 +19,7 @@ use std::{
 use bytes::Bytes;
 use http_body::Frame;
 
-use super::{connection::OnConnection, connections::lock};
+use super::{connections::lock, on_connection::OnConnection};
 
 /// The gate of one stream.
 #[derive(Debug, Default)]

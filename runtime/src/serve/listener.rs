@@ -4,9 +4,10 @@ use std::{fmt, io, net::SocketAddr};
 
 #[cfg(unix)]
 use axum::extract::connect_info::Connected;
-use tokio::net::TcpListener;
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
-use tokio::net::{UnixListener, unix::UCred};
+use tokio::net::{UnixListener, UnixStream, unix::UCred};
 
 use super::socket::Socket;
 
@@ -26,6 +27,10 @@ pub trait Listener: Send + 'static {
     /// Waits for the next connection.
     #[doc(hidden)]
     fn accept_one(&self) -> impl Future<Output = io::Result<(Socket, Self::Peer)>> + Send;
+
+    /// Takes a connection that the system has accepted already, if there is one.
+    #[doc(hidden)]
+    fn accept_now(&self) -> io::Result<(Socket, Self::Peer)>;
 
     /// What it listens on, for people.
     #[doc(hidden)]
@@ -61,14 +66,31 @@ impl Listener for TcpListener {
 
     async fn accept_one(&self) -> io::Result<(Socket, SocketAddr)> {
         let (stream, peer) = self.accept().await?;
-        // An answer is not to wait for the acknowledgement of the one before.
-        let _ = stream.set_nodelay(true);
-        Ok((Socket::Tcp(stream), peer))
+        Ok((tcp(stream), peer))
+    }
+
+    fn accept_now(&self) -> io::Result<(Socket, SocketAddr)> {
+        let (socket, peer) = SockRef::from(self).accept()?;
+        socket.set_nonblocking(true)?;
+        let peer = peer.as_socket().ok_or(io::ErrorKind::Unsupported)?;
+        Ok((tcp(TcpStream::from_std(socket.into())?), peer))
     }
 
     fn name(&self) -> io::Result<String> {
         Ok(self.local_addr()?.to_string())
     }
+}
+
+fn tcp(stream: TcpStream) -> Socket {
+    // An answer is not to wait for the acknowledgement of the one before.
+    let _ = stream.set_nodelay(true);
+    Socket::Tcp(stream)
+}
+
+#[cfg(unix)]
+fn unix(stream: UnixStream) -> (Socket, UnixPeer) {
+    let peer = UnixPeer(stream.peer_cred().ok());
+    (Socket::Unix(stream), peer)
 }
 
 /// The process at the other end of a Unix socket, as `ConnectInfo<UnixPeer>` gives it.
@@ -143,8 +165,13 @@ impl Listener for UnixListener {
 
     async fn accept_one(&self) -> io::Result<(Socket, UnixPeer)> {
         let (stream, _) = self.accept().await?;
-        let peer = UnixPeer(stream.peer_cred().ok());
-        Ok((Socket::Unix(stream), peer))
+        Ok(unix(stream))
+    }
+
+    fn accept_now(&self) -> io::Result<(Socket, UnixPeer)> {
+        let (socket, _) = SockRef::from(self).accept()?;
+        socket.set_nonblocking(true)?;
+        Ok(unix(UnixStream::from_std(socket.into())?))
     }
 
     fn name(&self) -> io::Result<String> {

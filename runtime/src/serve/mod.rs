@@ -8,6 +8,7 @@ mod cut;
 mod executor;
 mod gate;
 mod listener;
+mod on_connection;
 mod requests;
 mod settings;
 mod signals;
@@ -17,7 +18,7 @@ mod sweep;
 mod upgraded;
 mod watch;
 
-use std::{fmt, future::poll_fn, io, pin::Pin, task::Poll, time::Duration};
+use std::{fmt, io, pin::Pin, sync::Arc, time::Duration};
 
 #[cfg(unix)]
 pub use self::listener::UnixPeer;
@@ -28,9 +29,9 @@ pub use self::{
 };
 use self::{conduct::Server, settings::Settings};
 pub(crate) use self::{
-    connection::OnConnection, connections::Connections, gate::Gate, upgraded::Upgraded,
+    connections::Connections, gate::Gate, on_connection::OnConnection, upgraded::Upgraded,
 };
-use crate::lifecycle::{BuildError, Lifecycle, Phase, ShutdownReport};
+use crate::lifecycle::{BuildError, Life, Lifecycle, Phase, ShutdownReport};
 
 /// After an accept that failed for want of something, such as file descriptors.
 const BACK_OFF: Duration = Duration::from_millis(100);
@@ -105,7 +106,7 @@ struct Options {
     lifecycle: Option<Lifecycle>,
     settings: Settings,
     #[cfg(feature = "tls")]
-    tls: Option<std::sync::Arc<tokio_rustls::rustls::ServerConfig>>,
+    tls: Option<Arc<tokio_rustls::rustls::ServerConfig>>,
 }
 
 impl Serve {
@@ -135,13 +136,10 @@ impl Serve {
     /// # }
     /// ```
     #[cfg(feature = "tls")]
-    pub fn tls(
-        mut self,
-        config: impl Into<std::sync::Arc<tokio_rustls::rustls::ServerConfig>>,
-    ) -> Self {
+    pub fn tls(mut self, config: impl Into<Arc<tokio_rustls::rustls::ServerConfig>>) -> Self {
         let mut config = config.into();
         if config.alpn_protocols.is_empty() {
-            let offered = &mut std::sync::Arc::make_mut(&mut config).alpn_protocols;
+            let offered = &mut Arc::make_mut(&mut config).alpn_protocols;
             *offered = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         }
         self.options.tls = Some(config);
@@ -174,6 +172,7 @@ where
     };
     let life = lifecycle.life.clone();
     life.begin_serving(listener.name()?)?;
+    let accepting = Accepting(life.clone());
     life.remember_runtime();
     app.prepare();
     let _signals = life.listens_for_signals().then(|| signals::listen(lifecycle.clone()));
@@ -198,21 +197,25 @@ where
             },
         }
     }
-    // What the system has accepted for us by now is served: its clients believe in it. The runtime
-    // looks once more whether there is something.
-    tokio::task::yield_now().await;
+    // What the system has accepted for us by now is served: its clients believe in it.
     for _ in 0..BACKLOG {
-        // Unconstrained, for otherwise tokio stops a task that gets on with it.
-        let mut next = std::pin::pin!(tokio::task::unconstrained(listener.accept_one()));
-        let Poll::Ready(Ok((socket, peer))) =
-            poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await
-        else {
-            break;
-        };
-        server.spawn(socket, peer);
+        match listener.accept_now() {
+            Ok((socket, peer)) => server.spawn(socket, peer),
+            Err(_) => break,
+        }
     }
     drop((listener, server));
+    drop(accepting);
     Ok(lifecycle.drained().await)
+}
+
+/// While it is there, the drain waits for connections to come.
+struct Accepting(Arc<Life>);
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        self.0.stopped_accepting();
+    }
 }
 
 async fn accept_failed(error: &io::Error) {

@@ -37,8 +37,8 @@ pub(super) fn sweep(life: &Arc<Life>, settings: Settings) -> Sweeping {
 }
 
 fn look(connection: &Connection, settings: Settings) {
-    let silent = connection.unchanged_for();
-    let (limit, what) = match connection.state() {
+    let (state, silent) = connection.unchanged();
+    let (limit, what) = match state {
         ConnectionState::Head => (settings.header_read_timeout, "no whole request head came"),
         // An HTTP/2 peer is asked for a sign of life instead.
         ConnectionState::Idle if !connection.speaks_http2() => {
@@ -47,11 +47,11 @@ fn look(connection: &Connection, settings: Settings) {
         _ => return,
     };
     if silent >= limit {
+        connection.expire();
         tracing::debug!(
             target: "followthrough",
             peer = %connection.peer(),
             "{what} for {silent:.1?}, closing the connection"
         );
-        connection.expire();
     }
 }

@@ -11,7 +11,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{connection::OnConnection, executor::Task, watch::peer_left};
+use super::{executor::Task, on_connection::OnConnection, watch::peer_left};
 use crate::{
     ambient::{Ongoing, Signal},
     cause::Cause,

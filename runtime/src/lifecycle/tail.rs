@@ -1,0 +1,327 @@
+//! The response body as part of the request (law 12).
+//!
+//! A body is looked after only if somebody could tell the difference: a token was handed out, or
+//! the policy is `stream`. Every other body passes through.
+//!
+//! A stream ends when the service stops accepting. One whose handler took the request's token is
+//! told so by that, and has a second to say goodbye. A stream's next frame is asked for
+//! when the connection has taken the one before, so that a peer that does not read holds up one.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum::body::Body as AxumBody;
+use http::{Response, header::CONTENT_LENGTH};
+use http_body::{Body, Frame};
+use tokio::time::Instant;
+use tracing::Span;
+
+use super::{LastEvent, Phase, Work, WorkKind, client_gone::Gone, last_event::as_data};
+use crate::{
+    ambient::{Ongoing, Signal},
+    cause::{Cancelled, Cause, Outcome},
+    runner::report_stream,
+    serve::{Gate, OnConnection},
+};
+
+/// A request whose head is sent and whose body is not. Small, for it moves with every response.
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
+pub(crate) struct Tail {
+    request: Ongoing,
+    /// Under `serve`.
+    on: Option<OnConnection>,
+    extra: Option<Box<Extra>>,
+    /// Somebody could tell whether the body ends.
+    pub(super) watched: bool,
+    polled: bool,
+    /// It was told that the service ends.
+    told: bool,
+    /// More than a socket's buffer is sure to take.
+    long: bool,
+}
+
+/// What only some bodies have.
+#[derive(Default)]
+struct Extra {
+    gone: Option<Gone>,
+    last: Option<LastEvent>,
+    /// `last`, on its way.
+    saying: Option<AxumBody>,
+    gate: Gate,
+    /// Where the connection fires the stream's token.
+    told_by: Option<usize>,
+}
+
+/// What every socket's buffer takes.
+const SHORT: u64 = 16 << 10;
+/// How long a stream that was told may go on.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+impl Tail {
+    /// Looks after the body of a response to `request`, if anybody could tell the difference.
+    #[inline]
+    pub(crate) fn new<B: Body>(
+        mut request: Ongoing,
+        response: &mut Response<B>,
+        head: bool,
+        on: Option<OnConnection>,
+    ) -> Option<Self> {
+        let watched = (request.flags.stream || request.has_token())
+            && Self::begins_to_watch(&mut request, response, head);
+        if !watched {
+            on.as_ref()?;
+            request.answered();
+        }
+        let exact = || response.body().size_hint().exact();
+        let long = on.is_some() && exact().is_none_or(|bytes| bytes > SHORT);
+        let mut tail = Self { request, on, extra: None, watched, polled: false, told: false, long };
+        if watched && tail.request.flags.stream {
+            tail.is_told_by_its_connection();
+        }
+        Some(tail)
+    }
+
+    fn is_told_by_its_connection(&mut self) {
+        let Some(on) = &self.on else { return };
+        if let Some(signal) = self.request.signal(Cause::ShuttingDown) {
+            let told_by = on.tells(signal);
+            self.extra().told_by = Some(told_by);
+        }
+    }
+
+    fn is_not_told_any_more(&mut self) {
+        let told_by = self.extra.as_mut().and_then(|extra| extra.told_by.take());
+        if let (Some(on), Some(key)) = (&self.on, told_by) {
+            on.tells_not(key);
+        }
+    }
+
+    /// Nothing fires any more.
+    fn finish(&mut self) {
+        self.watched = false;
+        self.is_not_told_any_more();
+        self.request.finish();
+    }
+
+    fn begins_to_watch<B: Body>(request: &mut Ongoing, response: &Response<B>, head: bool) -> bool {
+        // What the head promises decides how much the HTTP implementation takes.
+        let promised = || response.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
+        request.remaining = response.body().size_hint().exact().or_else(promised);
+        let none = head
+            || matches!(response.status().as_u16(), 100..=199 | 204 | 304)
+            || request.remaining == Some(0)
+            || response.body().is_end_stream();
+        if none {
+            request.finish();
+            return false;
+        }
+        if !request.flags.stream {
+            request.lift_deadline();
+        }
+        true
+    }
+
+    /// Where nothing of ours polls the body when the phase advances or the client leaves.
+    #[cold]
+    pub(super) fn wakes(&mut self, gone: Option<Gone>) {
+        self.request.stream_wake = self.request.wake().map(Box::pin);
+        if gone.is_some() {
+            self.extra().gone = gone;
+        }
+    }
+
+    /// The stream ends with `last`, unless it has promised its length.
+    pub(super) fn says_last(&mut self, last: LastEvent) {
+        if self.watched && self.request.flags.stream && self.request.remaining.is_none() {
+            self.extra().last = Some(last);
+        }
+    }
+
+    fn extra(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_default()
+    }
+
+    /// What ends the body now, if something does.
+    pub(super) fn ended(&mut self, cx: &mut Context<'_>) -> Option<Cause> {
+        let request = &mut self.request;
+        // Every advance of the phase wakes, and the next one is to be heard as well.
+        while request.stream_wake.as_mut().is_some_and(|wake| wake.as_mut().poll(cx).is_ready()) {
+            request.stream_wake = request.wake().map(Box::pin);
+        }
+        let gone = self.extra.as_mut().and_then(|extra| extra.gone.as_mut());
+        if gone.is_some_and(|gone| gone.poll(cx).is_ready()) {
+            return Some(Cause::ClientDisconnected);
+        }
+        if !request.flags.stream {
+            // Its token hears of *stopping*, and the response stands.
+            if request.is_stopping_unheard() {
+                request.settle(Cause::ShuttingDown).1.into_iter().for_each(Signal::fire);
+            }
+            return None;
+        }
+        if !self.told && request.life().phase() >= Phase::Closing {
+            if !request.has_token() {
+                return Some(Cause::ShuttingDown);
+            }
+            self.told = true;
+            end_stream(request, Cause::ShuttingDown);
+            request.sooner(Instant::now() + FAREWELL);
+        }
+        let deadline = request.deadline?;
+        let sleep = request
+            .stream_sleep
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        let over = sleep.as_mut().poll(cx).is_ready();
+        over.then_some(if self.told { Cause::ShuttingDown } else { Cause::DeadlineExceeded })
+    }
+
+    /// Counts what went out; true once everything has.
+    fn sent(&mut self, bytes: u64) -> bool {
+        let Some(remaining) = &mut self.request.remaining else { return false };
+        *remaining = remaining.saturating_sub(bytes);
+        *remaining == 0
+    }
+
+    /// The body was dropped before its end. Where no layer has said whether the answer has a body
+    /// at all, one that nobody asked for may be that of a HEAD request.
+    fn dropped(&mut self) {
+        if self.polled || self.request.is_counted() {
+            let cause = self.request.life().hung_up_by();
+            self.cut(cause);
+        }
+    }
+
+    /// The body ends before its end.
+    pub(super) fn cut(&mut self, ended_by: Cause) {
+        self.watched = false;
+        if self.told {
+            return;
+        }
+        if self.request.flags.stream {
+            end_stream(&mut self.request, ended_by);
+        } else {
+            let (first, signal) = self.request.settle(ended_by);
+            signal.into_iter().for_each(Signal::fire);
+            tracing::debug!(
+                target: "followthrough",
+                cause = %first,
+                "the response was not sent to its end"
+            );
+        }
+    }
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        if self.watched {
+            self.dropped();
+        }
+        self.is_not_told_any_more();
+        let Some(on) = &self.on else { return };
+        let (policy, since) = (self.request.policy(), self.request.arrival());
+        if on.is_cut() {
+            on.left(Work::cut(policy, WorkKind::Response, since));
+        } else if self.long {
+            on.taken(policy, since);
+        }
+    }
+}
+
+/// Fires the token of a stream whose head is sent, and reports it.
+pub(crate) fn end_stream(request: &mut Ongoing, ended_by: Cause) {
+    let (first, signal) = request.settle(ended_by);
+    signal.into_iter().for_each(Signal::fire);
+    let cancelled = Cancelled::new(first, ended_by, Outcome::Unknown);
+    let policy = request.body.frame.policy;
+    let span = request.stream_span.take();
+    let _entered = span.as_ref().map(Span::enter);
+    report_stream(request.life(), policy, cancelled, request.arrival());
+}
+
+type Polled<D, E> = Poll<Option<Result<Frame<D>, E>>>;
+
+impl Tail {
+    pub(super) fn poll_unwatched<B: Body>(
+        &self,
+        inner: Pin<&mut B>,
+        cx: &mut Context<'_>,
+    ) -> Polled<B::Data, B::Error> {
+        let polled = inner.poll_frame(cx);
+        if let (Some(on), Poll::Ready(Some(Ok(frame)))) = (&self.on, &polled) {
+            on.given(frame.data_ref().map_or(0, bytes::Buf::remaining));
+        }
+        polled
+    }
+
+    pub(super) fn poll_watched<B: Body>(
+        &mut self,
+        mut inner: Pin<&mut B>,
+        cx: &mut Context<'_>,
+    ) -> Polled<B::Data, B::Error>
+    where
+        B::Data: 'static,
+    {
+        self.polled = true;
+        let stream = self.request.flags.stream;
+        if let (true, Some(on), Some(extra)) = (stream, &self.on, &self.extra) {
+            if extra.gate.is_shut(on, cx) {
+                return Poll::Pending;
+            }
+        }
+        let polled = ready!(inner.as_mut().poll_frame(cx));
+        let whole = match &polled {
+            None | Some(Err(_)) => true,
+            Some(Ok(frame)) => {
+                let bytes = frame.data_ref().map_or(0, bytes::Buf::remaining);
+                if let Some(on) = &self.on {
+                    on.given(bytes);
+                }
+                self.sent(bytes as u64) || inner.is_end_stream()
+            }
+        };
+        if whole {
+            self.finish();
+        }
+        Poll::Ready(polled.map(|frame| {
+            frame.map(|frame| match &self.on {
+                Some(on) if stream && !whole => {
+                    self.extra.get_or_insert_default().gate.pass(on, frame)
+                }
+                _ => frame,
+            })
+        }))
+    }
+
+    /// What is still to be said of a stream that the service has ended.
+    pub(super) fn poll_last<D: 'static, E>(
+        &mut self,
+        ended_by: Cause,
+        cx: &mut Context<'_>,
+    ) -> Polled<D, E> {
+        let Some(extra) = &mut self.extra else { return Poll::Ready(None) };
+        if ended_by == Cause::ClientDisconnected {
+            extra.last = None;
+        }
+        if let Some(last) = extra.last.take() {
+            extra.saying = Some(last.into_body());
+        }
+        while let Some(body) = &mut extra.saying {
+            match ready!(Pin::new(body).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    if let Some(data) = frame.into_data().ok().and_then(as_data) {
+                        return Poll::Ready(Some(Ok(Frame::data(data))));
+                    }
+                }
+                Some(Err(_)) | None => extra.saying = None,
+            }
+        }
+        Poll::Ready(None)
+    }
+
+    pub(super) fn has_more_to_say(&self) -> bool {
+        self.extra.as_ref().is_some_and(|extra| extra.last.is_some() || extra.saying.is_some())
+    }
+}

@@ -1,0 +1,81 @@
+//! A request on its connection, from its head to the end of its response's body.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use http::Version;
+use tokio::time::Instant;
+
+use super::{
+    connection::{Connection, HTTP_2, UNKNOWN},
+    connections::lock,
+    cut::ConnectionState,
+};
+use crate::{ambient::Signal, lifecycle::Work, policy::HandlerPolicy};
+
+/// A request on its connection, from its head to the end of its response's body.
+pub(crate) struct OnConnection(Arc<Connection>);
+
+impl OnConnection {
+    pub(super) fn begin(connection: &Arc<Connection>, version: Version) -> Self {
+        if connection.protocol.load(Relaxed) == UNKNOWN {
+            let protocol = match version {
+                Version::HTTP_2 => HTTP_2,
+                Version::HTTP_11 => 2,
+                _ => 1,
+            };
+            connection.protocol.store(protocol, Relaxed);
+        }
+        connection.requests.fetch_add(1, Relaxed);
+        connection.enter(ConnectionState::Answering);
+        Self(connection.clone())
+    }
+
+    pub(crate) const fn connection(&self) -> &Arc<Connection> {
+        &self.0
+    }
+
+    /// Bytes of its response go to hyper.
+    pub(crate) fn given(&self, bytes: usize) {
+        if self.0.speaks_http2() {
+            self.0.given(bytes);
+        }
+    }
+
+    /// Fires `signal` when the connection is told that the service ends.
+    pub(crate) fn tells(&self, signal: Signal) -> usize {
+        lock(&self.0.streams).insert(signal)
+    }
+
+    /// There is nothing to fire any more.
+    pub(crate) fn tells_not(&self, key: usize) {
+        let signal = lock(&self.0.streams).try_remove(key);
+        signal.into_iter().for_each(Signal::disarm);
+    }
+
+    /// Whether the end of the drain is what ends it.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.0.life.has_ended()
+    }
+
+    /// hyper has taken the answer, and the socket may not have.
+    pub(crate) fn taken(&self, policy: Option<&'static HandlerPolicy>, since: Instant) {
+        *lock(&self.0.unsent) = Some((policy, since));
+        self.0.has_unsent.store(true, Relaxed);
+    }
+
+    /// The end of the drain takes it away.
+    pub(crate) fn left(&self, work: Work) {
+        lock(&self.0.left).push(work);
+    }
+}
+
+impl Drop for OnConnection {
+    fn drop(&mut self) {
+        if self.0.requests.fetch_sub(1, Relaxed) == 1
+            && self.0.state() == ConnectionState::Answering
+            && !self.0.life.has_ended()
+        {
+            self.0.enter(ConnectionState::Idle);
+        }
+    }
+}
