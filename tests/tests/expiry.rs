@@ -1,7 +1,7 @@
 //! The sweep, and a request that has just come. A slow log makes the moment between
 //! the sweep's look and its verdict long enough to be hit.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{fmt::Write, sync::OnceLock, time::Duration};
 
 use axum::{Router, extract::State, routing::get};
 use followthrough::cancellable;
@@ -19,7 +19,7 @@ struct Text(String);
 
 impl tracing::field::Visit for Text {
     fn record_debug(&mut self, _: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-        self.0 += &format!("{value:?}");
+        let _ = write!(self.0, "{value:?}");
     }
 }
 

@@ -254,30 +254,41 @@ async fn settings_that_leave_no_room_are_refused_with_the_reason() {
 async fn a_request_that_has_arrived_before_the_port_closes_is_answered() {
     use std::io::{Read, Write};
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
-    let app = Router::new().route("/", get(async || "in time"));
-    let server = Server::with(lifecycle().read_grace(1000 * MS), app).await;
-    let mut used = h1::raw(server.at, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
-    used.until("in time").await;
-    // Without an await in between: the server has seen none of this when it is told to stop.
-    let mut clients: Vec<_> =
-        (0..9).map(|_| std::net::TcpStream::connect(server.at).unwrap()).collect();
-    for client in &mut clients {
-        client.write_all(REQUEST).unwrap();
+    // With no other connection, the drain has nothing else to wait for.
+    for idle in [true, false] {
+        let app = Router::new().route("/", get(async || "in time"));
+        let server = Server::with(lifecycle().read_grace(1000 * MS), app).await;
+        let mut used = None;
+        if idle {
+            let mut call = h1::raw(server.at, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+            call.until("in time").await;
+            used = Some(call);
+        }
+        // Without an await in between: the server has seen none of this when it is told to stop.
+        let mut clients: Vec<_> =
+            (0..9).map(|_| std::net::TcpStream::connect(server.at).unwrap()).collect();
+        for client in &mut clients {
+            client.write_all(REQUEST).unwrap();
+        }
+        if let Some(used) = &used {
+            used.more_at_once(REQUEST);
+        }
+        server.lifecycle.shutdown();
+        if let Some(mut used) = used {
+            assert_eq!(used.answer().await.body, "in time", "on a connection that was idle");
+        }
+        for mut client in clients {
+            let answer = tokio::task::spawn_blocking(move || {
+                let mut answer = String::new();
+                let _ = client.read_to_string(&mut answer);
+                answer
+            });
+            let answer = soon("the answer", answer).await.unwrap();
+            assert!(answer.ends_with("in time"), "{answer:?}");
+        }
+        let report = server.ended().await;
+        assert!(report.elapsed < 900 * MS, "{report}");
     }
-    used.more_at_once(REQUEST);
-    server.lifecycle.shutdown();
-    assert_eq!(used.answer().await.body, "in time", "on a connection that was idle");
-    for mut client in clients {
-        let answer = tokio::task::spawn_blocking(move || {
-            let mut answer = String::new();
-            let _ = client.read_to_string(&mut answer);
-            answer
-        });
-        let answer = soon("the answer", answer).await.unwrap();
-        assert!(answer.ends_with("in time"), "{answer:?}");
-    }
-    let report = server.ended().await;
-    assert!(report.elapsed < 900 * MS, "{report}");
 }
 
 #[tokio::test]
