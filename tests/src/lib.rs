@@ -19,7 +19,7 @@ pub use log::{Line, Log};
 pub use marks::Marks;
 #[cfg(unix)]
 pub use process::{Exit, Process, Signal};
-pub use server::{Server, lifecycle};
+pub use server::{Server, lifecycle, serve_as};
 
 /// Nothing here takes longer unless it hangs.
 pub const SOON: Duration = Duration::from_secs(10);

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use axum::Router;
-use followthrough::{Lifecycle, LifecycleBuilder, ShutdownReport};
+use followthrough::{Lifecycle, LifecycleBuilder, Serve, ShutdownReport};
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::soon;
@@ -11,6 +11,20 @@ use crate::soon;
 /// A lifecycle for tests: a short grace, and no ear for the test runner's signals.
 pub fn lifecycle() -> LifecycleBuilder {
     Lifecycle::builder().grace(Duration::from_secs(4)).read_grace(Duration::ZERO).signals(false)
+}
+
+/// Serves `app` as `set` says, for as long as the test runs.
+///
+/// # Panics
+///
+/// If no port can be bound.
+pub async fn serve_as(app: Router, set: impl FnOnce(Serve) -> Serve) -> (SocketAddr, Lifecycle) {
+    let lifecycle = lifecycle().build().expect("the test's lifecycle is sound");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+    let at = listener.local_addr().expect("it is bound");
+    let serve = followthrough::serve(listener, app).lifecycle(lifecycle.clone());
+    drop(tokio::spawn(set(serve).into_future()));
+    (at, lifecycle)
 }
 
 /// A router under `followthrough::serve`.

@@ -9,8 +9,8 @@ use axum::{
     routing::get,
 };
 use bytes::Bytes;
-use followthrough::{LastEvent, Lifecycle, Serve, cancellable, exempt};
-use followthrough_tests::{Server, h1, h2c, lifecycle, soon};
+use followthrough::{LastEvent, cancellable, exempt};
+use followthrough_tests::{Server, h1, h2c, lifecycle, serve_as, soon};
 use futures_util::{StreamExt, stream};
 use http_body_util::BodyExt;
 use tokio::{
@@ -21,15 +21,6 @@ use tokio::{
 
 const MS: Duration = Duration::from_millis(1);
 
-async fn start(app: Router, set: impl FnOnce(Serve) -> Serve) -> (SocketAddr, Lifecycle) {
-    let lifecycle = lifecycle().build().unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let at = listener.local_addr().unwrap();
-    let serve = followthrough::serve(listener, app).lifecycle(lifecycle.clone());
-    drop(tokio::spawn(set(serve).into_future()));
-    (at, lifecycle)
-}
-
 #[exempt(reason = "big")]
 async fn big() -> Bytes {
     Bytes::from(vec![7; 32 << 20])
@@ -37,7 +28,7 @@ async fn big() -> Bytes {
 
 #[tokio::test]
 async fn a_slow_download_is_not_a_connection_that_waits_for_a_request() {
-    let (at, _) = start(Router::new().route("/", get(big)), |s| s.idle_timeout(300 * MS)).await;
+    let (at, _) = serve_as(Router::new().route("/", get(big)), |s| s.idle_timeout(300 * MS)).await;
     let mut stream = TcpStream::connect(at).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     let mut got = 0;
@@ -153,7 +144,7 @@ const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 #[tokio::test]
 async fn a_preface_in_two_pieces_is_a_preface() {
     let app = Router::new().route("/", get(async || "here"));
-    let (at, _) = start(app, |serve| serve.header_read_timeout(200 * MS)).await;
+    let (at, _) = serve_as(app, |serve| serve.header_read_timeout(200 * MS)).await;
     let mut lives = Vec::new();
     for cut in [24, 10] {
         let (first, second) = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".split_at(cut);
@@ -172,7 +163,7 @@ async fn a_preface_in_two_pieces_is_a_preface() {
 #[tokio::test]
 async fn a_longest_interval_is_none() {
     let app = Router::new().route("/", get(async || "here"));
-    let (at, _) = start(app, |serve| serve.http2_keep_alive_interval(Duration::MAX)).await;
+    let (at, _) = serve_as(app, |serve| serve.http2_keep_alive_interval(Duration::MAX)).await;
     let mut connection = h2c::connect(at).await;
     let answer = connection.send("GET", "/").await.answer().await;
     assert_eq!(answer.body, "here");
@@ -181,7 +172,7 @@ async fn a_longest_interval_is_none() {
 #[tokio::test]
 async fn a_longest_timeout_is_none() {
     let app = Router::new().route("/", get(async || "here"));
-    let (at, _) = start(app, |serve| {
+    let (at, _) = serve_as(app, |serve| {
         serve
             .http2_keep_alive_interval(50 * MS)
             .http2_keep_alive_timeout(Duration::MAX)

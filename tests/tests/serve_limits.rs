@@ -1,14 +1,14 @@
 //! Slow peers, greedy peers, and settings that cannot be.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use axum::{
     Router,
     extract::State,
     routing::{get, post},
 };
-use followthrough::{Lifecycle, RequestToken, Serve, cancellable};
-use followthrough_tests::{Log, Marks, h1, h2c, lifecycle, soon};
+use followthrough::{RequestToken, Serve, cancellable};
+use followthrough_tests::{Log, Marks, h1, h2c, lifecycle, serve_as, soon};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -17,16 +17,6 @@ use tokio::{
 
 const MS: Duration = Duration::from_millis(1);
 
-/// Serves `app` as `set` says, for as long as the test runs.
-async fn start(app: Router, set: impl FnOnce(Serve) -> Serve) -> (SocketAddr, Lifecycle) {
-    let lifecycle = lifecycle().build().unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let at = listener.local_addr().unwrap();
-    let serve = followthrough::serve(listener, app).lifecycle(lifecycle.clone());
-    drop(tokio::spawn(set(serve).into_future()));
-    (at, lifecycle)
-}
-
 fn app() -> Router {
     Router::new().route("/", get(async || "here"))
 }
@@ -34,7 +24,7 @@ fn app() -> Router {
 #[tokio::test]
 async fn a_head_has_a_time_out_and_a_connection_that_waits_has_another() {
     let limit = 200 * MS;
-    let (at, _) = start(app(), |serve| serve.header_read_timeout(limit)).await;
+    let (at, _) = serve_as(app(), |serve| serve.header_read_timeout(limit)).await;
     let begun = Instant::now();
     let mut silent = h1::raw(at, "").await;
     let mut half = h1::raw(at, "GET / HT").await;
@@ -66,7 +56,7 @@ async fn a_head_has_a_time_out_and_a_connection_that_waits_has_another() {
 #[tokio::test]
 async fn a_connection_that_waits_for_too_long_is_closed() {
     let log = Log::capture();
-    let (at, _) = start(app(), |serve| serve.idle_timeout(100 * MS)).await;
+    let (at, _) = serve_as(app(), |serve| serve.idle_timeout(100 * MS)).await;
     let mut waits = h1::raw(at, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
     waits.until("here").await;
     waits.ends().await;
@@ -81,7 +71,7 @@ async fn a_slow_handler_and_a_slow_upload_are_no_slow_heads() {
     };
     let app = Router::new().route("/", post(slow));
     let set = |serve: Serve| serve.header_read_timeout(60 * MS).idle_timeout(60 * MS);
-    let (at, _) = start(app, set).await;
+    let (at, _) = serve_as(app, set).await;
     let mut call = h1::raw(at, "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 8\r\n\r\nhalf").await;
     sleep(200 * MS).await;
     call.more("half").await;
@@ -93,7 +83,7 @@ async fn wait(State(marks): State<Marks>, token: RequestToken) {
     let watched = marks.clone();
     tokio::spawn(async move { watched.set(token.cancelled().await.as_str()) });
     marks.set("waiting");
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 #[tokio::test]
@@ -102,7 +92,7 @@ async fn a_mute_http_2_peer_is_a_client_that_left() {
     let app = Router::new().route("/", get(wait)).with_state(marks.clone());
     let set =
         |serve: Serve| serve.http2_keep_alive_interval(50 * MS).http2_keep_alive_timeout(50 * MS);
-    let (at, _) = start(app, set).await;
+    let (at, _) = serve_as(app, set).await;
     // A preface, settings and a request, then silence: HPACK for `GET http: / x`.
     let mut peer = TcpStream::connect(at).await.unwrap();
     peer.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
@@ -122,7 +112,7 @@ async fn heads_that_are_too_large_are_answered_431() {
             .http2_max_header_list_size(2 << 10)
             .http2_max_concurrent_streams(3)
     };
-    let (at, _) = start(app(), set).await;
+    let (at, _) = serve_as(app(), set).await;
     let many = "x: y\r\n".repeat(8);
     let mut call = h1::raw(at, &format!("GET / HTTP/1.1\r\n{many}\r\n")).await;
     assert_eq!(call.answer().await.status, 431);
@@ -143,7 +133,7 @@ async fn heads_that_are_too_large_are_answered_431() {
 async fn no_more_streams_than_allowed() {
     let marks = Marks::default();
     let app = Router::new().route("/", get(wait)).with_state(marks.clone());
-    let (at, lifecycle) = start(app, |serve| serve.http2_max_concurrent_streams(3)).await;
+    let (at, lifecycle) = serve_as(app, |serve| serve.http2_max_concurrent_streams(3)).await;
     let stream = TcpStream::connect(at).await.unwrap();
     let (send, mut connection) = h2::client::handshake(stream).await.unwrap();
     soon("the settings", async {
@@ -163,7 +153,7 @@ async fn no_more_streams_than_allowed() {
 
 #[tokio::test]
 async fn http_1_connections_end_after_an_answer_where_that_is_asked_for() {
-    let (at, _) = start(app(), |serve| serve.http1_keep_alive(false)).await;
+    let (at, _) = serve_as(app(), |serve| serve.http1_keep_alive(false)).await;
     let mut call = h1::raw(at, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
     assert_eq!(call.answer().await.header("connection"), Some("close"));
     call.ends().await;
@@ -199,7 +189,7 @@ async fn settings_that_cannot_be_are_refused_and_the_fix_is_named() {
 #[tokio::test]
 async fn a_lifecycle_is_the_life_of_one_server() {
     let (log, marks) = (Log::capture(), Marks::default());
-    let (at, lifecycle) = start(app(), |serve| serve).await;
+    let (at, lifecycle) = serve_as(app(), |serve| serve).await;
     assert_eq!(h1::call(at, "GET", "/").await.status, 200);
     let again = async || {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

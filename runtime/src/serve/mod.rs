@@ -49,7 +49,9 @@ const BACKLOG: usize = 1024;
 /// [`Lifecycle::shutdown`]; a second signal skips to its end. It takes the lifecycle's
 /// [grace](crate::LifecycleBuilder::grace) at most, 30 s by default, and half a second for what is
 /// cut to be gone, whatever a peer does. A response body that is still being sent holds it that
-/// long, unless its handler is `#[cancellable(stream)]`. The report is for you to print.
+/// long, unless its handler is `#[cancellable(stream)]`. The report is for you to print, and the
+/// process for you to end: once a process has listened for a signal, that signal alone does not end
+/// it any more.
 ///
 /// A client that leaves is noticed within 100 ms, also behind a pipelined request or an unread
 /// request body. One that closes only its sending half has left, unless
