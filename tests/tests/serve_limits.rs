@@ -251,3 +251,19 @@ async fn goaway_and_connection_close_tell_the_peers_at_once() {
     assert_eq!(over_2.answer().await.status, 200);
     soon("the end", running).await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn a_lifecycle_that_its_server_was_not_given_is_missed() {
+    let log = Log::capture();
+    let forgotten = lifecycle().build().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = tokio::spawn(followthrough::serve(listener, app()).into_future());
+    soon("the warning", async {
+        while log.with("this server has another one").is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    server.abort();
+    drop(forgotten);
+}

@@ -193,8 +193,8 @@ impl LifecycleBuilder {
         }
         if config.drain_delay.saturating_add(config.read_grace) > config.grace {
             return Err(BuildError(
-                "`drain_delay` and `read_grace` are parts of `grace` and together longer than it: \
-                 raise `grace` or lower them",
+                "`drain_delay` and `read_grace` (unless set: 5 s, or a sixth of `grace`) are parts of \
+                 `grace` and together longer than it: raise `grace` or lower them",
             ));
         }
         if config.max_durable_writes == 0 {
@@ -207,7 +207,7 @@ impl LifecycleBuilder {
                 "`default_deadline` is zero; every request would be too late: leave it out or raise it",
             ));
         }
-        Ok(Lifecycle { life: Life::new(self.config) })
+        Ok(Lifecycle { life: Life::built(self.config) })
     }
 }
 

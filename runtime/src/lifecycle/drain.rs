@@ -125,7 +125,12 @@ fn let_go(life: &Life) {
     let mut abandoned = life.registry.snapshot();
     abandoned.extend(life.workers.left());
     for work in &abandoned {
-        tracing::error!(target: "followthrough", handler = work.handler, "abandoned: {work}");
+        tracing::error!(
+            target: "followthrough",
+            handler = work.handler,
+            location = work.location,
+            "abandoned: {work}"
+        );
     }
     let _ = life.abandoned.set(abandoned);
     life.advance(Phase::Ended);
@@ -166,6 +171,9 @@ fn publish(life: &Life, phases: PhaseDurations) {
 }
 
 fn progress(life: &Life) {
+    if life.has_ended() {
+        return;
+    }
     let left = life.timeline().end.saturating_duration_since(Instant::now());
     let oldest = life.registry.snapshot().into_iter().next().map(|work| work.to_string());
     tracing::info!(

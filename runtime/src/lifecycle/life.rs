@@ -59,7 +59,12 @@ pub(crate) struct Life {
     /// Where a server of ours listens, and whether it still does.
     serving: OnceLock<String>,
     accepting: AtomicBool,
+    /// A server or a layer has it.
+    linked: AtomicBool,
 }
+
+/// How many lifecycles were built that neither a server nor a layer has.
+static UNLINKED: AtomicUsize = AtomicUsize::new(0);
 
 /// The requests of a few threads: how many there are, and a way to wake them.
 #[derive(Debug, Default)]
@@ -87,10 +92,6 @@ impl Timeline {
 }
 
 impl Life {
-    pub(super) fn new(config: Config) -> Arc<Self> {
-        Arc::new(Self::with(config))
-    }
-
     /// What a request belongs to that no server or layer of ours has seen.
     pub(crate) fn unlinked() -> Arc<Self> {
         static UNLINKED: LazyLock<Arc<Life>> =
@@ -119,6 +120,7 @@ impl Life {
             runtime: OnceLock::new(),
             serving: OnceLock::new(),
             accepting: AtomicBool::new(false),
+            linked: AtomicBool::new(true),
         }
     }
 
@@ -263,6 +265,32 @@ impl Life {
             .is_some_and(|end| end.saturating_duration_since(Instant::now()) < needs)
     }
 
+    /// A user has built it, for a server to have.
+    pub(super) fn built(config: Config) -> Arc<Self> {
+        UNLINKED.fetch_add(1, Ordering::Relaxed);
+        let life = Self::with(config);
+        life.linked.store(false, Ordering::Relaxed);
+        Arc::new(life)
+    }
+
+    /// A server or a layer has it.
+    pub(crate) fn link(&self) {
+        if !self.linked.swap(true, Ordering::Relaxed) {
+            UNLINKED.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A server was given no lifecycle: says so if there is one that nobody has.
+    pub(crate) fn forgotten() {
+        if UNLINKED.load(Ordering::Relaxed) > 0 {
+            tracing::warn!(
+                target: "followthrough",
+                "a lifecycle was built, and this server has another one: its readiness, workers and \
+                 grace do nothing here. Write `serve(listener, app).lifecycle(lifecycle)`"
+            );
+        }
+    }
+
     /// A server begins, at `place`. A lifecycle has one.
     pub(crate) fn begin_serving(&self, place: String) -> io::Result<()> {
         let refused = |why: String| Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
@@ -301,6 +329,12 @@ impl Life {
     /// The runtime that the service runs on; before it serves, the one that asks.
     pub(super) fn runtime(&self) -> Option<Handle> {
         self.runtime.get().cloned().or_else(|| Handle::try_current().ok())
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.link();
     }
 }
 

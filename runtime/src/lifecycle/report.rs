@@ -52,7 +52,7 @@ pub struct CancelledRequests {
     pub client_disconnected: u64,
     /// The deadline passed: 504.
     pub deadline_exceeded: u64,
-    /// The read grace was over: 503.
+    /// The read grace was over: 503. Or a stream or an upgraded connection was told to end.
     pub shutting_down: u64,
     /// A limit was reached or too little time was left: 503 before anything began.
     pub refused: u64,
@@ -95,14 +95,15 @@ pub struct ShutdownReport {
     pub durable: Counts,
     /// Requests whose wait ended early.
     pub cancelled: CancelledRequests,
-    /// Requests that had no answer when it was over: under other servers, of handlers without a
-    /// policy, or on threads that are blocked.
+    /// Requests that had no answer when it was over: under other servers, or on threads that are
+    /// blocked. Those that [`serve`](crate::serve) cut are in `connections_cut`.
     pub unanswered: usize,
     /// Work that did not end within the grace: durable, cooperative, compensations, workers.
     pub abandoned: Vec<Work>,
     /// Connections under [`serve`](crate::serve) that were open when the grace was over, with the
-    /// requests on them. Their peers noticed; no work is lost with them that `abandoned` does not
-    /// name.
+    /// requests on them. Of governed handlers no work is lost with them that `abandoned` does not
+    /// name; a handler without a policy was dropped with its connection, is shown as
+    /// `(no policy)`, and does not count in the exit code.
     pub connections_cut: Vec<ConnectionCut>,
     /// Workers that panicked or returned before they were told to.
     pub failed_workers: Vec<FailedWorker>,

@@ -119,7 +119,8 @@ pub enum OnWorkerExit {
     /// It shuts down, for whoever restarts it to start it whole.
     #[default]
     ShutDown,
-    /// It goes on without the worker. The report names the worker all the same.
+    /// It goes on without the worker. The report names the worker all the same, and the exit code
+    /// is 1: a task that is meant to end is none, but for `tokio::spawn`.
     KeepServing,
 }
 

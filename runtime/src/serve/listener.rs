@@ -18,6 +18,7 @@ use super::socket::Socket;
     message = "`{Self}` is no listener that `serve` knows",
     label = "expected a `tokio::net::TcpListener` or a `tokio::net::UnixListener`",
     note = "bind one: `tokio::net::TcpListener::bind(\"127.0.0.1:3000\").await?`",
+    note = "one of `std` becomes one with `tokio::net::TcpListener::from_std`, after `set_nonblocking(true)`",
     note = "under another server, put `lifecycle.layer()` around the router instead"
 )]
 pub trait Listener: Send + 'static {

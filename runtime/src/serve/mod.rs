@@ -42,7 +42,8 @@ const BACKLOG: usize = 1024;
 /// until a shutdown has drained it, and gives the report of that.
 ///
 /// `listener` is a TCP or a Unix one, `app` an axum router, what
-/// `into_make_service_with_connect_info` makes of it, or a tower service like it: see [`App`].
+/// `into_make_service_with_connect_info` makes of it (without that, a `ConnectInfo` extractor
+/// answers 500, "missing request extension"), or a tower service like it: see [`App`].
 ///
 /// SIGTERM or Ctrl-C begins the shutdown, unless
 /// [`signals(false)`](crate::LifecycleBuilder::signals) says otherwise, and so does
@@ -112,13 +113,16 @@ struct Options {
 }
 
 impl Serve {
-    /// Links the server to `lifecycle`. Default: one with default settings.
+    /// Links the server to `lifecycle`. Without it the server has one of its own with default
+    /// settings, and `readiness()`, `spawn(..)` and `shutdown()` of yours do nothing to it.
     pub fn lifecycle(mut self, lifecycle: Lifecycle) -> Self {
         self.options.lifecycle = Some(lifecycle);
         self
     }
 
-    /// Serves over TLS, and nothing in the clear. Where `config` names no protocols for ALPN,
+    /// Serves over TLS, and nothing in the clear. With the feature `tls`, and a cryptography for
+    /// rustls of your choice: `cargo add rustls --no-default-features --features std,ring`.
+    /// Where `config` names no protocols for ALPN,
     /// HTTP/2 and HTTP/1.1 are offered. The handshake has to end within the
     /// [`header_read_timeout`](Self::header_read_timeout).
     ///
@@ -133,8 +137,8 @@ impl Serve {
     ///     .with_single_cert(certificates, key)?;
     ///
     /// let listener = tokio::net::TcpListener::bind("0.0.0.0:443").await?;
-    /// followthrough::serve(listener, axum::Router::new()).tls(config).await?;
-    /// # Ok(())
+    /// let report = followthrough::serve(listener, axum::Router::new()).tls(config).await?;
+    /// report.exit()
     /// # }
     /// ```
     #[cfg(feature = "tls")]
@@ -166,12 +170,13 @@ where
 {
     let Options { lifecycle, settings, .. } = options;
     settings.check()?;
-    let lifecycle = match lifecycle {
-        Some(lifecycle) => lifecycle,
-        None => {
-            Lifecycle::builder().build().map_err(|error: BuildError| io::Error::other(error))?
-        }
+    let lifecycle = if let Some(lifecycle) = lifecycle {
+        lifecycle
+    } else {
+        Life::forgotten();
+        Lifecycle::builder().build().map_err(|error: BuildError| io::Error::other(error))?
     };
+    lifecycle.life.link();
     let life = lifecycle.life.clone();
     life.begin_serving(listener.name()?)?;
     let accepting = Accepting(life.clone());
