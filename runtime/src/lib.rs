@@ -33,6 +33,7 @@
 //!   [`macro@exempt`], [`macro@background`].
 //! - What a handler returns: [`Governed`], [`Cancelled`], [`Cause`], [`Outcome`].
 //! - The tokens: [`RequestToken`], [`DurableToken`], [`ShutdownToken`], and [`link`].
+//! - Routing, with the compiler as the reviewer: [`Router`], [`routing`], and [`policy`] for closures.
 //! - The service: [`Lifecycle`], [`serve`], [`ShutdownReport`].
 //! - Longer answers: the [`guide`].
 //!
@@ -80,6 +81,7 @@ mod lifecycle;
 mod link;
 pub mod policy;
 mod problem;
+pub mod routing;
 mod runner;
 mod serve;
 mod site;
@@ -95,6 +97,7 @@ pub use lifecycle::{
 };
 pub use link::{LinkSource, LinkedToken, link};
 pub use policy::HandlerPolicy;
+pub use routing::Router;
 pub use runner::{Compensate, compensate};
 #[cfg(unix)]
 pub use serve::UnixPeer;

@@ -2,14 +2,13 @@
 
 use std::time::Instant;
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef, Request};
 use axum::http::StatusCode;
 use axum::http::uri::PathAndQuery;
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{get, post};
-use followthrough::Lifecycle;
+use followthrough::routing::{get, post};
+use followthrough::{Lifecycle, Router, policy};
 use tracing::Instrument;
 
 use crate::db::Db;
@@ -27,7 +26,8 @@ pub(crate) struct App {
     pub(crate) events: Events,
 }
 
-/// All routes. What ends a request does to its handler is said on the handler.
+/// All routes. What ends a request does to its handler is said on the handler; one that does not
+/// say it, or that writes behind GET, does not compile here.
 pub(crate) fn router(app: App, lifecycle: &Lifecycle) -> Router {
     Router::new()
         .route("/orders", get(orders::list).post(orders::place))
@@ -40,10 +40,12 @@ pub(crate) fn router(app: App, lifecycle: &Lifecycle) -> Router {
         .route("/events", get(events::listen))
         .route("/health", get(health::health))
         .route("/ready", get(lifecycle.readiness()))
-        .fallback(|| async { problem(StatusCode::NOT_FOUND, "there is nothing here") })
-        .method_not_allowed_fallback(|| async {
+        .fallback(policy::exempt("answers at once", || async {
+            problem(StatusCode::NOT_FOUND, "there is nothing here")
+        }))
+        .method_not_allowed_fallback(policy::exempt("answers at once", || async {
             problem(StatusCode::METHOD_NOT_ALLOWED, "this cannot be done here")
-        })
+        }))
         .layer(DefaultBodyLimit::max(16 * 1024))
         .layer(middleware::from_fn(trace))
         .with_state(app)

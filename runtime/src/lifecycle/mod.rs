@@ -20,7 +20,12 @@ mod spawn;
 mod tail;
 mod worker;
 
-use std::sync::Arc;
+use std::{
+    future::{Ready, ready},
+    sync::Arc,
+};
+
+use axum::response::Response;
 
 pub use builder::{BuildError, LifecycleBuilder};
 pub use client_gone::ClientGone;
@@ -37,11 +42,15 @@ pub(crate) use tail::{Tail, end_stream};
 pub use worker::{FailedWorker, OnWorkerExit, Worker};
 
 use crate::{
+    governed::Governed,
+    policy::Exempt,
     problem,
     token::{DurableToken, ShutdownToken},
 };
 
-/// The life of a service, from its start to the end of its drain. A cheap clone.
+/// The life of a service, from its start to the end of its drain. A cheap clone. It begins to
+/// matter when a server has it: [`Serve::lifecycle`](crate::Serve::lifecycle), or
+/// [`layer`](Self::layer) under another server.
 ///
 /// # Examples
 ///
@@ -103,19 +112,23 @@ impl Lifecycle {
         DurableToken::of(self.life.clone())
     }
 
-    /// A handler for a readiness probe: 200 while serving, 503 from the signal on.
+    /// A handler for a readiness probe, with the policy `exempt`: 200 while serving, 503 from the
+    /// signal on.
     ///
     /// ```
     /// # let lifecycle = followthrough::Lifecycle::builder().build().unwrap();
-    /// let app: axum::Router = axum::Router::new()
-    ///     .route("/ready", axum::routing::get(lifecycle.readiness()));
+    /// use followthrough::{Router, routing::get};
+    ///
+    /// let app: Router = Router::new().route("/ready", get(lifecycle.readiness()));
     /// ```
     pub fn readiness(
         &self,
-    ) -> impl Fn() -> std::future::Ready<axum::response::Response> + Clone + Send + Sync + 'static
-    {
+    ) -> impl Fn() -> Ready<Governed<Response, Exempt>> + Clone + Send + Sync + 'static {
         let life = self.life.clone();
-        move || std::future::ready(problem::readiness(life.phase() == Phase::Running))
+        move || {
+            let answer = problem::readiness(life.phase() == Phase::Running);
+            ready(Governed::done(answer, None))
+        }
     }
 
     /// What is going on at the moment. It is put together piece by piece, without stopping
@@ -134,28 +147,15 @@ impl Lifecycle {
     /// The drain then waits for requests, durable work and workers, and not for responses that
     /// the server is still sending, unless their handlers have a token or are streams.
     ///
-    /// # Examples
+    /// How to tie it to the graceful shutdown of `axum::serve`, axum-server, tonic or a server of
+    /// your own is a [page of the guide](crate::guide::servers).
     ///
-    /// ```no_run
-    /// # async fn run(listener: tokio::net::TcpListener, app: axum::Router) -> std::io::Result<()> {
-    /// use followthrough::Lifecycle;
-    ///
-    /// let lifecycle = Lifecycle::builder().build().expect("the defaults are sound");
-    /// let app = app.layer(lifecycle.layer());
-    ///
-    /// let on_signal = {
-    ///     let lifecycle = lifecycle.clone();
-    ///     async move {
-    ///         let _ = tokio::signal::ctrl_c().await;
-    ///         lifecycle.shutdown();
-    ///     }
-    /// };
-    /// axum::serve(listener, app).with_graceful_shutdown(on_signal).await?;
-    /// eprintln!("{}", lifecycle.drained().await);
-    /// # Ok(())
-    /// # }
+    /// ```
+    /// # let lifecycle = followthrough::Lifecycle::builder().build().unwrap();
+    /// let app: axum::Router = axum::Router::new().layer(lifecycle.layer());
     /// ```
     pub fn layer(&self) -> LifecycleLayer {
+        self.life.link();
         LifecycleLayer::new(self.life.clone())
     }
 
@@ -163,6 +163,8 @@ impl Lifecycle {
     /// outlives the writes that feed it, and at the latest at three quarters of the grace. A
     /// worker that panics, or returns before its token fired, is reported and starts shutdown,
     /// unless [`on_worker_exit`](LifecycleBuilder::on_worker_exit) says otherwise.
+    ///
+    /// What it returns is dropped, so it logs its errors itself.
     ///
     /// One that is spawned when the others have been told to stop is told so at once. One that is
     /// spawned after the end of the drain does not run, and an ERROR says so.

@@ -1,6 +1,11 @@
-//! What a handler declared: the markers in its return type and its description at run time.
+//! What a handler declared: the markers in its return type and its description at run time; and
+//! the policies for closures, on which no attribute can stand.
+
+mod closure;
 
 use std::{sync::atomic::AtomicUsize, time::Duration};
+
+pub use closure::{GovernedClosure, durable_write, exempt, idempotent_write, read, stream};
 
 /// A policy as a type: the `P` of [`Governed<R, P>`](crate::Governed).
 pub trait Policy: 'static {
@@ -131,6 +136,16 @@ impl HandlerPolicy {
     pub const fn with_needs(mut self, needs: Duration) -> Self {
         self.needs = Some(needs);
         self
+    }
+
+    pub(crate) const fn with_name(mut self, name: &'static str) -> Self {
+        self.name = name;
+        self
+    }
+
+    /// The same declaration, and a count of its own.
+    pub(crate) const fn copied(&self) -> Self {
+        Self { in_flight: AtomicUsize::new(0), ..*self }
     }
 
     /// `module::function`, or the `name = "…"` of the attribute.

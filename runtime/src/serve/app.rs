@@ -2,7 +2,7 @@
 
 use std::{any::Any, convert::Infallible};
 
-use axum::{Router, extract::Request};
+use axum::extract::Request;
 use http::Response;
 use tower::{Service, ServiceExt};
 
@@ -10,7 +10,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What [`serve`](crate::serve) can serve on a listener whose peers are known as `Peer`:
 ///
-/// - an [`axum::Router`] that has its state, or any other tower service from
+/// - a [`Router`](crate::Router) or an [`axum::Router`] that has its state, or any other tower service from
 ///   `Request<axum::body::Body>` to a response, without an error of its own;
 /// - what axum's `into_make_service()` and `into_make_service_with_connect_info::<C>()` give, or
 ///   any other service from `Peer` to such a service. `C` is [`SocketAddr`](std::net::SocketAddr)
@@ -69,7 +69,10 @@ where
 
     fn prepare(&mut self) {
         // A router without state makes its routes anew at every call until it is given its `()`.
-        if let Some(router) = (self as &mut dyn Any).downcast_mut::<Router>() {
+        let app = self as &mut dyn Any;
+        if let Some(router) = app.downcast_mut::<axum::Router>() {
+            *router = std::mem::take(router).with_state(());
+        } else if let Some(router) = app.downcast_mut::<crate::Router>() {
             *router = std::mem::take(router).with_state(());
         }
     }

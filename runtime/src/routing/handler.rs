@@ -1,0 +1,94 @@
+//! Which handlers may be routed.
+
+use axum::handler::Handler;
+
+use crate::{
+    governed::Governed,
+    policy::{Exempt, Policy, Read, Stream},
+};
+
+/// A handler with a policy: an annotated function, or a closure in [`policy::read`] and its
+/// siblings.
+///
+/// [`policy::read`]: crate::policy::read
+#[diagnostic::on_unimplemented(
+    message = "a handler without a policy cannot be routed",
+    label = "this handler has no policy, or is none",
+    note = "say above it what may end it: `#[cancellable(read)]` for what may be cut, `#[durable_write]` for \
+            what must land, `#[exempt(reason = \"…\")]` for what needs no policy",
+    note = "around a closure, say it with `policy::read(..)`, `policy::durable_write(..)` or their siblings",
+    note = "if it has one, its arguments or its answer are not axum's: `#[debug_handler]` below the policy \
+            says which",
+    note = "a router of plain axum can be merged: `.merge_axum(router, \"the reason\")`"
+)]
+pub trait GovernedHandler<T, S>: Handler<T, S> {
+    /// Its policy.
+    type Policy: Policy;
+}
+
+/// What a governed handler returns.
+pub trait IsGoverned {
+    /// Its policy.
+    type Policy: Policy;
+}
+
+impl<R, P: Policy> IsGoverned for Governed<R, P> {
+    type Policy = P;
+}
+
+/// A policy that belongs behind GET, HEAD, OPTIONS and `any`.
+#[diagnostic::on_unimplemented(
+    message = "a write cannot be routed behind GET, HEAD, OPTIONS, `any` or a fallback",
+    label = "this handler writes",
+    note = "clients, caches and proxies repeat such requests, and follow links: route it with `post`, \
+            `put`, `patch` or `delete`",
+    note = "a handler with a durable site is a write, whatever its attribute says"
+)]
+pub trait ReadOnly: Policy {}
+
+impl ReadOnly for Read {}
+impl ReadOnly for Stream {}
+impl ReadOnly for Exempt {}
+
+macro_rules! functions {
+    ($($($arg:ident)*;)*) => {
+        $(
+            #[diagnostic::do_not_recommend]
+            impl<F, Fut, M, S, $($arg,)*> GovernedHandler<(M, $($arg,)*), S> for F
+            where
+                F: Handler<(M, $($arg,)*), S> + Fn($($arg),*) -> Fut,
+                Fut: Future<Output: IsGoverned>,
+            {
+                type Policy = <Fut::Output as IsGoverned>::Policy;
+            }
+        )*
+    };
+}
+
+#[diagnostic::do_not_recommend]
+impl<F, Fut, S> GovernedHandler<((),), S> for F
+where
+    F: Handler<((),), S> + Fn() -> Fut,
+    Fut: Future<Output: IsGoverned>,
+{
+    type Policy = <Fut::Output as IsGoverned>::Policy;
+}
+
+functions! {
+    T1;
+    T1 T2;
+    T1 T2 T3;
+    T1 T2 T3 T4;
+    T1 T2 T3 T4 T5;
+    T1 T2 T3 T4 T5 T6;
+    T1 T2 T3 T4 T5 T6 T7;
+    T1 T2 T3 T4 T5 T6 T7 T8;
+    T1 T2 T3 T4 T5 T6 T7 T8 T9;
+    T1 T2 T3 T4 T5 T6 T7 T8 T9 T10;
+    T1 T2 T3 T4 T5 T6 T7 T8 T9 T10 T11;
+    T1 T2 T3 T4 T5 T6 T7 T8 T9 T10 T11 T12;
+    T1 T2 T3 T4 T5 T6 T7 T8 T9 T10 T11 T12 T13;
+    T1 T2 T3 T4 T5 T6 T7 T8 T9 T10 T11 T12 T13 T14;
+    T1 T2 T3 T4 T5 T6 T7 T8 T9 T10 T11 T12 T13 T14 T15;
+    T1 T2 T3 T4 T5 T6 T7 T8 T9 T10 T11 T12 T13 T14 T15 T16;
+}

@@ -1,0 +1,246 @@
+//! The methods of one path.
+
+use std::convert::Infallible;
+
+use axum::{extract::Request, response::IntoResponse, routing as axum_routing};
+use tower::{Layer, Service};
+
+use super::{GovernedHandler, ReadOnly};
+
+/// The governed handlers of one path, one for each method: what [`get`](super::get) and its
+/// siblings make, and what [`Router::route`](crate::Router::route) takes. It mirrors
+/// [`axum::routing::MethodRouter`].
+#[derive(Clone, Debug)]
+#[must_use = "it does nothing until it is routed"]
+pub struct MethodRouter<S = ()>(pub(super) axum_routing::MethodRouter<S>);
+
+/// Routes GET, and HEAD without the body, to a handler that does not write.
+pub fn get<H, T, S>(handler: H) -> MethodRouter<S>
+where
+    H: GovernedHandler<T, S, Policy: ReadOnly>,
+    T: 'static,
+    S: Clone + Send + Sync + 'static,
+{
+    MethodRouter(axum_routing::get(handler))
+}
+
+/// Routes HEAD to a handler that does not write.
+pub fn head<H, T, S>(handler: H) -> MethodRouter<S>
+where
+    H: GovernedHandler<T, S, Policy: ReadOnly>,
+    T: 'static,
+    S: Clone + Send + Sync + 'static,
+{
+    MethodRouter(axum_routing::head(handler))
+}
+
+/// Routes OPTIONS to a handler that does not write.
+pub fn options<H, T, S>(handler: H) -> MethodRouter<S>
+where
+    H: GovernedHandler<T, S, Policy: ReadOnly>,
+    T: 'static,
+    S: Clone + Send + Sync + 'static,
+{
+    MethodRouter(axum_routing::options(handler))
+}
+
+/// Routes every method to a handler that does not write, such as a `WebSocket`'s.
+pub fn any<H, T, S>(handler: H) -> MethodRouter<S>
+where
+    H: GovernedHandler<T, S, Policy: ReadOnly>,
+    T: 'static,
+    S: Clone + Send + Sync + 'static,
+{
+    MethodRouter(axum_routing::any(handler))
+}
+
+/// Routes POST to a governed handler.
+pub fn post<H, T, S>(handler: H) -> MethodRouter<S>
+where
+    H: GovernedHandler<T, S>,
+    T: 'static,
+    S: Clone + Send + Sync + 'static,
+{
+    MethodRouter(axum_routing::post(handler))
+}
+
+/// Routes PUT to a governed handler.
+pub fn put<H, T, S>(handler: H) -> MethodRouter<S>
+where
+    H: GovernedHandler<T, S>,
+    T: 'static,
+    S: Clone + Send + Sync + 'static,
+{
+    MethodRouter(axum_routing::put(handler))
+}
+
+/// Routes PATCH to a governed handler.
+pub fn patch<H, T, S>(handler: H) -> MethodRouter<S>
+where
+    H: GovernedHandler<T, S>,
+    T: 'static,
+    S: Clone + Send + Sync + 'static,
+{
+    MethodRouter(axum_routing::patch(handler))
+}
+
+/// Routes DELETE to a governed handler.
+pub fn delete<H, T, S>(handler: H) -> MethodRouter<S>
+where
+    H: GovernedHandler<T, S>,
+    T: 'static,
+    S: Clone + Send + Sync + 'static,
+{
+    MethodRouter(axum_routing::delete(handler))
+}
+
+impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
+    /// Routes GET, too.
+    ///
+    /// # Panics
+    ///
+    /// As axum's, if there is one already.
+    #[track_caller]
+    pub fn get<H, T>(self, handler: H) -> Self
+    where
+        H: GovernedHandler<T, S, Policy: ReadOnly>,
+        T: 'static,
+    {
+        Self(self.0.get(handler))
+    }
+
+    /// Routes HEAD, too.
+    ///
+    /// # Panics
+    ///
+    /// As axum's, if there is one already.
+    #[track_caller]
+    pub fn head<H, T>(self, handler: H) -> Self
+    where
+        H: GovernedHandler<T, S, Policy: ReadOnly>,
+        T: 'static,
+    {
+        Self(self.0.head(handler))
+    }
+
+    /// Routes OPTIONS, too.
+    ///
+    /// # Panics
+    ///
+    /// As axum's, if there is one already.
+    #[track_caller]
+    pub fn options<H, T>(self, handler: H) -> Self
+    where
+        H: GovernedHandler<T, S, Policy: ReadOnly>,
+        T: 'static,
+    {
+        Self(self.0.options(handler))
+    }
+
+    /// Routes POST, too.
+    ///
+    /// # Panics
+    ///
+    /// As axum's, if there is one already.
+    #[track_caller]
+    pub fn post<H, T>(self, handler: H) -> Self
+    where
+        H: GovernedHandler<T, S>,
+        T: 'static,
+    {
+        Self(self.0.post(handler))
+    }
+
+    /// Routes PUT, too.
+    ///
+    /// # Panics
+    ///
+    /// As axum's, if there is one already.
+    #[track_caller]
+    pub fn put<H, T>(self, handler: H) -> Self
+    where
+        H: GovernedHandler<T, S>,
+        T: 'static,
+    {
+        Self(self.0.put(handler))
+    }
+
+    /// Routes PATCH, too.
+    ///
+    /// # Panics
+    ///
+    /// As axum's, if there is one already.
+    #[track_caller]
+    pub fn patch<H, T>(self, handler: H) -> Self
+    where
+        H: GovernedHandler<T, S>,
+        T: 'static,
+    {
+        Self(self.0.patch(handler))
+    }
+
+    /// Routes DELETE, too.
+    ///
+    /// # Panics
+    ///
+    /// As axum's, if there is one already.
+    #[track_caller]
+    pub fn delete<H, T>(self, handler: H) -> Self
+    where
+        H: GovernedHandler<T, S>,
+        T: 'static,
+    {
+        Self(self.0.delete(handler))
+    }
+
+    /// What answers every other method. It does not write.
+    pub fn fallback<H, T>(self, handler: H) -> Self
+    where
+        H: GovernedHandler<T, S, Policy: ReadOnly>,
+        T: 'static,
+    {
+        Self(self.0.fallback(handler))
+    }
+
+    /// Adds the methods of `other`.
+    ///
+    /// # Panics
+    ///
+    /// As axum's, if both have one of the same method.
+    #[track_caller]
+    pub fn merge(self, other: Self) -> Self {
+        Self(self.0.merge(other.0))
+    }
+
+    /// Puts a layer around all methods, and around the answer that there is no such method.
+    pub fn layer<L>(self, layer: L) -> Self
+    where
+        L: Layer<axum_routing::Route> + Clone + Send + Sync + 'static,
+        L::Service: Service<Request, Response: IntoResponse, Error: Into<Infallible>>,
+        L::Service: Clone + Send + Sync + 'static,
+        <L::Service as Service<Request>>::Future: Send + 'static,
+    {
+        Self(self.0.layer(layer))
+    }
+
+    /// Puts a layer around the methods that there are.
+    ///
+    /// # Panics
+    ///
+    /// As axum's, if there is none.
+    #[track_caller]
+    pub fn route_layer<L>(self, layer: L) -> Self
+    where
+        L: Layer<axum_routing::Route> + Clone + Send + Sync + 'static,
+        L::Service: Service<Request, Response: IntoResponse, Error = Infallible>,
+        L::Service: Clone + Send + Sync + 'static,
+        <L::Service as Service<Request>>::Future: Send + 'static,
+    {
+        Self(self.0.route_layer(layer))
+    }
+
+    /// Gives the handlers their state.
+    pub fn with_state<S2>(self, state: S) -> MethodRouter<S2> {
+        MethodRouter(self.0.with_state(state))
+    }
+}
