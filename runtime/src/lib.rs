@@ -34,6 +34,7 @@
 //! - What a handler returns: [`Governed`], [`Cancelled`], [`Cause`], [`Outcome`].
 //! - The tokens: [`RequestToken`], [`DurableToken`], [`ShutdownToken`], and [`link`].
 //! - Routing, with the compiler as the reviewer: [`Router`], [`routing`], and [`policy`] for closures.
+//! - Review: [`policies`].
 //! - The service: [`Lifecycle`], [`serve`], [`ShutdownReport`].
 //! - Longer answers: the [`guide`].
 //!
@@ -74,6 +75,7 @@
 #[path = "private.rs"]
 pub mod __private;
 mod ambient;
+mod catalogue;
 mod cause;
 mod governed;
 pub mod guide;
@@ -87,6 +89,7 @@ mod serve;
 mod site;
 mod token;
 
+pub use catalogue::{Policies, policies};
 pub use cause::{Cancelled, Cause, Outcome};
 pub use followthrough_macros::{background, cancellable, deadline, durable_write, exempt};
 pub use governed::Governed;

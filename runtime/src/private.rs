@@ -3,6 +3,7 @@
 pub use core;
 use std::{future::Pending, time::Duration};
 
+pub use inventory;
 pub use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -11,6 +12,7 @@ use crate::{
 };
 pub use crate::{
     ambient::Given,
+    catalogue::Declared,
     policy::{HandlerPolicy, Mode, Site},
     runner::{run_boxed, run_exempt, run_inline},
     site::{bound, enter, reopen},

@@ -24,6 +24,12 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Start the service on a free port, play its clients, and check what became of their requests
     Tour,
+    /// Print what may end which handler, and stop
+    Policies {
+        /// Without the lines of the source, as `policies.txt` has it
+        #[arg(long)]
+        review: bool,
+    },
 }
 
 #[derive(Args, Clone)]

@@ -36,6 +36,15 @@ async fn main() -> ExitCode {
     let cli = Cli::read();
     match cli.command {
         Some(Command::Tour) => tour::run().await,
+        Some(Command::Policies { review }) => {
+            let policies = followthrough::policies();
+            if review {
+                print!("{policies:#}");
+            } else {
+                print!("{policies}");
+            }
+            ExitCode::SUCCESS
+        }
         None => serve(&cli.settings).await,
     }
 }
@@ -67,4 +76,18 @@ async fn serve(settings: &Settings) -> ExitCode {
 fn refuse(reason: impl Display) -> ! {
     eprintln!("orders: {reason}");
     std::process::exit(2)
+}
+
+#[cfg(test)]
+mod tests {
+    /// A change that weakens a policy shows in the diff of `policies.txt`, or fails here.
+    #[test]
+    fn the_policies_are_those_that_were_reviewed() {
+        let now = format!("{:#}", followthrough::policies());
+        assert!(
+            now == include_str!("../policies.txt"),
+            "a policy has changed; if that is meant, write it down for the review:\n\
+             cargo run -p orders -- policies --review > examples/orders/policies.txt\n\n{now}"
+        );
+    }
 }

@@ -80,13 +80,13 @@ fn signature(handler: &Handler) -> TokenStream {
 
 /// The call of the runner.
 fn call(handler: &Handler) -> TokenStream {
-    let private = handler.runtime.private();
     let (output, marker) = (output::erased(handler), policy::marker(handler));
+    let declared = policy::declared(handler);
     if handler.policy.mode == Mode::Exempt {
-        return ungoverned(handler);
+        let call = ungoverned(handler);
+        return quote!(#declared #call);
     }
     let body = body(handler);
-    let policy = policy::policy(handler);
     let given = given(handler);
     let compensation = compensation(handler);
     // Whatever is wrong with the body as a whole is to be reported where the user wrote its type.
@@ -98,7 +98,7 @@ fn call(handler: &Handler) -> TokenStream {
         #private_here::#runner::<#output, #marker, _, _>(&__FT_POLICY, #given_name, #compensation, #body)
     };
     quote! {
-        static __FT_POLICY: #private::HandlerPolicy = #policy;
+        #declared
         #given
         #run.await
     }

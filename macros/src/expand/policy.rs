@@ -19,8 +19,18 @@ pub(crate) fn marker(handler: &Handler) -> TokenStream {
     quote!(#runtime::policy::#marker)
 }
 
+/// The policy, where the runner and the catalogue find it.
+pub(crate) fn declared(handler: &Handler) -> TokenStream {
+    let private = handler.runtime.private();
+    let policy = policy(handler);
+    quote! {
+        static __FT_POLICY: #private::HandlerPolicy = #policy;
+        #private::inventory::submit! { #private::Declared(&__FT_POLICY) }
+    }
+}
+
 /// The policy as a constant.
-pub(crate) fn policy(handler: &Handler) -> TokenStream {
+fn policy(handler: &Handler) -> TokenStream {
     let private = handler.runtime.private();
     let policy = &handler.policy;
     let ident = &handler.function.sig.ident;
