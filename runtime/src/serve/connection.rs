@@ -54,8 +54,8 @@ pub(crate) struct Connection {
     stage: AtomicU8,
     /// Changes of `stage`, for the sweep.
     changes: AtomicUsize,
-    /// What the sweep saw, and when first.
-    seen: Mutex<(usize, Instant)>,
+    /// What the sweep saw, and when first: by the real clock, for peers do not live by a paused one.
+    seen: Mutex<(usize, std::time::Instant)>,
     pub(super) protocol: AtomicU8,
     /// How much of the preface of HTTP/2 has come.
     preface: AtomicU8,
@@ -102,7 +102,7 @@ impl Connection {
             requests: AtomicUsize::new(0),
             stage: AtomicU8::new(ConnectionState::Head as u8),
             changes: AtomicUsize::new(0),
-            seen: Mutex::new((0, Instant::now())),
+            seen: Mutex::new((0, std::time::Instant::now())),
             protocol: AtomicU8::new(UNKNOWN),
             preface: AtomicU8::new(0),
             given: AtomicUsize::new(0),
@@ -240,7 +240,7 @@ impl Connection {
     pub(super) fn unchanged(&self) -> (ConnectionState, Duration) {
         let before = self.changes.load(SeqCst);
         let state = self.state();
-        let now = Instant::now();
+        let now = std::time::Instant::now();
         let mut seen = lock(&self.seen);
         let changed = seen.0 != before || self.changes.load(SeqCst) != before;
         if changed || self.blocked.load(Relaxed) {
