@@ -10,3 +10,16 @@ mod websocket;
 
 pub use running::{Running, Signal};
 pub use websocket::WebSocket;
+
+/// A test for each of these [`scenarios`], against the server that `start` starts.
+#[macro_export]
+macro_rules! hold {
+    ($start:ident: $($scenario:ident $(($argument:expr))?,)*) => {
+        $(
+            #[tokio::test]
+            async fn $scenario() {
+                $crate::scenarios::$scenario($start $(, $argument)?).await;
+            }
+        )*
+    };
+}

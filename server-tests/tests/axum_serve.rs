@@ -9,6 +9,7 @@ use followthrough::LifecycleBuilder;
 use followthrough_server_tests::{
     Running,
     app::app,
+    hold,
     recipes::{axum_serve, drain::told_to_stop},
     scenarios::{self, DRAIN_DELAY, GET_BIG, IDLERS, POST_WRITE, SHORT_GRACE},
 };
@@ -32,39 +33,22 @@ async fn start_with_a_short_grace(marks: &Marks) -> Running {
     start_with(lifecycle().grace(SHORT_GRACE), marks).await
 }
 
-#[tokio::test]
-async fn a_read_ends_with_its_client() {
-    scenarios::a_read_ends_with_its_client(start).await;
+hold! { start:
+    a_read_ends_with_its_client,
+    a_begun_write_follows_through,
+    a_stream_ends_with_its_client,
+    a_signal_ends_reads_and_lets_writes_land,
+    a_worker_that_fails_stops_the_server(POST_WRITE),
+    a_response_may_be_sent_to_its_end(GET_BIG),
+    a_client_that_leaves_bytes_behind_is_not_noticed,
+    a_client_is_noticed_behind_a_short_body,
+    an_open_websocket_is_told_and_neither_awaited_nor_cut,
+    a_websocket_that_took_a_token_of_tokio_util_is_not_told,
+    a_websocket_sees_its_client_leave_by_itself,
 }
 
-#[tokio::test]
-async fn a_begun_write_follows_through() {
-    scenarios::a_begun_write_follows_through(start).await;
-}
-
-#[tokio::test]
-async fn a_stream_ends_with_its_client() {
-    scenarios::a_stream_ends_with_its_client(start).await;
-}
-
-#[tokio::test]
-async fn a_signal_ends_reads_and_lets_writes_land() {
-    scenarios::a_signal_ends_reads_and_lets_writes_land(start).await;
-}
-
-#[tokio::test]
-async fn a_worker_that_fails_stops_the_server() {
-    scenarios::a_worker_that_fails_stops_the_server(start, POST_WRITE).await;
-}
-
-#[tokio::test]
-async fn a_write_that_never_ends_is_named() {
-    scenarios::a_write_that_never_ends_is_named(start_with_a_short_grace, POST_WRITE).await;
-}
-
-#[tokio::test]
-async fn a_response_may_be_sent_to_its_end() {
-    scenarios::a_response_may_be_sent_to_its_end(start, GET_BIG).await;
+hold! { start_with_a_short_grace:
+    a_write_that_never_ends_is_named(POST_WRITE),
 }
 
 #[tokio::test]
@@ -83,16 +67,6 @@ async fn a_drain_delay_is_kept() {
         .await
     };
     scenarios::a_drain_delay_is_kept(start).await;
-}
-
-#[tokio::test]
-async fn a_client_that_leaves_bytes_behind_is_not_noticed() {
-    scenarios::a_client_that_leaves_bytes_behind_is_not_noticed(start).await;
-}
-
-#[tokio::test]
-async fn a_client_is_noticed_behind_a_short_body() {
-    scenarios::a_client_is_noticed_behind_a_short_body(start).await;
 }
 
 #[tokio::test]
@@ -129,19 +103,4 @@ async fn no_peer_holds_the_recipe() {
             begun.elapsed()
         );
     }
-}
-
-#[tokio::test]
-async fn an_open_websocket_is_told_and_neither_awaited_nor_cut() {
-    scenarios::an_open_websocket_is_told_and_neither_awaited_nor_cut(start).await;
-}
-
-#[tokio::test]
-async fn a_websocket_that_took_a_token_of_tokio_util_is_not_told() {
-    scenarios::a_websocket_that_took_a_token_of_tokio_util_is_not_told(start).await;
-}
-
-#[tokio::test]
-async fn a_websocket_sees_its_client_leave_by_itself() {
-    scenarios::a_websocket_sees_its_client_leave_by_itself(start).await;
 }

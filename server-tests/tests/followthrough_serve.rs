@@ -10,6 +10,7 @@ use followthrough::{Lifecycle, LifecycleBuilder, ShutdownReport};
 use followthrough_server_tests::{
     Running, Signal, WebSocket,
     app::app,
+    hold,
     scenarios::{
         self, BYTES_BEHIND, DRAIN_DELAY, GET_BIG, HALF_A_HEAD, IDLERS, POST_WRITE, SHORT_GRACE,
     },
@@ -47,39 +48,17 @@ async fn start_with_a_short_grace(marks: &Marks) -> Running {
     start_with(lifecycle().grace(SHORT_GRACE), marks).await
 }
 
-#[tokio::test]
-async fn a_read_ends_with_its_client() {
-    scenarios::a_read_ends_with_its_client(start).await;
+hold! { start:
+    a_read_ends_with_its_client,
+    a_begun_write_follows_through,
+    a_stream_ends_with_its_client,
+    a_signal_ends_reads_and_lets_writes_land,
+    a_worker_that_fails_stops_the_server(POST_WRITE),
+    a_response_may_be_sent_to_its_end(GET_BIG),
 }
 
-#[tokio::test]
-async fn a_begun_write_follows_through() {
-    scenarios::a_begun_write_follows_through(start).await;
-}
-
-#[tokio::test]
-async fn a_stream_ends_with_its_client() {
-    scenarios::a_stream_ends_with_its_client(start).await;
-}
-
-#[tokio::test]
-async fn a_signal_ends_reads_and_lets_writes_land() {
-    scenarios::a_signal_ends_reads_and_lets_writes_land(start).await;
-}
-
-#[tokio::test]
-async fn a_worker_that_fails_stops_the_server() {
-    scenarios::a_worker_that_fails_stops_the_server(start, POST_WRITE).await;
-}
-
-#[tokio::test]
-async fn a_write_that_never_ends_is_named() {
-    scenarios::a_write_that_never_ends_is_named(start_with_a_short_grace, POST_WRITE).await;
-}
-
-#[tokio::test]
-async fn a_response_may_be_sent_to_its_end() {
-    scenarios::a_response_may_be_sent_to_its_end(start, GET_BIG).await;
+hold! { start_with_a_short_grace:
+    a_write_that_never_ends_is_named(POST_WRITE),
 }
 
 #[tokio::test]

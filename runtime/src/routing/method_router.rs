@@ -1,4 +1,5 @@
-//! The methods of one path.
+//! The methods of one path. Written out, for what a macro has made is blamed on the macro when a handler
+//! does not fit.
 
 use std::convert::Infallible;
 
