@@ -71,6 +71,7 @@ fn handler(
     let params = validate::params(symbol, &function.sig, errors);
     validate::cooperation(&options, &params, errors);
     validate::compensation_tokens(&options, &params, errors);
+    validate::bodies(symbol, &options, &function.sig, errors);
     validate::check_signature(symbol, &function.sig, errors);
     let receiver = validate::normalise_signature(&mut function.sig);
     let policy = validate::policy(symbol, options, &attributes, errors);

@@ -120,6 +120,9 @@ pub fn cancellable(args: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// - `reason = "…"`: why, for whoever reviews it.
 /// - `max_in_flight = N`: at most `N` at a time, one or more; a literal or a constant `usize`.
+/// - `streaming_body = "…"`: lets the handler take a body that is still arriving (`Body`, `Request`,
+///   `Multipart`), which is refused otherwise: it ends when the client leaves, in the middle of the
+///   write. The reason is for the reviewer.
 /// - `needs = "2s"`: refuses the write with 503, before it begins, when less time than that is left.
 /// - `deadline = "10s"`: bounds how long the client waits, and never the write; see
 ///   [`macro@deadline`].

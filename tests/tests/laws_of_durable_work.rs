@@ -232,7 +232,7 @@ async fn slow_write(State(marks): State<Marks>) -> &'static str {
     "landed"
 }
 
-#[durable_write(deadline = "50ms")]
+#[durable_write(deadline = "50ms", streaming_body = "the test is about what comes late")]
 async fn slow_upload(State(marks): State<Marks>, body: Body) -> &'static str {
     marks.until("go").await;
     drop(body);

@@ -25,6 +25,7 @@ pub(crate) struct Options {
     pub(crate) reason: Option<(Ident, Option<LitStr>)>,
     pub(crate) max_in_flight: Option<(Ident, Expr)>,
     pub(crate) needs: Option<(Ident, Option<Period>)>,
+    pub(crate) streaming_body: Option<(Ident, Option<LitStr>)>,
     krate: Option<Path>,
 }
 
@@ -32,7 +33,9 @@ pub(crate) struct Options {
 fn names(symbol: Symbol) -> &'static [&'static str] {
     match symbol {
         Symbol::Cancellable => &["cooperative", "on_cancel", "deadline", "name", "crate"],
-        Symbol::DurableWrite => &["reason", "max_in_flight", "needs", "deadline", "name", "crate"],
+        Symbol::DurableWrite => {
+            &["reason", "max_in_flight", "needs", "streaming_body", "deadline", "name", "crate"]
+        }
         Symbol::Exempt => &["reason", "name", "crate"],
         Symbol::Background | Symbol::Deadline => &["crate"],
     }
@@ -135,6 +138,10 @@ impl Options {
                 let text = errors.ok(text_of(name, &value));
                 self.reason.replace((name.clone(), text)).is_some()
             }
+            "streaming_body" => {
+                let text = errors.ok(text_of(name, &value));
+                self.streaming_body.replace((name.clone(), text)).is_some()
+            }
             "max_in_flight" => self.max_in_flight.replace((name.clone(), value)).is_some(),
             _ => {
                 errors.at(name, format!("`{text}` takes no value: write `{text}`"));
@@ -195,9 +202,14 @@ impl Options {
                 format!("unknown option `{text}` of `{attribute}`: {expected}")
             }
         };
-        // A misspelt reason is there, and asking for it again would be a second message.
-        if suggest::nearest(&text, names(symbol)) == Some("reason") {
-            self.reason = self.reason.take().or_else(|| Some((name.clone(), None)));
+        // What is misspelt is there, and asking for it again would be a second message.
+        let meant = match suggest::nearest(&text, names(symbol)) {
+            Some("reason") => Some(&mut self.reason),
+            Some("streaming_body") => Some(&mut self.streaming_body),
+            _ => None,
+        };
+        if let Some(meant) = meant {
+            meant.get_or_insert_with(|| (name.clone(), None));
         }
         errors.at(name, message);
     }

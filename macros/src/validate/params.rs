@@ -3,9 +3,10 @@
 use crate::{
     error::Errors,
     model::{Param, SiteToken, TokenType},
+    scan,
     symbol::Symbol,
 };
-use proc_macro2::Span;
+use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens as _, format_ident};
 use syn::{FnArg, Ident, Pat, PatIdent, PatType, Signature, Type, parse_quote, visit::Visit};
 
@@ -162,6 +163,20 @@ fn names(pat: &Pat) -> Vec<Ident> {
     let mut names = Names::default();
     names.visit_pat(pat);
     names.0
+}
+
+/// A worker that never looks at its token cannot be stopped.
+pub(crate) fn heeded(params: &Params, body: &TokenStream, errors: &mut Errors) {
+    let tokens: Vec<_> = params.0.iter().filter(|param| param.token.is_some()).collect();
+    let is_mentioned =
+        |param: &&Param| param.names.iter().any(|name| scan::may_mention(body, name));
+    if let (Some(first), false) = (tokens.first(), tokens.iter().any(is_mentioned)) {
+        errors.at(
+            first.inner_pat.as_ref().unwrap_or(&first.pat),
+            "this worker never looks at its token, so a shutdown waits for it in vain: await \
+             `stop.cancelled()` beside its work, or ask `stop.is_cancelled()` between two pieces of it",
+        );
+    }
 }
 
 /// Extractors that a worker might take by mistake: it has no request to extract them from.

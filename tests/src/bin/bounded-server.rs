@@ -16,9 +16,7 @@ use axum::{
     },
     routing::{get, post},
 };
-use followthrough::{
-    Lifecycle, RequestToken, ShutdownToken, background, cancellable, durable_write,
-};
+use followthrough::{Lifecycle, RequestToken, ShutdownToken, cancellable, durable_write};
 use futures_util::{Stream, StreamExt, stream};
 use tokio::{net::TcpListener, time::sleep};
 
@@ -53,7 +51,7 @@ async fn blocking() {
     blocks.await.expect("it does not panic");
 }
 
-#[background]
+/// Without the attribute, which would not have it.
 async fn deaf_worker(_stop: ShutdownToken) {
     begun("deaf worker");
     std::future::pending::<()>().await;

@@ -25,8 +25,16 @@ async fn mutable(mut stop: CancellationToken) -> bool {
     Borrowing(&stop).ask().await
 }
 
+// Handed on, to another function or in a macro's tokens, it may well be looked at.
 #[background]
-async fn unread(_: CancellationToken) {}
+async fn handed_on(stop: ShutdownToken) {
+    tokio::join!(typed(stop, vec![]));
+}
+
+#[background]
+async fn in_a_closure(stop: ShutdownToken) -> bool {
+    (move || stop.is_cancelled())()
+}
 
 struct Borrowing<'a>(&'a CancellationToken);
 
@@ -49,5 +57,6 @@ fn main() {
     spawn(|stop| raw(stop, 3));
     spawn(|stop| mutable(stop));
     let _ = raw(CancellationToken::new(), 1);
-    let _ = unread(CancellationToken::new());
+    spawn(|stop| handed_on(stop));
+    spawn(|stop| in_a_closure(stop));
 }
