@@ -41,10 +41,14 @@ pub(crate) fn function(
                 errors.push(error);
             } else {
                 let name = symbol.name();
-                let message = format!(
-                    "`{name}` belongs on an `async fn`; before a statement it needs a handler with a \
-                     policy around it, such as `#[cancellable(read)]`"
-                );
+                let message = if syn::parse2::<syn::Item>(item.clone()).is_ok() {
+                    format!("`{name}` belongs on an `async fn`, or before a statement of one")
+                } else {
+                    format!(
+                        "before a statement, `{name}` needs a function with a policy around it: give \
+                         this one its own, such as `#[cancellable(read)]`"
+                    )
+                };
                 errors.push(syn::Error::new(proc_macro2::Span::call_site(), message));
             }
             None
@@ -71,9 +75,12 @@ fn handler(
     let params = validate::params(symbol, &function.sig, errors);
     validate::cooperation(&options, &params, errors);
     validate::compensation_tokens(&options, &params, errors);
+    validate::compensation_variables(&options, &params, &function.body.stream(), errors);
     validate::bodies(symbol, &options, &function.sig, errors);
+    validate::calls(symbol, &params, &function.body, errors);
     validate::check_signature(symbol, &function.sig, errors);
     let receiver = validate::normalise_signature(&mut function.sig);
+    let internal = options.internal.is_some();
     let policy = validate::policy(symbol, options, &attributes, errors);
     function.attrs = attributes.others;
 
@@ -81,12 +88,17 @@ fn handler(
     let host = Host { symbol, runtime: &runtime, deadline: policy.deadline, token };
     let governed = sites::govern(&host, &function.body, errors);
     function.body = governed.body;
+    let outlives = policy.outlives_its_request(governed.durable_sites);
+    if outlives {
+        validate::borrows(&function.sig, errors);
+    }
     Handler {
         policy,
         function,
         params: params.0,
         receiver,
         durable_sites: governed.durable_sites,
+        internal,
         rebinds: governed.rebinds,
         runtime,
     }

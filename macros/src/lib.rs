@@ -50,11 +50,13 @@ use symbol::Symbol;
 ///   polled only if the body was begun and then cancelled, and dropped otherwise.
 /// - `deadline = "10s"`: see [`macro@deadline`].
 /// - `name = "…"`: the name in logs and reports; default `module::function`.
+/// - `internal`: the function is called by other code, such as a method of a gRPC service, and never
+///   routed. What it returns need not be a response.
 /// - `crate = path`: where the runtime crate is, if it was renamed.
 ///
 /// A free or associated `async fn` without `self`, with at most 16 parameters. They stay what they
 /// are, but for a `CancellationToken`, which is the request's and becomes an extractor in place;
-/// the return type `R` becomes `Governed<R, P>`. The body must be `Send`, and `'static` too if it
+/// the return type `R`, a response, becomes `Governed<R, P>`. The body must be `Send`, and `'static` too if it
 /// is `cooperative` or has a durable statement.
 ///
 /// # On a statement
@@ -68,7 +70,9 @@ use symbol::Symbol;
 /// # Errors
 ///
 /// A handler that breaks a rule does not compile. All faults of a handler are reported together,
-/// each under its own token and with the fix.
+/// each under its own token and with the fix; [a page of the guide][rules] lists them.
+///
+/// [rules]: https://docs.rs/followthrough/latest/followthrough/guide/rules/index.html
 ///
 /// # Examples
 ///
@@ -126,7 +130,7 @@ pub fn cancellable(args: TokenStream, item: TokenStream) -> TokenStream {
 /// - `needs = "2s"`: refuses the write with 503, before it begins, when less time than that is left.
 /// - `deadline = "10s"`: bounds how long the client waits, and never the write; see
 ///   [`macro@deadline`].
-/// - `name = "…"` and `crate = path`, as for [`macro@cancellable`].
+/// - `name = "…"`, `internal` and `crate = path`, as for [`macro@cancellable`].
 ///
 /// The rules for the function are those of [`macro@cancellable`], and the body must be `'static`. A
 /// `CancellationToken` or `DurableToken` parameter fires only in the last moments of a shutdown.

@@ -41,8 +41,16 @@ pub(crate) struct Policy {
     pub(crate) deadline: Option<Period>,
     pub(crate) name: Option<LitStr>,
     pub(crate) reason: Option<LitStr>,
+    pub(crate) streaming_body: Option<LitStr>,
     pub(crate) max_in_flight: Option<Expr>,
     pub(crate) needs: Option<Period>,
+}
+
+impl Policy {
+    /// Whether the body, with so many durable sites, has to be where it can be handed on.
+    pub(crate) fn outlives_its_request(&self, durable_sites: usize) -> bool {
+        self.mode == Mode::DurableWrite || self.cooperative || durable_sites > 0
+    }
 }
 
 /// Where the runtime is: `::followthrough`, or what `crate = ..` says.
@@ -112,6 +120,8 @@ pub(crate) struct Handler {
     /// A `self` in a handler is a fault, but a faulty handler is emitted too.
     pub(crate) receiver: Option<syn::Receiver>,
     pub(crate) durable_sites: usize,
+    /// Called and never routed, so what it returns need not be a response.
+    pub(crate) internal: bool,
     /// Whether any site gives the token another meaning.
     pub(crate) rebinds: bool,
 }

@@ -71,6 +71,26 @@ pub(crate) fn may_mention(tokens: &TokenStream, name: &Ident) -> bool {
     false
 }
 
+/// Whether a `let` in `tokens` binds the variable `name`.
+pub(crate) fn binds(tokens: &TokenStream, name: &Ident) -> bool {
+    let mut in_pattern = false;
+    for token in tokens.clone() {
+        match &token {
+            TokenTree::Ident(ident) if ident == "let" => in_pattern = true,
+            TokenTree::Ident(ident) if in_pattern && ident.unraw() == name.unraw() => return true,
+            TokenTree::Punct(punct) if matches!(punct.as_char(), '=' | ';' | ':') => {
+                in_pattern = false;
+            }
+            TokenTree::Group(group) if in_pattern && may_mention(&group.stream(), name) => {
+                return true;
+            }
+            TokenTree::Group(group) if binds(&group.stream(), name) => return true,
+            _ => {}
+        }
+    }
+    false
+}
+
 /// `tokens` without our attributes, except those of nested functions, which expand by themselves.
 pub(crate) fn strip(tokens: TokenStream) -> TokenStream {
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
@@ -128,7 +148,7 @@ fn is_ours(attribute: &Group) -> bool {
 }
 
 /// Whether the attributes that begin here belong to a function.
-fn begins_function(mut tokens: &[TokenTree]) -> bool {
+pub(crate) fn begins_function(mut tokens: &[TokenTree]) -> bool {
     while attribute_at(tokens).is_some() {
         tokens = &tokens[2..];
     }

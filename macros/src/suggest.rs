@@ -24,27 +24,10 @@ pub(crate) fn list(words: &[&str]) -> String {
 
 /// The candidate that `word` was most likely meant to be: at most a third of it mistyped.
 pub(crate) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
-    let (distance, near) =
-        candidates.iter().map(|candidate| (distance(word, candidate), *candidate)).min()?;
+    // With swaps of neighbours (`raed`), the commonest slip.
+    let distance = |candidate: &&'a str| (strsim::osa_distance(word, candidate), *candidate);
+    let (distance, near) = candidates.iter().map(distance).min()?;
     (distance <= near.len().div_ceil(3)).then_some(near)
-}
-
-/// Optimal string alignment: insertions, deletions, substitutions and swaps of neighbours, because
-/// swaps (`raed`) are the commonest slip.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut table: Vec<Vec<usize>> = (0..=a.len()).map(|i| (i..=i + b.len()).collect()).collect();
-    for i in 1..=a.len() {
-        for j in 1..=b.len() {
-            let replaced = table[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut best = replaced.min(table[i - 1][j] + 1).min(table[i][j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(table[i - 2][j - 2] + 1);
-            }
-            table[i][j] = best;
-        }
-    }
-    table[a.len()][b.len()]
 }
 
 #[cfg(test)]

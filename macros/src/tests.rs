@@ -188,6 +188,7 @@ fn a_deadline_without_a_policy_is_refused_once() {
 fn a_worker_takes_any_stopping_token() {
     let item = quote!(
         async fn relay(stop: CancellationToken, n: u8) -> u8 {
+            stop.cancelled().await;
             n
         }
     );

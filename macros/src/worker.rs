@@ -28,6 +28,7 @@ pub(crate) fn run(args: TokenStream, item: TokenStream) -> TokenStream {
         );
     }
     let params = validate::params(symbol, &function.sig, &mut errors);
+    validate::calls(symbol, &params, &function.body, &mut errors);
     validate::heeded(&params, &function.body.stream(), &mut errors);
     validate::check_signature(symbol, &function.sig, &mut errors);
     let receiver = validate::normalise_signature(&mut function.sig);

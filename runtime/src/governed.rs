@@ -25,7 +25,7 @@ use crate::{
 /// use followthrough::{Cancelled, Cause, RequestToken, cancellable};
 ///
 /// #[cancellable(read)]
-/// async fn answer(token: RequestToken) -> u32 {
+/// async fn answer(token: RequestToken) -> String {
 ///     std::future::pending().await
 /// }
 ///
@@ -42,6 +42,20 @@ pub struct Governed<R, P> {
     value: Value<R>,
     policy: PhantomData<fn() -> P>,
 }
+
+/// What a handler may return: whatever axum makes a response of.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no response, so a handler cannot return it",
+    label = "expected what implements `IntoResponse`",
+    note = "wrap what serialises, as in `axum::Json<{Self}>`, or implement `axum::response::IntoResponse` for a \
+            type of your own; of a `Result`, the error has to be a response, too",
+    note = "a function that is called and never routed says so: `#[cancellable(read, internal)]`, \
+            `#[durable_write(internal)]`"
+)]
+pub trait Answer: IntoResponse {}
+
+#[diagnostic::do_not_recommend]
+impl<R: IntoResponse> Answer for R {}
 
 enum Value<R> {
     Done(R, Option<Unlinked>),

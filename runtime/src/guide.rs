@@ -8,6 +8,12 @@ pub mod kubernetes {}
 #[doc = include_str!("../guide/proxies.md")]
 pub mod proxies {}
 
+#[doc = include_str!("../guide/review.md")]
+pub mod review {}
+
+#[doc = include_str!("../guide/rules.md")]
+pub mod rules {}
+
 #[doc = include_str!("../guide/servers.md")]
 pub mod servers {}
 

@@ -8,6 +8,7 @@ pub use tokio_util::sync::CancellationToken;
 
 use crate::{
     ambient,
+    governed::Answer,
     token::{DurableToken, RawToken, RequestToken},
 };
 pub use crate::{
@@ -25,8 +26,19 @@ pub const fn no_compensation() -> Option<NoCompensation> {
     None
 }
 
-pub fn compensation<C: Future + Send + 'static>(undo: C) -> impl Future + Send + 'static {
-    undo
+/// Never anything: it tells the compiler the type of a body before its first `?`, and what cannot be
+/// an answer is reported once, where the type was written.
+pub const fn no_answer<R: Answer>() -> Option<R> {
+    None
+}
+
+/// The same for a function that is never routed.
+pub const fn no_value<R>() -> Option<R> {
+    None
+}
+
+pub const fn compensation<C: Future + Send + 'static>(undo: C) -> Option<C> {
+    Some(undo)
 }
 
 pub const fn given_none() -> Given {

@@ -23,7 +23,7 @@ const MS: Duration = Duration::from_millis(1);
 #[derive(Clone)]
 struct Shop(Marks);
 
-#[cancellable(read, deadline = "20s")]
+#[cancellable(read, deadline = "20s", internal)]
 async fn look_up(marks: Marks, token: RequestToken) -> Result<String, Status> {
     let _dropped = marks.on_drop("read: dropped");
     watch(&marks, "read", token);
@@ -33,12 +33,12 @@ async fn look_up(marks: Marks, token: RequestToken) -> Result<String, Status> {
     Ok("42".to_owned())
 }
 
-#[cancellable(read, deadline = "50ms")]
+#[cancellable(read, deadline = "50ms", internal)]
 async fn look_up_for_too_long() -> Result<String, Status> {
     std::future::pending().await
 }
 
-#[durable_write]
+#[durable_write(internal)]
 async fn insert(marks: Marks, order: String) -> Result<String, Status> {
     marks.set("write: begun");
     marks.until("go").await;
@@ -46,14 +46,14 @@ async fn insert(marks: Marks, order: String) -> Result<String, Status> {
     Ok(format!("placed {order}"))
 }
 
-#[cancellable(stream)]
+#[cancellable(stream, internal)]
 async fn follow(marks: Marks) -> Result<Answers, Status> {
     let held = marks.on_drop("deaf stream: dropped");
     let answers = stream::iter([Ok("first".to_owned())]).chain(stream::pending());
     Ok(answers.inspect(move |_: &Result<_, _>| _ = &held).boxed())
 }
 
-#[cancellable(stream)]
+#[cancellable(stream, internal)]
 async fn follow_and_say_goodbye(marks: Marks, token: RequestToken) -> Result<Answers, Status> {
     watch(&marks, "stream", token.clone());
     let held = marks.on_drop("stream: dropped");

@@ -120,7 +120,7 @@ async fn many_waits_and_a_spawned_one() {
     }
 }
 
-#[cancellable(read, deadline = "80ms")]
+#[cancellable(read, deadline = "80ms", internal)]
 async fn inner(token: RequestToken) -> RequestToken {
     token
 }

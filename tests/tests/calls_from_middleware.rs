@@ -18,7 +18,7 @@ use tower::ServiceExt;
 
 const MS: Duration = Duration::from_millis(1);
 
-#[cancellable(read, deadline = "50ms")]
+#[cancellable(read, deadline = "50ms", internal)]
 async fn is_allowed() -> bool {
     true
 }

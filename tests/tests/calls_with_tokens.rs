@@ -33,12 +33,12 @@ fn cancelled_by(cause: Cause) -> RequestToken {
     token
 }
 
-#[cancellable(read)]
+#[cancellable(read, internal)]
 async fn waits_for_its_token(token: RequestToken) -> Cause {
     token.cancelled().await
 }
 
-#[cancellable(read)]
+#[cancellable(read, internal)]
 async fn waits_for_ever(_token: RequestToken) -> Cause {
     std::future::pending().await
 }
@@ -48,7 +48,7 @@ async fn reads(_token: RequestToken) -> &'static str {
     "read"
 }
 
-#[cancellable(read, deadline = "30ms")]
+#[cancellable(read, deadline = "30ms", internal)]
 async fn gives_up_in_time(token: RequestToken) -> Cause {
     token.cancelled().await
 }
@@ -165,7 +165,7 @@ async fn the_deadline_of_a_given_token_bounds_a_call_in_a_task_of_its_own() {
     assert_eq!(body, "deadline_exceeded deadline_exceeded");
 }
 
-#[cancellable(read)]
+#[cancellable(read, internal)]
 async fn calls_one_that_is_cancelled_already() -> Cause {
     let token = cancelled_by(Cause::DeadlineExceeded);
     cause(waits_for_ever(token).await.into_result())

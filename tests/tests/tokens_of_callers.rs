@@ -129,7 +129,7 @@ async fn a_callers_token_is_not_cancelled_by_what_ends_the_call() {
     assert!(!service_wide.is_cancelled(), "after a drop");
 }
 
-#[cancellable(read, deadline = "50ms")]
+#[cancellable(read, deadline = "50ms", internal)]
 async fn tells_the_cause(token: RequestToken) -> Option<Cause> {
     token.cause()
 }

@@ -21,7 +21,7 @@
 //!     run_inline::<Result<Json<Order>, AppError>, policy::Read, _, _>(
 //!         &__FT_POLICY, __given, no_compensation(),
 //!         async move {
-//!             if let Some(__r) = None::<Result<Json<Order>, AppError>> {
+//!             if let Some(__r) = no_answer::<Result<Json<Order>, AppError>>() {
 //!                 let _ = (&cancel,);
 //!                 let _ = (&db,);
 //!                 return __r;
@@ -114,11 +114,11 @@ fn ungoverned(handler: &Handler) -> TokenStream {
 }
 
 fn runner(handler: &Handler) -> &'static str {
-    let policy = &handler.policy;
-    // A body that outlives its request has to be where it can be handed on.
-    let outlives =
-        policy.mode == Mode::DurableWrite || policy.cooperative || handler.durable_sites > 0;
-    if outlives { "run_boxed" } else { "run_inline" }
+    if handler.policy.outlives_its_request(handler.durable_sites) {
+        "run_boxed"
+    } else {
+        "run_inline"
+    }
 }
 
 /// The token that a direct caller passed, asked for before the body takes it.
@@ -147,11 +147,14 @@ fn compensation(handler: &Handler) -> TokenStream {
         let private = handler.runtime.private();
         return quote!(#private::no_compensation());
     };
-    // A value that is no future is reported where it was written.
+    // Whatever was written, the block around it is a future: what is none is reported once, and there.
     let span = Span::mixed_site().located_at(expr.span());
     let private = handler.runtime.private_at(span);
-    let made = quote_spanned!(span=> #private::compensation(#expr));
-    quote!(::core::option::Option::Some(#made))
+    let undo = Ident::new("__undo", span);
+    quote_spanned! {span=> {
+        let #undo = #expr;
+        #private::compensation(async move { #undo.await })
+    }}
 }
 
 fn body(handler: &Handler) -> TokenStream {
@@ -168,8 +171,10 @@ fn body(handler: &Handler) -> TokenStream {
     let body = inputs::inner_block(&handler.function.body);
     let span = output::span(handler);
     let value = Ident::new("__r", span);
+    let private_here = handler.runtime.private_at(span);
+    let nothing = Ident::new(if handler.internal { "no_value" } else { "no_answer" }, span);
     quote_spanned!(span=> async move {
-        if let ::core::option::Option::Some(#value) = ::core::option::Option::None::<#output> {
+        if let ::core::option::Option::Some(#value) = #private_here::#nothing::<#output>() {
             #captures
             return #value;
         }

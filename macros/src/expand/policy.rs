@@ -59,6 +59,7 @@ fn policy(handler: &Handler) -> TokenStream {
         (sites > 0).then(|| quote!(.with_durable_sites(#sites))),
         policy.deadline.map(|deadline| quote!(.with_deadline(#deadline))),
         policy.reason.as_ref().map(|reason| quote!(.with_reason(#reason))),
+        policy.streaming_body.as_ref().map(|reason| quote!(.with_streaming_body(#reason))),
         policy.max_in_flight.as_ref().map(|limit| quote!(.with_max_in_flight(#limit))),
         policy.needs.map(|needs| quote!(.with_needs(#needs))),
     ];

@@ -25,9 +25,10 @@ impl Parse for Function {
         let vis = input.parse()?;
         let sig = input.parse()?;
         if input.peek(Token![;]) {
-            return Err(
-                input.error("a handler needs a body: put the attribute on the implementation")
-            );
+            return Err(input.error(
+                "a trait method has no body to govern: put the attribute on a function, free or in \
+                 an `impl` block, that the method calls",
+            ));
         }
         let (inner_attrs, body) = split(&block(input)?);
         Ok(Self { attrs, vis, sig, inner_attrs, body })

@@ -125,7 +125,8 @@ fn mode(attribute: &Attribute, options: &Options, errors: &mut Errors) {
 fn refuse_the_handlers(options: &Options, errors: &mut Errors) {
     let on_cancel = options.on_cancel.as_ref().map(|(name, _)| name);
     let name = options.name.as_ref().map(|(name, _)| name);
-    for option in [options.cooperative.as_ref(), on_cancel, name].into_iter().flatten() {
+    let words = [options.cooperative.as_ref(), options.internal.as_ref(), on_cancel, name];
+    for option in words.into_iter().flatten() {
         errors.at(
             option,
             format!("`{option}` belongs on the handler: a statement takes `deadline` only"),

@@ -3,7 +3,7 @@
 use crate::scan;
 use proc_macro2::Ident;
 use syn::{
-    Expr, ExprAsync, ExprAwait, ExprClosure, ExprPath, Item, Macro, Pat, PatIdent,
+    Expr, ExprAsync, ExprAwait, ExprCall, ExprClosure, ExprPath, Item, Macro, Pat, PatIdent,
     ext::IdentExt as _,
     visit::{self, Visit},
 };
@@ -68,6 +68,35 @@ pub(crate) fn mentions(expr: &Expr, name: &Ident) -> Mention {
         (false, false, _) => Mention::No,
         _ => Mention::Maybe,
     }
+}
+
+/// The variables that `expr` uses and does not bind itself, as far as they can be told from functions.
+pub(crate) fn free_variables(expr: &Expr) -> Vec<&Ident> {
+    #[derive(Default)]
+    struct Variables<'a> {
+        used: Vec<&'a Ident>,
+        bound: Vec<&'a Ident>,
+    }
+    impl<'ast> Visit<'ast> for Variables<'ast> {
+        fn visit_expr_path(&mut self, path: &'ast ExprPath) {
+            self.used.extend(path.path.get_ident());
+        }
+        fn visit_expr_call(&mut self, call: &'ast ExprCall) {
+            if !matches!(*call.func, Expr::Path(_)) {
+                self.visit_expr(&call.func);
+            }
+            call.args.iter().for_each(|arg| self.visit_expr(arg));
+        }
+        fn visit_pat_ident(&mut self, pat: &'ast PatIdent) {
+            self.bound.push(&pat.ident);
+            visit::visit_pat_ident(self, pat);
+        }
+        fn visit_item(&mut self, _: &'ast Item) {}
+    }
+    let mut variables = Variables::default();
+    variables.visit_expr(expr);
+    variables.used.retain(|name| !variables.bound.contains(name));
+    variables.used
 }
 
 /// The place where `pat` binds `name`.

@@ -83,6 +83,8 @@ pub(crate) fn govern(host: &Host<'_>, body: &Group, errors: &mut Errors) -> Gove
     Governed { body: rewritten, durable_sites, rebinds }
 }
 
+pub(crate) use inspect::free_variables;
+
 /// Whether `expr` can mean the variable `name`.
 pub(crate) fn mentions(expr: &syn::Expr, name: &syn::Ident) -> bool {
     inspect::mentions(expr, name) != inspect::Mention::No

@@ -5,7 +5,10 @@
 
 use super::Options;
 use crate::{error::Errors, model::Mode, symbol::Symbol};
-use syn::{FnArg, ReturnType, Signature, Type, TypePath, visit::Visit};
+use syn::{
+    FnArg, ParenthesizedGenericArguments, ReturnType, Signature, Type, TypeFnPtr, TypePath,
+    TypeReference, visit::Visit,
+};
 
 /// What takes the request's body before it has come.
 const ARRIVING: [&str; 3] = ["Body", "Request", "Multipart"];
@@ -55,6 +58,33 @@ pub(crate) fn bodies(
         let mut streams = Streams { policy: &policy, errors };
         streams.visit_type(output);
     }
+}
+
+/// A body that outlives its request cannot hold what its caller lends it.
+pub(crate) fn borrows(signature: &Signature, errors: &mut Errors) {
+    for input in &signature.inputs {
+        if let FnArg::Typed(typed) = input {
+            Borrows(errors).visit_type(&typed.ty);
+        }
+    }
+}
+
+struct Borrows<'a>(&'a mut Errors);
+
+impl Visit<'_> for Borrows<'_> {
+    fn visit_type_reference(&mut self, reference: &TypeReference) {
+        if reference.lifetime.as_ref().is_some_and(|lifetime| lifetime.ident == "static") {
+            return self.visit_type(&reference.elem);
+        }
+        self.0.at(
+            reference,
+            "a body that may outlive its request cannot borrow: take it by value, as in `String` or \
+             `Arc<T>`",
+        );
+    }
+    // References in these are of whoever calls them.
+    fn visit_type_fn_ptr(&mut self, _: &TypeFnPtr) {}
+    fn visit_parenthesized_generic_arguments(&mut self, _: &ParenthesizedGenericArguments) {}
 }
 
 fn name(ty: &Type) -> Option<String> {

@@ -3,14 +3,18 @@
 
 mod attributes;
 mod bodies;
+mod calls;
 mod options;
 mod params;
 mod policy;
 mod signature;
 
 pub(crate) use attributes::{Deadline, ItemAttributes, MOVED, split as split_attributes};
-pub(crate) use bodies::bodies;
+pub(crate) use bodies::{bodies, borrows};
+pub(crate) use calls::calls;
 pub(crate) use options::Options;
 pub(crate) use params::{Params, heeded, params, site_token};
-pub(crate) use policy::{compensation_tokens, cooperation, policy, second_policies};
+pub(crate) use policy::{
+    compensation_tokens, compensation_variables, cooperation, policy, second_policies,
+};
 pub(crate) use signature::{check as check_signature, normalise as normalise_signature};

@@ -19,6 +19,7 @@ pub(crate) struct Options {
     /// Something stood where the mode belongs, so its absence needs no second message.
     pub(crate) mode_faulted: bool,
     pub(crate) cooperative: Option<Ident>,
+    pub(crate) internal: Option<Ident>,
     pub(crate) on_cancel: Option<(Ident, Expr)>,
     pub(crate) deadline: Option<(Ident, Option<Period>)>,
     pub(crate) name: Option<(Ident, Option<LitStr>)>,
@@ -32,10 +33,19 @@ pub(crate) struct Options {
 /// The options that `symbol` takes, by name.
 fn names(symbol: Symbol) -> &'static [&'static str] {
     match symbol {
-        Symbol::Cancellable => &["cooperative", "on_cancel", "deadline", "name", "crate"],
-        Symbol::DurableWrite => {
-            &["reason", "max_in_flight", "needs", "streaming_body", "deadline", "name", "crate"]
+        Symbol::Cancellable => {
+            &["cooperative", "on_cancel", "deadline", "name", "internal", "crate"]
         }
+        Symbol::DurableWrite => &[
+            "reason",
+            "max_in_flight",
+            "needs",
+            "streaming_body",
+            "deadline",
+            "name",
+            "internal",
+            "crate",
+        ],
         Symbol::Exempt => &["reason", "name", "crate"],
         Symbol::Background | Symbol::Deadline => &["crate"],
     }
@@ -84,10 +94,10 @@ impl Options {
             }
             (Symbol::Cancellable, Some((_, mode))) => self.mode = Some((word, *mode)),
             (Symbol::Cancellable, None) if text == "cooperative" => {
-                if self.cooperative.is_some() {
-                    errors.at(&word, "`cooperative` is given twice");
-                }
-                self.cooperative = Some(word);
+                flag(&mut self.cooperative, word, errors);
+            }
+            (Symbol::Cancellable | Symbol::DurableWrite, None) if text == "internal" => {
+                flag(&mut self.internal, word, errors);
             }
             (Symbol::Cancellable, None)
                 if self.mode.is_none() && !names(symbol).contains(&text.as_str()) =>
@@ -213,6 +223,14 @@ impl Options {
         }
         errors.at(name, message);
     }
+}
+
+/// An option that is a word.
+fn flag(place: &mut Option<Ident>, word: Ident, errors: &mut Errors) {
+    if place.is_some() {
+        errors.at(&word, format!("`{word}` is given twice"));
+    }
+    *place = Some(word);
 }
 
 /// A string literal with something in it.

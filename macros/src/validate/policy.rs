@@ -5,11 +5,11 @@ use crate::{
     duration::Period,
     error::Errors,
     model::{Mode, Policy, TokenType},
-    sites, suggest,
+    scan, sites, suggest,
     symbol::Symbol,
 };
-use proc_macro2::Span;
-use syn::{Expr, ExprLit, Lit, LitStr};
+use proc_macro2::{Span, TokenStream};
+use syn::{Expr, ExprLit, ExprUnary, Lit, LitStr, UnOp};
 
 /// Judges what `symbol` was given, and what stands below it.
 pub(crate) fn policy(
@@ -32,6 +32,7 @@ pub(crate) fn policy(
         deadline,
         name: options.name.and_then(|(_, name)| name),
         reason: reason(symbol, options.reason, errors),
+        streaming_body: options.streaming_body.and_then(|(_, reason)| reason),
         max_in_flight: options.max_in_flight.map(|(_, expr)| expr),
         needs: options.needs.and_then(|(_, needs)| needs),
     }
@@ -80,6 +81,29 @@ pub(crate) fn compensation_tokens(options: &Options, params: &Params, errors: &m
                     ),
                 );
             }
+        }
+    }
+}
+
+/// A compensation is made before the body runs, so it knows nothing that the body binds.
+pub(crate) fn compensation_variables(
+    options: &Options,
+    params: &Params,
+    body: &TokenStream,
+    errors: &mut Errors,
+) {
+    let Some((_, expr)) = &options.on_cancel else { return };
+    for name in sites::free_variables(expr) {
+        let is_param = params.0.iter().any(|param| param.names.contains(name));
+        // Anything else may be a constant or a function; the compiler knows.
+        if !is_param && scan::binds(body, name) {
+            errors.at(
+                name,
+                format!(
+                    "`{name}` is no parameter, and `on_cancel` is made before the body runs: for what \
+                     the body finds out, write `let _undo = compensate(..);` there"
+                ),
+            );
         }
     }
 }
@@ -161,14 +185,18 @@ fn reason(
     reason.and_then(|(_, text)| text)
 }
 
-/// A literal is judged here; a constant is the compiler's business.
+/// A literal is judged here; a constant by the compiler, when it makes the policy.
 fn max_in_flight(expr: &Expr, errors: &mut Errors) {
-    let Expr::Lit(ExprLit { lit, .. }) = expr else { return };
-    match lit {
-        Lit::Int(number) if number.base10_parse::<usize>().is_ok_and(|number| number == 0) => {
+    match expr {
+        Expr::Lit(ExprLit { lit: Lit::Int(number), .. })
+            if number.base10_parse::<usize>().is_ok_and(|number| number == 0) =>
+        {
             errors.at(expr, "`max_in_flight = 0` would refuse every write: write 1 or more");
         }
-        Lit::Int(_) => {}
-        _ => errors.at(expr, "expected a whole number, as in `max_in_flight = 64`"),
+        Expr::Lit(ExprLit { lit: Lit::Int(_), .. }) => {}
+        Expr::Lit(_) | Expr::Unary(ExprUnary { op: UnOp::Neg(_), .. }) => {
+            errors.at(expr, "expected a whole number, as in `max_in_flight = 64`");
+        }
+        _ => {}
     }
 }

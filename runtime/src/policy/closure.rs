@@ -131,6 +131,7 @@ macro_rules! closures {
     ($([$($part:ident)*] $last:ident;)*) => {
         $(
             #[expect(non_snake_case, reason = "the names of the types, for their values")]
+            #[diagnostic::do_not_recommend]
             impl<F, Fut, P, S, M, $($part,)* $last> Handler<(M, $($part,)* $last,), S>
                 for GovernedClosure<F, P>
             where
@@ -163,20 +164,11 @@ macro_rules! closures {
                     })
                 }
             }
-
-            #[diagnostic::do_not_recommend]
-            impl<F, P, S, M, $($part,)* $last> GovernedHandler<(M, $($part,)* $last,), S>
-                for GovernedClosure<F, P>
-            where
-                Self: Handler<(M, $($part,)* $last,), S>,
-                P: Policy,
-            {
-                type Policy = P;
-            }
         )*
     };
 }
 
+#[diagnostic::do_not_recommend]
 impl<F, Fut, P, S> Handler<((),), S> for GovernedClosure<F, P>
 where
     F: FnOnce() -> Fut + Clone + Send + Sync + 'static,
@@ -192,11 +184,7 @@ where
 }
 
 #[diagnostic::do_not_recommend]
-impl<F, P, S> GovernedHandler<((),), S> for GovernedClosure<F, P>
-where
-    Self: Handler<((),), S>,
-    P: Policy,
-{
+impl<F, P: Policy, T> GovernedHandler<T> for GovernedClosure<F, P> {
     type Policy = P;
 }
 

@@ -71,6 +71,7 @@ pub struct HandlerPolicy {
     durable_sites: usize,
     deadline: Option<Duration>,
     reason: Option<&'static str>,
+    streaming_body: Option<&'static str>,
     max_in_flight: Option<usize>,
     needs: Option<Duration>,
     /// Counted only with a `max_in_flight`.
@@ -90,6 +91,7 @@ impl HandlerPolicy {
             durable_sites: 0,
             deadline: None,
             reason: None,
+            streaming_body: None,
             max_in_flight: None,
             needs: None,
             in_flight: AtomicUsize::new(0),
@@ -126,7 +128,15 @@ impl HandlerPolicy {
 
     #[doc(hidden)]
     #[must_use]
+    pub const fn with_streaming_body(mut self, reason: &'static str) -> Self {
+        self.streaming_body = Some(reason);
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
     pub const fn with_max_in_flight(mut self, limit: usize) -> Self {
+        assert!(limit > 0, "`max_in_flight = 0` would refuse every write: write 1 or more");
         self.max_in_flight = Some(limit);
         self
     }
@@ -188,6 +198,12 @@ impl HandlerPolicy {
     #[must_use]
     pub const fn reason(&self) -> Option<&'static str> {
         self.reason
+    }
+
+    /// Why a durable write may take a body that is still arriving.
+    #[must_use]
+    pub const fn streaming_body(&self) -> Option<&'static str> {
+        self.streaming_body
     }
 
     /// The handler's own limit on durable work.

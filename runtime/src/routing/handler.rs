@@ -1,27 +1,24 @@
 //! Which handlers may be routed.
 
-use axum::handler::Handler;
-
 use crate::{
     governed::Governed,
     policy::{Exempt, Policy, Read, Stream},
 };
 
 /// A handler with a policy: an annotated function, or a closure in [`policy::read`] and its
-/// siblings.
+/// siblings. `T` is that of [`axum::handler::Handler`], which says apart whether axum can call it: so
+/// each fault has one message.
 ///
 /// [`policy::read`]: crate::policy::read
 #[diagnostic::on_unimplemented(
     message = "a handler without a policy cannot be routed",
-    label = "this handler has no policy, or is none",
+    label = "this handler has no policy",
     note = "say above it what may end it: `#[cancellable(read)]` for what may be cut, `#[durable_write]` for \
             what must land, `#[exempt(reason = \"…\")]` for what needs no policy",
     note = "around a closure, say it with `policy::read(..)`, `policy::durable_write(..)` or their siblings",
-    note = "if it has one, its arguments or its answer are not axum's: `#[debug_handler]` below the policy \
-            says which",
     note = "a router of plain axum can be merged: `.merge_axum(router, \"the reason\")`"
 )]
-pub trait GovernedHandler<T, S>: Handler<T, S> {
+pub trait GovernedHandler<T> {
     /// Its policy.
     type Policy: Policy;
 }
@@ -54,9 +51,9 @@ macro_rules! functions {
     ($($($arg:ident)*;)*) => {
         $(
             #[diagnostic::do_not_recommend]
-            impl<F, Fut, M, S, $($arg,)*> GovernedHandler<(M, $($arg,)*), S> for F
+            impl<F, Fut, M, $($arg,)*> GovernedHandler<(M, $($arg,)*)> for F
             where
-                F: Handler<(M, $($arg,)*), S> + Fn($($arg),*) -> Fut,
+                F: Fn($($arg),*) -> Fut,
                 Fut: Future<Output: IsGoverned>,
             {
                 type Policy = <Fut::Output as IsGoverned>::Policy;
@@ -66,9 +63,9 @@ macro_rules! functions {
 }
 
 #[diagnostic::do_not_recommend]
-impl<F, Fut, S> GovernedHandler<((),), S> for F
+impl<F, Fut> GovernedHandler<((),)> for F
 where
-    F: Handler<((),), S> + Fn() -> Fut,
+    F: Fn() -> Fut,
     Fut: Future<Output: IsGoverned>,
 {
     type Policy = <Fut::Output as IsGoverned>::Policy;

@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 
-use axum::{extract::Request, response::IntoResponse, routing as axum_routing};
+use axum::{extract::Request, handler::Handler, response::IntoResponse, routing as axum_routing};
 use tower::{Layer, Service};
 
 use super::{GovernedHandler, ReadOnly};
@@ -18,7 +18,7 @@ pub struct MethodRouter<S = ()>(pub(super) axum_routing::MethodRouter<S>);
 /// Routes GET, and HEAD without the body, to a handler that does not write.
 pub fn get<H, T, S>(handler: H) -> MethodRouter<S>
 where
-    H: GovernedHandler<T, S, Policy: ReadOnly>,
+    H: Handler<T, S> + GovernedHandler<T, Policy: ReadOnly>,
     T: 'static,
     S: Clone + Send + Sync + 'static,
 {
@@ -28,7 +28,7 @@ where
 /// Routes HEAD to a handler that does not write.
 pub fn head<H, T, S>(handler: H) -> MethodRouter<S>
 where
-    H: GovernedHandler<T, S, Policy: ReadOnly>,
+    H: Handler<T, S> + GovernedHandler<T, Policy: ReadOnly>,
     T: 'static,
     S: Clone + Send + Sync + 'static,
 {
@@ -38,7 +38,7 @@ where
 /// Routes OPTIONS to a handler that does not write.
 pub fn options<H, T, S>(handler: H) -> MethodRouter<S>
 where
-    H: GovernedHandler<T, S, Policy: ReadOnly>,
+    H: Handler<T, S> + GovernedHandler<T, Policy: ReadOnly>,
     T: 'static,
     S: Clone + Send + Sync + 'static,
 {
@@ -48,7 +48,7 @@ where
 /// Routes every method to a handler that does not write, such as a `WebSocket`'s.
 pub fn any<H, T, S>(handler: H) -> MethodRouter<S>
 where
-    H: GovernedHandler<T, S, Policy: ReadOnly>,
+    H: Handler<T, S> + GovernedHandler<T, Policy: ReadOnly>,
     T: 'static,
     S: Clone + Send + Sync + 'static,
 {
@@ -58,7 +58,7 @@ where
 /// Routes POST to a governed handler.
 pub fn post<H, T, S>(handler: H) -> MethodRouter<S>
 where
-    H: GovernedHandler<T, S>,
+    H: Handler<T, S> + GovernedHandler<T>,
     T: 'static,
     S: Clone + Send + Sync + 'static,
 {
@@ -68,7 +68,7 @@ where
 /// Routes PUT to a governed handler.
 pub fn put<H, T, S>(handler: H) -> MethodRouter<S>
 where
-    H: GovernedHandler<T, S>,
+    H: Handler<T, S> + GovernedHandler<T>,
     T: 'static,
     S: Clone + Send + Sync + 'static,
 {
@@ -78,7 +78,7 @@ where
 /// Routes PATCH to a governed handler.
 pub fn patch<H, T, S>(handler: H) -> MethodRouter<S>
 where
-    H: GovernedHandler<T, S>,
+    H: Handler<T, S> + GovernedHandler<T>,
     T: 'static,
     S: Clone + Send + Sync + 'static,
 {
@@ -88,7 +88,7 @@ where
 /// Routes DELETE to a governed handler.
 pub fn delete<H, T, S>(handler: H) -> MethodRouter<S>
 where
-    H: GovernedHandler<T, S>,
+    H: Handler<T, S> + GovernedHandler<T>,
     T: 'static,
     S: Clone + Send + Sync + 'static,
 {
@@ -104,7 +104,7 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
     #[track_caller]
     pub fn get<H, T>(self, handler: H) -> Self
     where
-        H: GovernedHandler<T, S, Policy: ReadOnly>,
+        H: Handler<T, S> + GovernedHandler<T, Policy: ReadOnly>,
         T: 'static,
     {
         Self(self.0.get(handler))
@@ -118,7 +118,7 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
     #[track_caller]
     pub fn head<H, T>(self, handler: H) -> Self
     where
-        H: GovernedHandler<T, S, Policy: ReadOnly>,
+        H: Handler<T, S> + GovernedHandler<T, Policy: ReadOnly>,
         T: 'static,
     {
         Self(self.0.head(handler))
@@ -132,7 +132,7 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
     #[track_caller]
     pub fn options<H, T>(self, handler: H) -> Self
     where
-        H: GovernedHandler<T, S, Policy: ReadOnly>,
+        H: Handler<T, S> + GovernedHandler<T, Policy: ReadOnly>,
         T: 'static,
     {
         Self(self.0.options(handler))
@@ -146,7 +146,7 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
     #[track_caller]
     pub fn post<H, T>(self, handler: H) -> Self
     where
-        H: GovernedHandler<T, S>,
+        H: Handler<T, S> + GovernedHandler<T>,
         T: 'static,
     {
         Self(self.0.post(handler))
@@ -160,7 +160,7 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
     #[track_caller]
     pub fn put<H, T>(self, handler: H) -> Self
     where
-        H: GovernedHandler<T, S>,
+        H: Handler<T, S> + GovernedHandler<T>,
         T: 'static,
     {
         Self(self.0.put(handler))
@@ -174,7 +174,7 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
     #[track_caller]
     pub fn patch<H, T>(self, handler: H) -> Self
     where
-        H: GovernedHandler<T, S>,
+        H: Handler<T, S> + GovernedHandler<T>,
         T: 'static,
     {
         Self(self.0.patch(handler))
@@ -188,7 +188,7 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
     #[track_caller]
     pub fn delete<H, T>(self, handler: H) -> Self
     where
-        H: GovernedHandler<T, S>,
+        H: Handler<T, S> + GovernedHandler<T>,
         T: 'static,
     {
         Self(self.0.delete(handler))
@@ -197,7 +197,7 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
     /// What answers every other method. It does not write.
     pub fn fallback<H, T>(self, handler: H) -> Self
     where
-        H: GovernedHandler<T, S, Policy: ReadOnly>,
+        H: Handler<T, S> + GovernedHandler<T, Policy: ReadOnly>,
         T: 'static,
     {
         Self(self.0.fallback(handler))

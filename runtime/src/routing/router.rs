@@ -8,6 +8,7 @@ use std::{
 use axum::{
     body::{Body, HttpBody},
     extract::{Request, connect_info::IntoMakeServiceWithConnectInfo},
+    handler::Handler,
     response::{IntoResponse, Response},
     routing::{IntoMakeService, Route, RouterIntoService, future::RouteFuture},
 };
@@ -169,7 +170,7 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
     /// write.
     pub fn fallback<H, T>(self, handler: H) -> Self
     where
-        H: GovernedHandler<T, S, Policy: ReadOnly>,
+        H: Handler<T, S> + GovernedHandler<T, Policy: ReadOnly>,
         T: 'static,
     {
         Self(self.0.fallback(handler))
@@ -178,7 +179,7 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
     /// What answers a method that a path does not have. It does not write.
     pub fn method_not_allowed_fallback<H, T>(self, handler: H) -> Self
     where
-        H: GovernedHandler<T, S, Policy: ReadOnly>,
+        H: Handler<T, S> + GovernedHandler<T, Policy: ReadOnly>,
         T: 'static,
     {
         Self(self.0.method_not_allowed_fallback(handler))

@@ -107,7 +107,7 @@ async fn a_let_keeps_its_value_and_question_mark_returns() {
 }
 
 // The typed token changes its type, so this compiles inside the site only.
-#[cancellable(read)]
+#[cancellable(read, internal)]
 async fn typed(db: Db, cancel: RequestToken) -> u32 {
     let fired = u32::from(cancel.is_cancelled());
     #[durable_write]
@@ -122,7 +122,7 @@ async fn a_request_token_is_a_durable_token_inside() {
 }
 
 // Statements with and without a semicolon, and one that the compiler warns of if unused.
-#[cancellable(read)]
+#[cancellable(read, internal)]
 async fn statements(db: Db, cancel: CancellationToken) -> Result<usize, AppError> {
     #[durable_write]
     db.insert(1, &cancel).await?;
@@ -142,13 +142,13 @@ async fn statements_run_once_each() {
 }
 
 // A tail expression, chained, with temporaries that borrow the token.
-#[cancellable(read)]
+#[cancellable(read, internal)]
 async fn tail(cancel: CancellationToken) -> u32 {
     #[durable_write]
     Lease(&cancel).number(3).await
 }
 
-#[durable_write]
+#[durable_write(internal)]
 async fn tail_without_site(cancel: CancellationToken) -> u32 {
     Lease(&cancel).number(4).await
 }
@@ -160,7 +160,7 @@ async fn tails_give_the_value() {
 }
 
 // `return`, labelled `break` and `continue` leave the site and go where they always went.
-#[cancellable(read)]
+#[cancellable(read, internal)]
 async fn jumps(db: Db, cancel: CancellationToken, limit: u32) -> u32 {
     let mut sum = 0;
     'outer: for value in 0.. {
@@ -191,7 +191,7 @@ async fn jumps_keep_their_targets() {
     assert_eq!(jumps(Db::default(), raw(), 99).await.into_result().unwrap(), 999);
 }
 
-#[cancellable(read)]
+#[cancellable(read, internal)]
 async fn early_return(db: Db, cancel: CancellationToken) -> Result<u32, AppError> {
     #[durable_write]
     return Ok(db.insert(8, &cancel).await?);
@@ -203,7 +203,7 @@ async fn a_return_may_be_the_site() {
 }
 
 // `let else`, `if let`, `match` as values.
-#[cancellable(read)]
+#[cancellable(read, internal)]
 async fn patterns(db: Db, cancel: CancellationToken, value: u32) -> u32 {
     #[durable_write]
     let Some(found) = db.find(value).await else {
@@ -236,7 +236,7 @@ async fn patterns_bind_as_before() {
 }
 
 // Loops of all three kinds.
-#[cancellable(read)]
+#[cancellable(read, internal)]
 async fn loops(db: Db, cancel: CancellationToken) -> Result<usize, AppError> {
     #[durable_write]
     for value in 1..=3 {
@@ -269,7 +269,7 @@ async fn loops_run_to_their_end() {
 }
 
 // Assignments, also the first of a variable, and operators: the whole statement is the site.
-#[cancellable(read)]
+#[cancellable(read, internal)]
 async fn assignments(db: Db, cancel: CancellationToken) -> Result<u32, AppError> {
     let first;
     let second;
@@ -301,7 +301,7 @@ async fn assignments_reach_their_places() {
 }
 
 // A macro that awaits, as a statement and as a value.
-#[cancellable(read)]
+#[cancellable(read, internal)]
 async fn macros(db: Db, cancel: CancellationToken) -> (u32, usize) {
     #[durable_write]
     let (a, b) = tokio::join!(db.insert(1, &cancel), db.insert(2, &cancel));
@@ -322,7 +322,7 @@ async fn macros_may_be_sites() {
 }
 
 // Borrows of locals, and a reference to a temporary, which a `let` keeps alive.
-#[cancellable(read)]
+#[cancellable(read, internal)]
 async fn borrows(db: Db, mut items: Vec<u32>, cancel: CancellationToken) -> usize {
     let last = &mut items;
     #[durable_write]
@@ -341,7 +341,7 @@ async fn borrows_and_temporaries_live_as_before() {
 }
 
 // Coercions to a trait object, and a value whose type comes from the handler's only.
-#[cancellable(read)]
+#[cancellable(read, internal)]
 async fn coercions(
     cancel: CancellationToken,
 ) -> Result<Box<dyn std::fmt::Display + Send>, AppError> {
@@ -363,7 +363,7 @@ async fn types_are_inferred_through_a_site() {
 }
 
 // Chains with several awaits, and an expression site in the middle of another expression.
-#[cancellable(read)]
+#[cancellable(read, internal)]
 async fn chains(db: Db, cancel: CancellationToken) -> Result<u32, AppError> {
     #[durable_write]
     let sum = db.insert(ready(1).await + ready(2).await, &cancel).await?.max(ready(2).await);
@@ -387,7 +387,7 @@ async fn chains_await_in_order() {
 }
 
 // The request again, past the point of no return.
-#[durable_write]
+#[durable_write(internal)]
 async fn reopened(db: Db, cancel: DurableToken) -> u32 {
     let written = db.commit(6, &cancel).await;
     #[cancellable(read)]
@@ -396,7 +396,7 @@ async fn reopened(db: Db, cancel: DurableToken) -> u32 {
     written + checked
 }
 
-#[cancellable(read, deadline = "30s")]
+#[cancellable(read, deadline = "30s", internal)]
 async fn bounded(cancel: RequestToken) -> bool {
     #[deadline(5s)]
     let within = { ready(0).await == 0 && !cancel.is_cancelled() };
@@ -414,7 +414,7 @@ fn durable() -> DurableToken {
 }
 
 // A name that a site only may mention: no warning either way.
-#[cancellable(read)]
+#[cancellable(read, internal)]
 async fn maybe_mentioned(cancel: CancellationToken) -> usize {
     #[durable_write]
     let text = {

@@ -6,19 +6,26 @@ async fn read() -> u32 {
 
 #[background]
 #[deadline = "10s"]
-async fn with_deadline(_: ShutdownToken) {}
+async fn with_deadline(stop: ShutdownToken) {
+    stop.cancelled().await;
+}
 
 #[background(deadline = "10s")]
-async fn with_option(_: ShutdownToken) {}
+async fn with_option(stop: ShutdownToken) {
+    stop.cancelled().await;
+}
 
 #[background]
-async fn with_site(_: ShutdownToken) -> u32 {
+async fn with_site(stop: ShutdownToken) -> u32 {
+    stop.cancelled().await;
     #[durable_write]
     let x = read().await;
     x
 }
 
 #[background]
-fn not_async(_: ShutdownToken) {}
+fn not_async(stop: ShutdownToken) -> bool {
+    stop.is_cancelled()
+}
 
 fn main() {}

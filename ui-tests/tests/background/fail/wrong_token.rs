@@ -2,12 +2,18 @@ use followthrough::{DurableToken, RequestToken, ShutdownToken, background};
 use tokio_util::sync::CancellationToken;
 
 #[background]
-async fn request(_: RequestToken) {}
+async fn request(stop: RequestToken) {
+    stop.cancelled().await;
+}
 
 #[background]
-async fn durable(_: DurableToken, _: ShutdownToken) {}
+async fn durable(_: DurableToken, stop: ShutdownToken) {
+    stop.cancelled().await;
+}
 
 #[background]
-async fn two(_: ShutdownToken, _: CancellationToken) {}
+async fn two(stop: ShutdownToken, _: CancellationToken) {
+    stop.cancelled().await;
+}
 
 fn main() {}

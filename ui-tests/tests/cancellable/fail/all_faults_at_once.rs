@@ -12,13 +12,13 @@ fn five_faults(_: DurableToken) {
 
 // No second error follows from the first: the callers below see the governed signature.
 #[cancellable(strem)]
-async fn typo() -> Result<u32, std::fmt::Error> {
+async fn typo() -> Result<String, String> {
     #[durable_write]
     pause().await;
-    Ok(1)
+    Ok(String::new())
 }
 
-async fn caller() -> u32 {
+async fn caller() -> String {
     typo().await.into_result().unwrap().unwrap()
 }
 

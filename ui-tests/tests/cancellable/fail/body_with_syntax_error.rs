@@ -1,10 +1,10 @@
 use followthrough::cancellable;
 
 #[cancellable(read)]
-async fn broken() -> u32 {
+async fn broken() -> String {
     #[durable_write]
     let x = = 1;
-    x
+    x.to_string()
 }
 
 async fn caller() {

@@ -1,15 +1,15 @@
 use followthrough::cancellable;
 
 #[cancellable(read)]
-async fn wrong_type() -> u32 {
-    "text"
+async fn wrong_type() -> String {
+    1
 }
 
 #[cancellable(read)]
-async fn wrong_type_at_site() -> Result<u32, std::fmt::Error> {
+async fn wrong_type_at_site() -> Result<String, String> {
     #[durable_write]
-    let text: String = std::future::ready(1).await;
-    Ok(text)
+    let text: u32 = std::future::ready("text").await;
+    Ok(text.to_string())
 }
 
 fn main() {}

@@ -4,8 +4,8 @@ use followthrough::{cancellable, durable_write, exempt};
 fn read() {}
 
 #[durable_write]
-pub fn write() -> u32 {
-    1
+pub fn write() -> String {
+    String::new()
 }
 
 #[exempt(reason = "a probe")]

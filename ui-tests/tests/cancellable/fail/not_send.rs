@@ -1,13 +1,13 @@
-use followthrough::{cancellable, durable_write};
+use followthrough::cancellable;
 use std::rc::Rc;
 
 async fn pause() {}
 
 #[cancellable(read)]
-async fn with_return_type() -> u32 {
+async fn with_return_type() -> String {
     let held = Rc::new(1);
     pause().await;
-    *held
+    held.to_string()
 }
 
 #[cancellable(read)]
@@ -15,12 +15,6 @@ async fn without() {
     let held = Rc::new(1);
     pause().await;
     drop(held);
-}
-
-#[durable_write]
-async fn borrows(name: &str) -> usize {
-    pause().await;
-    name.len()
 }
 
 fn main() {}

@@ -6,6 +6,12 @@ async unsafe fn not_safe() {}
 #[cancellable(read)]
 async extern "C" fn foreign() {}
 
+#[cancellable(read)]
+const async fn constant() {}
+
+#[cancellable(read)]
+async fn variadic(x: u8, _: ...) {}
+
 #[rustfmt::skip]
 #[cancellable(read)]
 async fn seventeen(

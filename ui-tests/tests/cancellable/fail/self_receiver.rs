@@ -4,13 +4,13 @@ struct Orders;
 
 impl Orders {
     #[cancellable(read)]
-    async fn by_reference(&self) -> u32 {
-        1
+    async fn by_reference(&self) -> String {
+        String::new()
     }
 
     #[durable_write]
-    async fn by_value(self, id: u32) -> u32 {
-        id
+    async fn by_value(self, id: u32) -> String {
+        id.to_string()
     }
 }
 

@@ -31,7 +31,7 @@ async fn with_utoipa(State(n): State<u32>, cancel: CancellationToken) -> impl In
 }
 
 #[instrument]
-#[cancellable(read)]
+#[cancellable(read, internal)]
 async fn instrument_above(cancel: CancellationToken, n: u32) -> u32 {
     #[durable_write]
     let written = write(n, cancel.clone()).await;
@@ -39,7 +39,7 @@ async fn instrument_above(cancel: CancellationToken, n: u32) -> u32 {
 }
 
 #[instrument(skip(cancel), err)]
-#[cancellable(read)]
+#[cancellable(read, internal)]
 async fn instrument_above_err(cancel: RequestToken, n: u32) -> Result<u32, std::fmt::Error> {
     #[durable_write]
     let written = write(n, cancel.token()).await;
@@ -50,7 +50,7 @@ async fn instrument_above_err(cancel: RequestToken, n: u32) -> Result<u32, std::
 }
 
 #[instrument(skip_all, ret)]
-#[durable_write]
+#[durable_write(internal)]
 async fn instrument_above_ret(cancel: CancellationToken, n: u32) -> u32 {
     let written = write(n, cancel.clone()).await;
     #[cancellable(read)]
@@ -59,14 +59,14 @@ async fn instrument_above_ret(cancel: CancellationToken, n: u32) -> u32 {
 }
 
 #[instrument(skip_all, err, ret)]
-#[cancellable(read)]
+#[cancellable(read, internal)]
 async fn instrument_above_both(cancel: CancellationToken) -> Result<u32, std::fmt::Error> {
     #[durable_write]
     let written = write(1, cancel.clone()).await;
     Ok(written)
 }
 
-#[durable_write]
+#[durable_write(internal)]
 #[instrument(skip(n))]
 async fn instrument_below(cancel: CancellationToken, n: u32) -> u32 {
     write(n, cancel).await
@@ -82,7 +82,7 @@ async fn gone_below() {}
 
 #[cfg(all())]
 #[allow(unused_variables)]
-#[cancellable(read)]
+#[cancellable(read, internal)]
 #[allow(unused_mut)]
 #[cfg_attr(any(), this_does_not_exist)]
 #[must_use]

@@ -17,7 +17,7 @@ async fn read() -> &'static str {
 #[cancellable(stream, deadline = "10s", name = "the stream")]
 async fn stream(_: RequestToken) {}
 
-#[cancellable(idempotent_write, deadline = 500ms)]
+#[cancellable(idempotent_write, deadline = 500ms, internal)]
 async fn idempotent(_cancel: CancellationToken, stop: ShutdownToken) -> bool {
     stop.is_cancelled()
 }
@@ -33,7 +33,7 @@ async fn reversible(
     id.to_string()
 }
 
-#[cancellable(read, cooperative)]
+#[cancellable(read, cooperative, internal)]
 async fn cooperative(cancel: CancellationToken) -> u32 {
     let mut rounds = 0;
     while !cancel.is_cancelled() && rounds < 3 {
@@ -42,7 +42,7 @@ async fn cooperative(cancel: CancellationToken) -> u32 {
     rounds
 }
 
-#[cancellable(reversible_write, cooperative, on_cancel = async {},)]
+#[cancellable(reversible_write, cooperative, on_cancel = async {}, internal)]
 async fn cooperative_reversible(mut cancel: RequestToken) -> bool {
     cancel = cancel.clone();
     cancel.is_cancelled()

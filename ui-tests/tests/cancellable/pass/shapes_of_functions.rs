@@ -18,7 +18,7 @@ struct Orders<T>(T);
 impl<T: Clone + Send + Sync + 'static> Orders<T> {
     const ANSWER: u32 = 42;
 
-    #[cancellable(read)]
+    #[cancellable(read, internal)]
     async fn associated(State(value): State<T>) -> u32
     where
         T: Into<u32>,
@@ -26,7 +26,7 @@ impl<T: Clone + Send + Sync + 'static> Orders<T> {
         value.into() + Self::ANSWER
     }
 
-    #[durable_write]
+    #[durable_write(internal)]
     async fn returns_self(State(value): State<T>) -> Self {
         Self(value)
     }
@@ -41,12 +41,12 @@ where
     format!("{name} {}", items.iter().map(ToString::to_string).collect::<String>())
 }
 
-#[cancellable(read)]
+#[cancellable(read, internal)]
 async fn borrows<'a>(name: &'a str, other: &str) -> (&'a str, usize) {
     (name, other.len())
 }
 
-#[durable_write]
+#[durable_write(internal)]
 async fn r#match(r#type: u32, r#async: CancellationToken) -> u32 {
     r#type + u32::from(r#async.is_cancelled())
 }
@@ -67,7 +67,7 @@ async fn opaque_inside(fail: bool) -> Result<impl IntoResponse, Response> {
     Ok(Json(1))
 }
 
-#[cancellable(read)]
+#[cancellable(read, internal)]
 async fn boxed(early: bool) -> Box<dyn Display + Send> {
     if early {
         return Box::new(1);
@@ -75,7 +75,7 @@ async fn boxed(early: bool) -> Box<dyn Display + Send> {
     Box::new("later")
 }
 
-#[cancellable(read)]
+#[cancellable(read, internal)]
 async fn boxed_error(text: String) -> Result<u32, Box<dyn std::error::Error + Send + Sync>> {
     let number = text.parse::<u32>()?;
     if number == 0 {
@@ -84,7 +84,7 @@ async fn boxed_error(text: String) -> Result<u32, Box<dyn std::error::Error + Se
     Ok(number)
 }
 
-#[cancellable(read)]
+#[cancellable(read, internal)]
 async fn patterns(
     (a, _): (u32, String),
     _: State<u32>,
@@ -98,12 +98,12 @@ async fn patterns(
     a + b + first + last + present
 }
 
-#[cancellable(read)]
+#[cancellable(read, internal)]
 async fn always_returns(n: u32) -> u32 {
     return n + ready().await;
 }
 
-#[cancellable(read)]
+#[cancellable(read, internal)]
 async fn never_ends() -> u32 {
     loop {
         if ready().await == 0 {
@@ -112,7 +112,7 @@ async fn never_ends() -> u32 {
     }
 }
 
-#[cancellable(read)]
+#[cancellable(read, internal)]
 async fn generic_with_sites<const N: usize, T: Display + Send + Sync + 'static>(
     items: [T; N],
     others: impl Iterator<Item = T> + Send + 'static,
@@ -135,7 +135,7 @@ mod renamed {
     pub(crate) use followthrough::*;
 }
 
-#[renamed::cancellable(read, crate = crate::renamed)]
+#[renamed::cancellable(read, crate = crate::renamed, internal)]
 #[renamed::deadline("10s")]
 async fn renamed_dependency(cancel: CancellationToken) -> bool {
     #[durable_write]
@@ -148,7 +148,7 @@ async fn renamed_worker(stop: CancellationToken) {
     stop.cancelled().await;
 }
 
-#[cancellable(read)]
+#[cancellable(read, internal)]
 async fn lints_of_parameters(
     #[allow(unused_mut)] mut cancel: CancellationToken,
     #[allow(unused_mut)] mut items: Vec<u32>,
@@ -156,7 +156,7 @@ async fn lints_of_parameters(
     cancel.is_cancelled() && items.is_empty()
 }
 
-#[cancellable(read)]
+#[cancellable(read, internal)]
 async fn bound_twice(
     token @ followthrough::RequestToken { .. }: followthrough::RequestToken,
 ) -> bool {
@@ -164,7 +164,7 @@ async fn bound_twice(
 }
 
 // Names that the expansion uses too.
-#[cancellable(read)]
+#[cancellable(read, internal)]
 async fn no_clashes(__given: u32, __r: u32, __guard: CancellationToken) -> u32 {
     #[durable_write]
     let sum = __given + __r + ready().await + u32::from(__guard.is_cancelled());
@@ -173,10 +173,10 @@ async fn no_clashes(__given: u32, __r: u32, __guard: CancellationToken) -> u32 {
 
 // On one line, and with an item first.
 #[rustfmt::skip]
-#[cancellable(read)]
+#[cancellable(read, internal)]
 async fn one_line(cancel: CancellationToken) -> u32 { u32::from(cancel.is_cancelled()) + ready().await }
 
-#[cancellable(read)]
+#[cancellable(read, internal)]
 async fn with_items() -> u32 {
     const ONE: u32 = 1;
     fn two() -> u32 {
@@ -185,7 +185,7 @@ async fn with_items() -> u32 {
     ONE + two()
 }
 
-#[durable_write]
+#[durable_write(internal)]
 async fn inner_attributes() -> u32 {
     #![allow(unused_variables, clippy::no_effect_underscore_binding)]
     //! With inner docs.
@@ -199,7 +199,7 @@ fn ready() -> impl Future<Output = u32> + Send {
 
 macro_rules! handler {
     ($name:ident, $token:ident, $body:block) => {
-        #[cancellable(read)]
+        #[cancellable(read, internal)]
         async fn $name($token: CancellationToken) -> u32 $body
     };
 }

@@ -12,6 +12,12 @@ async fn none_at_all() {}
 #[durable_write(max_in_flight = "64")]
 async fn not_a_number() {}
 
+#[durable_write(max_in_flight = -1)]
+async fn negative() {}
+
+#[durable_write(max_in_flight = 1.5)]
+async fn fraction() {}
+
 #[durable_write(needs = "2")]
 async fn no_unit() {}
 

@@ -17,13 +17,14 @@ async fn empty_parentheses(_: CancellationToken) {}
     max_in_flight = 16,
     needs = "2s",
     deadline = "10s",
-    name = "orders::place"
+    name = "orders::place",
+    internal
 )]
 async fn everything(token: DurableToken, stop: ShutdownToken) -> (bool, bool) {
     (token.is_cancelled(), stop.is_cancelled())
 }
 
-#[durable_write(max_in_flight = LIMIT * 2, needs = 250ms)]
+#[durable_write(max_in_flight = LIMIT * 2, needs = 250ms, internal)]
 async fn by_constant(cancel: CancellationToken) -> bool {
     cancel.is_cancelled()
 }

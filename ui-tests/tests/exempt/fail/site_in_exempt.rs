@@ -5,10 +5,10 @@ async fn read() -> u32 {
 }
 
 #[exempt(reason = "a probe")]
-async fn handler() -> u32 {
+async fn handler() -> String {
     #[durable_write]
     let x = read().await;
-    x
+    x.to_string()
 }
 
 fn main() {}

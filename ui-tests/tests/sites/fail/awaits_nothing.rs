@@ -5,12 +5,12 @@ async fn read() -> u32 {
 }
 
 #[cancellable(read)]
-async fn handler() -> u32 {
+async fn handler() -> String {
     #[durable_write]
     let x = 1 + 1;
     #[durable_write]
     let future = async { read().await };
-    x + future.await
+    (x + future.await).to_string()
 }
 
 fn main() {}

@@ -5,13 +5,14 @@ async fn read() -> u32 {
 }
 
 #[cancellable(read)]
-async fn handler() -> u32 {
+async fn handler() -> String {
     async {
         #[durable_write]
         let x = read().await;
         x
     }
     .await
+    .to_string()
 }
 
 fn main() {}

@@ -5,13 +5,13 @@ async fn read() -> u32 {
 }
 
 #[cancellable(read)]
-async fn handler() -> u32 {
+async fn handler() -> String {
     let later = async || {
         #[durable_write]
         let x = read().await;
         x
     };
-    later().await
+    later().await.to_string()
 }
 
 fn main() {}

@@ -5,12 +5,12 @@ async fn read() -> u32 {
 }
 
 #[cancellable(read)]
-async fn handler() -> u32 {
+async fn handler() -> String {
     tokio::select! {
         x = read() => {
             #[durable_write]
             let y = read().await;
-            x + y
+            (x + y).to_string()
         }
     }
 }

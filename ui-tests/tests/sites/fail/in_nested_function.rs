@@ -5,7 +5,7 @@ async fn read() -> u32 {
 }
 
 #[cancellable(read)]
-async fn handler() -> u32 {
+async fn handler() -> String {
     async fn nested() -> u32 {
         #[durable_write]
         let x = read().await;
@@ -17,7 +17,7 @@ async fn handler() -> u32 {
             drop(async { read().await });
         }
     }
-    nested().await
+    nested().await.to_string()
 }
 
 fn main() {}

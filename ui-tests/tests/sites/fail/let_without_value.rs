@@ -5,11 +5,11 @@ async fn read() -> u32 {
 }
 
 #[cancellable(read)]
-async fn handler() -> u32 {
+async fn handler() -> String {
     #[durable_write]
     let x;
     x = read().await;
-    x
+    x.to_string()
 }
 
 fn main() {}

@@ -5,7 +5,7 @@ async fn read() -> u32 {
 }
 
 #[cancellable(read)]
-async fn handler() -> u32 {
+async fn handler() -> String {
     let x = match read().await {
         #[durable_write]
         0 => read().await,
@@ -13,7 +13,7 @@ async fn handler() -> u32 {
     };
     #[cfg_attr(all(), durable_write)]
     let y = read().await;
-    x + y
+    (x + y).to_string()
 }
 
 fn main() {}

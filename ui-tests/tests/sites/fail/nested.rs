@@ -5,14 +5,14 @@ async fn read() -> u32 {
 }
 
 #[cancellable(read)]
-async fn handler() -> u32 {
+async fn handler() -> String {
     #[durable_write]
     let x = {
         #[durable_write]
         let y = read().await;
         y
     };
-    x
+    x.to_string()
 }
 
 fn main() {}

@@ -9,7 +9,7 @@ async fn yes() -> bool {
 }
 
 #[cancellable(read)]
-async fn handler() -> u64 {
+async fn handler() -> String {
     let mut sum = #[durable_write]
     read().await
         + read().await;
@@ -22,7 +22,7 @@ async fn handler() -> u64 {
         && yes().await;
     u64::from(sum)
         + #[durable_write]
-        read().await as u64
+        (read().await as u64).to_string()
 }
 
 fn main() {}

@@ -5,7 +5,7 @@ async fn read() -> u32 {
 }
 
 #[cancellable(read)]
-async fn wrong_policies() -> u32 {
+async fn wrong_policies() -> String {
     #[exempt(reason = "…")]
     let a = read().await;
     #[background]
@@ -15,11 +15,11 @@ async fn wrong_policies() -> u32 {
     #[durable_write]
     #[cancellable(read)]
     let d = read().await;
-    a + b + c + d
+    (a + b + c + d).to_string()
 }
 
 #[durable_write]
-async fn wrong_options() -> u32 {
+async fn wrong_options() -> String {
     #[cancellable(read, cooperative)]
     let a = read().await;
     #[cancellable(read, name = "here", crate = followthrough)]
@@ -28,7 +28,7 @@ async fn wrong_options() -> u32 {
     let c = read().await;
     #[cancellable(raed)]
     let d = read().await;
-    a + b + c + d
+    (a + b + c + d).to_string()
 }
 
 #[cancellable(read)]

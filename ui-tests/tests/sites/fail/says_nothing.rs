@@ -5,17 +5,17 @@ async fn read() -> u32 {
 }
 
 #[cancellable(read)]
-async fn cancellable_in_cancellable() -> u32 {
+async fn cancellable_in_cancellable() -> String {
     #[cancellable(read)]
     let x = read().await;
-    x
+    x.to_string()
 }
 
 #[durable_write]
-async fn durable_in_durable() -> u32 {
+async fn durable_in_durable() -> String {
     #[durable_write]
     let x = read().await;
-    x
+    x.to_string()
 }
 
 fn main() {}

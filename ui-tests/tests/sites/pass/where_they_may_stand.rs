@@ -13,7 +13,7 @@ async fn write(_: &DurableToken) -> Result<u32, std::fmt::Error> {
 }
 
 // Both tokens that a handler may have beside each other.
-#[cancellable(read)]
+#[cancellable(read, internal)]
 async fn typed(cancel: RequestToken, stop: followthrough::ShutdownToken) -> Option<u32> {
     let before = read(&cancel.token()).await;
     #[cfg(all())]
@@ -31,9 +31,9 @@ async fn typed(cancel: RequestToken, stop: followthrough::ShutdownToken) -> Opti
 }
 
 // A handler in a handler is a handler of its own; a closure may hold no site, but be beside one.
-#[durable_write]
+#[durable_write(internal)]
 async fn nested(cancel: CancellationToken) -> u32 {
-    #[cancellable(read)]
+    #[cancellable(read, internal)]
     async fn inner(cancel: RequestToken) -> u32 {
         #[durable_write]
         let value = write(&cancel).await.unwrap_or_default();
@@ -41,7 +41,7 @@ async fn nested(cancel: CancellationToken) -> u32 {
     }
     struct Local;
     impl Local {
-        #[cancellable(read)]
+        #[cancellable(read, internal)]
         async fn associated(cancel: RequestToken) -> u32 {
             #[deadline = "1s"]
             let value = read(&cancel.token()).await;
@@ -58,7 +58,7 @@ async fn nested(cancel: CancellationToken) -> u32 {
 }
 
 // The name means something else only after the last site, or where no site mentions it.
-#[cancellable(read)]
+#[cancellable(read, internal)]
 async fn shadowed(cancel: CancellationToken) -> u32 {
     #[durable_write]
     let written = read(&cancel).await;

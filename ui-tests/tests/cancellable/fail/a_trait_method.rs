@@ -1,0 +1,13 @@
+use followthrough::{cancellable, durable_write};
+
+trait Orders {
+    #[cancellable(read)]
+    async fn find(&self, id: u64) -> String;
+
+    #[durable_write]
+    async fn place(&self) -> String {
+        String::new()
+    }
+}
+
+fn main() {}

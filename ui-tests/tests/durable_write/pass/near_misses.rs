@@ -1,0 +1,176 @@
+#![forbid(unsafe_code)]
+#![deny(warnings)]
+
+//! What looks like a fault and is none.
+
+use axum::{
+    body::Bytes,
+    extract::{Path, State},
+};
+use followthrough::{cancellable, durable_write, exempt, Lifecycle, RequestToken};
+use std::sync::Arc;
+use tokio::task::{self, JoinSet};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+async fn insert(_: u64, _: &CancellationToken) {}
+
+async fn mail() {}
+
+// Tasks that somebody waits for.
+#[durable_write]
+async fn tasks(State(lifecycle): State<Lifecycle>, State(tracker): State<TaskTracker>) -> String {
+    let digest = task::spawn_blocking(|| 7).await.unwrap_or_default();
+    let handle = tokio::spawn(mail());
+    let _named = tokio::spawn(mail());
+    let mut set = JoinSet::new();
+    set.spawn(mail());
+    tracker.spawn(mail());
+    lifecycle.spawn("mail", |_| mail());
+    tokio::spawn(mail()).await.ok();
+    let _ = tokio::spawn(mail()).await;
+    let _aborts = tokio::spawn(mail()).abort_handle();
+    std::thread::spawn(|| ()).join().ok();
+    handle.await.ok();
+    set.join_all().await;
+    digest.to_string()
+}
+
+// A function of ours that happens to be called `spawn`.
+#[durable_write]
+async fn a_spawn_of_ones_own() {
+    fn spawn(_: u32) {}
+    spawn(1);
+    pool::spawn(2);
+}
+
+mod pool {
+    pub fn spawn(_: u32) {}
+}
+
+// Before the point of no return, a read may do as it likes; so may a handler within the handler.
+#[cancellable(read)]
+async fn before() -> String {
+    tokio::spawn(mail());
+    #[durable_write]
+    mail().await;
+    String::new()
+}
+
+#[cancellable(read)]
+async fn beside() {
+    #[durable_write]
+    async fn inner() {
+        mail().await;
+    }
+    tokio::spawn(mail());
+    let _ = inner().await.into_result();
+}
+
+// A root token that somebody can fire.
+#[cancellable(read)]
+async fn tokens(cancel: CancellationToken) {
+    let root = CancellationToken::new();
+    let _guard = root.clone().drop_guard();
+    insert(1, &root).await;
+    insert(2, &cancel.child_token()).await;
+    let kept = CancellationToken::new();
+    tokio::join!(insert(3, &kept), async { kept.cancel() });
+    let kept_by_its_owner = TokenOwner::new(CancellationToken::new());
+    kept_by_its_owner.run().await;
+}
+
+struct TokenOwner(CancellationToken);
+
+impl TokenOwner {
+    fn new(token: CancellationToken) -> Self {
+        Self(token)
+    }
+
+    async fn run(&self) {
+        self.0.cancelled().await;
+    }
+}
+
+// Nothing ends an exempt handler, so neither does a token.
+#[exempt(reason = "answers at once")]
+async fn exempted() {
+    insert(1, &CancellationToken::new()).await;
+}
+
+// `join!` in a durable statement, and a token that only it names.
+#[cancellable(read)]
+async fn joined(cancel: RequestToken) {
+    #[durable_write]
+    {
+        let token = cancel.token();
+        tokio::join!(insert(1, &token), insert(2, &token));
+    }
+}
+
+// References that are nobody's loan.
+#[durable_write]
+async fn references(
+    name: &'static str,
+    format: fn(&str) -> String,
+    rule: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+) -> String {
+    if rule(name) {
+        format(name)
+    } else {
+        name.to_owned()
+    }
+}
+
+#[cancellable(read)]
+async fn a_read_may_borrow(name: &str, parts: Vec<&str>) -> String {
+    format!("{name} {}", parts.len())
+}
+
+// A compensation that names a constant, a function, and what it binds itself.
+const SEAT: u64 = 7;
+
+async fn release(_: u64) {}
+
+async fn twice<F: std::future::Future>(undo: fn(u64) -> F, seat: u64) {
+    undo(seat).await;
+    undo(seat).await;
+}
+
+#[cancellable(reversible_write, on_cancel = twice(release, SEAT + id))]
+async fn named(Path(id): Path<u64>) {
+    release(id).await;
+}
+
+#[cancellable(reversible_write, on_cancel = async { let seat = SEAT; release(seat).await; })]
+async fn bound_there() {
+    let seat = SEAT;
+    release(seat).await;
+}
+
+// A body that came whole, and types whose names only sound like one that did not.
+struct RequestId;
+struct BodyCount;
+
+#[durable_write(internal)]
+async fn whole(_: Bytes, _: RequestId, _: BodyCount) -> u32 {
+    1
+}
+
+// As many extractors as axum takes.
+#[rustfmt::skip]
+#[cancellable(read)]
+async fn sixteen(
+    _1: u8, _2: u8, _3: u8, _4: u8, _5: u8, _6: u8, _7: u8, _8: u8,
+    _9: u8, _10: u8, _11: u8, _12: u8, _13: u8, _14: u8, _15: u8, _16: u8,
+) {}
+
+const MANY: usize = 64;
+
+#[durable_write(max_in_flight = MANY)]
+async fn limited() {}
+
+fn main() {
+    let _ = (tasks, a_spawn_of_ones_own, before, beside, tokens, exempted, joined, references);
+    let _ = a_read_may_borrow("a", vec!["b"]);
+    let _ = (named, bound_there, whole, sixteen, limited);
+}
