@@ -1,10 +1,13 @@
 //! All annotated handlers of the program, for review.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use serde::{Serialize, Serializer};
 
-use crate::policy::{HandlerPolicy, Mode};
+use crate::{
+    overrides::Deadlines,
+    policy::{HandlerPolicy, Mode},
+};
 
 /// What the attribute of a handler leaves behind, wherever the handler is.
 #[doc(hidden)]
@@ -56,31 +59,123 @@ inventory::collect!(Declared);
 /// }
 /// ```
 pub fn policies() -> Policies {
-    let declared = inventory::iter::<Declared>.into_iter().map(|declared| declared.0);
-    let mut all: Vec<_> = declared.collect();
-    let key = |policy: &&HandlerPolicy| (policy.name(), policy.file(), policy.line());
-    all.sort_by_key(key);
-    // Another macro may have made a copy of the function.
-    all.dedup_by_key(|policy| key(policy));
-    Policies(all)
+    Policies::new(Timing::written)
 }
 
-/// The annotated handlers of the program, by name; made by [`policies`].
+/// Every annotated handler, and every copy that another macro has made of one.
+pub(crate) fn declared() -> Vec<&'static HandlerPolicy> {
+    inventory::iter::<Declared>.into_iter().map(|declared| declared.0).collect()
+}
+
+/// The annotated handlers of the program, by name; made by [`policies`] and
+/// [`Lifecycle::policies`](crate::Lifecycle::policies).
 #[derive(Clone, Debug)]
 #[must_use = "it is for printing, or for comparing with what was reviewed"]
-pub struct Policies(Vec<&'static HandlerPolicy>);
+pub struct Policies(Vec<(&'static HandlerPolicy, Timing)>);
 
 impl Policies {
+    pub(crate) fn new(timing: impl Fn(&'static HandlerPolicy) -> Timing) -> Self {
+        let mut all = declared();
+        let key = |policy: &&HandlerPolicy| (policy.name(), policy.file(), policy.line());
+        all.sort_by_key(key);
+        all.dedup_by_key(|policy| key(policy));
+        Self(all.into_iter().map(|policy| (policy, timing(policy))).collect())
+    }
+
     /// The handlers, by name.
     pub fn iter(&self) -> impl Iterator<Item = &'static HandlerPolicy> + '_ {
-        self.0.iter().copied()
+        self.0.iter().map(|(policy, _)| *policy)
+    }
+
+    /// The handlers, by name, with the deadlines that are in force.
+    pub fn timings(&self) -> impl Iterator<Item = (&'static HandlerPolicy, &Timing)> {
+        self.0.iter().map(|(policy, timing)| (*policy, timing))
     }
 }
 
 impl Serialize for Policies {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_seq(self.iter().map(Row::new))
+        to.collect_seq(self.timings().map(|(policy, timing)| Row::new(policy, timing)))
     }
+}
+
+/// The deadline that is in force for a handler, and what put it there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timing {
+    /// In force, from the arrival of the request.
+    pub deadline: Option<Duration>,
+    /// In the attribute.
+    pub written: Option<Duration>,
+    /// Who put the one in force there; none without a deadline.
+    pub origin: Option<Origin>,
+}
+
+/// What put a deadline in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Origin {
+    /// The attribute of the handler.
+    Attribute,
+    /// [`LifecycleBuilder::default_deadline`](crate::LifecycleBuilder::default_deadline).
+    Default,
+    /// [`Overrides`](crate::Overrides): an environment variable, by its name, or `TOML`.
+    Override(String),
+}
+
+impl Timing {
+    fn written(policy: &HandlerPolicy) -> Self {
+        let written = policy.deadline();
+        Self { deadline: written, written, origin: written.map(|_| Origin::Attribute) }
+    }
+
+    /// What is in force under a lifecycle.
+    pub(crate) fn in_force(
+        policy: &'static HandlerPolicy,
+        overridden: Option<&Deadlines>,
+        default: Option<Duration>,
+    ) -> Self {
+        let written = Self::written(policy);
+        if policy.mode() == Mode::Exempt {
+            return written;
+        }
+        let own = match overridden.and_then(|overridden| overridden.of(policy)) {
+            Some((deadline, by)) => Self {
+                deadline: Some(deadline),
+                origin: Some(Origin::Override(by.to_owned())),
+                ..written
+            },
+            None => written,
+        };
+        match default {
+            Some(default) if own.deadline.is_none_or(|own| default < own) => {
+                Self { deadline: Some(default), origin: Some(Origin::Default), ..own }
+            }
+            _ => own,
+        }
+    }
+}
+
+impl fmt::Display for Timing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(deadline) = self.deadline else { return Ok(()) };
+        f.write_str(&time(deadline.as_millis()))?;
+        match &self.origin {
+            Some(Origin::Default) => f.write_str(" by default")?,
+            Some(Origin::Override(by)) => write!(f, " by {by}")?,
+            Some(Origin::Attribute) | None => return Ok(()),
+        }
+        match self.written {
+            Some(written) => write!(f, ", not {}", time(written.as_millis())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// `5 s`, `750 ms`
+fn time(ms: u128) -> String {
+    if ms % 1000 == 0 { format!("{} s", ms / 1000) } else { format!("{ms} ms") }
 }
 
 /// One handler, as it is printed and serialised.
@@ -91,14 +186,20 @@ struct Row {
     policy: String,
     write: bool,
     deadline_ms: Option<u128>,
+    deadline_by: Option<Origin>,
+    written_deadline_ms: Option<u128>,
     durable_sites: usize,
     max_in_flight: Option<usize>,
     needs_ms: Option<u128>,
     reason: Option<&'static str>,
+    streaming_body: Option<&'static str>,
+    #[serde(skip)]
+    timing: String,
 }
 
 impl Row {
-    fn new(policy: &'static HandlerPolicy) -> Self {
+    fn new(policy: &'static HandlerPolicy, timing: &Timing) -> Self {
+        let ms = |time: Duration| time.as_millis();
         let cooperative = if policy.is_cooperative() { ", cooperative" } else { "" };
         let written = match policy.mode() {
             Mode::Read => format!("cancellable(read{cooperative})"),
@@ -113,23 +214,28 @@ impl Row {
             location: format!("{}:{}", policy.file(), policy.line()),
             policy: written,
             write: policy.is_write(),
-            deadline_ms: policy.deadline().map(|deadline| deadline.as_millis()),
+            deadline_ms: timing.deadline.map(ms),
+            deadline_by: timing.origin.clone(),
+            written_deadline_ms: timing.written.map(ms),
             durable_sites: policy.durable_sites(),
             max_in_flight: policy.max_in_flight(),
-            needs_ms: policy.needs().map(|needs| needs.as_millis()),
+            needs_ms: policy.needs().map(ms),
             reason: policy.reason(),
+            streaming_body: policy.streaming_body(),
+            timing: timing.to_string(),
         }
     }
 
+    fn reasons(&self) -> String {
+        let streaming = self.streaming_body.map(|reason| format!("streaming body: {reason}"));
+        let reasons: Vec<_> = self.reason.map(str::to_owned).into_iter().chain(streaming).collect();
+        reasons.join("; ")
+    }
+
     fn cells(&self, lines: bool) -> [String; 7] {
-        let time = |ms: Option<u128>| match ms {
-            None => String::new(),
-            Some(ms) if ms % 1000 == 0 => format!("{} s", ms / 1000),
-            Some(ms) => format!("{ms} ms"),
-        };
         let mut limits = Vec::new();
         limits.extend(self.max_in_flight.map(|most| format!("{most} at once")));
-        limits.extend(self.needs_ms.map(|needs| format!("needs {}", time(Some(needs)))));
+        limits.extend(self.needs_ms.map(|needs| format!("needs {}", time(needs))));
         let sites =
             if self.durable_sites == 0 { String::new() } else { self.durable_sites.to_string() };
         let file = self.location.rsplit_once(':').map_or("", |(file, _)| file);
@@ -137,11 +243,11 @@ impl Row {
         [
             self.name.to_owned(),
             self.policy.clone(),
-            time(self.deadline_ms),
+            self.timing.clone(),
             sites,
             limits.join(", "),
             place,
-            self.reason.unwrap_or_default().to_owned(),
+            self.reasons(),
         ]
     }
 }
@@ -153,11 +259,14 @@ impl fmt::Display for Policies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines = !f.alternate();
         let (exempt, governed): (Vec<_>, Vec<_>) =
-            self.iter().partition(|policy| policy.mode() == Mode::Exempt);
-        let rows = |policies: &[&'static HandlerPolicy]| -> Vec<[String; 7]> {
-            policies.iter().map(|policy| Row::new(policy).cells(lines)).collect()
+            self.timings().partition(|(policy, _)| policy.mode() == Mode::Exempt);
+        let rows = |policies: Vec<(&'static HandlerPolicy, &Timing)>| -> Vec<[String; 7]> {
+            policies
+                .into_iter()
+                .map(|(policy, timing)| Row::new(policy, timing).cells(lines))
+                .collect()
         };
-        let (governed, exempt) = (rows(&governed), rows(&exempt));
+        let (governed, exempt) = (rows(governed), rows(exempt));
         let widths: [usize; 7] = std::array::from_fn(|column| {
             let cells = governed.iter().chain(&exempt).map(|row| row[column].chars().count());
             cells.chain([HEADS[column].len()]).max().unwrap_or(0)

@@ -34,7 +34,7 @@
 //! - What a handler returns: [`Governed`], [`Cancelled`], [`Cause`], [`Outcome`].
 //! - The tokens: [`RequestToken`], [`DurableToken`], [`ShutdownToken`], and [`link`].
 //! - Routing, with the compiler as the reviewer: [`Router`], [`routing`], and [`policy`] for closures.
-//! - Review: [`policies`].
+//! - Review: [`policies`]; for operators: [`Overrides`].
 //! - The service: [`Lifecycle`], [`serve`], [`ShutdownReport`].
 //! - Longer answers: the [`guide`].
 //!
@@ -81,6 +81,7 @@ mod governed;
 pub mod guide;
 mod lifecycle;
 mod link;
+mod overrides;
 pub mod policy;
 mod problem;
 pub mod routing;
@@ -89,7 +90,7 @@ mod serve;
 mod site;
 mod token;
 
-pub use catalogue::{Policies, policies};
+pub use catalogue::{Origin, Policies, Timing, policies};
 pub use cause::{Cancelled, Cause, Outcome};
 pub use followthrough_macros::{background, cancellable, deadline, durable_write, exempt};
 pub use governed::Governed;
@@ -99,6 +100,7 @@ pub use lifecycle::{
     ResponseBody, ResponseFuture, ShutdownReport, Work, WorkKind, Worker,
 };
 pub use link::{LinkSource, LinkedToken, link};
+pub use overrides::{Overrides, OverridesError};
 pub use policy::HandlerPolicy;
 pub use routing::Router;
 pub use runner::{Compensate, compensate};

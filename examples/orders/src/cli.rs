@@ -1,5 +1,6 @@
 //! The command line. Bad input is one line on stderr and exit code 2.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -26,9 +27,13 @@ pub(crate) enum Command {
     Tour,
     /// Print what may end which handler, and stop
     Policies {
-        /// Without the lines of the source, as `policies.txt` has it
+        /// What the source says, without its lines and without an operator's deadlines, as
+        /// `policies.txt` has it
         #[arg(long)]
         review: bool,
+        /// Deadlines by the names of handlers, as the service takes them
+        #[arg(long, value_name = "FILE", conflicts_with = "review")]
+        deadlines: Option<PathBuf>,
     },
 }
 
@@ -52,6 +57,9 @@ pub(crate) struct Settings {
     /// How many requests may be past their point of no return at once
     #[arg(long, value_name = "N", default_value_t = 256)]
     pub(crate) max_durable_writes: usize,
+    /// Deadlines by the names of handlers, in TOML; `ORDERS_DEADLINE_<NAME>` wins over them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) deadlines: Option<PathBuf>,
     /// How the report of the shutdown is printed: for people, or as one line of JSON
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) report: ReportFormat,

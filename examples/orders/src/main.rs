@@ -29,20 +29,22 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::cli::{Cli, Command, ReportFormat, Settings};
-use crate::service::Service;
+use crate::service::{Service, StartError};
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::read();
     match cli.command {
         Some(Command::Tour) => tour::run().await,
-        Some(Command::Policies { review }) => {
-            let policies = followthrough::policies();
-            if review {
-                print!("{policies:#}");
-            } else {
-                print!("{policies}");
-            }
+        Some(Command::Policies { review: true, .. }) => {
+            print!("{:#}", followthrough::policies());
+            ExitCode::SUCCESS
+        }
+        Some(Command::Policies { deadlines, .. }) => {
+            let lifecycle = service::with_deadlines(deadlines.as_deref())
+                .and_then(|lifecycle| lifecycle.build().map_err(StartError::Settings))
+                .unwrap_or_else(|error| refuse(error));
+            print!("{}", lifecycle.policies());
             ExitCode::SUCCESS
         }
         None => serve(&cli.settings).await,

@@ -1,9 +1,13 @@
 //! Start, and run to the end.
 
+use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 
-use followthrough::{BuildError, Lifecycle, ShutdownReport};
+use followthrough::{
+    BuildError, Lifecycle, LifecycleBuilder, Overrides, OverridesError, ShutdownReport,
+};
 use tokio::net::TcpListener;
 
 use crate::app::{self, App};
@@ -18,6 +22,10 @@ use crate::relay::relay;
 pub(crate) enum StartError {
     #[error("cannot use these settings: {0}")]
     Settings(BuildError),
+    #[error("cannot use these deadlines: {0}")]
+    Overrides(OverridesError),
+    #[error("cannot read `{}`: {error}", file.display())]
+    File { file: PathBuf, error: io::Error },
     #[error("cannot listen on {address}: {error}")]
     Listen { address: SocketAddr, error: io::Error },
     #[error("cannot start a peer: {0}")]
@@ -37,11 +45,25 @@ pub(crate) struct Service {
     warehouse: Warehouse,
 }
 
+/// A lifecycle with the deadlines that the operator has chosen: in a file, or for one start in the
+/// environment, as in `ORDERS_DEADLINE_ORDERS__REPORT__RUN=500ms`.
+pub(crate) fn with_deadlines(file: Option<&Path>) -> Result<LifecycleBuilder, StartError> {
+    let mut lifecycle = Lifecycle::builder();
+    if let Some(file) = file {
+        let text = fs::read_to_string(file)
+            .map_err(|error| StartError::File { file: file.to_owned(), error })?;
+        lifecycle =
+            lifecycle.overrides(Overrides::from_toml(&text).map_err(StartError::Overrides)?);
+    }
+    let environment = Overrides::from_env("ORDERS").map_err(StartError::Overrides)?;
+    Ok(lifecycle.overrides(environment))
+}
+
 impl Service {
     /// Takes the port before it touches the database, and the database last: a start that fails
     /// leaves nothing behind. `signals` says whether SIGTERM and Ctrl-C end it.
     pub(crate) async fn start(settings: &Settings, signals: bool) -> Result<Self, StartError> {
-        let mut lifecycle = Lifecycle::builder()
+        let mut lifecycle = with_deadlines(settings.deadlines.as_deref())?
             .grace(settings.grace)
             .max_durable_writes(settings.max_durable_writes)
             .signals(signals);

@@ -44,6 +44,47 @@ fn bad_arguments() {
     assert!(refused(&["tower"]).contains("tower"));
 }
 
+fn start_in(environment: (&str, &str), arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_orders"));
+    command.env(environment.0, environment.1).args(arguments).output().unwrap()
+}
+
+#[test]
+fn deadlines_of_nobody() {
+    let misspelt = ("ORDERS_DEADLINE_ORDERS__STOCK__SHWO", "1s");
+    let output = start_in(misspelt, &["--port", "0"]);
+    let line = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), line.lines().count()), (Some(2), 1), "{line}");
+    assert!(line.contains("did you mean `ORDERS__STOCK__SHOW`?"), "{line}");
+
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("deadlines.toml");
+    fs::write(&file, "[deadline]\n\"orders::stock::show\" = \"1\"\n").unwrap();
+    let file = file.to_str().unwrap();
+    assert!(refused(&["--deadlines", file]).contains("`ms`, `s`, `m` or `h`"));
+    assert!(refused(&["--deadlines", "/nowhere/deadlines.toml"]).contains("/nowhere"));
+    fs::write(file, "deadline = [").unwrap();
+    assert!(refused(&["--deadlines", file]).contains("line 1"));
+}
+
+#[test]
+fn the_catalogue_shows_the_deadlines_in_force() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("deadlines.toml");
+    fs::write(
+        &file,
+        "[deadline]\n\"orders::stock::show\" = \"1s\"\n\"orders::report::run\" = \"1s\"\n",
+    )
+    .unwrap();
+    let environment = ("ORDERS_DEADLINE_ORDERS__REPORT__RUN", "300ms");
+    let output = start_in(environment, &["policies", "--deadlines", file.to_str().unwrap()]);
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(table.contains("1 s by TOML, not 5 s"), "{table}");
+    assert!(table.contains("300 ms by ORDERS_DEADLINE_ORDERS__REPORT__RUN, not 2 s"), "{table}");
+    let review = start_in(environment, &["policies", "--review"]);
+    assert_eq!(review.stdout, include_bytes!("../policies.txt"));
+}
+
 #[test]
 fn help_and_version_are_not_errors() {
     for flag in ["--help", "--version"] {

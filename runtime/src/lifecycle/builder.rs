@@ -1,6 +1,7 @@
 //! How a service drains, and what it refuses.
 
 use std::{
+    borrow::Cow,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -16,7 +17,12 @@ use super::{
     life::Life,
     worker::{FailedWorker, OnWorkerExit},
 };
-use crate::{cause::Cancelled, policy::HandlerPolicy, runner::panic_message};
+use crate::{
+    cause::Cancelled,
+    overrides::{Deadlines, Overrides},
+    policy::HandlerPolicy,
+    runner::panic_message,
+};
 
 pub(crate) type OnCancelled =
     Arc<dyn Fn(&Cancelled, &HandlerPolicy) -> Option<Response> + Send + Sync>;
@@ -32,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) drain_delay: Duration,
     pub(crate) max_durable_writes: usize,
     pub(crate) default_deadline: Option<Duration>,
+    /// None if nothing is overridden.
+    pub(crate) overridden: Option<Deadlines>,
     pub(crate) signals: bool,
     pub(crate) half_close: bool,
     pub(crate) on_cancelled: Option<OnCancelled>,
@@ -47,6 +55,7 @@ impl Default for Config {
             drain_delay: Duration::ZERO,
             max_durable_writes: 4096,
             default_deadline: None,
+            overridden: None,
             signals: true,
             half_close: false,
             on_cancelled: None,
@@ -74,6 +83,7 @@ impl Config {
 pub struct LifecycleBuilder {
     config: Config,
     read_grace_given: bool,
+    overrides: Overrides,
 }
 
 impl LifecycleBuilder {
@@ -110,6 +120,13 @@ impl LifecycleBuilder {
     /// shorten it. Default: none.
     pub fn default_deadline(mut self, deadline: Duration) -> Self {
         self.config.default_deadline = Some(deadline);
+        self
+    }
+
+    /// Puts deadlines in force by the names of handlers, in place of what their attributes say.
+    /// Called again, what is said later wins.
+    pub fn overrides(mut self, overrides: Overrides) -> Self {
+        self.overrides.extend(overrides);
         self
     }
 
@@ -175,17 +192,19 @@ impl LifecycleBuilder {
     ///
     /// # Errors
     ///
-    /// If the settings contradict each other or leave no room for any work.
+    /// If the settings contradict each other or leave no room for any work, and if an override names
+    /// no handler.
     pub fn build(mut self) -> Result<Lifecycle, BuildError> {
         let config = &mut self.config;
         if config.grace > LONGEST || config.default_deadline.is_some_and(|after| after > LONGEST) {
             return Err(BuildError(
-                "a grace or a deadline of more than a year is none: lower it, or leave it out",
+                "a grace or a deadline of more than a year is none: lower it, or leave it out"
+                    .into(),
             ));
         }
         if config.grace.is_zero() {
             return Err(BuildError(
-                "`grace` is zero; nothing could ever finish: give it at least 1 s",
+                "`grace` is zero; nothing could ever finish: give it at least 1 s".into(),
             ));
         }
         if !self.read_grace_given {
@@ -194,19 +213,22 @@ impl LifecycleBuilder {
         if config.drain_delay.saturating_add(config.read_grace) > config.grace {
             return Err(BuildError(
                 "`drain_delay` and `read_grace` (unless set: 5 s, or a sixth of `grace`) are parts of \
-                 `grace` and together longer than it: raise `grace` or lower them",
+                 `grace` and together longer than it: raise `grace` or lower them".into(),
             ));
         }
         if config.max_durable_writes == 0 {
             return Err(BuildError(
-                "`max_durable_writes` is zero; every durable write would be refused: give it at least 1",
+                "`max_durable_writes` is zero; every durable write would be refused: give it at least 1".into(),
             ));
         }
         if config.default_deadline.is_some_and(|deadline| deadline.is_zero()) {
             return Err(BuildError(
-                "`default_deadline` is zero; every request would be too late: leave it out or raise it",
+                "`default_deadline` is zero; every request would be too late: leave it out or raise it".into(),
             ));
         }
+        let deadlines = self.overrides.resolve(&crate::catalogue::declared());
+        let deadlines = deadlines.map_err(|fault| BuildError(fault.0.into()))?;
+        config.overridden = (!deadlines.is_empty()).then_some(deadlines);
         Ok(Lifecycle { life: Life::built(self.config) })
     }
 }
@@ -224,11 +246,11 @@ impl fmt::Debug for LifecycleBuilder {
 
 /// Settings that a [`Lifecycle`] cannot have.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BuildError(&'static str);
+pub struct BuildError(Cow<'static, str>);
 
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
+        f.write_str(&self.0)
     }
 }
 

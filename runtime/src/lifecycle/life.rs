@@ -32,7 +32,7 @@ use super::{
     report::{Cancellations, ShutdownReport},
     worker::Workers,
 };
-use crate::{cause::Cause, serve::Connections};
+use crate::{cause::Cause, overrides::Deadlines, policy::HandlerPolicy, serve::Connections};
 
 pub(crate) struct Life {
     pub(super) config: Config,
@@ -163,6 +163,22 @@ impl Life {
 
     pub(crate) const fn default_deadline(&self) -> Option<Duration> {
         self.config.default_deadline
+    }
+
+    /// The handler's own deadline, unless an operator has another one.
+    #[inline]
+    pub(crate) fn deadline_of(&self, policy: &'static HandlerPolicy) -> Option<Duration> {
+        match &self.config.overridden {
+            Some(overridden) => {
+                overridden.of(policy).map(|(deadline, _)| deadline).or(policy.deadline())
+            }
+            None => policy.deadline(),
+        }
+    }
+
+    #[inline]
+    pub(crate) const fn overridden(&self) -> Option<&Deadlines> {
+        self.config.overridden.as_ref()
     }
 
     pub(super) fn timeline(&self) -> Timeline {

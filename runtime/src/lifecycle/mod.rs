@@ -42,6 +42,7 @@ pub(crate) use tail::{Tail, end_stream};
 pub use worker::{FailedWorker, OnWorkerExit, Worker};
 
 use crate::{
+    catalogue::{Policies, Timing},
     governed::Governed,
     policy::Exempt,
     problem,
@@ -157,6 +158,14 @@ impl Lifecycle {
     pub fn layer(&self) -> LifecycleLayer {
         self.life.link();
         LifecycleLayer::new(self.life.clone())
+    }
+
+    /// The [catalogue](crate::policies) with the deadlines that are in force here, and what put them
+    /// there: the attribute, [`default_deadline`](LifecycleBuilder::default_deadline), or an
+    /// [override](LifecycleBuilder::overrides).
+    pub fn policies(&self) -> Policies {
+        let (overridden, default) = (self.life.overridden(), self.life.default_deadline());
+        Policies::new(|policy| Timing::in_force(policy, overridden, default))
     }
 
     /// Starts a worker under a token that fires when the requests have drained, so that a relay

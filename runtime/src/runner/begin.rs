@@ -104,7 +104,8 @@ pub(super) fn begin_nested(
     policy: &'static HandlerPolicy,
 ) -> Result<Begun, Cancelled> {
     let inherited = request.body.frame.deadline;
-    let own = policy.deadline().and_then(|after| Instant::now().checked_add(after));
+    let own =
+        request.life().deadline_of(policy).and_then(|after| Instant::now().checked_add(after));
     // Whichever deadline is nearest: unless it is the request's, it ends this call, not that.
     let narrowed = request.body.frame.narrowed
         || own.is_some_and(|own| inherited.is_none_or(|caller| own < caller));
@@ -127,7 +128,8 @@ pub(super) fn begin_top(
     permit: &mut Option<InFlight>,
     given: Option<GivenSeen>,
 ) -> Result<Begun, Cancelled> {
-    let own = policy.deadline().and_then(|after| request.arrival().checked_add(after));
+    let own =
+        request.life().deadline_of(policy).and_then(|after| request.arrival().checked_add(after));
     let deadline = sooner(request.deadline, own);
     let deadline = sooner(deadline, given.as_ref().and_then(|given| given.deadline));
     let cause = given.as_ref().and_then(|given| given.cause);

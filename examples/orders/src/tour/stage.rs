@@ -76,6 +76,7 @@ impl Stage {
             grace: Duration::from_secs(10),
             read_grace: Some(Duration::from_millis(500)),
             slow: Duration::from_millis(100),
+            deadlines: None,
             max_durable_writes: LIMIT,
             report: ReportFormat::Text,
             log: Targets::new(),
