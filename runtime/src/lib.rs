@@ -95,9 +95,10 @@ pub use cause::{Cancelled, Cause, Outcome};
 pub use followthrough_macros::{background, cancellable, deadline, durable_write, exempt};
 pub use governed::Governed;
 pub use lifecycle::{
-    BuildError, CancelledRequests, ClientGone, Counts, FailedWorker, InFlightSnapshot, LastEvent,
-    Lifecycle, LifecycleBuilder, LifecycleLayer, LifecycleService, OnWorkerExit, PhaseDurations,
-    ResponseBody, ResponseFuture, ShutdownReport, Work, WorkKind, Worker,
+    BuildError, CallerDeadlines, CancelledRequests, ClientGone, Counts, FailedWorker,
+    InFlightSnapshot, LastEvent, Lifecycle, LifecycleBuilder, LifecycleLayer, LifecycleService,
+    OnWorkerExit, PhaseDurations, ResponseBody, ResponseFuture, ShutdownReport, Work, WorkKind,
+    Worker,
 };
 pub use link::{LinkSource, LinkedToken, link};
 pub use overrides::{Overrides, OverridesError};

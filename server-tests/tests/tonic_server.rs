@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use followthrough::{LifecycleBuilder, RequestToken, ShutdownToken, cancellable, durable_write};
+use followthrough::{
+    CallerDeadlines, LifecycleBuilder, RequestToken, ShutdownToken, cancellable, durable_write,
+};
 use followthrough_server_tests::{
     Running,
     app::watch,
@@ -38,6 +40,13 @@ async fn look_up_for_too_long() -> Result<String, Status> {
     std::future::pending().await
 }
 
+/// The minutes that are left.
+#[cancellable(read, deadline = "1h", internal)]
+async fn how_long(token: RequestToken) -> Result<String, Status> {
+    let left = token.remaining().ok_or_else(|| Status::internal("no deadline"))?;
+    Ok((left.as_secs_f64() / 60.0).ceil().to_string())
+}
+
 #[durable_write(internal)]
 async fn insert(marks: Marks, order: String) -> Result<String, Status> {
     marks.set("write: begun");
@@ -69,6 +78,7 @@ impl Orders for Shop {
     async fn stock(&self, sku: Request<String>) -> Result<Response<String>, Status> {
         let answer = match sku.get_ref().as_str() {
             "who asks" => Ok(sku.remote_addr().expect("it is known").ip().to_string()),
+            "how long" => how_long(token().await).await.into_result().map_err(status)?,
             "too long" => look_up_for_too_long().await.into_result().map_err(status)?,
             _ => look_up(self.0.clone(), token().await).await.into_result().map_err(status)?,
         };
@@ -235,6 +245,18 @@ async fn a_deadline_of_ours_is_a_status_of_grpc() {
     let late = client.call(STOCK, message("too long")).await.unwrap_err();
     assert_eq!(late.code(), Code::DeadlineExceeded, "{late:?}");
     assert_eq!(server.stop().await.cancelled.deadline_exceeded, 1);
+}
+
+#[tokio::test]
+async fn what_the_caller_waits_is_what_is_left() {
+    let callers = CallerDeadlines::new().grpc_timeout();
+    let server = start_with(lifecycle().caller_deadlines(callers), &Marks::default()).await;
+    let client = OrdersClient::connect(server.at).await;
+    assert_eq!(client.clone().call(STOCK, message("how long")).await.unwrap(), "60");
+    let mut hurried = message("how long");
+    hurried.set_timeout(Duration::from_mins(5));
+    assert_eq!(client.call(STOCK, hurried).await.unwrap(), "5");
+    server.stop().await;
 }
 
 #[tokio::test]

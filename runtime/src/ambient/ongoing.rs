@@ -6,6 +6,8 @@ use std::{
     sync::Arc,
 };
 
+use http::Request;
+
 use super::Ambient;
 use crate::lifecycle::Life;
 
@@ -30,9 +32,12 @@ impl Ongoing {
     }
 
     /// A request that a server or a layer has just received.
-    pub(crate) fn received(life: &Arc<Life>, upload: bool) -> Self {
+    pub(crate) fn received<B>(life: &Arc<Life>, head: &Request<B>, upload: bool) -> Self {
         let mut request = Self::new(life.clone());
         request.count();
+        if let Some(time) = life.time_of_caller(head.headers()) {
+            request.shorten(time);
+        }
         request.flags.upload = upload;
         request
     }

@@ -1,6 +1,6 @@
 //! One request: its signals, its tokens, its body.
 
-use std::{pin::Pin, sync::Arc};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use tokio::{
     sync::futures::OwnedNotified,
@@ -98,6 +98,16 @@ impl Ambient {
         self.arrival = Some(now);
         self.deadline = life.default_deadline().map(|after| now + after);
         self.life = Some(life);
+    }
+
+    /// It has at most so long, from its arrival.
+    pub(super) fn shorten(&mut self, time: Duration) {
+        // What no clock can tell bounds nothing.
+        let at = self.arrival().checked_add(time);
+        self.deadline = match (self.deadline, at) {
+            (Some(deadline), Some(at)) => Some(deadline.min(at)),
+            (deadline, at) => deadline.or(at),
+        };
     }
 
     /// The life counts it until it is a spare again.

@@ -13,6 +13,7 @@ use tokio::task::LocalKey;
 
 use super::{
     Lifecycle,
+    callers::CallerDeadlines,
     carry::{Carry, Key},
     life::Life,
     worker::{FailedWorker, OnWorkerExit},
@@ -38,6 +39,7 @@ pub(crate) struct Config {
     pub(crate) drain_delay: Duration,
     pub(crate) max_durable_writes: usize,
     pub(crate) default_deadline: Option<Duration>,
+    pub(super) callers: Option<CallerDeadlines>,
     /// None if nothing is overridden.
     pub(crate) overridden: Option<Deadlines>,
     pub(crate) signals: bool,
@@ -55,6 +57,7 @@ impl Default for Config {
             drain_delay: Duration::ZERO,
             max_durable_writes: 4096,
             default_deadline: None,
+            callers: None,
             overridden: None,
             signals: true,
             half_close: false,
@@ -120,6 +123,12 @@ impl LifecycleBuilder {
     /// shorten it. Default: none.
     pub fn default_deadline(mut self, deadline: Duration) -> Self {
         self.config.default_deadline = Some(deadline);
+        self
+    }
+
+    /// Takes deadlines from the headers of requests. Default: from none.
+    pub fn caller_deadlines(mut self, callers: CallerDeadlines) -> Self {
+        self.config.callers = Some(callers);
         self
     }
 
@@ -225,6 +234,9 @@ impl LifecycleBuilder {
             return Err(BuildError(
                 "`default_deadline` is zero; every request would be too late: leave it out or raise it".into(),
             ));
+        }
+        if let Some(fault) = config.callers.as_ref().and_then(CallerDeadlines::fault) {
+            return Err(BuildError(fault.into()));
         }
         let deadlines = self.overrides.resolve(&crate::catalogue::declared());
         let deadlines = deadlines.map_err(|fault| BuildError(fault.0.into()))?;

@@ -162,6 +162,7 @@ fn publish(life: &Life, phases: PhaseDurations) {
         phases,
         durable,
         cancelled: life.cancellations.read(),
+        ignored_deadlines: life.ignored_deadlines(),
         unanswered: life.requests(),
         connections_cut,
         abandoned,

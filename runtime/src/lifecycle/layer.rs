@@ -76,7 +76,7 @@ where
         life.remember_runtime();
         let gone = if *wakes { request.extensions_mut().remove() } else { None };
         let gone = gone.map(ClientGone::wait);
-        let ongoing = Ongoing::received(life, false);
+        let ongoing = Ongoing::received(life, &request, false);
         let call = |request| self.inner.call(request);
         ResponseFuture::new(ongoing, None, gone, *wakes, request, call)
     }
@@ -166,7 +166,7 @@ impl<F> ResponseFuture<F> {
         request: Request<B>,
         call: impl FnOnce(Request<B>) -> F,
     ) -> Self {
-        let ongoing = Ongoing::received(life, !request.body().is_end_stream());
+        let ongoing = Ongoing::received(life, &request, !request.body().is_end_stream());
         Self::new(ongoing, Some(on), None, false, request, call)
     }
 }

@@ -18,6 +18,7 @@ use std::{
     time::Duration,
 };
 
+use http::HeaderMap;
 use tokio::{
     runtime::Handle,
     sync::{Notify, watch},
@@ -28,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Phase, Work,
     builder::Config,
+    callers::Ignored,
     in_flight::{Registry, Sharded, shard_of_thread},
     report::{Cancellations, ShutdownReport},
     worker::Workers,
@@ -39,6 +41,7 @@ pub(crate) struct Life {
     pub(super) registry: Registry,
     pub(super) workers: Workers,
     pub(super) cancellations: Cancellations,
+    ignored_deadlines: Ignored,
     pub(crate) connections: Connections,
     code: AtomicU8,
     phase: watch::Sender<Phase>,
@@ -105,6 +108,7 @@ impl Life {
             registry: Registry::default(),
             workers: Workers::default(),
             cancellations: Cancellations::default(),
+            ignored_deadlines: Ignored::default(),
             connections: Connections::default(),
             code: AtomicU8::new(Phase::Running as u8),
             phase: watch::Sender::new(Phase::Running),
@@ -163,6 +167,16 @@ impl Life {
 
     pub(crate) const fn default_deadline(&self) -> Option<Duration> {
         self.config.default_deadline
+    }
+
+    /// How long the request may take by what came with it.
+    #[inline]
+    pub(crate) fn time_of_caller(&self, headers: &HeaderMap) -> Option<Duration> {
+        self.config.callers.as_ref()?.read(headers, &self.ignored_deadlines)
+    }
+
+    pub(super) fn ignored_deadlines(&self) -> u64 {
+        self.ignored_deadlines.read()
     }
 
     /// The handler's own deadline, unless an operator has another one.

@@ -5,6 +5,7 @@
 //! durable work hears of.
 
 mod builder;
+mod callers;
 mod carry;
 mod client_gone;
 mod drain;
@@ -28,6 +29,7 @@ use std::{
 use axum::response::Response;
 
 pub use builder::{BuildError, LifecycleBuilder};
+pub use callers::CallerDeadlines;
 pub use client_gone::ClientGone;
 pub use in_flight::{Counts, Work, WorkKind};
 pub(crate) use in_flight::{Ended, InFlight, millis};

@@ -95,6 +95,8 @@ pub struct ShutdownReport {
     pub durable: Counts,
     /// Requests whose wait ended early.
     pub cancelled: CancelledRequests,
+    /// Deadlines of callers that could not be read.
+    pub ignored_deadlines: u64,
     /// Requests that had no answer when it was over: under other servers, or on threads that are
     /// blocked. Those that [`serve`](crate::serve) cut are in `connections_cut`.
     pub unanswered: usize,
@@ -171,6 +173,13 @@ impl fmt::Display for ShutdownReport {
             cancelled.refused
         )?;
         write!(f, "\n  phases: {}", self.phases)?;
+        if self.ignored_deadlines > 0 {
+            write!(
+                f,
+                "\n  deadlines of callers that could not be read: {}",
+                self.ignored_deadlines
+            )?;
+        }
         if self.unanswered > 0 {
             write!(f, "\n  requests without an answer: {}", self.unanswered)?;
         }
