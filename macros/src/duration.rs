@@ -2,7 +2,7 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
-use syn::{Expr, ExprLit, Lit, spanned::Spanned};
+use syn::{Expr, ExprLit, Lit, LitStr, spanned::Spanned};
 
 const UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
 const LONGEST: u64 = 24 * 3_600_000;
@@ -35,6 +35,38 @@ impl Period {
             Err(message) => Err(syn::Error::new_spanned(expr, message)),
         }
     }
+}
+
+/// A handler's deadline: how long, or the name under which the configuration says it.
+#[derive(Clone)]
+pub(crate) enum Bound {
+    Period(Period),
+    Named(LitStr),
+}
+
+impl Bound {
+    /// Reads `"10s"`, `10s` or `"checkout"`.
+    pub(crate) fn from_expr(expr: &Expr) -> syn::Result<Self> {
+        match expr {
+            Expr::Lit(ExprLit { lit: Lit::Str(name), .. }) if is_name(&name.value()) => {
+                Ok(Self::Named(name.clone()))
+            }
+            _ => Period::from_expr(expr).map(Self::Period),
+        }
+    }
+
+    pub(crate) fn period(&self) -> Option<Period> {
+        match self {
+            Self::Period(period) => Some(*period),
+            Self::Named(_) => None,
+        }
+    }
+}
+
+/// What begins with a letter is no duration.
+fn is_name(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-.:".contains(c))
 }
 
 /// As the `Duration` that the runtime takes.
@@ -144,6 +176,20 @@ mod tests {
         assert!(refused("").contains("such as `10s`"));
         assert!(refused("soon").contains("such as `10s`"));
         assert!(refused("0.0001s").contains("from `1ms`"));
+    }
+
+    #[test]
+    fn a_word_is_the_name_of_a_deadline() {
+        let named = |text: &str| {
+            let expr: Expr = syn::parse_str(text).expect(text);
+            matches!(Bound::from_expr(&expr), Ok(Bound::Named(_)))
+        };
+        assert!(named("\"checkout\""));
+        assert!(named("\"orders::slow-lane.2\""));
+        assert!(!named("\"10s\""));
+        assert!(!named("\"\""));
+        assert!(!named("\"ten seconds\""));
+        assert!(!named("checkout"));
     }
 
     #[test]

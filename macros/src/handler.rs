@@ -1,6 +1,7 @@
 //! A handler from attribute to code: parse, validate, expand.
 
 use crate::{
+    duration::Bound,
     error::Errors,
     expand,
     model::Handler,
@@ -85,7 +86,8 @@ fn handler(
     function.attrs = attributes.others;
 
     let token = validate::site_token(symbol, &params);
-    let host = Host { symbol, runtime: &runtime, deadline: policy.deadline, token };
+    let deadline = policy.deadline.as_ref().and_then(Bound::period);
+    let host = Host { symbol, runtime: &runtime, deadline, token };
     let governed = sites::govern(&host, &function.body, errors);
     function.body = governed.body;
     let outlives = policy.outlives_its_request(governed.durable_sites);

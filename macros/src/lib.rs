@@ -239,6 +239,10 @@ pub fn exempt(args: TokenStream, item: TokenStream) -> TokenStream {
 /// - `#[deadline("10s")]` or `#[deadline(10s)]` above or below it;
 /// - `deadline = "10s"` among the options of the policy.
 ///
+/// A word instead of a number is a name, for several handlers to share, and the configuration says
+/// how long it is: `#[deadline = "checkout"]`. A lifecycle that knows none of that name refuses to be
+/// built; without a lifecycle, it bounds nothing. A statement takes no name.
+///
 /// Running out cancels a [`macro@cancellable`] handler and answers 504. On a [`macro@durable_write`]
 /// handler it bounds how long the client waits, and the write goes on.
 ///

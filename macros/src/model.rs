@@ -3,7 +3,10 @@
 //! A model exists for faulty input too, as near to what was meant as can be told: the function is
 //! emitted with its governed signature all the same, so that its callers see no second error.
 
-use crate::{duration::Period, parse::Function};
+use crate::{
+    duration::{Bound, Period},
+    parse::Function,
+};
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::{Expr, Ident, LitStr, Pat, Path, Type};
@@ -38,7 +41,7 @@ pub(crate) struct Policy {
     pub(crate) mode: Mode,
     pub(crate) cooperative: bool,
     pub(crate) on_cancel: Option<Expr>,
-    pub(crate) deadline: Option<Period>,
+    pub(crate) deadline: Option<Bound>,
     pub(crate) name: Option<LitStr>,
     pub(crate) reason: Option<LitStr>,
     pub(crate) streaming_body: Option<LitStr>,

@@ -107,6 +107,8 @@ pub struct Timing {
     pub deadline: Option<Duration>,
     /// In the attribute.
     pub written: Option<Duration>,
+    /// The name of a deadline, in the attribute.
+    pub name: Option<&'static str>,
     /// Who put the one in force there; none without a deadline.
     pub origin: Option<Origin>,
 }
@@ -120,14 +122,17 @@ pub enum Origin {
     Attribute,
     /// [`LifecycleBuilder::default_deadline`](crate::LifecycleBuilder::default_deadline).
     Default,
-    /// [`Overrides`](crate::Overrides): an environment variable, by its name, or `TOML`.
+    /// [`Overrides`](crate::Overrides), or
+    /// [`named_deadline`](crate::LifecycleBuilder::named_deadline): an environment variable, or a
+    /// name in TOML or in the code.
     Override(String),
 }
 
 impl Timing {
     fn written(policy: &HandlerPolicy) -> Self {
         let written = policy.deadline();
-        Self { deadline: written, written, origin: written.map(|_| Origin::Attribute) }
+        let origin = written.map(|_| Origin::Attribute);
+        Self { deadline: written, written, name: policy.named_deadline(), origin }
     }
 
     /// What is in force under a lifecycle.
@@ -159,7 +164,10 @@ impl Timing {
 
 impl fmt::Display for Timing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(deadline) = self.deadline else { return Ok(()) };
+        let Some(deadline) = self.deadline else {
+            // What it comes to is not known here.
+            return f.write_str(self.name.unwrap_or_default());
+        };
         f.write_str(&time(deadline.as_millis()))?;
         match &self.origin {
             Some(Origin::Default) => f.write_str(" by default")?,
@@ -188,6 +196,7 @@ struct Row {
     deadline_ms: Option<u128>,
     deadline_by: Option<Origin>,
     written_deadline_ms: Option<u128>,
+    deadline_name: Option<&'static str>,
     durable_sites: usize,
     max_in_flight: Option<usize>,
     needs_ms: Option<u128>,
@@ -217,6 +226,7 @@ impl Row {
             deadline_ms: timing.deadline.map(ms),
             deadline_by: timing.origin.clone(),
             written_deadline_ms: timing.written.map(ms),
+            deadline_name: timing.name,
             durable_sites: policy.durable_sites(),
             max_in_flight: policy.max_in_flight(),
             needs_ms: policy.needs().map(ms),

@@ -4,13 +4,19 @@ use std::{collections::HashMap, env, ffi::OsString, fmt, time::Duration};
 
 use crate::policy::{HandlerPolicy, Mode};
 
+/// The bounds of a deadline, wherever it is written.
+const SHORTEST: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
 /// Deadlines by the name of the handler, read at start-up: what an operator changes without a new
 /// build. [`LifecycleBuilder::overrides`](crate::LifecycleBuilder::overrides) puts them in force, in
 /// place of what the attribute says, and refuses a name that no handler has.
 /// [`Lifecycle::policies`](crate::Lifecycle::policies) shows what is in force, and why.
 ///
 /// The name is that of the [catalogue](crate::policies): `module::function`, or the `name = "…"` of
-/// the attribute. The value is a whole number with a unit, `ms`, `s`, `m` or `h`, from `1ms` to `24h`.
+/// the attribute. It may also be that of a deadline, which handlers share: `#[deadline = "checkout"]`.
+/// Every such name has to be explained, here or by
+/// [`LifecycleBuilder::named_deadline`](crate::LifecycleBuilder::named_deadline). The value is a whole number with a unit, `ms`, `s`, `m` or `h`, from `1ms` to `24h`.
 /// Closures are not in the catalogue, and cannot be named here.
 ///
 /// # Examples
@@ -26,7 +32,7 @@ use crate::policy::{HandlerPolicy, Mode};
 ///     .overrides(overrides)
 ///     .overrides(Overrides::from_env("ORDERS")?) // ORDERS_DEADLINE_ORDERS__SHOW=250ms
 ///     .build()?;
-/// assert!(lifecycle.policies().to_string().contains("750 ms by TOML, not 5 s"));
+/// assert!(lifecycle.policies().to_string().contains("750 ms by `orders::show` in TOML, not 5 s"));
 ///
 /// let misspelt = Overrides::from_toml("[deadline]\n\"orders::shw\" = \"750ms\"")?;
 /// let refused = Lifecycle::builder().overrides(misspelt).build().unwrap_err();
@@ -51,13 +57,19 @@ enum Key {
     /// The name itself.
     #[cfg_attr(not(feature = "toml"), expect(dead_code, reason = "made by `from_toml`"))]
     Toml(String),
+    /// The name of a deadline.
+    Code(String),
 }
 
 impl Key {
-    fn matches(&self, policy: &HandlerPolicy) -> bool {
+    fn is_of(&self, policy: &HandlerPolicy) -> bool {
+        !matches!(self, Self::Code(_)) && self.matches(policy.name())
+    }
+
+    fn matches(&self, meant: &str) -> bool {
         match self {
-            Self::Env { name, .. } => *name == env_name(policy.name()),
-            Self::Toml(name) => name == policy.name(),
+            Self::Env { name, .. } => *name == env_name(meant),
+            Self::Toml(name) | Self::Code(name) => name == meant,
         }
     }
 
@@ -65,13 +77,13 @@ impl Key {
     fn spell(&self, name: &str) -> String {
         match self {
             Self::Env { .. } => env_name(name),
-            Self::Toml(_) => name.to_owned(),
+            Self::Toml(_) | Self::Code(_) => name.to_owned(),
         }
     }
 
     fn name(&self) -> &str {
         match self {
-            Self::Env { name, .. } | Self::Toml(name) => name,
+            Self::Env { name, .. } | Self::Toml(name) | Self::Code(name) => name,
         }
     }
 }
@@ -80,7 +92,8 @@ impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Env { variable, .. } => f.write_str(variable),
-            Self::Toml(name) => write!(f, "\"{name}\" in TOML"),
+            Self::Toml(name) => write!(f, "`{name}` in TOML"),
+            Self::Code(name) => write!(f, "`{name}` in the code"),
         }
     }
 }
@@ -170,27 +183,40 @@ impl Overrides {
         self.0.extend(later.0);
     }
 
+    /// Adds a deadline that the code itself names.
+    pub(crate) fn named(&mut self, name: &str, deadline: Duration) {
+        self.0.push(Override { key: Key::Code(name.to_owned()), deadline });
+    }
+
     /// What this comes to for the handlers of the program.
     pub(crate) fn resolve(
         self,
         handlers: &[&'static HandlerPolicy],
     ) -> Result<Deadlines, OverridesError> {
         let mut deadlines = HashMap::new();
+        let mut by_handler = HashMap::new();
         let mut faults = Vec::new();
         for Override { key, deadline } in self.0 {
-            let meant: Vec<_> = handlers.iter().filter(|policy| key.matches(policy)).collect();
-            match meant[..] {
-                [] => faults.push(unknown(&key, handlers)),
-                [first, ..] => faults.extend(unfit(&key, first, &meant)),
+            let named = |policy: &&&HandlerPolicy| {
+                policy.named_deadline().is_some_and(|name| key.matches(name))
+            };
+            let meant: Vec<_> = handlers.iter().filter(|policy| key.is_of(policy)).collect();
+            let sharing: Vec<_> = handlers.iter().filter(named).collect();
+            if meant.is_empty() && sharing.is_empty() {
+                faults.push(unknown(&key, handlers));
             }
-            for policy in meant {
-                let by = match &key {
-                    Key::Env { variable, .. } => variable.clone(),
-                    Key::Toml(_) => "TOML".to_owned(),
-                };
-                deadlines.insert(id(policy), (deadline, by));
+            if !(SHORTEST..=LONGEST).contains(&deadline) {
+                faults.push(format!("{key}: a deadline has between `1ms` and `24h`"));
             }
+            faults.extend(meant.first().and_then(|first| unfit(&key, first, &meant)));
+            let entry = || (deadline, key.to_string());
+            by_handler.extend(meant.iter().map(|policy| (id(policy), entry())));
+            deadlines.extend(sharing.iter().map(|policy| (id(policy), entry())));
         }
+        // Whoever names a handler means that one, and not those that share its deadline.
+        deadlines.extend(by_handler);
+        let nowhere = handlers.iter().filter(|policy| !deadlines.contains_key(&id(policy)));
+        faults.extend(nowhere.filter_map(|policy| unsaid(policy)));
         if faults.is_empty() {
             Ok(Deadlines(deadlines))
         } else {
@@ -200,14 +226,23 @@ impl Overrides {
 }
 
 fn unknown(key: &Key, handlers: &[&'static HandlerPolicy]) -> String {
-    let spelt = handlers.iter().map(|policy| key.spell(policy.name()));
-    let near = spelt
+    let deadlines = handlers.iter().filter_map(|policy| policy.named_deadline());
+    let handlers = handlers.iter().map(|policy| policy.name());
+    let what = if matches!(key, Key::Code(_)) {
+        "no handler has this deadline"
+    } else {
+        "no handler has this name"
+    };
+    let near = handlers
+        .filter(|_| !matches!(key, Key::Code(_)))
+        .chain(deadlines)
+        .map(|name| key.spell(name))
         .map(|name| (strsim::osa_distance(&name, key.name()), name))
         .min()
         .filter(|(distance, name)| *distance <= name.len().div_ceil(3));
     match near {
-        Some((_, name)) => format!("{key}: no handler has this name; did you mean `{name}`?"),
-        None => format!("{key}: no handler has this name; `followthrough::policies()` lists them"),
+        Some((_, name)) => format!("{key}: {what}; did you mean `{name}`?"),
+        None => format!("{key}: {what}; `followthrough::policies()` lists them"),
     }
 }
 
@@ -222,6 +257,15 @@ fn unfit(
     }
     let exempt = meant.iter().find(|policy| policy.mode() == Mode::Exempt)?;
     Some(format!("{key}: `{}` is exempt and has no deadline: remove it", exempt.name()))
+}
+
+/// A handler whose deadline has a name that nothing explains.
+fn unsaid(policy: &HandlerPolicy) -> Option<String> {
+    let (handler, name) = (policy.name(), policy.named_deadline()?);
+    Some(format!(
+        "`{handler}` has the deadline `{name}`, and nothing says how long that is: say it with \
+         `.named_deadline(\"{name}\", ..)`, in TOML or in the environment"
+    ))
 }
 
 /// A static has one address, and a name may be shared.
@@ -262,8 +306,11 @@ fn duration(text: &str) -> Result<Duration, String> {
     };
     let millis =
         number.parse::<u64>().ok().zip(factor).and_then(|(n, factor)| n.checked_mul(factor));
-    millis.filter(|millis| (1..=24 * 3_600_000).contains(millis)).map(Duration::from_millis).ok_or_else(|| {
-        format!("expected a whole number and `ms`, `s`, `m` or `h`, from `1ms` to `24h`, found `{text}`")
+    let time = millis.map(Duration::from_millis).filter(|time| (SHORTEST..=LONGEST).contains(time));
+    time.ok_or_else(|| {
+        format!(
+            "expected a whole number and `ms`, `s`, `m` or `h`, from `1ms` to `24h`, found `{text}`"
+        )
     })
 }
 
@@ -360,8 +407,9 @@ mod tests {
     fn toml_names_handlers_as_they_are() {
         let text = "[deadline]\n\"orders::place\" = \"3s\"\n\"the shop.front\" = \"4s\"\n";
         let deadlines = Overrides::from_toml(text).expect("a table").resolve(&ALL).expect("known");
-        assert_eq!(deadlines.of(&PLACE), Some((Duration::from_secs(3), "TOML")));
-        assert_eq!(deadlines.of(&DOTTED), Some((Duration::from_secs(4), "TOML")));
+        let place = Some((Duration::from_secs(3), "`orders::place` in TOML"));
+        assert_eq!(deadlines.of(&PLACE), place);
+        assert_eq!(deadlines.of(&DOTTED).map(|(deadline, _)| deadline.as_secs()), Some(4));
         assert_eq!(deadlines.of(&DASHED), None);
         assert_eq!(Overrides::from_toml(""), Ok(Overrides::default()));
     }
@@ -374,7 +422,7 @@ mod tests {
         assert!(error("[deadlines]\n").contains("expected `deadline`"));
         assert!(error("[deadline]\nx = 3\n").contains("expected a string"));
         assert!(
-            error("[deadline]\nx = \"3\"\n").starts_with("\"x\" in TOML: expected a whole number")
+            error("[deadline]\nx = \"3\"\n").starts_with("`x` in TOML: expected a whole number")
         );
         let typo = Overrides::from_toml("[deadline]\n\"orders::shwo\" = \"1s\"").expect("a table");
         assert!(refused(typo).ends_with("did you mean `orders::show`?"));

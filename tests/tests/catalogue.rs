@@ -95,6 +95,7 @@ fn a_row_says_what_the_attribute_said() {
             "deadline_ms": null,
             "deadline_by": null,
             "written_deadline_ms": null,
+            "deadline_name": null,
             "durable_sites": 0,
             "max_in_flight": 8,
             "needs_ms": 2000,

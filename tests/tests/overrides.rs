@@ -117,8 +117,8 @@ fn the_catalogue_says_what_is_in_force_and_why() {
         let (_, timing) = policies.timings().find(|(policy, _)| policy.name() == name).unwrap();
         timing.clone()
     };
-    let toml = Some(Origin::Override("TOML".to_owned()));
-    assert_eq!(of("long").to_string(), "50 ms by TOML, not 3600 s");
+    let toml = Some(Origin::Override("`long` in TOML".to_owned()));
+    assert_eq!(of("long").to_string(), "50 ms by `long` in TOML, not 3600 s");
     assert_eq!((of("long").deadline, of("long").origin), (Some(50 * MS), toml));
     assert_eq!((of("none").deadline, of("none").origin), (Some(1500 * MS), Some(Origin::Default)));
     assert_eq!(of("none").to_string(), "1500 ms by default");
@@ -132,7 +132,7 @@ fn the_catalogue_says_what_is_in_force_and_why() {
     let row = json.as_array().unwrap().iter().find(|row| row["name"] == "long").unwrap();
     assert_eq!(row["deadline_ms"], 50);
     assert_eq!(row["written_deadline_ms"], 3_600_000);
-    assert_eq!(row["deadline_by"]["override"], "TOML");
+    assert_eq!(row["deadline_by"]["override"], "`long` in TOML");
 
     // What is reviewed is the source.
     assert!(!followthrough::policies().to_string().contains("TOML"));
@@ -143,11 +143,11 @@ fn what_names_no_handler_stops_the_start() {
     let refused = |text: &str| toml(text).build().unwrap_err().to_string();
     assert_eq!(
         refused("lnog = '1s'"),
-        "\"lnog\" in TOML: no handler has this name; did you mean `long`?"
+        "`lnog` in TOML: no handler has this name; did you mean `long`?"
     );
     assert_eq!(
         refused("health = '1s'"),
-        "\"health\" in TOML: `health` is exempt and has no deadline: remove it"
+        "`health` in TOML: `health` is exempt and has no deadline: remove it"
     );
     let both = refused("lnog = '1s'\nnoen = '1s'");
     assert!(both.contains("`long`") && both.contains("`none`"), "{both}");

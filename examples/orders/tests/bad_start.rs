@@ -79,7 +79,7 @@ fn the_catalogue_shows_the_deadlines_in_force() {
     let environment = ("ORDERS_DEADLINE_ORDERS__REPORT__RUN", "300ms");
     let output = start_in(environment, &["policies", "--deadlines", file.to_str().unwrap()]);
     let table = String::from_utf8(output.stdout).unwrap();
-    assert!(table.contains("1 s by TOML, not 5 s"), "{table}");
+    assert!(table.contains("1 s by `orders::stock::show` in TOML, not 5 s"), "{table}");
     assert!(table.contains("300 ms by ORDERS_DEADLINE_ORDERS__REPORT__RUN, not 2 s"), "{table}");
     let review = start_in(environment, &["policies", "--review"]);
     assert_eq!(review.stdout, include_bytes!("../policies.txt"));

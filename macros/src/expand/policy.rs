@@ -1,6 +1,9 @@
 //! What a policy is to the runtime: a constant, and a type.
 
-use crate::model::{Handler, Mode};
+use crate::{
+    duration::Bound,
+    model::{Handler, Mode},
+};
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::{Ident, ext::IdentExt as _};
@@ -57,7 +60,10 @@ fn policy(handler: &Handler) -> TokenStream {
     let settings = [
         policy.cooperative.then(|| quote!(.with_cooperation())),
         (sites > 0).then(|| quote!(.with_durable_sites(#sites))),
-        policy.deadline.map(|deadline| quote!(.with_deadline(#deadline))),
+        policy.deadline.as_ref().map(|deadline| match deadline {
+            Bound::Period(period) => quote!(.with_deadline(#period)),
+            Bound::Named(name) => quote!(.with_named_deadline(#name)),
+        }),
         policy.reason.as_ref().map(|reason| quote!(.with_reason(#reason))),
         policy.streaming_body.as_ref().map(|reason| quote!(.with_streaming_body(#reason))),
         policy.max_in_flight.as_ref().map(|limit| quote!(.with_max_in_flight(#limit))),

@@ -2,7 +2,7 @@
 
 use super::{Kind, Site};
 use crate::{
-    duration::Period,
+    duration::{Bound, Period},
     error::Errors,
     model::Mode,
     parse::RawArgs,
@@ -51,8 +51,8 @@ pub(crate) fn read(attributes: Vec<(Symbol, Attribute)>, errors: &mut Errors) ->
             None
         }
         None => {
-            let Deadline { attribute, period } = deadline?;
-            Some(Site { kind: Kind::Deadline(period?), attribute })
+            let Deadline { attribute, bound } = deadline?;
+            Some(Site { kind: Kind::Deadline(period(&bound?, errors)?), attribute })
         }
     }
 }
@@ -97,11 +97,23 @@ fn cancellable(
     if let (Some(_), Some(below)) = (&options.deadline, &below) {
         errors.at(&below.attribute, "a statement has one deadline: remove this one");
     }
-    let option = options.deadline.map(|(name, period)| (name.span(), period));
-    let below = below.map(|deadline| (deadline.attribute.span(), deadline.period));
-    let (span, period) = option.or(below)?;
+    let option = options.deadline.map(|(name, bound)| (name.span(), bound));
+    let below = below.map(|deadline| (deadline.attribute.span(), deadline.bound));
+    let (span, bound) = option.or(below)?;
     // One that could not be read is there all the same: its absence is no second fault.
+    let period = bound.and_then(|bound| period(&bound, errors));
     Some(period.unwrap_or(Period { millis: 1, span }))
+}
+
+/// A name is resolved for a handler, once and at start-up.
+fn period(bound: &Bound, errors: &mut Errors) -> Option<Period> {
+    if let Bound::Named(name) = bound {
+        errors.at(
+            name,
+            "a statement's deadline is a duration: write `\"2s\"`, or put the name on the handler",
+        );
+    }
+    bound.period()
 }
 
 fn mode(attribute: &Attribute, options: &Options, errors: &mut Errors) {

@@ -1,7 +1,7 @@
 //! The other attributes of an item: a policy above strips what is ours below it.
 
 use crate::{
-    duration::Period,
+    duration::Bound,
     error::Errors,
     parse::{Arg, RawArgs},
     symbol::Symbol,
@@ -15,7 +15,7 @@ pub(crate) const MOVED: &str = "__moved";
 pub(crate) struct Deadline {
     pub(crate) attribute: Attribute,
     /// `None` after an error.
-    pub(crate) period: Option<Period>,
+    pub(crate) bound: Option<Bound>,
 }
 
 /// What is ours, and what is someone else's.
@@ -43,12 +43,12 @@ pub(crate) fn split(attributes: Vec<Attribute>, errors: &mut Errors) -> ItemAttr
 impl Deadline {
     /// Reads `= "10s"`, `("10s")` or `(10s)`.
     pub(crate) fn new(attribute: Attribute, errors: &mut Errors) -> Self {
-        let period = errors.ok(period_of(&attribute));
-        Self { attribute, period }
+        let bound = errors.ok(bound_of(&attribute));
+        Self { attribute, bound }
     }
 }
 
-fn period_of(attribute: &Attribute) -> syn::Result<Period> {
+fn bound_of(attribute: &Attribute) -> syn::Result<Bound> {
     let absent = || {
         syn::Error::new_spanned(
             attribute.path(),
@@ -56,14 +56,14 @@ fn period_of(attribute: &Attribute) -> syn::Result<Period> {
         )
     };
     let args = match &attribute.meta {
-        Meta::NameValue(pair) => return Period::from_expr(&pair.value),
+        Meta::NameValue(pair) => return Bound::from_expr(&pair.value),
         Meta::Path(_) => return Err(absent()),
         Meta::List(list) => RawArgs::parse(list.tokens.clone())?,
     };
-    let mut period = None;
+    let mut bound = None;
     for arg in args.0 {
         match arg {
-            Arg::Value(value) if period.is_none() => period = Some(Period::from_expr(&value)?),
+            Arg::Value(value) if bound.is_none() => bound = Some(Bound::from_expr(&value)?),
             Arg::Value(value) => {
                 return Err(syn::Error::new_spanned(value, "a deadline is one duration"));
             }
@@ -79,5 +79,5 @@ fn period_of(attribute: &Attribute) -> syn::Result<Period> {
             }
         }
     }
-    period.ok_or_else(absent)
+    bound.ok_or_else(absent)
 }

@@ -1,7 +1,7 @@
 //! The arguments of one attribute, sorted by meaning.
 
 use crate::{
-    duration::Period,
+    duration::{Bound, Period},
     error::Errors,
     model::{Mode, Runtime},
     parse::{Arg, RawArgs},
@@ -21,7 +21,7 @@ pub(crate) struct Options {
     pub(crate) cooperative: Option<Ident>,
     pub(crate) internal: Option<Ident>,
     pub(crate) on_cancel: Option<(Ident, Expr)>,
-    pub(crate) deadline: Option<(Ident, Option<Period>)>,
+    pub(crate) deadline: Option<(Ident, Option<Bound>)>,
     pub(crate) name: Option<(Ident, Option<LitStr>)>,
     pub(crate) reason: Option<(Ident, Option<LitStr>)>,
     pub(crate) max_in_flight: Option<(Ident, Expr)>,
@@ -133,8 +133,8 @@ impl Options {
         let twice = match text.as_str() {
             "on_cancel" => self.on_cancel.replace((name.clone(), value)).is_some(),
             "deadline" => {
-                let period = errors.ok(Period::from_expr(&value));
-                self.deadline.replace((name.clone(), period)).is_some()
+                let bound = errors.ok(Bound::from_expr(&value));
+                self.deadline.replace((name.clone(), bound)).is_some()
             }
             "needs" => {
                 let period = errors.ok(Period::from_expr(&value));

@@ -2,7 +2,7 @@
 
 use super::{Deadline, ItemAttributes, Options, Params};
 use crate::{
-    duration::Period,
+    duration::Bound,
     error::Errors,
     model::{Mode, Policy, TokenType},
     scan, sites, suggest,
@@ -131,7 +131,7 @@ fn deadline(
     options: &Options,
     below: &[Deadline],
     errors: &mut Errors,
-) -> Option<Period> {
+) -> Option<Bound> {
     if symbol == Symbol::Exempt {
         for deadline in below {
             errors.at(
@@ -142,7 +142,7 @@ fn deadline(
         }
         return None;
     }
-    let option = options.deadline.as_ref().map(|(_, period)| *period);
+    let option = options.deadline.as_ref().map(|(_, bound)| bound.clone());
     let mut given = option.is_some();
     for deadline in below {
         if given {
@@ -150,7 +150,7 @@ fn deadline(
         }
         given = true;
     }
-    option.or_else(|| below.first().map(|deadline| deadline.period)).flatten()
+    option.or_else(|| below.first().map(|deadline| deadline.bound.clone())).flatten()
 }
 
 fn compensation(symbol: Symbol, mode: Mode, options: &Options, errors: &mut Errors) {

@@ -86,6 +86,7 @@ impl Config {
 pub struct LifecycleBuilder {
     config: Config,
     read_grace_given: bool,
+    named: Overrides,
     overrides: Overrides,
 }
 
@@ -123,6 +124,13 @@ impl LifecycleBuilder {
     /// shorten it. Default: none.
     pub fn default_deadline(mut self, deadline: Duration) -> Self {
         self.config.default_deadline = Some(deadline);
+        self
+    }
+
+    /// Says how long a named deadline is, `#[deadline = "checkout"]`, unless an
+    /// [override](Self::overrides) of that name says otherwise.
+    pub fn named_deadline(mut self, name: &str, deadline: Duration) -> Self {
+        self.named.named(name, deadline);
         self
     }
 
@@ -238,7 +246,8 @@ impl LifecycleBuilder {
         if let Some(fault) = config.callers.as_ref().and_then(CallerDeadlines::fault) {
             return Err(BuildError(fault.into()));
         }
-        let deadlines = self.overrides.resolve(&crate::catalogue::declared());
+        self.named.extend(self.overrides);
+        let deadlines = self.named.resolve(&crate::catalogue::declared());
         let deadlines = deadlines.map_err(|fault| BuildError(fault.0.into()))?;
         config.overridden = (!deadlines.is_empty()).then_some(deadlines);
         Ok(Lifecycle { life: Life::built(self.config) })

@@ -70,6 +70,7 @@ pub struct HandlerPolicy {
     cooperative: bool,
     durable_sites: usize,
     deadline: Option<Duration>,
+    named_deadline: Option<&'static str>,
     reason: Option<&'static str>,
     streaming_body: Option<&'static str>,
     max_in_flight: Option<usize>,
@@ -90,6 +91,7 @@ impl HandlerPolicy {
             cooperative: false,
             durable_sites: 0,
             deadline: None,
+            named_deadline: None,
             reason: None,
             streaming_body: None,
             max_in_flight: None,
@@ -116,6 +118,13 @@ impl HandlerPolicy {
     #[must_use]
     pub const fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn with_named_deadline(mut self, name: &'static str) -> Self {
+        self.named_deadline = Some(name);
         self
     }
 
@@ -230,10 +239,17 @@ impl HandlerPolicy {
             && !matches!(self.mode, Mode::DurableWrite | Mode::Stream)
     }
 
-    /// The handler's own `deadline`. A default of the lifecycle may be nearer.
+    /// The handler's own `deadline`, if the source says how long it is. What is in force is in
+    /// [`Lifecycle::policies`](crate::Lifecycle::policies).
     #[must_use]
     pub const fn deadline(&self) -> Option<Duration> {
         self.deadline
+    }
+
+    /// The name of the handler's own `deadline`, where the configuration says how long it is.
+    #[must_use]
+    pub const fn named_deadline(&self) -> Option<&'static str> {
+        self.named_deadline
     }
 
     /// What a durable write `needs` to finish.

@@ -40,7 +40,7 @@ async fn none() {}
 #[deadline = LIMIT]
 async fn constant() {}
 
-#[cancellable(read, deadline = "soon")]
+#[cancellable(read, deadline = "so on")]
 async fn word() {}
 
 fn main() {}

@@ -23,6 +23,17 @@ async fn string_above() {}
 #[durable_write]
 async fn literal_above() {}
 
+#[cancellable(read)]
+#[deadline = "checkout"]
+async fn by_name() {}
+
+#[durable_write(deadline = "the.slow-lane")]
+async fn by_name_as_an_option() {}
+
+#[deadline("checkout")]
+#[cancellable(read)]
+async fn by_name_above() {}
+
 #[deadline(10s)]
 /// Docs between.
 #[allow(clippy::unused_async)]
@@ -78,6 +89,7 @@ async fn cfg_attr_policy() {}
 
 fn main() {
     let _ = (name_value_below, string_below, literal_below, string_above, literal_above);
+    let _ = (by_name, by_name_as_an_option, by_name_above);
     let _ = (strangers_between, below_a_stranger, strangers_around, by_path);
     let _ = (renamed_policy_above, renamed_policy_below, option_string, option_literal);
     let _ = (cfg_attr_taken, cfg_attr_not_taken, cfg_attr_all, cfg_attr_policy);

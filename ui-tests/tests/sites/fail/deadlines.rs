@@ -38,6 +38,13 @@ async fn twice() -> String {
 }
 
 #[cancellable(read)]
+async fn by_name() -> String {
+    #[deadline = "checkout"]
+    let x = read().await;
+    x.to_string()
+}
+
+#[cancellable(read)]
 async fn unreadable() -> String {
     #[cancellable(read)]
     #[deadline = "2"]
