@@ -21,6 +21,7 @@ impl Period {
             Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => text.value(),
             Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => number.to_string(),
             Expr::Lit(ExprLit { lit: Lit::Float(number), .. }) => number.to_string(),
+            Expr::Group(group) => return Self::from_expr(&group.expr),
             Expr::Unary(negative) => negative.to_token_stream().to_string().replace(' ', ""),
             other => {
                 return Err(syn::Error::new_spanned(
@@ -51,6 +52,7 @@ impl Bound {
             Expr::Lit(ExprLit { lit: Lit::Str(name), .. }) if is_name(&name.value()) => {
                 Ok(Self::Named(name.clone()))
             }
+            Expr::Group(group) => Self::from_expr(&group.expr),
             _ => Period::from_expr(expr).map(Self::Period),
         }
     }

@@ -46,8 +46,9 @@ pub(crate) fn function(
                     format!("`{name}` belongs on an `async fn`, or before a statement of one")
                 } else {
                     format!(
-                        "before a statement, `{name}` needs a function with a policy around it: give \
-                         this one its own, such as `#[cancellable(read)]`"
+                        "before a statement, `{name}` needs a function with a policy around it: \
+                         `#[cancellable(read)]`, or `#[cancellable(read, internal)]` for one that is only \
+                         called, with `.await.into_result()`"
                     )
                 };
                 errors.push(syn::Error::new(proc_macro2::Span::call_site(), message));
@@ -72,7 +73,7 @@ fn handler(
     errors: &mut Errors,
 ) -> Handler {
     let runtime = options.runtime();
-    let attributes = validate::split_attributes(std::mem::take(&mut function.attrs), errors);
+    let mut attributes = validate::split_attributes(std::mem::take(&mut function.attrs), errors);
     let params = validate::params(symbol, &function.sig, errors);
     validate::cooperation(&options, &params, errors);
     validate::compensation_tokens(&options, &params, errors);
@@ -83,6 +84,7 @@ fn handler(
     let receiver = validate::normalise_signature(&mut function.sig);
     let internal = options.internal.is_some();
     let policy = validate::policy(symbol, options, &attributes, errors);
+    validate::instrumented(&mut attributes, errors);
     function.attrs = attributes.others;
 
     let token = validate::site_token(symbol, &params);
@@ -100,6 +102,7 @@ fn handler(
         params: params.0,
         receiver,
         durable_sites: governed.durable_sites,
+        reopened_sites: governed.reopened_sites,
         internal,
         rebinds: governed.rebinds,
         runtime,

@@ -204,7 +204,7 @@ pub fn durable_write(args: TokenStream, item: TokenStream) -> TokenStream {
 /// Exempts a handler from every policy: a health check, or what else needs none.
 ///
 /// - `reason = "…"`: required, and not blank.
-/// - `name = "…"` and `crate = path`, as for [`macro@cancellable`].
+/// - `name = "…"`, `internal` and `crate = path`, as for [`macro@cancellable`].
 ///
 /// The handler runs as it would without us: it has no deadline, no durable statements, and no
 /// `CancellationToken` of its own. `RequestToken` and `ShutdownToken` are extractors all the same.

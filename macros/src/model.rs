@@ -123,6 +123,7 @@ pub(crate) struct Handler {
     /// A `self` in a handler is a fault, but a faulty handler is emitted too.
     pub(crate) receiver: Option<syn::Receiver>,
     pub(crate) durable_sites: usize,
+    pub(crate) reopened_sites: usize,
     /// Called and never routed, so what it returns need not be a response.
     pub(crate) internal: bool,
     /// Whether any site gives the token another meaning.

@@ -71,24 +71,26 @@ pub(crate) fn may_mention(tokens: &TokenStream, name: &Ident) -> bool {
     false
 }
 
-/// Whether a `let` in `tokens` binds the variable `name`.
+/// Whether `tokens` have a `let` of the variable `name` and nothing else.
 pub(crate) fn binds(tokens: &TokenStream, name: &Ident) -> bool {
-    let mut in_pattern = false;
-    for token in tokens.clone() {
-        match &token {
-            TokenTree::Ident(ident) if ident == "let" => in_pattern = true,
-            TokenTree::Ident(ident) if in_pattern && ident.unraw() == name.unraw() => return true,
-            TokenTree::Punct(punct) if matches!(punct.as_char(), '=' | ';' | ':') => {
-                in_pattern = false;
-            }
-            TokenTree::Group(group) if in_pattern && may_mention(&group.stream(), name) => {
-                return true;
-            }
-            TokenTree::Group(group) if binds(&group.stream(), name) => return true,
-            _ => {}
+    let tokens: Vec<TokenTree> = tokens.clone().into_iter().collect();
+    let is_word =
+        |token: &TokenTree, word: &str| matches!(token, TokenTree::Ident(ident) if ident == word);
+    tokens.iter().enumerate().any(|(at, token)| {
+        if let TokenTree::Group(group) = token {
+            return binds(&group.stream(), name);
         }
-    }
-    false
+        let after = &tokens[at + 1..];
+        let after = if after.first().is_some_and(|token| is_word(token, "mut")) {
+            &after[1..]
+        } else {
+            after
+        };
+        let [TokenTree::Ident(bound), TokenTree::Punct(end), ..] = after else { return false };
+        is_word(token, "let")
+            && bound.unraw() == name.unraw()
+            && matches!(end.as_char(), '=' | ':' | ';')
+    })
 }
 
 /// `tokens` without our attributes, except those of nested functions, which expand by themselves.
@@ -202,6 +204,21 @@ mod tests {
             pub(crate) async fn inner() {}
         );
         assert_eq!(strip(body).to_string(), expected.to_string());
+    }
+
+    #[test]
+    fn a_let_binds_the_name_that_is_its_whole_pattern() {
+        let name = format_ident!("seat");
+        assert!(binds(&quote!(let seat = 1;), &name));
+        assert!(binds(
+            &quote!(if x {
+                let mut seat: u8 = 1;
+            }),
+            &name
+        ));
+        assert!(!binds(&quote!(let Seat { seat: other } = x;), &name));
+        assert!(!binds(&quote!(if let seat(x) = y {}), &name));
+        assert!(!binds(&quote!(let other = seat;), &name));
     }
 
     #[test]

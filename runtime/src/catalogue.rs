@@ -198,6 +198,7 @@ struct Row {
     written_deadline_ms: Option<u128>,
     deadline_name: Option<&'static str>,
     durable_sites: usize,
+    reopened_sites: usize,
     max_in_flight: Option<usize>,
     needs_ms: Option<u128>,
     reason: Option<&'static str>,
@@ -228,6 +229,7 @@ impl Row {
             written_deadline_ms: timing.written.map(ms),
             deadline_name: timing.name,
             durable_sites: policy.durable_sites(),
+            reopened_sites: policy.reopened_sites(),
             max_in_flight: policy.max_in_flight(),
             needs_ms: policy.needs().map(ms),
             reason: policy.reason(),
@@ -246,15 +248,17 @@ impl Row {
         let mut limits = Vec::new();
         limits.extend(self.max_in_flight.map(|most| format!("{most} at once")));
         limits.extend(self.needs_ms.map(|needs| format!("needs {}", time(needs))));
-        let sites =
-            if self.durable_sites == 0 { String::new() } else { self.durable_sites.to_string() };
+        let mut sites = Vec::new();
+        sites.extend((self.durable_sites > 0).then(|| self.durable_sites.to_string()));
+        sites
+            .extend((self.reopened_sites > 0).then(|| format!("{} reopened", self.reopened_sites)));
         let file = self.location.rsplit_once(':').map_or("", |(file, _)| file);
         let place = if lines { self.location.clone() } else { file.to_owned() };
         [
             self.name.to_owned(),
             self.policy.clone(),
             self.timing.clone(),
-            sites,
+            sites.join(", "),
             limits.join(", "),
             place,
             self.reasons(),

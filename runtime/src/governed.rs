@@ -47,7 +47,7 @@ pub struct Governed<R, P> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no response, so a handler cannot return it",
     label = "expected what implements `IntoResponse`",
-    note = "wrap what serialises, as in `axum::Json<{Self}>`, or implement `axum::response::IntoResponse` for a \
+    note = "wrap what serialises, as in `Json(value)`, or implement `axum::response::IntoResponse` for a \
             type of your own; of a `Result`, the error has to be a response, too",
     note = "a function that is called and never routed says so: `#[cancellable(read, internal)]`, \
             `#[durable_write(internal)]`"

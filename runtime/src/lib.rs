@@ -93,7 +93,7 @@ mod token;
 pub use catalogue::{Origin, Policies, Timing, policies};
 pub use cause::{Cancelled, Cause, Outcome};
 pub use followthrough_macros::{background, cancellable, deadline, durable_write, exempt};
-pub use governed::Governed;
+pub use governed::{Answer, Governed};
 pub use lifecycle::{
     BuildError, CallerDeadlines, CancelledRequests, ClientGone, Counts, FailedWorker,
     InFlightSnapshot, LastEvent, Lifecycle, LifecycleBuilder, LifecycleLayer, LifecycleService,

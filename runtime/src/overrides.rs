@@ -100,40 +100,48 @@ impl fmt::Display for Key {
 
 /// `orders::place` as an environment variable can say it: `ORDERS__PLACE`.
 fn env_name(name: &str) -> String {
-    let mangle = |c: char| if c.is_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
-    name.chars().map(mangle).collect()
+    let plain = |c: char| if c.is_alphanumeric() { c } else { '_' };
+    name.chars().map(plain).flat_map(char::to_uppercase).collect()
 }
 
 impl Overrides {
     /// Reads the variables `{prefix}_DEADLINE_{NAME}`, with the handler's name in capitals and `_` for
-    /// what is neither a letter nor a digit: `ORDERS_DEADLINE_ORDERS__PLACE=3s` for `orders::place`.
+    /// each character that is neither a letter nor a digit: `ORDERS_DEADLINE_ORDERS__PLACE=3s` for `orders::place`.
     ///
     /// Others that begin with the prefix are not ours: Kubernetes sets some for every service.
     ///
     /// # Errors
     ///
-    /// A value that is no duration, and `{prefix}_DEADLNE_…` and its like.
+    /// An empty prefix, a value that is no duration, and a name of a handler behind a misspelt
+    /// `DEADLINE`.
     pub fn from_env(prefix: &str) -> Result<Self, OverridesError> {
-        Self::from_vars(prefix, env::vars_os())
+        Self::from_vars(prefix, env::vars_os(), &crate::catalogue::declared())
     }
 
     fn from_vars(
         prefix: &str,
         vars: impl IntoIterator<Item = (OsString, OsString)>,
+        handlers: &[&'static HandlerPolicy],
     ) -> Result<Self, OverridesError> {
-        let prefix = format!("{}_", prefix.trim_end_matches('_'));
+        let prefix = prefix.strip_suffix('_').unwrap_or(prefix);
+        if prefix.is_empty() {
+            let fault =
+                "overrides in the environment need a prefix, as in `Overrides::from_env(\"SHOP\")`";
+            return Err(OverridesError(fault.to_owned()));
+        }
         let mut overrides = Vec::new();
         let mut faults = Vec::new();
         for (variable, value) in vars {
             let Some(variable) = variable.to_str() else { continue };
-            let Some((what, name)) =
-                variable.strip_prefix(&prefix).and_then(|rest| rest.split_once('_'))
+            let Some(rest) = variable.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_'))
             else {
                 continue;
             };
+            let (what, name) = rest.split_once('_').unwrap_or((rest, ""));
             if what != "DEADLINE" {
-                if strsim::osa_distance(what, "DEADLINE") <= 2 {
-                    faults.push(format!("{variable}: did you mean `{prefix}DEADLINE_{name}`?"));
+                let is_known = || handlers.iter().any(|policy| env_name(policy.name()) == name);
+                if strsim::osa_distance(what, "DEADLINE") <= 2 && is_known() {
+                    faults.push(format!("{variable}: did you mean `{prefix}_DEADLINE_{name}`?"));
                 }
                 continue;
             }
@@ -164,7 +172,8 @@ impl Overrides {
         }
         let file: File = toml::from_str(text).map_err(|error| {
             let line = error.span().map_or(1, |at| 1 + text[..at.start].matches('\n').count());
-            OverridesError(format!("line {line}: {}", error.message()))
+            let fix = "below `[deadline]`, write `\"orders::show\" = \"750ms\"`";
+            OverridesError(format!("line {line}: {}: {fix}", error.message()))
         })?;
         let mut overrides = Vec::new();
         let mut faults = Vec::new();
@@ -200,7 +209,11 @@ impl Overrides {
             let named = |policy: &&&HandlerPolicy| {
                 policy.named_deadline().is_some_and(|name| key.matches(name))
             };
-            let meant: Vec<_> = handlers.iter().filter(|policy| key.is_of(policy)).collect();
+            let mut meant: Vec<_> = handlers.iter().filter(|policy| key.is_of(policy)).collect();
+            // A name may be shared, and an exempt handler has nothing to override.
+            if meant.iter().any(|policy| policy.mode() != Mode::Exempt) {
+                meant.retain(|policy| policy.mode() != Mode::Exempt);
+            }
             let sharing: Vec<_> = handlers.iter().filter(named).collect();
             if meant.is_empty() && sharing.is_empty() {
                 faults.push(unknown(&key, handlers));
@@ -237,13 +250,20 @@ fn unknown(key: &Key, handlers: &[&'static HandlerPolicy]) -> String {
         .filter(|_| !matches!(key, Key::Code(_)))
         .chain(deadlines)
         .map(|name| key.spell(name))
-        .map(|name| (strsim::osa_distance(&name, key.name()), name))
+        .map(|name| (distance(&name, key.name()), name))
         .min()
         .filter(|(distance, name)| *distance <= name.len().div_ceil(3));
     match near {
         Some((_, name)) => format!("{key}: {what}; did you mean `{name}`?"),
         None => format!("{key}: {what}; `followthrough::policies()` lists them"),
     }
+}
+
+/// How far `found` is from `name`, or from its end: `show` is near to `orders::show`.
+fn distance(name: &str, found: &str) -> usize {
+    let (name, found) = (name.to_uppercase(), found.to_uppercase());
+    let is_end = name.strip_suffix(&*found).is_some_and(|rest| rest.ends_with(['_', ':']));
+    if is_end { 0 } else { strsim::osa_distance(&name, &found) }
 }
 
 fn unfit(
@@ -326,6 +346,13 @@ impl fmt::Display for OverridesError {
 
 impl std::error::Error for OverridesError {}
 
+/// For a `main` that returns what its listener returns.
+impl From<OverridesError> for std::io::Error {
+    fn from(error: OverridesError) -> Self {
+        Self::new(std::io::ErrorKind::InvalidInput, error)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -339,7 +366,11 @@ mod tests {
     const ALL: [&HandlerPolicy; 5] = [&PLACE, &SHOW, &DASHED, &DOTTED, &HEALTH];
 
     fn env(vars: &[(&str, &str)]) -> Result<Overrides, OverridesError> {
-        Overrides::from_vars("SHOP", vars.iter().map(|(name, value)| (name.into(), value.into())))
+        Overrides::from_vars(
+            "SHOP",
+            vars.iter().map(|(name, value)| (name.into(), value.into())),
+            &ALL,
+        )
     }
 
     fn refused(overrides: Overrides) -> String {
@@ -386,6 +417,12 @@ mod tests {
             "`the shop-front` and `the shop.front` are spelt alike here: say it in TOML"
         ));
         let misspelt = env(&[("SHOP_DEADLNE_ORDERS__PLACE", "1s")]).expect_err("a fault");
+        assert_eq!(env(&[("SHOP_HEADLINE_MAX", "10")]), Ok(Overrides::default()));
+        let short = env(&[("SHOP_DEADLINE_show", "1s")]).expect("one");
+        assert!(refused(short).ends_with("did you mean `ORDERS__SHOW`?"));
+        let bare = env(&[("SHOP_DEADLINE", "1s")]).expect("one");
+        assert!(refused(bare).starts_with("SHOP_DEADLINE: no handler has this name"));
+        assert!(Overrides::from_env("").is_err());
         assert!(misspelt.to_string().ends_with("did you mean `SHOP_DEADLINE_ORDERS__PLACE`?"));
     }
 
@@ -419,6 +456,9 @@ mod tests {
     fn faults_of_toml_say_where_they_are() {
         let error = |text| Overrides::from_toml(text).expect_err(text).to_string();
         assert!(error("[deadline]\nx = ").contains("line 2"));
+        assert!(
+            error("[deadline]\nx::y = \"1s\"").ends_with("write `\"orders::show\" = \"750ms\"`")
+        );
         assert!(error("[deadlines]\n").contains("expected `deadline`"));
         assert!(error("[deadline]\nx = 3\n").contains("expected a string"));
         assert!(

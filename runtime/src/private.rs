@@ -1,7 +1,7 @@
 //! What the macros' output calls. Not public: it may change in any release.
 
 pub use core;
-use std::{future::Pending, time::Duration};
+use std::time::Duration;
 
 pub use inventory;
 pub use tokio_util::sync::CancellationToken;
@@ -15,12 +15,9 @@ pub use crate::{
     ambient::Given,
     catalogue::Declared,
     policy::{HandlerPolicy, Mode, Site},
-    runner::{run_boxed, run_exempt, run_inline},
+    runner::{Compensation, NoCompensation, run_boxed, run_exempt, run_inline},
     site::{bound, enter, reopen},
 };
-
-/// The compensation of handlers without one.
-pub type NoCompensation = Pending<()>;
 
 pub const fn no_compensation() -> Option<NoCompensation> {
     None
@@ -37,8 +34,8 @@ pub const fn no_value<R>() -> Option<R> {
     None
 }
 
-pub const fn compensation<C: Future + Send + 'static>(undo: C) -> Option<C> {
-    Some(undo)
+pub const fn compensation<C: Future + Send + 'static>(undo: C) -> Option<Compensation<C>> {
+    Some(Compensation::new(undo))
 }
 
 pub const fn given_none() -> Given {

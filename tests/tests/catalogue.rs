@@ -97,6 +97,7 @@ fn a_row_says_what_the_attribute_said() {
             "written_deadline_ms": null,
             "deadline_name": null,
             "durable_sites": 0,
+            "reopened_sites": 0,
             "max_in_flight": 8,
             "needs_ms": 2000,
             "reason": "it must land",
@@ -163,6 +164,10 @@ mod changes {
     handler!(late, #[cancellable(idempotent_write, deadline = "1s")] () {});
     handler!(later, #[cancellable(idempotent_write, deadline = "2s")] () {});
     handler!(heeding, #[cancellable(idempotent_write, cooperative)] (_cancel: RequestToken) {});
+    handler!(reopened, #[durable_write(reason = "a", max_in_flight = 1, needs = "1s")] () {
+        #[cancellable(read)]
+        store().await;
+    });
     handler!(landing, #[cancellable(idempotent_write)] () {
         #[durable_write]
         store().await;
@@ -175,7 +180,7 @@ fn every_change_of_a_policy_shows_in_the_reviewed_page() {
     let rows = page.lines().filter(|row| row.starts_with("catalogue::changes::"));
     let mut policies: Vec<_> = rows.map(|row| row.split_once('|').unwrap().1).collect();
     let all = policies.len();
-    assert_eq!(all, 11, "{page}");
+    assert_eq!(all, 12, "{page}");
     policies.sort_unstable();
     policies.dedup();
     assert_eq!(policies.len(), all, "two of these look the same:\n{page}");

@@ -8,5 +8,9 @@ use quote::quote;
 pub(crate) fn fallback(item: TokenStream, errors: &Errors) -> TokenStream {
     let reports = errors.to_compile_errors();
     let item = scan::strip(item);
+    // In the place of an expression there is room for one only.
+    if syn::parse2::<syn::Expr>(item.clone()).is_ok() {
+        return quote!({ #reports #item });
+    }
     quote!(#reports #item)
 }

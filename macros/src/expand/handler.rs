@@ -147,14 +147,10 @@ fn compensation(handler: &Handler) -> TokenStream {
         let private = handler.runtime.private();
         return quote!(#private::no_compensation());
     };
-    // Whatever was written, the block around it is a future: what is none is reported once, and there.
+    // A value that is no future is reported where it was written.
     let span = Span::mixed_site().located_at(expr.span());
     let private = handler.runtime.private_at(span);
-    let undo = Ident::new("__undo", span);
-    quote_spanned! {span=> {
-        let #undo = #expr;
-        #private::compensation(async move { #undo.await })
-    }}
+    quote_spanned!(span=> #private::compensation(#expr))
 }
 
 fn body(handler: &Handler) -> TokenStream {

@@ -56,10 +56,11 @@ fn policy(handler: &Handler) -> TokenStream {
         },
         Span::mixed_site(),
     );
-    let sites = handler.durable_sites;
+    let (sites, reopened) = (handler.durable_sites, handler.reopened_sites);
     let settings = [
         policy.cooperative.then(|| quote!(.with_cooperation())),
         (sites > 0).then(|| quote!(.with_durable_sites(#sites))),
+        (reopened > 0).then(|| quote!(.with_reopened_sites(#reopened))),
         policy.deadline.as_ref().map(|deadline| match deadline {
             Bound::Period(period) => quote!(.with_deadline(#period)),
             Bound::Named(name) => quote!(.with_named_deadline(#name)),

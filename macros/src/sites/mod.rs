@@ -55,6 +55,8 @@ pub(crate) enum Kind {
 pub(crate) struct Governed {
     pub(crate) body: Group,
     pub(crate) durable_sites: usize,
+    /// Those that a disconnect may end past the point of no return.
+    pub(crate) reopened_sites: usize,
     /// Whether any site gives the token another meaning, which the compiler would otherwise report
     /// as a parameter that nobody reads.
     pub(crate) rebinds: bool,
@@ -62,7 +64,8 @@ pub(crate) struct Governed {
 
 /// Rewrites the sites of `body`, which is parsed only if there can be any.
 pub(crate) fn govern(host: &Host<'_>, body: &Group, errors: &mut Errors) -> Governed {
-    let as_written = || Governed { body: body.clone(), durable_sites: 0, rebinds: false };
+    let as_written =
+        || Governed { body: body.clone(), durable_sites: 0, reopened_sites: 0, rebinds: false };
     if scan::attribute_of_ours(&body.stream()).is_none() {
         return as_written();
     }
@@ -79,8 +82,12 @@ pub(crate) fn govern(host: &Host<'_>, body: &Group, errors: &mut Errors) -> Gove
     let stmts = if errors.is_empty() { stmts } else { scan::strip(stmts) };
     let mut rewritten = Group::new(proc_macro2::Delimiter::Brace, stmts);
     rewritten.set_span(body.span());
-    let durable_sites = sites.iter().filter(|site| matches!(site.kind, Kind::Durable)).count();
-    Governed { body: rewritten, durable_sites, rebinds }
+    let count = |is: fn(Kind) -> bool| sites.iter().filter(|site| is(site.kind)).count();
+    let durable_sites = count(|kind| matches!(kind, Kind::Durable));
+    let cancellable = count(|kind| matches!(kind, Kind::Cancellable(_)));
+    let is_durable = host.symbol == Symbol::DurableWrite || durable_sites > 0;
+    let reopened_sites = if is_durable { cancellable } else { 0 };
+    Governed { body: rewritten, durable_sites, reopened_sites, rebinds }
 }
 
 pub(crate) use inspect::free_variables;

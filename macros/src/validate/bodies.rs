@@ -1,13 +1,12 @@
 //! Bodies that go on when the policy believes that they are over.
 //!
-//! Known by the last segment of a path, as axum's own macros know extractors. An alias, an opaque
-//! return type, and an extractor of the user's that reads a body by itself are not seen.
+//! Known by their names, as axum's own macros know extractors. An alias, an opaque return type, and
+//! an extractor of the user's that reads a body by itself are not seen.
 
 use super::Options;
 use crate::{error::Errors, model::Mode, symbol::Symbol};
 use syn::{
-    FnArg, ParenthesizedGenericArguments, ReturnType, Signature, Type, TypeFnPtr, TypePath,
-    TypeReference, visit::Visit,
+    Attribute, FnArg, GenericArgument, PathArguments, PathSegment, ReturnType, Signature, Type,
 };
 
 /// What takes the request's body before it has come.
@@ -15,6 +14,8 @@ const ARRIVING: [&str; 3] = ["Body", "Request", "Multipart"];
 /// What goes on after the head of the answer.
 const STREAMED: [&str; 2] = ["Sse", "StreamBody"];
 const UPGRADE: &str = "WebSocketUpgrade";
+/// What a handler wraps its answer in.
+const WRAPPERS: [&str; 2] = ["Result", "Option"];
 
 /// Judges what the handler of `signature` takes and returns.
 pub(crate) fn bodies(
@@ -24,6 +25,8 @@ pub(crate) fn bodies(
     errors: &mut Errors,
 ) {
     let policy = match (symbol, &options.mode) {
+        // What it is called with and what becomes of its value is its caller's affair.
+        _ if options.internal.is_some() => return,
         (Symbol::DurableWrite, _) => "durable_write".to_owned(),
         (Symbol::Cancellable, Some((_, Mode::Stream)) | None) => return,
         (Symbol::Cancellable, Some((mode, _))) => mode.to_string(),
@@ -31,7 +34,11 @@ pub(crate) fn bodies(
     };
     for input in &signature.inputs {
         let FnArg::Typed(typed) = input else { continue };
-        let Some(name) = name(&typed.ty) else { continue };
+        if is_conditional(&typed.attrs) {
+            continue;
+        }
+        let Some(segment) = of_axum(extracted(&typed.ty)) else { continue };
+        let name = segment.ident.to_string();
         if name == UPGRADE {
             errors.at(
                 &typed.ty,
@@ -43,6 +50,7 @@ pub(crate) fn bodies(
         } else if symbol == Symbol::DurableWrite
             && options.streaming_body.is_none()
             && ARRIVING.contains(&&*name)
+            && is_of_a_body(segment)
         {
             errors.at(
                 &typed.ty,
@@ -55,66 +63,84 @@ pub(crate) fn bodies(
         }
     }
     if let ReturnType::Type(_, output) = &signature.output {
-        let mut streams = Streams { policy: &policy, errors };
-        streams.visit_type(output);
+        streams(&policy, output, errors);
     }
 }
 
-/// A body that outlives its request cannot hold what its caller lends it.
-pub(crate) fn borrows(signature: &Signature, errors: &mut Errors) {
-    for input in &signature.inputs {
-        if let FnArg::Typed(typed) = input {
-            Borrows(errors).visit_type(&typed.ty);
+/// The extractor of `Result<Multipart, _>` or `Option<Multipart>`.
+fn extracted(ty: &Type) -> &Type {
+    let Type::Path(path) = ty else { return ty };
+    let Some(last) = path.path.segments.last() else { return ty };
+    match &last.arguments {
+        PathArguments::AngleBracketed(args) if WRAPPERS.contains(&&*last.ident.to_string()) => {
+            match args.args.first() {
+                Some(GenericArgument::Type(inner)) => inner,
+                _ => ty,
+            }
         }
+        _ => ty,
     }
 }
 
-struct Borrows<'a>(&'a mut Errors);
-
-impl Visit<'_> for Borrows<'_> {
-    fn visit_type_reference(&mut self, reference: &TypeReference) {
-        if reference.lifetime.as_ref().is_some_and(|lifetime| lifetime.ident == "static") {
-            return self.visit_type(&reference.elem);
-        }
-        self.0.at(
-            reference,
-            "a body that may outlive its request cannot borrow: take it by value, as in `String` or \
-             `Arc<T>`",
-        );
-    }
-    // References in these are of whoever calls them.
-    fn visit_type_fn_ptr(&mut self, _: &TypeFnPtr) {}
-    fn visit_parenthesized_generic_arguments(&mut self, _: &ParenthesizedGenericArguments) {}
+/// A parameter that a `#[cfg]` may take away is not judged: the other version may be the fix.
+pub(super) fn is_conditional(attributes: &[Attribute]) -> bool {
+    attributes.iter().any(|attribute| attribute.path().is_ident("cfg"))
 }
 
-fn name(ty: &Type) -> Option<String> {
+/// The last segment of a type that can be axum's: `Sse`, `axum::response::Sse`, and not `mine::Sse`.
+fn of_axum(ty: &Type) -> Option<&PathSegment> {
     match ty {
-        Type::Path(path) => Some(path.path.segments.last()?.ident.to_string()),
-        Type::Group(group) => name(&group.elem),
-        Type::Paren(paren) => name(&paren.elem),
+        Type::Path(ty) => {
+            let segments = &ty.path.segments;
+            let is_axums = segments.len() == 1
+                || segments
+                    .first()
+                    .is_some_and(|first| first.ident == "axum" || first.ident == "http");
+            segments.last().filter(|_| is_axums)
+        }
+        Type::Group(group) => of_axum(&group.elem),
+        Type::Paren(paren) => of_axum(&paren.elem),
         _ => None,
     }
 }
 
-struct Streams<'a> {
-    policy: &'a str,
-    errors: &'a mut Errors,
+/// Whether `Request` is one of a `Body`, and not of `Bytes`, say.
+fn is_of_a_body(segment: &PathSegment) -> bool {
+    let PathArguments::AngleBracketed(args) = &segment.arguments else { return true };
+    match args.args.first() {
+        Some(GenericArgument::Type(ty)) => {
+            of_axum(ty).is_some_and(|segment| segment.ident == ARRIVING[0])
+        }
+        _ => true,
+    }
 }
 
-impl Visit<'_> for Streams<'_> {
-    fn visit_type_path(&mut self, path: &TypePath) {
-        let Some(last) = path.path.segments.last() else { return };
-        if STREAMED.contains(&&*last.ident.to_string()) {
-            let (stream, policy) = (&last.ident, self.policy);
-            self.errors.at(
-                path,
-                format!(
-                    "`{stream}` goes on after the head of the answer, and `{policy}` does not cover it: \
-                     write `#[cancellable(stream)]`"
-                ),
-            );
-        } else {
-            syn::visit::visit_type_path(self, path);
+/// Refuses what is streamed, alone or as a part of the answer.
+fn streams(policy: &str, ty: &Type, errors: &mut Errors) {
+    match ty {
+        Type::Tuple(tuple) => tuple.elems.iter().for_each(|ty| streams(policy, ty, errors)),
+        Type::Group(group) => streams(policy, &group.elem, errors),
+        Type::Paren(paren) => streams(policy, &paren.elem, errors),
+        Type::Path(path) => {
+            let Some(last) = path.path.segments.last() else { return };
+            let name = last.ident.to_string();
+            if WRAPPERS.contains(&&*name) {
+                let PathArguments::AngleBracketed(args) = &last.arguments else { return };
+                for arg in &args.args {
+                    if let GenericArgument::Type(ty) = arg {
+                        streams(policy, ty, errors);
+                    }
+                }
+            } else if of_axum(ty).is_some() && STREAMED.contains(&&*name) {
+                errors.at(
+                    ty,
+                    format!(
+                        "`{name}` goes on after the head of the answer, and `{policy}` does not cover it: \
+                         write `#[cancellable(stream)]`"
+                    ),
+                );
+            }
         }
+        _ => {}
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     symbol::Symbol,
 };
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
+use syn::Pat;
 
 /// Judges the calls in the body of a handler or a worker.
 pub(crate) fn calls(symbol: Symbol, params: &Params, body: &Group, errors: &mut Errors) {
@@ -26,13 +27,13 @@ pub(crate) fn calls(symbol: Symbol, params: &Params, body: &Group, errors: &mut 
     };
     let token = params.0.iter().find(is_own);
     let own = token.and_then(|param| {
-        let name = param.names.first()?;
+        let name = match param.inner_pat.as_ref().unwrap_or(&param.pat) {
+            Pat::Ident(pat) if !param.names.is_empty() => &pat.ident,
+            _ => return None,
+        };
         // What takes an untyped token wants the one inside a typed one.
-        Some(if param.token == Some(TokenType::Raw) {
-            name.to_string()
-        } else {
-            format!("{name}.token()")
-        })
+        let is_raw = param.token == Some(TokenType::Raw);
+        Some(if is_raw { name.to_string() } else { format!("{name}.token()") })
     });
     let mut calls = Calls { own, errors };
     calls.level(&body.stream(), true, symbol == Symbol::DurableWrite);
@@ -46,7 +47,8 @@ struct Calls<'a> {
 
 impl Calls<'_> {
     /// One level of brackets; `statements` in braces, `durable` where no cancellation reaches.
-    fn level(&mut self, tokens: &TokenStream, statements: bool, mut durable: bool) {
+    fn level(&mut self, tokens: &TokenStream, statements: bool, inherited: bool) {
+        let mut durable = inherited;
         let tokens: Vec<TokenTree> = tokens.clone().into_iter().collect();
         let mut begins = statements;
         let mut at = 0;
@@ -58,18 +60,52 @@ impl Calls<'_> {
                 continue;
             }
             durable |= is_durable_site(rest);
-            if let Some(call) = durable.then_some(rest).filter(|_| begins).and_then(discarded_task)
-            {
-                self.refuse_task(call);
+            if begins {
+                self.statement(rest, durable);
             }
-            if let [.., before] = &tokens[..at] {
-                self.root_token(before, rest);
-            }
+            self.root_token(&tokens[..at], rest);
             if let TokenTree::Group(group) = &rest[0] {
                 self.level(&group.stream(), group.delimiter() == Delimiter::Brace, durable);
             }
+            // The next arm of a `match` runs in place of this one.
+            if is_punct(&rest[0], ',') {
+                durable = inherited;
+            }
             begins = statements && ends_statement(&rest[0]);
             at += 1;
+        }
+    }
+
+    fn statement(&mut self, statement: &[TokenTree], durable: bool) {
+        let (call, is_bound) = match statement {
+            [TokenTree::Ident(bind), TokenTree::Ident(nothing), equals, call @ ..]
+                if bind == "let" && nothing == "_" && is_punct(equals, '=') =>
+            {
+                (call, true)
+            }
+            call => (call, false),
+        };
+        let (names, len) = called(call);
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        if !call.get(len).is_some_and(|end| is_punct(end, ';')) {
+            return;
+        }
+        if is_bound && matches!(names[..], ["compensate"] | ["followthrough", "compensate"]) {
+            self.errors.at(
+                &statement[1],
+                "`_` drops the guard at once, and with it the compensation: write `let _undo = compensate(..)`",
+            );
+        }
+        if durable && spawns(&names) {
+            self.refuse_task(&call[..len]);
+        }
+        if let (true, ["drop"], Some(TokenTree::Group(args))) = (durable, &names[..], call.get(1)) {
+            let args: Vec<TokenTree> = args.stream().into_iter().collect();
+            let (names, len) = called(&args);
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            if len == args.len() && spawns(&names) {
+                self.refuse_task(&args);
+            }
         }
     }
 
@@ -82,18 +118,24 @@ impl Calls<'_> {
         );
     }
 
-    /// `(.., &CancellationToken::new(), ..).await` after the name of what is called.
-    fn root_token(&mut self, before: &TokenTree, rest: &[TokenTree]) {
+    /// `(.., &CancellationToken::new(), ..).await` after the name of what is called. What makes a value,
+    /// `Session::open(CancellationToken::new())`, may keep the token, and fire it later.
+    fn root_token(&mut self, before: &[TokenTree], rest: &[TokenTree]) {
         let [TokenTree::Group(args), TokenTree::Punct(dot), TokenTree::Ident(await_), ..] = rest
         else {
             return;
         };
         let is_call = match before {
-            TokenTree::Ident(_) => true,
+            [.., TokenTree::Ident(_)] => true,
             // The end of a turbofish.
-            TokenTree::Punct(punct) => punct.as_char() == '>',
-            _ => false,
+            [.., end] => is_punct(end, '>'),
+            [] => false,
         };
+        let makes_a_value = matches!(
+            before,
+            [.., TokenTree::Ident(of), TokenTree::Punct(_), TokenTree::Punct(colon), TokenTree::Ident(_)]
+                if colon.as_char() == ':' && of.to_string().starts_with(char::is_uppercase)
+        );
         let is_awaited =
             args.delimiter() == Delimiter::Parenthesis && dot.as_char() == '.' && await_ == "await";
         if !is_call || !is_awaited {
@@ -101,8 +143,9 @@ impl Calls<'_> {
         }
         let args: Vec<TokenTree> = args.stream().into_iter().collect();
         for arg in args.split(|token| is_punct(token, ',')) {
-            if is_fresh_token(arg) {
-                let borrow = if is_punct(&arg[0], '&') { "&" } else { "" };
+            let is_lent = arg.first().is_some_and(|first| is_punct(first, '&'));
+            if is_fresh_token(arg) && (is_lent || !makes_a_value) {
+                let borrow = if is_lent { "&" } else { "" };
                 let fix = match &self.own {
                     Some(own) => {
                         format!("pass `{borrow}{own}`, or a `{borrow}{own}.child_token()`")
@@ -125,10 +168,12 @@ fn nested_function(tokens: &[TokenTree]) -> Option<usize> {
     if keyword != "fn" {
         return None;
     }
-    let body = tokens.iter().position(
-        |token| matches!(token, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace),
-    );
-    body.map(|body| body + 1)
+    let is_body = |pair: &[TokenTree]| {
+        let [before, TokenTree::Group(group)] = pair else { return false };
+        // `Array<{ 2 }>` has braces, too.
+        group.delimiter() == Delimiter::Brace && !is_punct(before, '<') && !is_punct(before, ',')
+    };
+    tokens.windows(2).position(is_body).map(|before| before + 2)
 }
 
 fn is_durable_site(tokens: &[TokenTree]) -> bool {
@@ -147,61 +192,70 @@ fn is_durable_site(tokens: &[TokenTree]) -> bool {
 fn ends_statement(token: &TokenTree) -> bool {
     match token {
         TokenTree::Punct(punct) => punct.as_char() == ';',
-        // A block, or an attribute.
-        TokenTree::Group(group) => {
-            matches!(group.delimiter(), Delimiter::Brace | Delimiter::Bracket)
-        }
+        TokenTree::Group(group) => match group.delimiter() {
+            Delimiter::Brace => true,
+            // An attribute; what a `#[cfg]` may take away is not judged.
+            Delimiter::Bracket => !scan::has_word(&group.stream(), "cfg"),
+            _ => false,
+        },
         _ => false,
     }
 }
 
-/// The call of a spawning function whose handle this statement throws away.
-fn discarded_task(statement: &[TokenTree]) -> Option<&[TokenTree]> {
-    let call = match statement {
-        [TokenTree::Ident(bind), TokenTree::Ident(nothing), equals, call @ ..]
-            if bind == "let" && nothing == "_" && is_punct(equals, '=') =>
-        {
-            call
+/// The path of the call that begins here, and how many tokens the call has; none if this is no call.
+fn called(tokens: &[TokenTree]) -> (Vec<String>, usize) {
+    let mut names = Vec::new();
+    let mut at = 0;
+    while let [TokenTree::Ident(name), rest @ ..] = &tokens[at..] {
+        names.push(name.to_string());
+        at += 1;
+        match rest {
+            [one, two, ..] if is_punct(one, ':') && is_punct(two, ':') => at += 2,
+            _ => break,
         }
-        call => call,
-    };
-    let path = call
-        .iter()
-        .take_while(|token| matches!(token, TokenTree::Ident(_)) || is_punct(token, ':'));
-    let path_len = path.clone().count();
-    let names: Vec<String> = path
-        .filter_map(|token| match token {
-            TokenTree::Ident(name) => Some(name.to_string()),
-            _ => None,
-        })
-        .collect();
-    let spawns = match &names[..] {
-        [.., module, function] => matches!(
-            (&**module, &**function),
-            ("tokio" | "task" | "thread", "spawn") | ("task", "spawn_blocking" | "spawn_local")
-        ),
-        _ => false,
-    };
-    match &call[path_len..] {
-        [TokenTree::Group(args), end, ..]
-            if spawns && args.delimiter() == Delimiter::Parenthesis && is_punct(end, ';') =>
-        {
-            Some(&call[..=path_len])
+    }
+    match tokens.get(at) {
+        Some(TokenTree::Group(args)) if args.delimiter() == Delimiter::Parenthesis => {
+            (names, at + 1)
         }
-        _ => None,
+        _ => (Vec::new(), 0),
     }
 }
 
-/// `CancellationToken::new()`, borrowed or not.
+/// tokio's and the standard library's own: a `task::spawn` may be one that tracks.
+fn spawns(path: &[&str]) -> bool {
+    matches!(
+        path,
+        ["tokio" | "thread", "spawn"]
+            | ["tokio", "task", "spawn" | "spawn_blocking" | "spawn_local"]
+            | ["std", "thread", "spawn"]
+    )
+}
+
+/// `CancellationToken::new()` or `default()`, borrowed or not.
 fn is_fresh_token(arg: &[TokenTree]) -> bool {
-    let path: Vec<String> = arg
-        .iter()
-        .filter(|token| !is_punct(token, '&') && !is_punct(token, ':'))
-        .map(ToString::to_string)
-        .collect();
-    let [path @ .., name, new, args] = &path[..] else { return false };
-    let is_path = |segment: &String| segment.starts_with(|first: char| first.is_alphabetic());
-    name == "CancellationToken" && new == "new" && args == "()" && path.iter().all(is_path)
+    let [
+        path @ ..,
+        TokenTree::Ident(name),
+        one,
+        two,
+        TokenTree::Ident(new),
+        TokenTree::Group(args),
+    ] = arg
+    else {
+        return false;
+    };
+    let is_path = |token: &TokenTree| match token {
+        TokenTree::Ident(_) => true,
+        TokenTree::Punct(punct) => matches!(punct.as_char(), '&' | ':'),
+        _ => false,
+    };
+    name == "CancellationToken"
+        && is_punct(one, ':')
+        && is_punct(two, ':')
+        && (new == "new" || new == "default")
+        && args.stream().is_empty()
+        && path.iter().all(is_path)
 }
 
 fn is_punct(token: &TokenTree, which: char) -> bool {

@@ -3,6 +3,7 @@
 
 mod attributes;
 mod bodies;
+mod borrows;
 mod calls;
 mod options;
 mod params;
@@ -10,11 +11,12 @@ mod policy;
 mod signature;
 
 pub(crate) use attributes::{Deadline, ItemAttributes, MOVED, split as split_attributes};
-pub(crate) use bodies::{bodies, borrows};
+pub(crate) use bodies::bodies;
+pub(crate) use borrows::borrows;
 pub(crate) use calls::calls;
 pub(crate) use options::Options;
 pub(crate) use params::{Params, heeded, params, site_token};
 pub(crate) use policy::{
-    compensation_tokens, compensation_variables, cooperation, policy, second_policies,
+    compensation_tokens, compensation_variables, cooperation, instrumented, policy, second_policies,
 };
 pub(crate) use signature::{check as check_signature, normalise as normalise_signature};

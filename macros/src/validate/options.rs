@@ -8,6 +8,7 @@ use crate::{
     suggest,
     symbol::Symbol,
 };
+use quote::ToTokens as _;
 use syn::{Expr, ExprLit, Ident, Lit, LitStr, Path, parse_quote};
 
 /// Everything that any of our attributes can be given. Which of it an attribute takes is the
@@ -46,9 +47,15 @@ fn names(symbol: Symbol) -> &'static [&'static str] {
             "internal",
             "crate",
         ],
-        Symbol::Exempt => &["reason", "name", "crate"],
+        Symbol::Exempt => &["reason", "name", "internal", "crate"],
         Symbol::Background | Symbol::Deadline => &["crate"],
     }
+}
+
+/// The attribute whose option `text` is.
+fn owner(text: &str) -> Option<Symbol> {
+    let all = [Symbol::DurableWrite, Symbol::Cancellable, Symbol::Exempt];
+    all.into_iter().find(|symbol| names(*symbol).contains(&text))
 }
 
 impl Options {
@@ -96,7 +103,9 @@ impl Options {
             (Symbol::Cancellable, None) if text == "cooperative" => {
                 flag(&mut self.cooperative, word, errors);
             }
-            (Symbol::Cancellable | Symbol::DurableWrite, None) if text == "internal" => {
+            (Symbol::Cancellable | Symbol::DurableWrite | Symbol::Exempt, None)
+                if text == "internal" =>
+            {
                 flag(&mut self.internal, word, errors);
             }
             (Symbol::Cancellable, None)
@@ -154,6 +163,7 @@ impl Options {
             }
             "max_in_flight" => self.max_in_flight.replace((name.clone(), value)).is_some(),
             _ => {
+                self.seems_meant(symbol, name);
                 errors.at(name, format!("`{text}` takes no value: write `{text}`"));
                 false
             }
@@ -165,7 +175,20 @@ impl Options {
 
     fn value(&mut self, symbol: Symbol, value: &Expr, errors: &mut Errors) {
         let is_text = matches!(value, Expr::Lit(ExprLit { lit: Lit::Str(_), .. }));
+        let is_period = Period::from_expr(value).is_ok() && names(symbol).contains(&"deadline");
+        let called = match value {
+            Expr::Call(call) => Some(call.func.to_token_stream().to_string()),
+            _ => None,
+        };
         let message = match symbol {
+            _ if called.as_deref().is_some_and(|name| names(symbol).contains(&name)) => {
+                let name = called.unwrap_or_default();
+                format!("`{name}` takes its value by `=`: write `{name} = ..`")
+            }
+            _ if is_period => {
+                let value = value.to_token_stream();
+                format!("a deadline is named: write `deadline = {value}`")
+            }
             Symbol::Exempt | Symbol::DurableWrite if is_text => {
                 self.reason = self
                     .reason
@@ -173,7 +196,7 @@ impl Options {
                     .or_else(|| Some((Ident::new("reason", proc_macro2::Span::call_site()), None)));
                 "a reason is named: write `reason = \"…\"`".to_owned()
             }
-            Symbol::Cancellable => {
+            Symbol::Cancellable if self.mode.is_none() => {
                 self.mode_faulted = true;
                 let modes = Mode::CANCELLABLE.map(|(name, _)| name);
                 format!("expected a mode: {}", suggest::list(&modes))
@@ -207,21 +230,28 @@ impl Options {
             _ if names(symbol).contains(&text.as_str()) => {
                 format!("`{text}` needs a value: write `{text} = ..`")
             }
-            _ => {
-                let expected = suggest::expected(&text, names(symbol));
-                format!("unknown option `{text}` of `{attribute}`: {expected}")
-            }
+            _ => owner(&text).map_or_else(
+                || {
+                    let expected = suggest::expected(&text, names(symbol));
+                    format!("unknown option `{text}` of `{attribute}`: {expected}")
+                },
+                |owner| format!("`{text}` belongs to `{}`: remove it", owner.name()),
+            ),
         };
-        // What is misspelt is there, and asking for it again would be a second message.
-        let meant = match suggest::nearest(&text, names(symbol)) {
-            Some("reason") => Some(&mut self.reason),
-            Some("streaming_body") => Some(&mut self.streaming_body),
-            _ => None,
-        };
-        if let Some(meant) = meant {
-            meant.get_or_insert_with(|| (name.clone(), None));
-        }
+        self.seems_meant(symbol, name);
         errors.at(name, message);
+    }
+
+    /// What is misspelt is there, and asking for it again would be a second message.
+    fn seems_meant(&mut self, symbol: Symbol, name: &Ident) {
+        match suggest::nearest(&name.to_string(), names(symbol)) {
+            Some("reason") => _ = self.reason.get_or_insert_with(|| (name.clone(), None)),
+            Some("streaming_body") => {
+                _ = self.streaming_body.get_or_insert_with(|| (name.clone(), None));
+            }
+            Some("internal") => _ = self.internal.get_or_insert_with(|| name.clone()),
+            _ => {}
+        }
     }
 }
 
@@ -236,6 +266,8 @@ fn flag(place: &mut Option<Ident>, word: Ident, errors: &mut Errors) {
 /// A string literal with something in it.
 fn text_of(name: &Ident, value: &Expr) -> syn::Result<LitStr> {
     match value {
+        // As a `macro_rules` passes a `$reason:literal` on.
+        Expr::Group(group) => text_of(name, &group.expr),
         Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) if text.value().trim().is_empty() => {
             Err(syn::Error::new_spanned(text, format!("`{name}` is blank: say something here")))
         }

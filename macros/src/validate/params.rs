@@ -174,7 +174,8 @@ pub(crate) fn heeded(params: &Params, body: &TokenStream, errors: &mut Errors) {
         errors.at(
             first.inner_pat.as_ref().unwrap_or(&first.pat),
             "this worker never looks at its token, so a shutdown waits for it in vain: await \
-             `stop.cancelled()` beside its work, or ask `stop.is_cancelled()` between two pieces of it",
+             `stop.cancelled()` beside its work, ask `stop.is_cancelled()` between two pieces of it, or say \
+             `drop(stop)` if something else ends it",
         );
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     symbol::Symbol,
 };
 use proc_macro2::{Span, TokenStream};
-use syn::{Expr, ExprLit, ExprUnary, Lit, LitStr, UnOp};
+use syn::{Expr, ExprLit, ExprUnary, Lit, LitStr, Meta, UnOp};
 
 /// Judges what `symbol` was given, and what stands below it.
 pub(crate) fn policy(
@@ -49,6 +49,21 @@ pub(crate) fn second_policies(symbol: Symbol, attributes: &ItemAttributes, error
             ),
         );
     }
+}
+
+/// `#[instrument(err)]` below a policy would look for a `Result`, and find what the policy makes of it.
+pub(crate) fn instrumented(attributes: &mut ItemAttributes, errors: &mut Errors) {
+    attributes.others.retain(|attribute| {
+        let asks_for_errors = attribute.path().segments.last().is_some_and(|last| last.ident == "instrument")
+            && matches!(&attribute.meta, Meta::List(list) if scan::has_word(&list.tokens, "err"));
+        if asks_for_errors {
+            errors.at(
+                attribute.path(),
+                "`err` looks at the result of the function itself: put this attribute above the policy",
+            );
+        }
+        !asks_for_errors
+    });
 }
 
 /// A body that is to stop where it chooses has to be told.
@@ -95,13 +110,16 @@ pub(crate) fn compensation_variables(
     let Some((_, expr)) = &options.on_cancel else { return };
     for name in sites::free_variables(expr) {
         let is_param = params.0.iter().any(|param| param.names.contains(name));
-        // Anything else may be a constant or a function; the compiler knows.
-        if !is_param && scan::binds(body, name) {
+        // What begins with a capital is a constant; anything else that the body does not bind may be a
+        // function, and the compiler knows.
+        let is_constant = name.to_string().starts_with(char::is_uppercase);
+        if !is_param && !is_constant && scan::binds(body, name) {
             errors.at(
                 name,
                 format!(
                     "`{name}` is no parameter, and `on_cancel` is made before the body runs: for what \
-                     the body finds out, write `let _undo = compensate(..);` there"
+                     the body finds out, write `let _undo = compensate(..);` there, and `idempotent_write` \
+                     here"
                 ),
             );
         }
@@ -188,6 +206,7 @@ fn reason(
 /// A literal is judged here; a constant by the compiler, when it makes the policy.
 fn max_in_flight(expr: &Expr, errors: &mut Errors) {
     match expr {
+        Expr::Group(group) => max_in_flight(&group.expr, errors),
         Expr::Lit(ExprLit { lit: Lit::Int(number), .. })
             if number.base10_parse::<usize>().is_ok_and(|number| number == 0) =>
         {

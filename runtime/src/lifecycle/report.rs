@@ -82,7 +82,7 @@ pub struct PhaseDurations {
     pub cutting: Duration,
 }
 
-/// How a shutdown went. The counts cover the whole life of the service.
+/// How a shutdown went. [`exit`](Self::exit) ends the process with it. The counts cover the whole life of the service.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ShutdownReport {

@@ -1,6 +1,6 @@
 //! Policies for closures, which no attribute can stand on.
 
-use std::{future::Pending, marker::PhantomData, panic::Location, pin::Pin, time::Duration};
+use std::{marker::PhantomData, panic::Location, pin::Pin, time::Duration};
 
 use axum::{
     extract::{FromRequest, FromRequestParts, Request},
@@ -13,7 +13,7 @@ use crate::{
     ambient::Given,
     governed::Governed,
     routing::GovernedHandler,
-    runner::{run_boxed, run_exempt, run_inline},
+    runner::{NoCompensation, run_boxed, run_exempt, run_inline},
 };
 
 /// A closure with a policy: a handler for [`routing`](crate::routing), and for axum's own. It takes
@@ -117,7 +117,7 @@ where
     R: Send + 'static,
     Fut: Future<Output = R> + Send + 'static,
 {
-    let nothing = None::<Pending<()>>;
+    let nothing = None::<NoCompensation>;
     match policy.mode() {
         Mode::Exempt => run_exempt(body).await,
         Mode::DurableWrite => run_boxed(policy, Given::Nothing, nothing, body).await,

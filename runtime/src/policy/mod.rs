@@ -69,6 +69,7 @@ pub struct HandlerPolicy {
     mode: Mode,
     cooperative: bool,
     durable_sites: usize,
+    reopened_sites: usize,
     deadline: Option<Duration>,
     named_deadline: Option<&'static str>,
     reason: Option<&'static str>,
@@ -90,6 +91,7 @@ impl HandlerPolicy {
             mode,
             cooperative: false,
             durable_sites: 0,
+            reopened_sites: 0,
             deadline: None,
             named_deadline: None,
             reason: None,
@@ -111,6 +113,13 @@ impl HandlerPolicy {
     #[must_use]
     pub const fn with_durable_sites(mut self, sites: usize) -> Self {
         self.durable_sites = sites;
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn with_reopened_sites(mut self, sites: usize) -> Self {
+        self.reopened_sites = sites;
         self
     }
 
@@ -203,6 +212,12 @@ impl HandlerPolicy {
         self.durable_sites
     }
 
+    /// How many statements a disconnect or a deadline may end past the point of no return.
+    #[must_use]
+    pub const fn reopened_sites(&self) -> usize {
+        self.reopened_sites
+    }
+
     /// The reason that a durable write gave.
     #[must_use]
     pub const fn reason(&self) -> Option<&'static str> {
@@ -281,8 +296,9 @@ impl Site {
 }
 
 /// `file:line` of the statement if one is known, else of the handler.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
+pub struct Place {
     pub(crate) policy: &'static HandlerPolicy,
     pub(crate) site: Option<&'static Site>,
 }

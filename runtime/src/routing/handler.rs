@@ -1,13 +1,14 @@
 //! Which handlers may be routed.
 
+use axum::handler::Layered;
+
 use crate::{
     governed::Governed,
     policy::{Exempt, Policy, Read, Stream},
 };
 
 /// A handler with a policy: an annotated function, or a closure in [`policy::read`] and its
-/// siblings. `T` is that of [`axum::handler::Handler`], which says apart whether axum can call it: so
-/// each fault has one message.
+/// siblings. `T` is that of [`axum::handler::Handler`], which says apart whether axum can call it.
 ///
 /// [`policy::read`]: crate::policy::read
 #[diagnostic::on_unimplemented(
@@ -60,6 +61,15 @@ macro_rules! functions {
             }
         )*
     };
+}
+
+/// A handler in a layer of its own, as `Handler::layer` makes it.
+#[diagnostic::do_not_recommend]
+impl<L, H, T, S> GovernedHandler<T> for Layered<L, H, T, S>
+where
+    H: GovernedHandler<T>,
+{
+    type Policy = H::Policy;
 }
 
 #[diagnostic::do_not_recommend]

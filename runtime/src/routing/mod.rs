@@ -17,4 +17,4 @@ mod router;
 
 pub use handler::{GovernedHandler, IsGoverned, ReadOnly};
 pub use method_router::{MethodRouter, any, delete, get, head, options, patch, post, put};
-pub use router::Router;
+pub use router::{GovernedRouter, Router};

@@ -57,6 +57,9 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 ///     .with_state(Db);
 /// ```
 ///
+/// What is no handler, such as a tower service, comes in with
+/// [`merge_axum`](Self::merge_axum).
+///
 /// A handler without a policy is refused:
 ///
 /// ```compile_fail
@@ -119,8 +122,8 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
     ///
     /// As axum's, if the routes overlap, or both have a fallback.
     #[track_caller]
-    pub fn merge(self, other: Self) -> Self {
-        Self(self.0.merge(other.0))
+    pub fn merge<R: GovernedRouter<S>>(self, other: R) -> Self {
+        Self(self.0.merge(other.into_governed().0))
     }
 
     /// Adds the routes of a plain axum router, whose handlers have no policy: other people's
@@ -176,6 +179,16 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
         Self(self.0.fallback(handler))
     }
 
+    /// Takes the fallback away again.
+    pub fn reset_fallback(self) -> Self {
+        Self(self.0.reset_fallback())
+    }
+
+    /// Takes paths as axum 0.7 wrote them, `/:id`, for what they are: segments of their own.
+    pub fn without_v07_checks(self) -> Self {
+        Self(self.0.without_v07_checks())
+    }
+
     /// What answers a method that a path does not have. It does not write.
     pub fn method_not_allowed_fallback<H, T>(self, handler: H) -> Self
     where
@@ -221,6 +234,23 @@ impl Router {
     #[must_use]
     pub fn into_service<B>(self) -> RouterIntoService<B> {
         self.0.into_service()
+    }
+}
+
+/// A router whose handlers have policies.
+#[diagnostic::on_unimplemented(
+    message = "a router of plain axum cannot be merged, because its handlers have no policy",
+    label = "expected a `followthrough::Router`",
+    note = "let it in with a reason: `.merge_axum(router, \"the reason\")`"
+)]
+pub trait GovernedRouter<S> {
+    #[doc(hidden)]
+    fn into_governed(self) -> Router<S>;
+}
+
+impl<S> GovernedRouter<S> for Router<S> {
+    fn into_governed(self) -> Self {
+        self
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::{runtime::Handle, time::Sleep};
 use super::{
     Core, Own,
     core::Role,
-    detached,
+    detached::{self, Undo},
     inline::{cut, hang_up, hung_up},
     judge::{End, outcome_before},
     scope,
@@ -33,9 +33,7 @@ pin_project_lite::pin_project! {
     where
         R: Send,
         R: 'static,
-        C: Future,
-        C: Send,
-        C: 'static,
+        C: Undo,
     {
         body: Option<BoxBody<R>>,
         core: Core,
@@ -52,9 +50,7 @@ pin_project_lite::pin_project! {
     where
         R: Send,
         R: 'static,
-        C: Future,
-        C: Send,
-        C: 'static,
+        C: Undo,
     {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
@@ -78,7 +74,7 @@ pub fn run_boxed<R, P, C, F>(
 where
     F: Future<Output = R> + Send + 'static,
     R: Send + 'static,
-    C: Future + Send + 'static,
+    C: Undo,
 {
     Boxed {
         body: Some(Box::pin(body)),
@@ -91,7 +87,7 @@ where
     }
 }
 
-impl<R: Send + 'static, C: Future + Send + 'static, P> Future for Boxed<R, C, P> {
+impl<R: Send + 'static, C: Undo, P> Future for Boxed<R, C, P> {
     type Output = Governed<R, P>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -129,7 +125,7 @@ impl<R: Send + 'static, C: Future + Send + 'static, P> Future for Boxed<R, C, P>
 }
 
 /// The runner was dropped with a begun body in it.
-fn abandon_or_follow<R: Send + 'static, C: Future + Send + 'static>(
+fn abandon_or_follow<R: Send + 'static, C: Undo>(
     slot: &mut Option<BoxBody<R>>,
     core: &mut Core,
     compensation: Option<C>,
@@ -172,7 +168,7 @@ fn abandon_or_follow<R: Send + 'static, C: Future + Send + 'static>(
 }
 
 /// Hands the body to the runtime.
-fn follow<R: Send + 'static, C: Future + Send + 'static>(
+fn follow<R: Send + 'static, C: Undo>(
     slot: &mut Option<BoxBody<R>>,
     core: &mut Core,
     compensation: Option<C>,

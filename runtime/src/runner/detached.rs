@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// A body that nobody waits for.
-pub(super) struct Detached<R, C: Future + Send + 'static> {
+pub(super) struct Detached<R, C: Undo> {
     future: Option<BoxBody<R>>,
     core: Core,
     request: Option<Ongoing>,
@@ -25,7 +25,7 @@ pub(super) struct Detached<R, C: Future + Send + 'static> {
 }
 
 // Nothing in it is pinned in place: the body is in a box, the compensation is not polled here.
-impl<R, C: Future + Send + 'static> Unpin for Detached<R, C> {}
+impl<R, C: Undo> Unpin for Detached<R, C> {}
 
 const FOLLOWED: &str = "the work followed through";
 const STOPPED: &str = "the cooperative work stopped by itself";
@@ -36,7 +36,7 @@ fn log_end(policy: &HandlerPolicy, how: &str) {
 }
 
 /// Runs a body to its end as a task.
-pub(super) fn spawn<R: Send + 'static, C: Future + Send + 'static>(
+pub(super) fn spawn<R: Send + 'static, C: Undo>(
     policy: &'static HandlerPolicy,
     future: BoxBody<R>,
     (mut body, permit): (Body, Option<InFlight>),
@@ -55,7 +55,7 @@ pub(super) fn spawn<R: Send + 'static, C: Future + Send + 'static>(
     life.spawn(runtime, span, detached);
 }
 
-impl<R, C: Future + Send + 'static> Future for Detached<R, C> {
+impl<R, C: Undo> Future for Detached<R, C> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -74,7 +74,7 @@ impl<R, C: Future + Send + 'static> Future for Detached<R, C> {
                 let place = this.core.place();
                 // Registered before the permit goes, so that no drain finds nothing in between.
                 if let Some(compensation) = this.compensation.take().filter(|_| !past) {
-                    undo(place, compensation);
+                    compensation.undo(place);
                 }
                 this.core.done();
                 log_end(this.core.policy, if past { FOLLOWED } else { STOPPED });
@@ -101,7 +101,7 @@ impl<R, C: Future + Send + 'static> Future for Detached<R, C> {
     }
 }
 
-impl<R, C: Future + Send + 'static> Drop for Detached<R, C> {
+impl<R, C: Undo> Drop for Detached<R, C> {
     fn drop(&mut self) {
         if self.future.is_none() {
             return;
@@ -122,20 +122,58 @@ impl<R, C: Future + Send + 'static> Drop for Detached<R, C> {
     }
 }
 
+/// What undoes a cancelled request. A trait of our own, so that an `on_cancel` that gives no future is
+/// reported where it is written, and nowhere else.
+pub trait Undo: Send + 'static {
+    /// Runs it as a task, shielded and tracked.
+    #[doc(hidden)]
+    fn undo(self, place: Place);
+}
+
+/// The compensation of handlers without one.
+#[derive(Debug)]
+pub struct NoCompensation;
+
+impl Undo for NoCompensation {
+    fn undo(self, _: Place) {}
+}
+
+/// The future of an `on_cancel`, and how it is run.
+#[derive(Debug)]
+pub struct Compensation<C> {
+    future: C,
+    run: fn(Place, C),
+}
+
+impl<C> Compensation<C> {
+    pub(crate) const fn new(future: C) -> Self
+    where
+        C: Future + Send + 'static,
+    {
+        Self { future, run: undo::<C> }
+    }
+}
+
+impl<C: Send + 'static> Undo for Compensation<C> {
+    fn undo(self, place: Place) {
+        (self.run)(place, self.future);
+    }
+}
+
 /// Runs a compensation as a task, shielded and tracked.
-pub(super) fn undo<C: Future + Send + 'static>(place: Place, compensation: C) {
+fn undo<C: Future + Send + 'static>(place: Place, compensation: C) {
     let Some(life) = ambient::with(|request| request.life().clone()) else { return };
     let entry = InFlight::unlimited(life.clone(), place, WorkKind::Compensation);
-    let task = Undo { place, entry: Some(entry) }.run(compensation);
+    let task = Undoing { place, entry: Some(entry) }.run(compensation);
     life.spawn(Handle::try_current().ok(), Span::current(), task);
 }
 
-struct Undo {
+struct Undoing {
     place: Place,
     entry: Option<InFlight>,
 }
 
-impl Undo {
+impl Undoing {
     async fn run(mut self, compensation: impl Future) {
         let mut compensation = pin!(compensation);
         let end = std::future::poll_fn(|cx| {
@@ -157,7 +195,7 @@ impl Undo {
     }
 }
 
-impl Drop for Undo {
+impl Drop for Undoing {
     fn drop(&mut self) {
         if self.entry.is_some() {
             tracing::error!(

@@ -11,7 +11,7 @@ use tokio::time::Sleep;
 use super::{
     Core, Own,
     core::Role,
-    detached::undo,
+    detached::Undo,
     judge::{End, outcome_before},
     scope,
 };
@@ -28,9 +28,7 @@ pin_project_lite::pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct Inline<F, C, P>
     where
-        C: Future,
-        C: Send,
-        C: 'static,
+        C: Undo,
     {
         #[pin]
         body: Option<F>,
@@ -44,9 +42,7 @@ pin_project_lite::pin_project! {
 
     impl<F, C, P> PinnedDrop for Inline<F, C, P>
     where
-        C: Future,
-        C: Send,
-        C: 'static,
+        C: Undo,
     {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
@@ -72,7 +68,7 @@ pub fn run_inline<R, P, C, F>(
 ) -> Inline<F, C, P>
 where
     F: Future<Output = R> + Send,
-    C: Future + Send + 'static,
+    C: Undo,
 {
     Inline {
         body: Some(body),
@@ -90,7 +86,7 @@ pub async fn run_exempt<R, P, F: Future<Output = R> + Send>(body: F) -> Governed
     Governed::done(body.await, None)
 }
 
-impl<F: Future, C: Future + Send + 'static, P> Future for Inline<F, C, P> {
+impl<F: Future, C: Undo, P> Future for Inline<F, C, P> {
     type Output = Governed<F::Output, P>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -143,7 +139,7 @@ fn ended_by_callees(core: &Core) -> Ended {
 }
 
 /// Drops the body because the request was cancelled, and undoes what it did if it can be.
-pub(super) fn cut<C: Future + Send + 'static>(
+pub(super) fn cut<C: Undo>(
     core: &mut Core,
     compensation: Option<C>,
     ended: Ended,
@@ -153,17 +149,13 @@ pub(super) fn cut<C: Future + Send + 'static>(
     core.within(Stage::Cut, drop_body);
     // Registered before the permit goes, so that no drain finds nothing in between.
     if let Some(compensation) = compensation.filter(|_| !past) {
-        undo(place, compensation);
+        compensation.undo(place);
     }
     core.leave_as(ended);
 }
 
 /// Drops a begun body because its future was dropped.
-pub(super) fn hang_up<C: Future + Send + 'static>(
-    core: &mut Core,
-    compensation: Option<C>,
-    drop_body: impl FnOnce(),
-) {
+pub(super) fn hang_up<C: Undo>(core: &mut Core, compensation: Option<C>, drop_body: impl FnOnce()) {
     match core.role {
         Role::Nested => {
             let stage = ambient::with_body(|body| body.stage);

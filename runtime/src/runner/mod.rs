@@ -27,7 +27,7 @@ mod turn;
 pub(crate) use begin::pass;
 pub use boxed::run_boxed;
 use core::Core;
-pub use detached::{Compensate, compensate};
+pub use detached::{Compensate, Compensation, NoCompensation, compensate};
 pub use inline::{run_exempt, run_inline};
 pub(crate) use report::{panic_message, report_stream};
 

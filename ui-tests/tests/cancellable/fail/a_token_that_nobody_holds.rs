@@ -36,6 +36,11 @@ async fn beside_a_typed_one(cancel: RequestToken) {
     cancel.cancelled().await;
 }
 
+#[cancellable(read)]
+async fn behind_a_pattern(_: CancellationToken) {
+    fetch(7, CancellationToken::default()).await;
+}
+
 #[background]
 async fn worker(stop: ShutdownToken) {
     fetch(7, CancellationToken::new()).await;

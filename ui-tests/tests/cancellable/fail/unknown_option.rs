@@ -24,6 +24,17 @@ async fn misspelt_flag() {}
 #[cancellable(read, deadline("10s"))]
 async fn parentheses() {}
 
+#[cancellable(read, "10s")]
+async fn unnamed_deadline() {}
+
+#[cancellable(read, max_in_flight = 3)]
+async fn of_a_durable_write() {}
+
+#[cancellable(read, interal)]
+async fn misspelt_internal() -> u32 {
+    1
+}
+
 #[cancellable(read deadline = "10s")]
 async fn no_comma() {}
 

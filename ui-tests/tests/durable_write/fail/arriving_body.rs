@@ -15,6 +15,9 @@ async fn request(request: Request) {}
 async fn multipart(form: axum::extract::Multipart) {}
 
 #[durable_write]
+async fn perhaps(form: Result<Multipart, axum::extract::multipart::MultipartRejection>) {}
+
+#[durable_write]
 async fn upgrade(upgrade: WebSocketUpgrade) -> Response {
     upgrade.on_upgrade(|_| async {})
 }

@@ -1,5 +1,4 @@
 use followthrough::{cancellable, durable_write};
-use tokio::task;
 
 async fn insert() -> Result<u64, String> {
     Ok(7)
@@ -23,7 +22,7 @@ async fn past_the_point_of_no_return() -> Result<(), String> {
     tokio::spawn(mail(1));
     #[durable_write]
     let id = insert().await?;
-    task::spawn(mail(id));
+    drop(tokio::spawn(mail(id)));
     Ok(())
 }
 
@@ -32,7 +31,7 @@ async fn within_the_statement() -> Result<(), String> {
     #[durable_write]
     {
         let id = insert().await?;
-        task::spawn_blocking(move || drop(id));
+        tokio::task::spawn_blocking(move || mail(id));
     }
     Ok(())
 }

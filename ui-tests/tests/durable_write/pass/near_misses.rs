@@ -35,16 +35,50 @@ async fn tasks(State(lifecycle): State<Lifecycle>, State(tracker): State<TaskTra
     digest.to_string()
 }
 
+// A handle that goes on.
+#[durable_write]
+async fn handles() {
+    let handle = loop {
+        break tokio::spawn(mail());
+    };
+    handle.await.ok();
+    let go = || {
+        return tokio::spawn(mail());
+    };
+    go().await.ok();
+}
+
+// Only one arm is past the point of no return.
+#[cancellable(read)]
+async fn arms(Path(id): Path<u64>) {
+    match id {
+        0 =>
+        {
+            #[durable_write]
+            mail().await
+        }
+        _ => {
+            tokio::spawn(mail());
+        }
+    }
+}
+
 // A function of ours that happens to be called `spawn`.
 #[durable_write]
 async fn a_spawn_of_ones_own() {
     fn spawn(_: u32) {}
     spawn(1);
     pool::spawn(2);
+    task::spawn(async {}).await.ok();
+    self::pool::task::spawn(3);
 }
 
 mod pool {
     pub fn spawn(_: u32) {}
+
+    pub mod task {
+        pub fn spawn(_: u32) {}
+    }
 }
 
 // Before the point of no return, a read may do as it likes; so may a handler within the handler.
@@ -75,14 +109,14 @@ async fn tokens(cancel: CancellationToken) {
     insert(2, &cancel.child_token()).await;
     let kept = CancellationToken::new();
     tokio::join!(insert(3, &kept), async { kept.cancel() });
-    let kept_by_its_owner = TokenOwner::new(CancellationToken::new());
+    let kept_by_its_owner = TokenOwner::open(CancellationToken::new()).await;
     kept_by_its_owner.run().await;
 }
 
 struct TokenOwner(CancellationToken);
 
 impl TokenOwner {
-    fn new(token: CancellationToken) -> Self {
+    async fn open(token: CancellationToken) -> Self {
         Self(token)
     }
 
@@ -113,8 +147,10 @@ async fn references(
     name: &'static str,
     format: fn(&str) -> String,
     rule: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+    names: &'static [&str],
+    #[cfg(any())] absent: &str,
 ) -> String {
-    if rule(name) {
+    if rule(name) && names.is_empty() {
         format(name)
     } else {
         name.to_owned()
@@ -141,6 +177,15 @@ async fn named(Path(id): Path<u64>) {
     release(id).await;
 }
 
+#[cancellable(reversible_write, on_cancel = maybe(id, None))]
+async fn with_a_constant(Path(id): Path<u64>) {
+    if let None = Some(id).filter(|id| *id > 0) {
+        release(id).await;
+    }
+}
+
+async fn maybe(_: u64, _: Option<u64>) {}
+
 #[cancellable(reversible_write, on_cancel = async { let seat = SEAT; release(seat).await; })]
 async fn bound_there() {
     let seat = SEAT;
@@ -152,8 +197,18 @@ struct RequestId;
 struct BodyCount;
 
 #[durable_write(internal)]
-async fn whole(_: Bytes, _: RequestId, _: BodyCount) -> u32 {
+async fn whole(_: Bytes, _: RequestId, _: BodyCount, _: wire::Request<u32>, _: wire::Body) -> u32 {
     1
+}
+
+#[durable_write]
+async fn whole_request(request: axum::http::Request<Bytes>, #[cfg(any())] body: Body) -> Bytes {
+    request.into_body()
+}
+
+mod wire {
+    pub struct Request<T>(pub T);
+    pub struct Body;
 }
 
 // As many extractors as axum takes.
@@ -164,6 +219,15 @@ async fn sixteen(
     _9: u8, _10: u8, _11: u8, _12: u8, _13: u8, _14: u8, _15: u8, _16: u8,
 ) {}
 
+macro_rules! handler {
+    ($name:ident, $deadline:literal, $reason:literal, $most:expr) => {
+        #[durable_write(deadline = $deadline, reason = $reason, max_in_flight = $most, needs = $deadline)]
+        async fn $name() {}
+    };
+}
+
+handler!(by_macro, "10s", "it must land", 3);
+
 const MANY: usize = 64;
 
 #[durable_write(max_in_flight = MANY)]
@@ -172,5 +236,7 @@ async fn limited() {}
 fn main() {
     let _ = (tasks, a_spawn_of_ones_own, before, beside, tokens, exempted, joined, references);
     let _ = a_read_may_borrow("a", vec!["b"]);
-    let _ = (named, bound_there, whole, sixteen, limited);
+    let _ = (named, with_a_constant, bound_there, whole, whole_request, sixteen, limited);
+    let _ = (handles, arms, by_macro);
+    let _ = (wire::Request(1), wire::Body);
 }

@@ -7,4 +7,13 @@ async fn helper() {
     insert().await;
 }
 
+async fn tail(id: u64) -> u64 {
+    #[durable_write]
+    find(id).await
+}
+
+async fn find(id: u64) -> u64 {
+    id
+}
+
 fn main() {}

@@ -1,0 +1,7 @@
+use followthrough::Router;
+
+fn app() -> Router {
+    Router::new().merge(axum::Router::new())
+}
+
+fn main() {}
