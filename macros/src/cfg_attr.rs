@@ -55,6 +55,12 @@ pub(crate) fn lift(
     })
 }
 
+/// The name of what `attribute` is of ours, at once or under a condition.
+pub(crate) fn name_of_ours(attribute: &Attribute) -> Option<&'static str> {
+    let hidden = || conditional(attribute)?.iter().skip(1).find_map(symbol);
+    Symbol::of(attribute).or_else(hidden).map(Symbol::name)
+}
+
 fn hides_ours(attribute: &Attribute) -> bool {
     conditional(attribute)
         .is_some_and(|metas| metas.iter().skip(1).any(|meta| symbol(meta).is_some()))

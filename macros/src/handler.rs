@@ -58,11 +58,12 @@ pub(crate) fn function(
     }
 }
 
-/// The options, or none after an error.
+/// The options; after an error, those that can be read.
 pub(crate) fn options(symbol: Symbol, args: TokenStream, errors: &mut Errors) -> Options {
-    match errors.ok(RawArgs::parse(args)) {
+    match errors.ok(RawArgs::parse(args.clone())) {
         Some(args) => Options::new(symbol, args, errors),
-        None => Options::unreadable(),
+        // What else is wrong with them may follow from that error.
+        None => Options::new(symbol, RawArgs::salvage(args), &mut Errors::default()).in_part(),
     }
 }
 

@@ -51,6 +51,17 @@ pub(crate) fn has_word(tokens: &TokenStream, word: &str) -> bool {
         .any(|token| matches!(token, TokenTree::Ident(ident) if ident == word))
 }
 
+/// Whether `tokens` end in the middle of `db.insert`, as code that is being typed does.
+pub(crate) fn ends_with_dot(tokens: &TokenStream) -> bool {
+    let is_dot =
+        |token: &TokenTree| matches!(token, TokenTree::Punct(punct) if punct.as_char() == '.');
+    let (mut last, mut before) = (false, false);
+    for token in tokens.clone() {
+        (before, last) = (last, is_dot(&token));
+    }
+    last && !before
+}
+
 /// Whether the tokens of a macro call can mean the variable `name`, be it as `{name}` in a format
 /// string.
 pub(crate) fn may_mention(tokens: &TokenStream, name: &Ident) -> bool {
@@ -106,6 +117,10 @@ pub(crate) fn strip(tokens: TokenStream) -> TokenStream {
             at += 2;
             continue;
         }
+        if inner_attribute_at(&tokens[at..]).is_some_and(is_ours) {
+            at += 3;
+            continue;
+        }
         kept.extend([match &tokens[at] {
             TokenTree::Group(group) => TokenTree::Group(strip_inside(group)),
             other => other.clone(),
@@ -113,6 +128,30 @@ pub(crate) fn strip(tokens: TokenStream) -> TokenStream {
         at += 1;
     }
     kept
+}
+
+/// `tokens` without those of our attributes that stand before everything else.
+pub(crate) fn strip_front(tokens: TokenStream) -> TokenStream {
+    let tokens: Vec<TokenTree> = visible(tokens).into_iter().collect();
+    let mut kept = TokenStream::new();
+    let mut at = 0;
+    while let Some(attribute) = attribute_at(&tokens[at..]) {
+        if !is_ours(attribute) {
+            kept.extend(tokens[at..at + 2].iter().cloned());
+        }
+        at += 2;
+    }
+    kept.extend(tokens[at..].iter().cloned());
+    kept
+}
+
+/// `tokens` out of the invisible groups that `macro_rules` wraps around a `$meta:meta`.
+fn visible(tokens: TokenStream) -> TokenStream {
+    let open = |token| match token {
+        TokenTree::Group(group) if group.delimiter() == Delimiter::None => visible(group.stream()),
+        other => other.into(),
+    };
+    tokens.into_iter().map(open).collect()
 }
 
 fn strip_inside(group: &Group) -> Group {
@@ -133,9 +172,23 @@ fn attribute_at(tokens: &[TokenTree]) -> Option<&Group> {
     }
 }
 
+/// The brackets of an inner attribute that begins here.
+fn inner_attribute_at(tokens: &[TokenTree]) -> Option<&Group> {
+    match tokens {
+        [TokenTree::Punct(hash), TokenTree::Punct(bang), TokenTree::Group(group), ..]
+            if hash.as_char() == '#'
+                && bang.as_char() == '!'
+                && group.delimiter() == Delimiter::Bracket =>
+        {
+            Some(group)
+        }
+        _ => None,
+    }
+}
+
 fn is_ours(attribute: &Group) -> bool {
     let mut last = None;
-    for token in attribute.stream() {
+    for token in visible(attribute.stream()) {
         match token {
             TokenTree::Ident(ident) => last = Some(ident),
             TokenTree::Punct(punct) if punct.as_char() == ':' => {}
@@ -161,8 +214,9 @@ pub(crate) fn begins_function(mut tokens: &[TokenTree]) -> bool {
                 if ["pub", "async", "const", "unsafe", "extern"]
                     .iter()
                     .any(|word| ident == word) => {}
-            // `pub(crate)`
-            TokenTree::Group(group) if group.delimiter() == Delimiter::Parenthesis => {}
+            // `pub(crate)`, and the `$vis` of a `macro_rules`.
+            TokenTree::Group(group)
+                if matches!(group.delimiter(), Delimiter::Parenthesis | Delimiter::None) => {}
             _ => return false,
         }
     }
@@ -193,7 +247,7 @@ mod tests {
         let body = quote!(
             #[durable_write]
             #[allow(unused)]
-            let x = { #[deadline = "1s"] y.await };
+            let x = { #![exempt] #[deadline = "1s"] y.await };
             #[cancellable(read)]
             pub(crate) async fn inner() {}
         );
@@ -219,6 +273,24 @@ mod tests {
         assert!(!binds(&quote!(let Seat { seat: other } = x;), &name));
         assert!(!binds(&quote!(if let seat(x) = y {}), &name));
         assert!(!binds(&quote!(let other = seat;), &name));
+    }
+
+    #[test]
+    fn sees_through_the_groups_of_macro_rules() {
+        let meta = Group::new(Delimiter::None, quote!(durable_write));
+        let vis = Group::new(Delimiter::None, quote!(pub));
+        let site = quote!(#[#meta] x.await);
+        assert_eq!(strip(site).to_string(), quote!(x.await).to_string());
+        let handler = quote!(#[#meta] #vis async fn inner() {});
+        assert_eq!(strip(handler.clone()).to_string(), handler.to_string());
+        assert_eq!(strip_front(handler).to_string(), quote!(#vis async fn inner() {}).to_string());
+    }
+
+    #[test]
+    fn one_dot_at_the_end_is_half_a_call() {
+        assert!(ends_with_dot(&quote!(db.)));
+        assert!(!ends_with_dot(&quote!(0..)));
+        assert!(!ends_with_dot(&quote!(db.insert)));
     }
 
     #[test]

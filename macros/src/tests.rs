@@ -1,5 +1,14 @@
 //! Whole expansions, outside a compiler: their shape, and how many faults were found.
 
+mod choices;
+mod expansions;
+mod generated;
+mod generator;
+mod grammar;
+mod half_typed;
+mod invocation;
+mod properties;
+
 use crate::{deadline, handler, symbol::Symbol, worker};
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -200,4 +209,60 @@ fn a_worker_takes_any_stopping_token() {
         text.contains("letstop:CancellationToken=::core::convert::Into::into(stop);"),
         "{text}"
     );
+}
+
+#[test]
+fn sites_above_a_half_typed_statement_stay_sites() {
+    let item = quote!(
+        async fn f() -> u8 {
+            #[durable_write]
+            let x = write().await?;
+            db.
+        }
+    );
+    let output = handler::run(Symbol::Cancellable, quote!(read), item).to_string().replace(' ', "");
+    assert!(output.contains("policy::Write>"), "{output}");
+    assert!(output.contains("__guard=>write().await?"), "{output}");
+    assert!(output.contains("db.}"), "{output}");
+    assert!(!output.contains("compile_error"), "{output}");
+}
+
+#[test]
+fn arguments_around_a_fault_still_count() {
+    let args = quote!(stream, deadline = "10s" name = "x", crate = renamed);
+    let (function, errors) = cancellable(
+        args,
+        quote!(
+            async fn f() {}
+        ),
+    );
+    assert_eq!(errors, 1);
+    let signature = function.sig;
+    let expected = "asyncfnf()->renamed::Governed<(),renamed::policy::Stream>";
+    assert_eq!(quote!(#signature).to_string().replace(' ', ""), expected);
+}
+
+#[test]
+fn what_was_refused_does_not_run_again() {
+    let item = quote!(
+        #[deadline = "10s"]
+        #[allow(unused)]
+        async fn f();
+    );
+    let output = handler::run(Symbol::Cancellable, quote!(read), item).to_string();
+    assert!(output.contains("compile_error"), "{output}");
+    assert!(output.ends_with("# [allow (unused)] async fn f () ;"), "{output}");
+}
+
+#[test]
+fn an_exempt_handler_stays_exempt() {
+    let item = quote!(
+        async fn f() {
+            #[durable_write]
+            x.await;
+        }
+    );
+    let (function, errors) = function(handler::run(Symbol::Exempt, quote!(reason = "x"), item));
+    assert_eq!(errors, 1);
+    assert!(text(&function).contains("policy::Exempt>"), "{}", text(&function));
 }

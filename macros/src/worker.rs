@@ -17,6 +17,9 @@ pub(crate) fn run(args: TokenStream, item: TokenStream) -> TokenStream {
     let Some(mut function) = handler::function(symbol, &item, &mut errors) else {
         return expand::fallback(item, &errors);
     };
+    if let Some(reordered) = crate::cfg_attr::lift(symbol, &args, &mut function) {
+        return reordered;
+    }
     let options = handler::options(symbol, args, &mut errors);
     let runtime = options.runtime();
     let attributes = validate::split_attributes(std::mem::take(&mut function.attrs), &mut errors);

@@ -11,11 +11,12 @@ use syn::{Ident, ext::IdentExt as _};
 /// The `P` of `Governed<R, P>`.
 pub(crate) fn marker(handler: &Handler) -> TokenStream {
     let marker = match handler.policy.mode {
+        // A site in it was refused, and its routes are not to complain as well.
+        Mode::Exempt => "Exempt",
         _ if handler.durable_sites > 0 => "Write",
         Mode::Read => "Read",
         Mode::Stream => "Stream",
         Mode::IdempotentWrite | Mode::ReversibleWrite | Mode::DurableWrite => "Write",
-        Mode::Exempt => "Exempt",
     };
     let marker = Ident::new(marker, Span::mixed_site());
     let runtime = &handler.runtime;

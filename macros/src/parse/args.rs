@@ -1,10 +1,10 @@
 //! What stands in an attribute's parentheses, before anyone asks whether it makes sense.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{TokenStream, TokenTree};
 use syn::{
     Expr, Ident, Path, Token,
     ext::IdentExt as _,
-    parse::{Parse, ParseStream},
+    parse::{Parse, ParseStream, Parser as _, discouraged::Speculative as _},
     punctuated::Punctuated,
 };
 
@@ -16,6 +16,8 @@ pub(crate) enum Arg {
     Option { name: Ident, value: Expr },
     /// `crate = my::path`
     Crate { keyword: Token![crate], path: Path },
+    /// `deadline =`, and nothing yet
+    Unfinished(Ident),
     /// `"10s"`, `10s`
     Value(Expr),
 }
@@ -26,6 +28,27 @@ pub(crate) struct RawArgs(pub(crate) Vec<Arg>);
 impl RawArgs {
     pub(crate) fn parse(tokens: TokenStream) -> syn::Result<Self> {
         syn::parse2(tokens)
+    }
+
+    /// What can be read of arguments that do not parse as a whole, which someone may be typing.
+    pub(crate) fn salvage(tokens: TokenStream) -> Self {
+        let salvage = |input: ParseStream<'_>| {
+            let mut args = Vec::new();
+            while !input.is_empty() {
+                let ahead = input.fork();
+                if let (Ok(arg), true) = (ahead.parse(), ahead.is_empty() || ahead.peek(Token![,]))
+                {
+                    args.push(arg);
+                    input.advance_to(&ahead);
+                }
+                while !input.is_empty() && !input.peek(Token![,]) {
+                    input.parse::<TokenTree>()?;
+                }
+                input.parse::<Option<Token![,]>>()?;
+            }
+            Ok(Self(args))
+        };
+        salvage.parse2(tokens).unwrap_or(Self(Vec::new()))
     }
 }
 
@@ -38,6 +61,9 @@ impl Parse for RawArgs {
 
 impl Parse for Arg {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        if let Some(name) = unfinished(input)? {
+            return Ok(Self::Unfinished(name));
+        }
         if input.peek(Token![crate]) && input.peek2(Token![=]) {
             let keyword = input.parse()?;
             input.parse::<Token![=]>()?;
@@ -59,6 +85,18 @@ impl Parse for Arg {
         }
         input.parse().map(Self::Value)
     }
+}
+
+/// A name with `=` and no value, which says better what is missing than the end of the input.
+fn unfinished(input: ParseStream<'_>) -> syn::Result<Option<Ident>> {
+    let ahead = input.fork();
+    let Ok(name) = ahead.call(Ident::parse_any) else { return Ok(None) };
+    let is_unfinished = ahead.parse::<Option<Token![=]>>()?.is_some()
+        && (ahead.is_empty() || ahead.peek(Token![,]));
+    if is_unfinished {
+        input.advance_to(&ahead);
+    }
+    Ok(is_unfinished.then_some(name))
 }
 
 #[cfg(test)]

@@ -62,6 +62,10 @@ fn split(body: &Group) -> (TokenStream, Group) {
         }
         at += 3;
     }
+    if at == 0 {
+        // A rebuilt one would no longer know where its closing brace stands.
+        return (TokenStream::new(), body.clone());
+    }
     let mut rest = Group::new(Delimiter::Brace, tokens[at..].iter().cloned().collect());
     rest.set_span(body.span());
     (tokens[..at].iter().cloned().collect(), rest)

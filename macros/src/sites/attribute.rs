@@ -99,7 +99,9 @@ fn cancellable(
     }
     let option = options.deadline.map(|(name, bound)| (name.span(), bound));
     let below = below.map(|deadline| (deadline.attribute.span(), deadline.bound));
-    let (span, bound) = option.or(below)?;
+    // Without a mode it is at fault already: that it says nothing would be a second one.
+    let faulted = options.mode.is_none().then(|| (attribute.span(), None));
+    let (span, bound) = option.or(below).or(faulted)?;
     // One that could not be read is there all the same: its absence is no second fault.
     let period = bound.and_then(|bound| period(&bound, errors));
     Some(period.unwrap_or(Period { millis: 1, span }))

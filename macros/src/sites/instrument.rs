@@ -16,7 +16,7 @@ use syn::{Block, Expr, Local, Pat, Stmt};
 /// The body inside `local`, if `#[instrument]` wrote it.
 pub(crate) fn body(local: &mut Local) -> Option<&mut Block> {
     let Pat::Ident(pat) = &local.pat else { return None };
-    if pat.ident != "__tracing_instrument_future" {
+    if pat.ident != "__tracing_instrument_future" || !local.attrs.is_empty() {
         return None;
     }
     let Expr::Async(outer) = &mut *local.init.as_mut()?.expr else { return None };

@@ -9,6 +9,7 @@ mod attrs;
 mod check;
 mod inspect;
 mod instrument;
+mod pieces;
 mod visit;
 mod walk;
 mod wrap;
@@ -20,9 +21,10 @@ use crate::{
     scan,
     symbol::Symbol,
 };
-use proc_macro2::Group;
+use pieces::{Piece, pieces};
+use proc_macro2::{Delimiter, Group, TokenStream};
 use quote::ToTokens;
-use syn::{Attribute, Block, Pat, parse::Parser as _, visit_mut::VisitMut as _};
+use syn::{Attribute, Pat, visit_mut::VisitMut as _};
 
 /// What the sites of a body need to know of their handler.
 pub(crate) struct Host<'a> {
@@ -64,30 +66,39 @@ pub(crate) struct Governed {
 
 /// Rewrites the sites of `body`, which is parsed only if there can be any.
 pub(crate) fn govern(host: &Host<'_>, body: &Group, errors: &mut Errors) -> Governed {
-    let as_written =
-        || Governed { body: body.clone(), durable_sites: 0, reopened_sites: 0, rebinds: false };
     if scan::attribute_of_ours(&body.stream()).is_none() {
-        return as_written();
+        let body = written(body, body.stream(), scan::ends_with_dot(&body.stream()));
+        return Governed { body, durable_sites: 0, reopened_sites: 0, rebinds: false };
     }
-    // What does not parse here does not parse in the compiler either, and it says so better.
-    let Ok(stmts) = Block::parse_within.parse2(body.stream()) else { return as_written() };
-    let mut block = Block { brace_token: syn::token::Brace::default(), stmts };
+    let mut pieces = pieces(body.stream());
     let mut walk = walk::Walk::new(host, errors);
-    walk.visit_block_mut(&mut block);
+    for piece in &mut pieces {
+        if let Piece::Stmt(stmt) = piece {
+            walk.visit_stmt_mut(stmt);
+        }
+    }
     let (sites, rebinds) = walk.finish();
     check::all(host, &sites, errors);
 
-    let stmts = block.stmts.iter().map(ToTokens::to_token_stream).collect();
+    let is_broken = pieces.iter().any(|piece| matches!(piece, Piece::Broken(_)));
+    let stmts = pieces.iter().map(ToTokens::to_token_stream).collect();
     // After an error, whatever was refused where it stood has to go.
     let stmts = if errors.is_empty() { stmts } else { scan::strip(stmts) };
-    let mut rewritten = Group::new(proc_macro2::Delimiter::Brace, stmts);
-    rewritten.set_span(body.span());
     let count = |is: fn(Kind) -> bool| sites.iter().filter(|site| is(site.kind)).count();
     let durable_sites = count(|kind| matches!(kind, Kind::Durable));
     let cancellable = count(|kind| matches!(kind, Kind::Cancellable(_)));
     let is_durable = host.symbol == Symbol::DurableWrite || durable_sites > 0;
     let reopened_sites = if is_durable { cancellable } else { 0 };
-    Governed { body: rewritten, durable_sites, reopened_sites, rebinds }
+    Governed { body: written(body, stmts, is_broken), durable_sites, reopened_sites, rebinds }
+}
+
+/// `stmts` in the braces of `body`.
+fn written(body: &Group, stmts: TokenStream, is_broken: bool) -> Group {
+    let mut written = Group::new(Delimiter::Brace, stmts);
+    // The compiler has reported what is missing before the closing brace, and reports it again of
+    // our output: in the same place it is the same error.
+    written.set_span(if is_broken { body.span_close() } else { body.span() });
+    written
 }
 
 pub(crate) use inspect::free_variables;

@@ -27,11 +27,11 @@ impl VisitMut for Walk<'_> {
                 // syn hangs a statement's attributes on its leftmost operand.
                 let mut all = leftmost(expr).map(std::mem::take).unwrap_or_default();
                 let site = take(&mut all);
-                self.visit_attributes_mut(&mut all);
                 if site.is_empty() {
                     restore(expr, all);
                     return self.visit_expr_mut(expr);
                 }
+                self.visit_attributes_mut(&mut all);
                 let span = expr.span();
                 let wrap = if semi.is_some() { wrap::stmt } else { wrap::expr };
                 self.site(site, expr, span, wrap);
@@ -67,11 +67,13 @@ impl VisitMut for Walk<'_> {
     }
 
     fn visit_expr_let_mut(&mut self, expr: &mut syn::ExprLet) {
+        self.visit_attributes_mut(&mut expr.attrs);
         self.visit_expr_mut(&mut expr.expr);
         self.bind(&expr.pat);
     }
 
     fn visit_expr_if_mut(&mut self, expr: &mut syn::ExprIf) {
+        self.visit_attributes_mut(&mut expr.attrs);
         self.scope(|walk| {
             walk.visit_expr_mut(&mut expr.cond);
             walk.visit_block_mut(&mut expr.then_branch);
@@ -86,6 +88,7 @@ impl VisitMut for Walk<'_> {
     }
 
     fn visit_expr_for_loop_mut(&mut self, expr: &mut syn::ExprForLoop) {
+        self.visit_attributes_mut(&mut expr.attrs);
         self.visit_expr_mut(&mut expr.expr);
         self.scope(|walk| {
             walk.bind(&expr.pat);
@@ -119,9 +122,10 @@ impl VisitMut for Walk<'_> {
     }
 
     fn visit_item_macro_mut(&mut self, item: &mut syn::ItemMacro) {
+        self.visit_attributes_mut(&mut item.attrs);
         // A `macro_rules!` runs nothing here, and may well write whole handlers.
         if !item.mac.path.is_ident("macro_rules") {
-            visit_mut::visit_item_macro_mut(self, item);
+            self.visit_macro_mut(&mut item.mac);
         }
     }
 

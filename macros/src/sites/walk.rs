@@ -130,9 +130,9 @@ impl<'a> Walk<'a> {
         let site = if site.is_empty() { None } else { self.begin(site) };
         self.visit_stmt_macro_mut(call);
         let Some(site) = site else { return };
-        let attrs = std::mem::take(&mut call.attrs);
         let expr = Expr::Macro(syn::ExprMacro { attrs: Vec::new(), mac: call.mac.clone() });
         if let Some(mention) = self.judge(&site, &expr) {
+            let attrs = std::mem::take(&mut call.attrs);
             let wrapped = wrap::stmt_macro(self.host, site.kind, mention, call);
             *stmt = Stmt::Expr(with_attributes(wrapped, &attrs), None);
         }

@@ -27,8 +27,45 @@ use syn::{Expr, Ident, StmtMacro, spanned::Spanned as _};
 /// `expr` as a site of `kind`, which began at `span`.
 pub(crate) fn expr(host: &Host<'_>, kind: Kind, mention: Mention, expr: &Expr, span: Span) -> Expr {
     let enter = enter(host, kind, span);
-    let inside = expr.to_token_stream();
+    let mut inside = expr.to_token_stream();
+    if begins_with_block(expr) {
+        let span = Span::mixed_site().located_at(expr.span());
+        inside = quote_spanned!(span=> (#inside));
+    }
     Expr::Verbatim(wrapped(host, kind, mention, &enter, &inside, expr.span()))
+}
+
+/// Whether `expr` is more than the block that it begins with: the arm of a `match` would end there.
+fn begins_with_block(expr: &Expr) -> bool {
+    let first = match expr {
+        Expr::Assign(e) => &*e.left,
+        Expr::Await(e) => &*e.base,
+        Expr::Binary(e) => &*e.left,
+        Expr::Call(e) => &*e.func,
+        Expr::Cast(e) => &*e.expr,
+        Expr::Field(e) => &*e.base,
+        Expr::Index(e) => &*e.expr,
+        Expr::MethodCall(e) => &*e.receiver,
+        Expr::Range(e) => match &e.start {
+            Some(start) => &**start,
+            None => return false,
+        },
+        Expr::Try(e) => &*e.expr,
+        _ => return false,
+    };
+    let is_block = matches!(
+        first,
+        Expr::Block(_)
+            | Expr::Const(_)
+            | Expr::ForLoop(_)
+            | Expr::If(_)
+            | Expr::Loop(_)
+            | Expr::Match(_)
+            | Expr::TryBlock(_)
+            | Expr::Unsafe(_)
+            | Expr::While(_)
+    );
+    is_block || begins_with_block(first)
 }
 
 /// `expr;` as a site. The semicolon goes inside too: a result that nobody uses is reported where

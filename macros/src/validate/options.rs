@@ -5,7 +5,7 @@ use crate::{
     error::Errors,
     model::{Mode, Runtime},
     parse::{Arg, RawArgs},
-    suggest,
+    scan, suggest,
     symbol::Symbol,
 };
 use quote::ToTokens as _;
@@ -22,6 +22,8 @@ pub(crate) struct Options {
     pub(crate) cooperative: Option<Ident>,
     pub(crate) internal: Option<Ident>,
     pub(crate) on_cancel: Option<(Ident, Expr)>,
+    /// The same of `on_cancel`.
+    pub(crate) on_cancel_faulted: bool,
     pub(crate) deadline: Option<(Ident, Option<Bound>)>,
     pub(crate) name: Option<(Ident, Option<LitStr>)>,
     pub(crate) reason: Option<(Ident, Option<LitStr>)>,
@@ -71,16 +73,24 @@ impl Options {
                     errors.at(keyword, "`crate` is given twice");
                 }
                 Arg::Crate { path, .. } => options.krate = Some(path),
+                Arg::Unfinished(name) => options.unfinished(symbol, &name, errors),
                 Arg::Value(value) => options.value(symbol, &value, errors),
             }
         }
         options
     }
 
-    /// After arguments that do not parse: nothing is known, and nothing is missing.
-    pub(crate) fn unreadable() -> Self {
-        let reason = Ident::new("reason", proc_macro2::Span::call_site());
-        Self { mode_faulted: true, reason: Some((reason, None)), ..Self::default() }
+    /// Of arguments that do not parse: nothing else is missing.
+    pub(crate) fn in_part(mut self) -> Self {
+        let absent = |name| Some((Ident::new(name, proc_macro2::Span::call_site()), None));
+        self.mode_faulted = true;
+        // Whether it is one may not have been typed yet.
+        let here = || Ident::new("internal", proc_macro2::Span::call_site());
+        self.internal.get_or_insert_with(here);
+        self.reason = self.reason.or_else(|| absent("reason"));
+        self.streaming_body = self.streaming_body.or_else(|| absent("streaming_body"));
+        self.on_cancel_faulted = true;
+        self
     }
 
     pub(crate) fn runtime(&self) -> Runtime {
@@ -139,6 +149,9 @@ impl Options {
         if !names(symbol).contains(&text.as_str()) {
             return self.unknown(symbol, name, errors);
         }
+        if let Some(site) = scan::attribute_of_ours(&value.to_token_stream()) {
+            errors.at(site, format!("`{text}` is no part of the body: remove this attribute"));
+        }
         let twice = match text.as_str() {
             "on_cancel" => self.on_cancel.replace((name.clone(), value)).is_some(),
             "deadline" => {
@@ -171,6 +184,19 @@ impl Options {
         if twice {
             errors.at(name, format!("`{text}` is given twice"));
         }
+    }
+
+    fn unfinished(&mut self, symbol: Symbol, name: &Ident, errors: &mut Errors) {
+        let text = name.to_string();
+        let mode = Mode::CANCELLABLE.iter().find(|(mode, _)| *mode == text);
+        match (symbol, mode) {
+            (Symbol::Cancellable, Some((_, mode))) => {
+                self.mode.get_or_insert((name.clone(), *mode));
+            }
+            (Symbol::Cancellable, None) if text == "cooperative" => {}
+            _ => return self.unknown(symbol, name, errors),
+        }
+        errors.at(name, format!("`{text}` takes no value: write `{text}`"));
     }
 
     fn value(&mut self, symbol: Symbol, value: &Expr, errors: &mut Errors) {
@@ -249,6 +275,7 @@ impl Options {
             Some("streaming_body") => {
                 _ = self.streaming_body.get_or_insert_with(|| (name.clone(), None));
             }
+            Some("on_cancel") => self.on_cancel_faulted = true,
             Some("internal") => _ = self.internal.get_or_insert_with(|| name.clone()),
             _ => {}
         }

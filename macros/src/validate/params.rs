@@ -1,6 +1,7 @@
 //! Parameters: which are tokens, and what each of them means under a policy.
 
 use crate::{
+    cfg_attr,
     error::Errors,
     model::{Param, SiteToken, TokenType},
     scan,
@@ -8,7 +9,9 @@ use crate::{
 };
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens as _, format_ident};
-use syn::{FnArg, Ident, Pat, PatIdent, PatType, Signature, Type, parse_quote, visit::Visit};
+use syn::{
+    Attribute, FnArg, Ident, Pat, PatIdent, PatType, Signature, Type, parse_quote, visit::Visit,
+};
 
 /// The parameters of a function, in order.
 pub(crate) struct Params(pub(crate) Vec<Param>);
@@ -28,6 +31,8 @@ pub(crate) fn params(symbol: Symbol, signature: &Signature, errors: &mut Errors)
     for (index, input) in signature.inputs.iter().enumerate() {
         // A `self` was refused with the signature.
         let FnArg::Typed(typed) = input else { continue };
+        let mut typed = typed.clone();
+        typed.attrs.retain(|attribute| !misplaced(attribute, errors));
         let token = token_type(&typed.ty);
         if let Some(token) = token {
             match meaning(symbol, token) {
@@ -38,12 +43,19 @@ pub(crate) fn params(symbol: Symbol, signature: &Signature, errors: &mut Errors)
                 Err(message) => errors.at(&typed.ty, message),
             }
         }
-        params.push(param(index, typed.clone(), token));
+        params.push(param(index, typed, token));
     }
     if symbol == Symbol::Background {
         worker(signature, &params, errors);
     }
     Params(params)
+}
+
+/// Whether `attribute` is one of ours, which mean nothing before a parameter.
+fn misplaced(attribute: &Attribute, errors: &mut Errors) -> bool {
+    let Some(name) = cfg_attr::name_of_ours(attribute) else { return false };
+    errors.at(attribute, format!("`{name}` belongs on a function or a statement: remove it here"));
+    true
 }
 
 /// Recognised by the last segment of the path, as axum's own macros recognise extractors.

@@ -173,6 +173,7 @@ fn deadline(
 
 fn compensation(symbol: Symbol, mode: Mode, options: &Options, errors: &mut Errors) {
     match (mode, &options.on_cancel) {
+        (Mode::ReversibleWrite, None) if options.on_cancel_faulted => {}
         (Mode::ReversibleWrite, None) if symbol == Symbol::Cancellable => {
             let word = options.mode.as_ref().map(|(word, _)| word);
             errors.at(

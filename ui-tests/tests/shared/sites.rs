@@ -235,6 +235,27 @@ async fn patterns_bind_as_before() {
     assert_eq!(db.writes(), 3);
 }
 
+// What begins with a block and goes on behind it.
+#[cancellable(read, internal)]
+async fn more_than_a_block(db: Db) -> (u32, u8, u32) {
+    #[durable_write]
+    let sum = match db.find(2).await {
+        Some(found) => found * 2,
+        None => 7,
+    } + ready(1).await;
+    #[durable_write]
+    let cast = if db.find(0).await.is_some() { 'a' } else { 'b' } as u8;
+    #[durable_write]
+    let range = { ready(4).await }..{ ready(9).await };
+    (sum, cast, range.end)
+}
+
+#[tokio::test]
+async fn a_block_is_not_the_whole_statement() {
+    let answer = more_than_a_block(Db::default()).await.into_result();
+    assert_eq!(answer.unwrap(), (5, b'b', 9));
+}
+
 // Loops of all three kinds.
 #[cancellable(read, internal)]
 async fn loops(db: Db, cancel: CancellationToken) -> Result<usize, AppError> {

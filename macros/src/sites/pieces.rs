@@ -1,0 +1,85 @@
+//! The statements of a body that may be half typed.
+//!
+//! Someone who types `db.` at the end of a body has not changed the sites above it. They stay what
+//! they are, so that the compiler reports what is missing and an editor still knows every type.
+
+use proc_macro2::{TokenStream, TokenTree};
+use quote::ToTokens;
+use syn::{
+    Block, Stmt, Token,
+    parse::{ParseStream, Parser as _, discouraged::Speculative as _},
+};
+
+/// A statement, or what is none yet.
+pub(crate) enum Piece {
+    Stmt(Box<Stmt>),
+    /// What does not parse here does not parse in the compiler either, and it says so better.
+    /// Should it understand more than we do, an attribute of ours in it is an error there.
+    Broken(TokenStream),
+}
+
+impl ToTokens for Piece {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        match self {
+            Self::Stmt(stmt) => stmt.to_tokens(tokens),
+            Self::Broken(broken) => tokens.extend(broken.clone()),
+        }
+    }
+}
+
+/// All of `body`, in order.
+pub(crate) fn pieces(body: TokenStream) -> Vec<Piece> {
+    let parser = |input: ParseStream<'_>| {
+        let mut pieces = Vec::new();
+        while !input.is_empty() {
+            next(input, &mut pieces)?;
+        }
+        Ok(pieces)
+    };
+    parser.parse2(body.clone()).unwrap_or_else(|_| vec![Piece::Broken(body)])
+}
+
+/// Adds all that is left if it parses, or else one statement, or else everything before the next.
+fn next(input: ParseStream<'_>, pieces: &mut Vec<Piece>) -> syn::Result<()> {
+    let ahead = input.fork();
+    if let Ok(stmts) = ahead.call(Block::parse_within) {
+        input.advance_to(&ahead);
+        pieces.extend(stmts.into_iter().map(|stmt| Piece::Stmt(Box::new(stmt))));
+        return Ok(());
+    }
+    let ahead = input.fork();
+    if let Ok(stmt) = ahead.parse() {
+        input.advance_to(&ahead);
+        pieces.push(Piece::Stmt(stmt));
+        return Ok(());
+    }
+    let mut broken = TokenStream::new();
+    let mut ends = false;
+    while !ends && !input.is_empty() {
+        ends = input.peek(Token![;]);
+        broken.extend([input.parse::<TokenTree>()?]);
+    }
+    pieces.push(Piece::Broken(broken));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quote::quote;
+
+    #[test]
+    fn what_is_missing_does_not_spoil_what_is_there() {
+        let body = quote!(let a = f().await; let b = ; ; g(a).await; let c = h(); c.);
+        let pieces = pieces(body.clone());
+        let broken: Vec<String> = pieces
+            .iter()
+            .filter_map(|piece| match piece {
+                Piece::Broken(broken) => Some(broken.to_string()),
+                Piece::Stmt(_) => None,
+            })
+            .collect();
+        assert_eq!(broken, ["let b = ;", ";", "c ."]);
+        assert_eq!(quote!(#(#pieces)*).to_string(), body.to_string());
+    }
+}

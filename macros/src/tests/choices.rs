@@ -1,0 +1,26 @@
+//! Bytes as a sequence of choices. When they run out, every choice is the first.
+
+pub(crate) struct Choices<'a>(&'a [u8]);
+
+impl<'a> Choices<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// A number below `limit`, which is not zero.
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        let wide = limit > usize::from(u8::MAX);
+        let high = if wide { usize::from(self.byte()) << 8 } else { 0 };
+        (high | usize::from(self.byte())) % limit
+    }
+
+    pub(crate) fn of<'t, T>(&mut self, alternatives: &'t [T]) -> &'t T {
+        &alternatives[self.below(alternatives.len())]
+    }
+
+    fn byte(&mut self) -> u8 {
+        let Some((first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        *first
+    }
+}

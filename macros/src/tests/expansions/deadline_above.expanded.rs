@@ -1,0 +1,4 @@
+#[instrument]
+#[cancellable(read)]
+#[deadline("10s")]
+async fn order() {}

@@ -1,0 +1,4 @@
+#[deadline("10s")]
+#[instrument]
+#[cancellable(read)]
+async fn order() {}

@@ -1,0 +1,42 @@
+async fn order(
+    State(db): State<Db>,
+    Path(id): Path<u64>,
+) -> ::followthrough::Governed<
+    Result<Json<Order>, AppError>,
+    ::followthrough::policy::Read,
+> {
+    static __FT_POLICY: ::followthrough::__private::HandlerPolicy = ::followthrough::__private::HandlerPolicy::new(
+        ::core::concat!(::core::module_path!(), "::", "order"),
+        ::core::file!(),
+        ::core::line!(),
+        ::followthrough::__private::Mode::Read,
+    );
+    ::followthrough::__private::inventory::submit! {
+        ::followthrough::__private::Declared(& __FT_POLICY)
+    }
+    let __given = ::followthrough::__private::given_none();
+    ::followthrough::__private::run_inline::<
+        Result<Json<Order>, AppError>,
+        ::followthrough::policy::Read,
+        _,
+        _,
+    >(
+            &__FT_POLICY,
+            __given,
+            ::followthrough::__private::no_compensation(),
+            async move {
+                if let ::core::option::Option::Some(__r) = ::followthrough::__private::no_answer::<
+                    Result<Json<Order>, AppError>,
+                >() {
+                    let _ = (&id,);
+                    let _ = (&db,);
+                    return __r;
+                }
+                {
+                    const _: () = ();
+                    Ok(Json(db.order(id).await?))
+                }
+            },
+        )
+        .await
+}

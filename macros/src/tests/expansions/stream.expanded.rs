@@ -1,0 +1,40 @@
+async fn events(
+    State(bus): State<Bus>,
+) -> ::followthrough::Governed<
+    Sse<impl Stream<Item = Result<Event, Infallible>>>,
+    ::followthrough::policy::Stream,
+> {
+    static __FT_POLICY: ::followthrough::__private::HandlerPolicy = ::followthrough::__private::HandlerPolicy::new(
+        ::core::concat!(::core::module_path!(), "::", "events"),
+        ::core::file!(),
+        ::core::line!(),
+        ::followthrough::__private::Mode::Stream,
+    );
+    ::followthrough::__private::inventory::submit! {
+        ::followthrough::__private::Declared(& __FT_POLICY)
+    }
+    let __given = ::followthrough::__private::given_none();
+    ::followthrough::__private::run_inline::<
+        Sse<_>,
+        ::followthrough::policy::Stream,
+        _,
+        _,
+    >(
+            &__FT_POLICY,
+            __given,
+            ::followthrough::__private::no_compensation(),
+            async move {
+                if let ::core::option::Option::Some(__r) = ::followthrough::__private::no_answer::<
+                    Sse<_>,
+                >() {
+                    let _ = (&bus,);
+                    return __r;
+                }
+                {
+                    const _: () = ();
+                    Sse::new(bus.subscribe().await)
+                }
+            },
+        )
+        .await
+}

@@ -1,0 +1,34 @@
+//! A few of the inputs of `fuzz/`, the same ones every time.
+
+use super::{generator::Generator, properties::check};
+use std::path::Path;
+
+const INPUTS: u64 = 2_000;
+const LONGEST: u64 = 256;
+
+/// splitmix64: a few lines, and as random as this needs.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+#[test]
+fn whatever_they_are_given_expansions_are_sound() {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ui-tests/tests");
+    let generator = Generator::new(&cases);
+    for input in 0..INPUTS {
+        let mut random = Random(input);
+        let length = 2 + random.next() % LONGEST;
+        let bytes: Vec<u8> = (0..length).map(|_| random.next().to_le_bytes()[0]).collect();
+        let invocation = generator.invocation(&bytes);
+        let outcome = std::panic::catch_unwind(|| check(&invocation));
+        let outcome = outcome.unwrap_or_else(|_| Err(format!("a panic:\n\n{invocation}")));
+        outcome.unwrap_or_else(|fault| panic!("input {input}: {fault}"));
+    }
+}

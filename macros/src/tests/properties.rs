@@ -1,0 +1,298 @@
+//! What every expansion has to be, whatever the macro was given.
+
+use super::invocation::{Invocation, attributes, resolve_conditions};
+use crate::{
+    cfg_attr,
+    parse::{Function, RawArgs},
+    scan,
+    symbol::Symbol,
+};
+use proc_macro2::{TokenStream, TokenTree};
+use quote::ToTokens;
+use std::collections::HashMap;
+use syn::{
+    Attribute, Block, GenericArgument, Item, ItemFn, Meta, PathArguments, ReturnType, Type,
+    parse::Parser as _,
+    visit::{self, Visit},
+};
+
+/// A policy, the deadline above it, and a `cfg_attr` below are three, but one may write ten
+/// deadlines.
+const MOST_ROUNDS: usize = 32;
+
+/// Runs `first`, and then whatever of ours its output begins with, and judges each output.
+///
+/// # Errors
+///
+/// What was broken, with the macro's input and output.
+pub(crate) fn check(first: &Invocation) -> Result<(), String> {
+    check_if(first, true)?;
+    if scan::has_word(&flat(&first.item), "cfg_attr") { check_if(first, false) } else { Ok(()) }
+}
+
+/// Checks `first` where every condition of a `cfg_attr` `holds`, or none.
+fn check_if(first: &Invocation, holds: bool) -> Result<(), String> {
+    let mut output = judge(first)?;
+    for _ in 0..MOST_ROUNDS {
+        match Invocation::outermost(&resolve_conditions(&output, holds)) {
+            Some(next) => output = judge(&next)?,
+            None => return Ok(()),
+        }
+    }
+    Err(format!("this expands for ever:\n\n{first}\n\ninto\n\n{output}"))
+}
+
+/// How many errors `output` reports.
+pub(crate) fn errors(output: &TokenStream) -> usize {
+    let is_report =
+        |token: TokenTree| matches!(token, TokenTree::Ident(ident) if ident == "compile_error");
+    flat(output).into_iter().filter(|token| is_report(token.clone())).count()
+}
+
+fn judge(invocation: &Invocation) -> Result<TokenStream, String> {
+    let output = invocation.expand();
+    match judge_output(invocation, &output) {
+        Ok(()) => Ok(output),
+        Err(fault) => Err(format!("{fault}:\n\n{invocation}\n\nexpands to\n\n{output}\n")),
+    }
+}
+
+fn judge_output(invocation: &Invocation, output: &TokenStream) -> Result<(), String> {
+    let item = syn::parse2::<Function>(invocation.item.clone());
+    if invocation.symbol == Symbol::Deadline && errors(output) == 0 {
+        let moved = syn::parse2::<Function>(output.clone());
+        return match (item, moved) {
+            (Ok(item), Ok(moved)) => same_function(&item, &moved),
+            // What is no function here the policy refuses.
+            (item, moved) => {
+                require(item.is_err() && moved.is_err(), "a function was made or lost")
+            }
+        };
+    }
+    match item {
+        Ok(item) if invocation.symbol != Symbol::Deadline => function(invocation, &item, output),
+        _ => refused(&invocation.item, output),
+    }
+}
+
+/// An item that is no function, after its errors.
+fn refused(item: &TokenStream, output: &TokenStream) -> Result<(), String> {
+    // `::core::compile_error! { ".." }`
+    const REPORT: usize = 8;
+    let mut tokens: Vec<TokenTree> = output.clone().into_iter().collect();
+    // In the place of an expression it is one.
+    if let [TokenTree::Group(block)] = &tokens[..] {
+        tokens = block.stream().into_iter().collect();
+    }
+    let is_report = |tokens: &&[TokenTree]| errors(&tokens.iter().cloned().collect()) == 1;
+    let reports = tokens.chunks(REPORT).take_while(is_report).count();
+    require(reports > 0, "this was refused without an error")?;
+    let rest: TokenStream = tokens[reports * REPORT..].iter().cloned().collect();
+    // What are no attributes now the compiler never took for some.
+    if let (Some(_), Some((attributes, _))) = (attributes(item), attributes(&rest)) {
+        let ours = attributes.iter().find(|attribute| Symbol::of(attribute).is_some());
+        require(ours.is_none(), "an attribute of ours would run on what was refused")?;
+    }
+    let is_item = |tokens: &TokenStream| syn::parse2::<Item>(tokens.clone()).is_ok();
+    require(!is_item(item) || is_item(&rest), "an item was lost")
+}
+
+fn function(invocation: &Invocation, item: &Function, output: &TokenStream) -> Result<(), String> {
+    let Ok(emitted) = syn::parse2::<Function>(output.clone()) else {
+        return Err("a function became something else".to_owned());
+    };
+    if emitted.attrs.iter().any(is_ours) {
+        // The policy put itself below what the compiler has to resolve first.
+        require(item.attrs.iter().any(hides_ours), "an attribute of ours is left")?;
+        require(errors(output) == 0, "this goes on after an error")?;
+        return same_function(item, &emitted);
+    }
+    require(emitted.sig.asyncness.is_some(), "this is not async")?;
+    same_signature(item, &emitted)?;
+    // One is refused below a policy, and would go on to complain of its own.
+    let is_refused = |attr: &&Attribute| {
+        let name = attr.path().segments.last();
+        invocation.symbol != Symbol::Background
+            && name.is_some_and(|name| name.ident == "instrument")
+            && matches!(&attr.meta, Meta::List(list) if scan::has_word(&list.tokens, "err"))
+    };
+    let strangers: Vec<&Attribute> =
+        item.attrs.iter().filter(|attr| !is_ours(attr) && !is_refused(attr)).collect();
+    require(same(Tokens(&strangers), Tokens(&emitted.attrs)), "a stranger's attribute is gone")?;
+    returns(invocation.symbol, &item.sig.output, &emitted.sig.output)?;
+    reports(invocation, output)?;
+    body(item, output)
+}
+
+/// What was moved aside is as it was, but for its attributes.
+fn same_function(item: &Function, moved: &Function) -> Result<(), String> {
+    same_signature(item, moved)?;
+    require(same(&item.sig.output, &moved.sig.output), "this returns something else")?;
+    require(same(&item.inner_attrs, &moved.inner_attrs), "an inner attribute is gone")?;
+    require(same(&item.body, &moved.body), "this has another body")
+}
+
+fn same_signature(item: &Function, emitted: &Function) -> Result<(), String> {
+    let (before, after) = (&item.sig, &emitted.sig);
+    require(before.ident == after.ident, "this has another name")?;
+    require(same(&item.vis, &emitted.vis), "this has another visibility")?;
+    require(same(&before.generics, &after.generics), "this has other generics")?;
+    let clauses = (&before.generics.where_clause, &after.generics.where_clause);
+    require(same(clauses.0, clauses.1), "this has another `where`")?;
+    require(before.inputs.len() == after.inputs.len(), "this has other parameters")
+}
+
+/// `R` becomes `Governed<R, P>`, where callers count on `P`; a worker returns what it returned.
+fn returns(symbol: Symbol, before: &ReturnType, after: &ReturnType) -> Result<(), String> {
+    if symbol == Symbol::Background {
+        return require(same(before, after), "a worker returns something else");
+    }
+    let ReturnType::Type(_, ty) = after else { return Err("this is not governed".to_owned()) };
+    let Type::Path(path) = &**ty else { return Err("this is not governed".to_owned()) };
+    let Some(last) = path.path.segments.last() else { return Ok(()) };
+    let PathArguments::AngleBracketed(args) = &last.arguments else {
+        return Err("this is not governed".to_owned());
+    };
+    let (Some(GenericArgument::Type(value)), Some(GenericArgument::Type(policy))) =
+        (args.args.first(), args.args.last())
+    else {
+        return Err("this is not governed".to_owned());
+    };
+    require(last.ident == "Governed" && args.args.len() == 2, "this is not governed")?;
+    let value_is_kept = match before {
+        ReturnType::Type(_, ty) => same(ty, value),
+        ReturnType::Default => same(quote::quote!(()), value),
+    };
+    require(value_is_kept, "this returns something else")?;
+    let policies: &[&str] = match symbol {
+        Symbol::DurableWrite => &["Write"],
+        Symbol::Exempt => &["Exempt"],
+        _ => &["Read", "Stream", "Write"],
+    };
+    let policy = policy.to_token_stream().into_iter().last().map(|token| token.to_string());
+    require(policy.is_some_and(|policy| policies.contains(&&*policy)), "this has another policy")
+}
+
+/// What cannot be right is reported.
+fn reports(invocation: &Invocation, output: &TokenStream) -> Result<(), String> {
+    let modes = ["read", "stream", "idempotent_write", "reversible_write"];
+    let args = flat(&invocation.args);
+    let has_mode = modes.iter().any(|mode| scan::has_word(&args, mode));
+    let is_wrong = RawArgs::parse(invocation.args.clone()).is_err()
+        || (invocation.symbol == Symbol::Cancellable && !has_mode)
+        || (invocation.symbol == Symbol::Exempt && !scan::has_word(&args, "reason"));
+    require(!is_wrong || errors(output) > 0, "this was accepted")
+}
+
+fn body(item: &Function, output: &TokenStream) -> Result<(), String> {
+    let stmts = item.body.stream();
+    if scan::attribute_of_ours(&stmts).is_none() {
+        let is_kept = output.to_string().contains(&stmts.to_string());
+        require(is_kept, "a body without sites was changed")?;
+    }
+    let mut left = leaves(&scan::strip(stmts.clone()));
+    // It may stand before nothing, and then it means nothing.
+    left.remove("where");
+    for (leaf, count) in leaves(output) {
+        *left.entry(leaf).or_default() -= count;
+    }
+    if let Some((leaf, _)) = left.iter().find(|(_, count)| **count > 0) {
+        return Err(format!("`{leaf}` is gone from the body"));
+    }
+    let parses = Block::parse_within.parse2(stmts).is_ok()
+        && Attribute::parse_inner.parse2(item.inner_attrs.clone()).is_ok();
+    if !parses {
+        return Ok(());
+    }
+    let Ok(emitted) = syn::parse2::<ItemFn>(output.clone()) else {
+        return Err("this does not parse any more".to_owned());
+    };
+    let mut leftover = Leftover(None);
+    leftover.visit_block(&emitted.block);
+    leftover.0.map_or(Ok(()), |attribute| Err(format!("`{attribute}` is left")))
+}
+
+/// An attribute of ours where nothing will ever run it.
+struct Leftover(Option<String>);
+
+impl Leftover {
+    /// A nested function with a policy expands by itself.
+    fn is_left_alone(attributes: &[Attribute]) -> bool {
+        attributes.iter().any(|attribute| is_ours(attribute) || hides_ours(attribute))
+    }
+}
+
+impl Visit<'_> for Leftover {
+    fn visit_attribute(&mut self, attribute: &Attribute) {
+        if cfg_attr::name_of_ours(attribute).is_some() {
+            self.0 = Some(attribute.to_token_stream().to_string());
+        }
+    }
+    fn visit_item_fn(&mut self, item: &ItemFn) {
+        if !Self::is_left_alone(&item.attrs) {
+            visit::visit_item_fn(self, item);
+        }
+    }
+    fn visit_impl_item_fn(&mut self, item: &syn::ImplItemFn) {
+        if !Self::is_left_alone(&item.attrs) {
+            visit::visit_impl_item_fn(self, item);
+        }
+    }
+    fn visit_trait_item_fn(&mut self, item: &syn::TraitItemFn) {
+        if !Self::is_left_alone(&item.attrs) {
+            visit::visit_trait_item_fn(self, item);
+        }
+    }
+    fn visit_macro(&mut self, call: &syn::Macro) {
+        // Here too a function may have its own.
+        let is_clean = same(scan::strip(call.tokens.clone()), &call.tokens);
+        if !is_clean && !call.path.is_ident("macro_rules") {
+            self.0 = Some(call.to_token_stream().to_string());
+        }
+    }
+}
+
+fn is_ours(attribute: &Attribute) -> bool {
+    Symbol::of(attribute).is_some()
+}
+
+fn hides_ours(attribute: &Attribute) -> bool {
+    attribute.path().is_ident("cfg_attr")
+        && scan::name_of_ours(&attribute.meta.to_token_stream()).is_some()
+}
+
+/// How often each identifier and each literal occurs, however deep.
+fn leaves(tokens: &TokenStream) -> HashMap<String, isize> {
+    let mut leaves = HashMap::new();
+    for token in flat(tokens) {
+        if !matches!(token, TokenTree::Punct(_)) {
+            *leaves.entry(token.to_string()).or_default() += 1;
+        }
+    }
+    leaves
+}
+
+/// `tokens` without any delimiters.
+fn flat(tokens: &TokenStream) -> TokenStream {
+    let flatten = |token| match token {
+        TokenTree::Group(group) => flat(&group.stream()),
+        leaf => leaf.into(),
+    };
+    tokens.clone().into_iter().map(flatten).collect::<TokenStream>()
+}
+
+struct Tokens<'a, T>(&'a [T]);
+
+impl<T: ToTokens> ToTokens for Tokens<'_, T> {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        self.0.iter().for_each(|part| part.to_tokens(tokens));
+    }
+}
+
+fn same(a: impl ToTokens, b: impl ToTokens) -> bool {
+    a.to_token_stream().to_string() == b.to_token_stream().to_string()
+}
+
+fn require(holds: bool, otherwise: &str) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(otherwise.to_owned()) }
+}
