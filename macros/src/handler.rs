@@ -32,7 +32,7 @@ pub(crate) fn function(
     item: &TokenStream,
     errors: &mut Errors,
 ) -> Option<Function> {
-    match syn::parse2(item.clone()) {
+    match Function::read(item) {
         Ok(function) => Some(function),
         Err(error) => {
             let has_signature = item.clone().into_iter().any(

@@ -3,7 +3,7 @@
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use syn::{
     Attribute, Signature, Token, Visibility,
-    parse::{Parse, ParseStream},
+    parse::{Parse, ParseStream, Parser as _},
 };
 
 /// A free or associated function.
@@ -19,18 +19,38 @@ pub(crate) struct Function {
     pub(crate) body: Group,
 }
 
+impl Function {
+    /// Reads `item`. Its body stays out of syn's buffer, which would copy every token of it.
+    pub(crate) fn read(item: &TokenStream) -> syn::Result<Self> {
+        let mut head: Vec<TokenTree> = item.clone().into_iter().collect();
+        if let Some(TokenTree::Group(body)) = head.pop() {
+            if body.delimiter() == Delimiter::Brace {
+                let signature = Self::signature.parse2(head.into_iter().collect());
+                if let Ok((attrs, vis, sig)) = signature {
+                    let (inner_attrs, body) = split(body);
+                    return Ok(Self { attrs, vis, sig, inner_attrs, body });
+                }
+            }
+        }
+        // Whatever is unusual, or wrong and to be reported.
+        syn::parse2(item.clone())
+    }
+
+    fn signature(input: ParseStream<'_>) -> syn::Result<(Vec<Attribute>, Visibility, Signature)> {
+        Ok((input.call(Attribute::parse_outer)?, input.parse()?, input.parse()?))
+    }
+}
+
 impl Parse for Function {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        let attrs = input.call(Attribute::parse_outer)?;
-        let vis = input.parse()?;
-        let sig = input.parse()?;
+        let (attrs, vis, sig) = Self::signature(input)?;
         if input.peek(Token![;]) {
             return Err(input.error(
                 "a trait method has no body to govern: put the attribute on a function, free or in \
                  an `impl` block, that the method calls",
             ));
         }
-        let (inner_attrs, body) = split(&block(input)?);
+        let (inner_attrs, body) = split(block(input)?);
         Ok(Self { attrs, vis, sig, inner_attrs, body })
     }
 }
@@ -51,7 +71,12 @@ fn block(input: ParseStream<'_>) -> syn::Result<Group> {
     }
 }
 
-fn split(body: &Group) -> (TokenStream, Group) {
+fn split(body: Group) -> (TokenStream, Group) {
+    let mut first = body.stream().into_iter().take(2);
+    let begins_with = |token: Option<TokenTree>, mark| matches!(token, Some(TokenTree::Punct(punct)) if punct.as_char() == mark);
+    if !(begins_with(first.next(), '#') && begins_with(first.next(), '!')) {
+        return (TokenStream::new(), body);
+    }
     let tokens: Vec<TokenTree> = body.stream().into_iter().collect();
     let mut at = 0;
     while let [TokenTree::Punct(hash), TokenTree::Punct(bang), TokenTree::Group(_), ..] =

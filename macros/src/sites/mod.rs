@@ -70,7 +70,11 @@ pub(crate) fn govern(host: &Host<'_>, body: &Group, errors: &mut Errors) -> Gove
         let body = written(body, body.stream(), scan::ends_with_dot(&body.stream()));
         return Governed { body, durable_sites: 0, reopened_sites: 0, rebinds: false };
     }
-    let mut pieces = pieces(body.stream());
+    let mut pieces = pieces(body.stream(), |statement| {
+        let binds =
+            matches!(&host.token, Ok(Some(token)) if scan::may_mention(statement, &token.name));
+        binds || scan::attribute_of_ours(statement).is_some()
+    });
     let mut walk = walk::Walk::new(host, errors);
     for piece in &mut pieces {
         if let Piece::Stmt(stmt) = piece {
@@ -80,7 +84,8 @@ pub(crate) fn govern(host: &Host<'_>, body: &Group, errors: &mut Errors) -> Gove
     let (sites, rebinds) = walk.finish();
     check::all(host, &sites, errors);
 
-    let is_broken = pieces.iter().any(|piece| matches!(piece, Piece::Broken(_)));
+    let is_broken = pieces.iter().any(|piece| matches!(piece, Piece::Broken(_)))
+        || scan::ends_with_dot(&body.stream());
     let stmts = pieces.iter().map(ToTokens::to_token_stream).collect();
     // After an error, whatever was refused where it stood has to go.
     let stmts = if errors.is_empty() { stmts } else { scan::strip(stmts) };

@@ -10,9 +10,10 @@ use syn::{
     parse::{ParseStream, Parser as _, discouraged::Speculative as _},
 };
 
-/// A statement, or what is none yet.
+/// A statement, several that nobody asks about, or what is none yet.
 pub(crate) enum Piece {
     Stmt(Box<Stmt>),
+    Plain(TokenStream),
     /// What does not parse here does not parse in the compiler either, and it says so better.
     /// Should it understand more than we do, an attribute of ours in it is an error there.
     Broken(TokenStream),
@@ -22,13 +23,41 @@ impl ToTokens for Piece {
     fn to_tokens(&self, tokens: &mut TokenStream) {
         match self {
             Self::Stmt(stmt) => stmt.to_tokens(tokens),
+            Self::Plain(plain) => tokens.extend(plain.clone()),
             Self::Broken(broken) => tokens.extend(broken.clone()),
         }
     }
 }
 
-/// All of `body`, in order.
-pub(crate) fn pieces(body: TokenStream) -> Vec<Piece> {
+/// All of `body`, in order; parsed is what is `wanted`, because parsing is most of what a site costs.
+pub(crate) fn pieces(body: TokenStream, wanted: impl Fn(&TokenStream) -> bool) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let mut tokens = body.into_iter().peekable();
+    while tokens.peek().is_some() {
+        let statement = up_to_semicolon(&mut tokens);
+        if wanted(&statement) {
+            pieces.extend(parsed(statement));
+        } else {
+            pieces.push(Piece::Plain(statement));
+        }
+    }
+    pieces
+}
+
+/// Among the statements themselves, a semicolon is the end of one.
+fn up_to_semicolon(tokens: &mut impl Iterator<Item = TokenTree>) -> TokenStream {
+    let mut statement = TokenStream::new();
+    for token in tokens {
+        let ends = matches!(&token, TokenTree::Punct(punct) if punct.as_char() == ';');
+        statement.extend([token]);
+        if ends {
+            break;
+        }
+    }
+    statement
+}
+
+fn parsed(statements: TokenStream) -> Vec<Piece> {
     let parser = |input: ParseStream<'_>| {
         let mut pieces = Vec::new();
         while !input.is_empty() {
@@ -36,7 +65,7 @@ pub(crate) fn pieces(body: TokenStream) -> Vec<Piece> {
         }
         Ok(pieces)
     };
-    parser.parse2(body.clone()).unwrap_or_else(|_| vec![Piece::Broken(body)])
+    parser.parse2(statements.clone()).unwrap_or_else(|_| vec![Piece::Broken(statements)])
 }
 
 /// Adds all that is left if it parses, or else one statement, or else everything before the next.
@@ -71,15 +100,31 @@ mod tests {
     #[test]
     fn what_is_missing_does_not_spoil_what_is_there() {
         let body = quote!(let a = f().await; let b = ; ; g(a).await; let c = h(); c.);
-        let pieces = pieces(body.clone());
+        let pieces = pieces(body.clone(), |_| true);
         let broken: Vec<String> = pieces
             .iter()
             .filter_map(|piece| match piece {
                 Piece::Broken(broken) => Some(broken.to_string()),
-                Piece::Stmt(_) => None,
+                Piece::Stmt(_) | Piece::Plain(_) => None,
             })
             .collect();
-        assert_eq!(broken, ["let b = ;", ";", "c ."]);
+        assert_eq!(broken, ["let b = ;", "c ."]);
+        assert_eq!(quote!(#(#pieces)*).to_string(), body.to_string());
+    }
+
+    #[test]
+    fn what_nobody_asks_about_stays_as_it_is() {
+        let body = quote!(let a = 1; this is no rust; if a { site } b(a); c);
+        let pieces = pieces(body.clone(), |statement| statement.to_string().contains("site"));
+        let kinds: Vec<&str> = pieces
+            .iter()
+            .map(|piece| match piece {
+                Piece::Stmt(_) => "parsed",
+                Piece::Plain(_) => "plain",
+                Piece::Broken(_) => "broken",
+            })
+            .collect();
+        assert_eq!(kinds, ["plain", "plain", "parsed", "parsed", "plain"]);
         assert_eq!(quote!(#(#pieces)*).to_string(), body.to_string());
     }
 }

@@ -1,0 +1,156 @@
+//! A workspace of generated crates below the target directory.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::SystemTime,
+};
+
+use crate::{
+    Failure,
+    cpu::{self, Run},
+};
+
+/// The workspace, and where cargo puts what it makes of it.
+pub(crate) struct Scratch {
+    root: PathBuf,
+    target: PathBuf,
+    toolchain: Option<&'static str>,
+}
+
+/// One generated package.
+pub(crate) struct Package<'a> {
+    pub(crate) name: &'a str,
+    /// What stands in its `Cargo.toml` behind the name.
+    pub(crate) manifest: &'a str,
+    /// Its `src/lib.rs`, or `src/main.rs` if it has a `fn main`.
+    pub(crate) source: &'a str,
+}
+
+/// An attribute that gives its item back unchanged, in the place of one of ours: what any attribute
+/// costs is not ours to save.
+pub(crate) const IDENTITY: Package<'_> = Package {
+    name: "identity",
+    manifest: "[lib]\nproc-macro = true\n",
+    source: "//! The attribute that changes nothing.\n\
+             use proc_macro::TokenStream;\n\
+             #[proc_macro_attribute]\n\
+             pub fn identity(_: TokenStream, item: TokenStream) -> TokenStream {\n    item\n}\n",
+};
+
+/// The root of our own workspace.
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The runtime as a path in a manifest.
+pub(crate) fn runtime() -> String {
+    // Quoted as TOML quotes what it takes literally.
+    format!("followthrough = {{ path = '{}' }}\n", repository().join("runtime").display())
+}
+
+impl Scratch {
+    /// Writes the packages, and gets what they depend on: in the versions of our own lock file.
+    pub(crate) fn new(name: &str, packages: &[Package<'_>]) -> Result<Self, Failure> {
+        let itself = std::env::current_exe()?;
+        let target = itself.ancestors().nth(2).ok_or("the program is in no target directory")?;
+        let root = target.join("compile-cost").join(name);
+        for package in packages {
+            let folder = root.join(package.name);
+            fs::create_dir_all(folder.join("src"))?;
+            let (name, rest) = (package.name, package.manifest);
+            let head =
+                format!("[package]\nname = {name:?}\nversion = \"0.0.0\"\nedition = \"2024\"\n");
+            fs::write(folder.join("Cargo.toml"), head + rest)?;
+            let file = if package.source.contains("fn main") { "main.rs" } else { "lib.rs" };
+            fs::write(folder.join("src").join(file), package.source)?;
+        }
+        let members: Vec<&str> = packages.iter().map(|package| package.name).collect();
+        let workspace = format!("[workspace]\nresolver = \"3\"\nmembers = {members:?}\n");
+        fs::write(root.join("Cargo.toml"), workspace)?;
+        fs::copy(repository().join("Cargo.lock"), root.join("Cargo.lock"))?;
+        let scratch = Self { target: root.join("target"), root, toolchain: None };
+        if scratch.cargo(&["fetch", "--offline"]).stderr(Stdio::null()).status()?.success() {
+            return Ok(scratch);
+        }
+        scratch.run(&mut scratch.cargo(&["fetch"]))?;
+        Ok(scratch)
+    }
+
+    /// The same packages, compiled by another toolchain.
+    pub(crate) fn with_toolchain(self, toolchain: &'static str) -> Self {
+        let target = self.root.join(format!("target-{}", &toolchain[1..]));
+        Self { toolchain: Some(toolchain), target, ..self }
+    }
+
+    /// Throws away what cargo has made.
+    pub(crate) fn cold(&self) -> Result<(), Failure> {
+        if self.target.exists() {
+            fs::remove_dir_all(&self.target)?;
+        }
+        Ok(())
+    }
+
+    /// Makes cargo believe that `package` was edited.
+    pub(crate) fn touch(&self, package: &str) -> Result<(), Failure> {
+        let source = self.root.join(package).join("src/lib.rs");
+        File::options().append(true).open(source)?.set_modified(SystemTime::now())?;
+        Ok(())
+    }
+
+    /// Runs cargo in the workspace; gives what each compiler took.
+    pub(crate) fn compile(&self, arguments: &[&str]) -> Result<Vec<Run>, Failure> {
+        let log = self.root.join("times");
+        fs::write(&log, "")?;
+        let mut command = self.cargo(arguments);
+        command.arg("--frozen");
+        command.env("RUSTC_WRAPPER", std::env::current_exe()?).env(cpu::LOG, &log);
+        self.run(&mut command)?;
+        cpu::read(&log)
+    }
+
+    /// What the compiler said, too.
+    pub(crate) fn said(&self, arguments: &[&str]) -> Result<String, Failure> {
+        let output = self.cargo(arguments).output()?;
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        if output.status.success() { Ok(said) } else { Err(said.into()) }
+    }
+
+    /// Compiles `package` alone and from the start: what it depends on is there.
+    pub(crate) fn recompile(&self, how: &str, package: &str) -> Result<f64, Failure> {
+        self.touch(package)?;
+        let runs = self.compile(&[how, "--package", package])?;
+        match runs.as_slice() {
+            [run] => Ok(run.seconds),
+            runs => {
+                Err(format!("{} compilers ran for `{package}`; expected one", runs.len()).into())
+            }
+        }
+    }
+
+    fn cargo(&self, arguments: &[&str]) -> Command {
+        let mut command = match self.toolchain {
+            None => Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())),
+            Some(toolchain) => {
+                let mut command = Command::new("cargo");
+                command.arg(toolchain);
+                command
+            }
+        };
+        command.args(arguments).current_dir(&self.root).env("CARGO_TARGET_DIR", &self.target);
+        // A second compilation is to do the work of the first.
+        command.env("CARGO_INCREMENTAL", "0");
+        command
+    }
+
+    #[expect(clippy::unused_self, reason = "it reads as what is done in the workspace")]
+    fn run(&self, command: &mut Command) -> Result<(), Failure> {
+        let output = command.output()?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(format!("cargo failed:\n{}", String::from_utf8_lossy(&output.stderr)).into())
+    }
+}
