@@ -6,6 +6,7 @@ use crate::{
     expand,
     model::Handler,
     parse::{Function, RawArgs},
+    scan::Text,
     sites::{self, Host},
     symbol::Symbol,
     validate::{self, Options},
@@ -80,7 +81,8 @@ fn handler(
     validate::compensation_tokens(&options, &params, errors);
     validate::compensation_variables(&options, &params, &function.body.stream(), errors);
     validate::bodies(symbol, &options, &function.sig, errors);
-    validate::calls(symbol, &params, &function.body, errors);
+    let text = Text::new(&function.body);
+    validate::calls(symbol, &params, (&function.body, &text), errors);
     validate::check_signature(symbol, &function.sig, errors);
     let receiver = validate::normalise_signature(&mut function.sig);
     let internal = options.internal.is_some();
@@ -91,7 +93,7 @@ fn handler(
     let token = validate::site_token(symbol, &params);
     let deadline = policy.deadline.as_ref().and_then(Bound::period);
     let host = Host { symbol, runtime: &runtime, deadline, token };
-    let governed = sites::govern(&host, &function.body, errors);
+    let governed = sites::govern(&host, (&function.body, &text), errors);
     function.body = governed.body;
     let outlives = policy.outlives_its_request(governed.durable_sites);
     if outlives {

@@ -43,6 +43,25 @@ pub(crate) fn name_of_ours(tokens: &TokenStream) -> Option<Ident> {
     })
 }
 
+/// A body as text: one call of the compiler, where each look at its tokens would be many.
+pub(crate) struct Text(String);
+
+impl Text {
+    pub(crate) fn new(body: &Group) -> Self {
+        Self(body.to_string())
+    }
+
+    /// Whether any of `words` is somewhere in it, be it in a string or as a part of another word.
+    pub(crate) fn may_have(&self, words: &[&str]) -> bool {
+        words.iter().any(|word| self.0.contains(word))
+    }
+
+    /// Whether there can be an attribute of ours.
+    pub(crate) fn may_have_ours(&self) -> bool {
+        Symbol::ALL.iter().any(|symbol| self.0.contains(symbol.name()))
+    }
+}
+
 /// Whether `word` is one of `tokens` themselves.
 pub(crate) fn has_word(tokens: &TokenStream, word: &str) -> bool {
     tokens

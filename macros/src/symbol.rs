@@ -17,7 +17,7 @@ pub(crate) enum Symbol {
 }
 
 impl Symbol {
-    const ALL: [Self; 5] =
+    pub(crate) const ALL: [Self; 5] =
         [Self::Cancellable, Self::DurableWrite, Self::Exempt, Self::Background, Self::Deadline];
 
     pub(crate) fn name(self) -> &'static str {

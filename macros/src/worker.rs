@@ -4,6 +4,7 @@ use crate::{
     error::Errors,
     expand, handler,
     model::Worker,
+    scan::Text,
     sites::{self, Host},
     symbol::Symbol,
     validate,
@@ -31,14 +32,15 @@ pub(crate) fn run(args: TokenStream, item: TokenStream) -> TokenStream {
         );
     }
     let params = validate::params(symbol, &function.sig, &mut errors);
-    validate::calls(symbol, &params, &function.body, &mut errors);
+    let text = Text::new(&function.body);
+    validate::calls(symbol, &params, (&function.body, &text), &mut errors);
     validate::heeded(&params, &function.body.stream(), &mut errors);
     validate::check_signature(symbol, &function.sig, &mut errors);
     let receiver = validate::normalise_signature(&mut function.sig);
     function.attrs = attributes.others;
 
     let host = Host { symbol, runtime: &runtime, deadline: None, token: Ok(None) };
-    function.body = sites::govern(&host, &function.body, &mut errors).body;
+    function.body = sites::govern(&host, (&function.body, &text), &mut errors).body;
     let worker = Worker { function, params: params.0, receiver };
     expand::worker(&worker, &errors)
 }

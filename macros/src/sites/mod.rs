@@ -18,7 +18,7 @@ use crate::{
     duration::Period,
     error::Errors,
     model::{Runtime, SiteToken},
-    scan,
+    scan::{self, Text},
     symbol::Symbol,
 };
 use pieces::{Piece, pieces};
@@ -65,8 +65,12 @@ pub(crate) struct Governed {
 }
 
 /// Rewrites the sites of `body`, which is parsed only if there can be any.
-pub(crate) fn govern(host: &Host<'_>, body: &Group, errors: &mut Errors) -> Governed {
-    if scan::attribute_of_ours(&body.stream()).is_none() {
+pub(crate) fn govern(
+    host: &Host<'_>,
+    (body, text): (&Group, &Text),
+    errors: &mut Errors,
+) -> Governed {
+    if !text.may_have_ours() || scan::attribute_of_ours(&body.stream()).is_none() {
         let body = written(body, body.stream(), scan::ends_with_dot(&body.stream()));
         return Governed { body, durable_sites: 0, reopened_sites: 0, rebinds: false };
     }

@@ -8,15 +8,20 @@ use super::Params;
 use crate::{
     error::Errors,
     model::{Param, TokenType},
-    scan,
+    scan::{self, Text},
     symbol::Symbol,
 };
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use syn::Pat;
 
 /// Judges the calls in the body of a handler or a worker.
-pub(crate) fn calls(symbol: Symbol, params: &Params, body: &Group, errors: &mut Errors) {
-    if symbol == Symbol::Exempt {
+pub(crate) fn calls(
+    symbol: Symbol,
+    params: &Params,
+    (body, text): (&Group, &Text),
+    errors: &mut Errors,
+) {
+    if symbol == Symbol::Exempt || !text.may_have(&["spawn", "CancellationToken", "compensate"]) {
         return;
     }
     // A handler's own is the one that a site gives another meaning; a worker has only this one.
