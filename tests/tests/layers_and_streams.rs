@@ -166,3 +166,22 @@ async fn a_request_that_the_layer_refuses_at_stopping_closes_its_connection() {
     let connection = response.headers().get(http::header::CONNECTION).expect("it is said");
     assert_eq!(connection, "close");
 }
+
+/// The compiler cannot see it; what serves it can.
+#[cancellable(read, name = "hidden events")]
+async fn hidden_events() -> impl IntoResponse {
+    let body = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from("data: 1\n\n"))]);
+    ([("content-type", "text/event-stream")], Body::from_stream(body))
+}
+
+#[tokio::test]
+async fn an_event_stream_under_another_policy_is_warned_of() {
+    let log = Log::capture();
+    let server = Server::start(Router::new().route("/", get(hidden_events))).await;
+    for _ in 0..2 {
+        h1::send(server.at, "GET", "/").await.until("data: 1").await;
+    }
+    let warned = log.with("goes on after its head");
+    assert_eq!(warned.len(), 1, "{warned:?}");
+    assert!(format!("{warned:?}").contains("hidden events"), "{warned:?}");
+}

@@ -165,3 +165,22 @@ async fn closures_obey_the_policies_that_they_are_given() {
 fn what_stays_outside_needs_a_reason() {
     let _ = Router::<()>::new().merge_axum(axum::Router::new(), " ");
 }
+
+#[tokio::test]
+async fn the_server_of_axum_takes_the_router_too() {
+    let lifecycle = lifecycle().build().unwrap();
+    let app = Router::new().route("/peer", get(peer)).layer(lifecycle.layer());
+    let with_peers = app.clone().into_make_service_with_connect_info::<std::net::SocketAddr>();
+    for service in [false, true] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let server = if service {
+            tokio::spawn(axum::serve(listener, with_peers.clone()).into_future())
+        } else {
+            tokio::spawn(axum::serve(listener, app.clone()).into_future())
+        };
+        let answer = h1::call(at, "GET", "/peer").await;
+        assert_eq!(answer.status, if service { 200 } else { 500 }, "{}", answer.body);
+        server.abort();
+    }
+}

@@ -9,12 +9,16 @@
 
 use std::{
     pin::Pin,
+    sync::Once,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use axum::body::Body as AxumBody;
-use http::{Response, header::CONTENT_LENGTH};
+use http::{
+    HeaderValue, Response,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
+};
 use http_body::{Body, Frame};
 use tokio::time::Instant;
 use tracing::Span;
@@ -57,6 +61,24 @@ struct Extra {
 
 /// What every socket's buffer takes.
 const SHORT: u64 = 16 << 10;
+/// The compiler sees an `Sse` in the return type, and not behind `impl IntoResponse`.
+#[cold]
+fn warn_of_events<B>(request: &Ongoing, response: &Response<B>) {
+    static ONCE: Once = Once::new();
+    let content = response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let is_events = content.is_some_and(|content| content.starts_with(b"text/event-stream"));
+    if let (true, Some(policy)) = (is_events, request.policy()) {
+        ONCE.call_once(|| {
+            tracing::warn!(
+                target: "followthrough",
+                handler = policy.name(),
+                "a handler answers with an event stream, which goes on after its head, and its policy does \
+                 not cover that: a shutdown waits for it in vain; write `#[cancellable(stream)]`"
+            );
+        });
+    }
+}
+
 /// How long a stream that was told may go on.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -77,6 +99,9 @@ impl Tail {
         }
         let exact = || response.body().size_hint().exact();
         let long = on.is_some() && exact().is_none_or(|bytes| bytes > SHORT);
+        if long && !request.flags.stream {
+            warn_of_events(&request, response);
+        }
         let mut tail = Self { request, on, extra: None, watched, polled: false, told: false, long };
         if watched && tail.request.flags.stream {
             tail.is_told_by_its_connection();

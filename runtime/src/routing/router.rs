@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    future::{Ready, ready},
     task::{Context, Poll},
 };
 
@@ -11,6 +12,7 @@ use axum::{
     handler::Handler,
     response::{IntoResponse, Response},
     routing::{IntoMakeService, Route, RouterIntoService, future::RouteFuture},
+    serve,
 };
 use bytes::Bytes;
 use tower::{Layer, Service};
@@ -257,6 +259,22 @@ impl<S> GovernedRouter<S> for Router<S> {
 impl<S> From<Router<S>> for axum::Router<S> {
     fn from(router: Router<S>) -> Self {
         router.0
+    }
+}
+
+/// For `axum::serve`.
+impl<L: serve::Listener> Service<serve::IncomingStream<'_, L>> for Router {
+    type Response = axum::Router;
+    type Error = Infallible;
+    type Future = Ready<Result<axum::Router, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: serve::IncomingStream<'_, L>) -> Self::Future {
+        // With its state, it makes its routes once and not for each connection.
+        ready(Ok(self.0.clone().with_state(())))
     }
 }
 
