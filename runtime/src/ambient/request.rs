@@ -251,8 +251,7 @@ impl Ambient {
         let plain = self.body.stage == Stage::Vacant
             && self.deadline.is_none()
             && self.cause().is_none()
-            && self.life().overridden().is_none()
-            && !self.life().is_stopping();
+            && self.life().is_plain();
         if plain {
             self.body = Body::of(Frame::new(policy, None), id);
         }

@@ -195,6 +195,12 @@ impl Life {
         self.config.overridden.as_ref()
     }
 
+    /// Whether there is nothing that a request would have to ask it.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.config.overridden.is_none() && !self.is_stopping()
+    }
+
     pub(super) fn timeline(&self) -> Timeline {
         *self.timeline.get_or_init(|| Timeline::new(Instant::now(), self.config.grace))
     }
