@@ -5,7 +5,12 @@ use super::{
     attrs::{attrs, take, with_attributes},
     check, inspect, wrap,
 };
-use crate::{error::Errors, scan, symbol::Symbol};
+use crate::{
+    error::Errors,
+    model::{SiteToken, TokenType},
+    scan,
+    symbol::Symbol,
+};
 use proc_macro2::{Span, TokenStream};
 use syn::{Attribute, Expr, Ident, Local, Pat, Stmt, visit_mut::VisitMut as _};
 
@@ -32,6 +37,8 @@ pub(crate) struct Walk<'a> {
     in_site: bool,
     /// Where the token's name was bound to something else that is still in scope.
     shadow: Option<Ident>,
+    /// What was made of the untyped token before a site, and stays the request's inside it.
+    copies: Vec<Ident>,
 }
 
 impl<'a> Walk<'a> {
@@ -44,6 +51,7 @@ impl<'a> Walk<'a> {
             place: Place::Body,
             in_site: false,
             shadow: None,
+            copies: Vec::new(),
         }
     }
 
@@ -106,6 +114,7 @@ impl<'a> Walk<'a> {
             return None;
         }
         let Ok(Some(token)) = &self.host.token else { return Some(inspect::Mention::No) };
+        self.refuse_copies(site, &token.name, expr);
         if !check::rebinds(site.kind, token.ty) {
             return Some(inspect::Mention::No);
         }
@@ -122,6 +131,23 @@ impl<'a> Walk<'a> {
         }
         self.rebinds |= mention != inspect::Mention::No;
         Some(mention)
+    }
+
+    /// A copy of the request's token would cut what the site is there to finish.
+    fn refuse_copies(&mut self, site: &Site, token: &Ident, expr: &Expr) {
+        if !matches!(site.kind, Kind::Durable) {
+            return;
+        }
+        let used = |copy: &&Ident| inspect::mentions(expr, copy) == inspect::Mention::Yes;
+        if let Some(copy) = self.copies.iter().find(used) {
+            self.errors.at(
+                copy,
+                format!(
+                    "`{copy}` fires when the client leaves, also inside the durable statement that uses \
+                     it: use `{token}` there, which does not, or make `{copy}` inside"
+                ),
+            );
+        }
     }
 
     pub(crate) fn stmt_macro(&mut self, stmt: &mut Stmt) {
@@ -161,6 +187,21 @@ impl<'a> Walk<'a> {
             }
         }
         self.bind(&local.pat);
+        self.copy(local);
+    }
+
+    /// Notes `let copy = cancel.clone()` and `let copy = cancel.child_token()`.
+    fn copy(&mut self, local: &Local) {
+        let Ok(Some(SiteToken { name, ty: TokenType::Raw })) = &self.host.token else { return };
+        let (Pat::Ident(copy), Some(init)) = (&local.pat, &local.init) else { return };
+        let Expr::MethodCall(call) = &*init.expr else { return };
+        let of_token = matches!(&*call.receiver, Expr::Path(path) if path.path.is_ident(name));
+        if of_token
+            && copy.ident != *name
+            && (call.method == "clone" || call.method == "child_token")
+        {
+            self.copies.push(copy.ident.clone());
+        }
     }
 
     /// Notes that `pat` hides the token from here to the end of the scope.
@@ -173,9 +214,10 @@ impl<'a> Walk<'a> {
 
     /// Runs `walk` in a scope: what is bound in it ends with it.
     pub(crate) fn scope(&mut self, walk: impl FnOnce(&mut Self)) {
-        let outer = self.shadow.clone();
+        let (outer, copies) = (self.shadow.clone(), self.copies.len());
         walk(self);
         self.shadow = outer;
+        self.copies.truncate(copies);
     }
 
     /// Runs `walk` among someone else's statements.

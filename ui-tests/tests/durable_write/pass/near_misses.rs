@@ -125,6 +125,32 @@ impl TokenOwner {
     }
 }
 
+// Copies that are made in the statement, are not used in one, or have a type that tells.
+#[cancellable(read)]
+async fn copies(cancel: CancellationToken) {
+    let outer = cancel.clone();
+    insert(1, &outer).await;
+    {
+        let child = cancel.child_token();
+        insert(2, &child).await;
+    }
+    #[durable_write]
+    {
+        let child = cancel.child_token();
+        insert(3, &child).await;
+    }
+}
+
+#[cancellable(read)]
+async fn typed_copies(cancel: RequestToken) {
+    let client = cancel.clone();
+    #[durable_write]
+    {
+        insert(1, &cancel.token()).await;
+        let _left = client.is_cancelled();
+    }
+}
+
 // Nothing ends an exempt handler, so neither does a token.
 #[exempt(reason = "answers at once")]
 async fn exempted() {
@@ -237,6 +263,6 @@ fn main() {
     let _ = (tasks, a_spawn_of_ones_own, before, beside, tokens, exempted, joined, references);
     let _ = a_read_may_borrow("a", vec!["b"]);
     let _ = (named, with_a_constant, bound_there, whole, whole_request, sixteen, limited);
-    let _ = (handles, arms, by_macro);
+    let _ = (handles, arms, by_macro, copies, typed_copies);
     let _ = (wire::Request(1), wire::Body);
 }
