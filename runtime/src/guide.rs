@@ -5,6 +5,9 @@
 #[doc = include_str!("../guide/kubernetes.md")]
 pub mod kubernetes {}
 
+#[doc = include_str!("../guide/lambda.md")]
+pub mod lambda {}
+
 #[doc = include_str!("../guide/proxies.md")]
 pub mod proxies {}
 

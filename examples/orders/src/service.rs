@@ -1,12 +1,14 @@
 //! Start, and run to the end.
 
+use std::error::Error;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use followthrough::{
-    BuildError, Lifecycle, LifecycleBuilder, Overrides, OverridesError, ShutdownReport,
+    BuildError, Lifecycle, LifecycleBuilder, Overrides, OverridesError, Router, ShutdownReport,
 };
 use tokio::net::TcpListener;
 
@@ -57,6 +59,23 @@ pub(crate) fn with_deadlines(file: Option<&Path>) -> Result<LifecycleBuilder, St
     }
     let environment = Overrides::from_env("ORDERS").map_err(StartError::Overrides)?;
     Ok(lifecycle.overrides(environment))
+}
+
+/// All routes, over a database in memory, for a server that is not [`followthrough::serve`]. Nothing
+/// relays the orders there: that is a worker, and takes a process that lives between requests. `slow`
+/// is the latency of every SQL statement.
+///
+/// # Errors
+///
+/// If a peer or the database does not start.
+pub async fn routes(
+    lifecycle: &Lifecycle,
+    slow: Duration,
+) -> Result<Router, Box<dyn Error + Send + Sync>> {
+    let shipping = Shipping::start().await?;
+    let (payments, _) = Payments::start().await?;
+    let db = Db::open(&Location::Memory, slow).await?;
+    Ok(app::router(App { db, shipping, payments, events: Events::new() }, lifecycle))
 }
 
 impl Service {

@@ -38,6 +38,11 @@ impl Ongoing {
         if let Some(time) = life.time_of_caller(head.headers()) {
             request.shorten(time);
         }
+        #[cfg(feature = "lambda")]
+        if let Some(left) = life.time_of_platform(head.extensions()) {
+            request.shorten(left.for_answer);
+            request.limit(left.in_all);
+        }
         request.flags.upload = upload;
         request
     }

@@ -28,6 +28,8 @@ pub(crate) struct Ambient {
     arrival: Option<Instant>,
     /// What the request came with. A handler's own deadline is in its frame.
     pub(crate) deadline: Option<Instant>,
+    /// When the platform ends the process, answered or not.
+    limit: Option<Instant>,
     /// The request's token as tokio-util's type, once asked for.
     raw: Option<CancellationToken>,
     /// The request's token as ours, once asked for.
@@ -97,6 +99,7 @@ impl Ambient {
         let now = Instant::now();
         self.arrival = Some(now);
         self.deadline = life.default_deadline().map(|after| now + after);
+        self.limit = None;
         self.life = Some(life);
     }
 
@@ -108,6 +111,18 @@ impl Ambient {
             (Some(deadline), Some(at)) => Some(deadline.min(at)),
             (deadline, at) => deadline.or(at),
         };
+    }
+
+    /// The platform ends the process so long after its arrival.
+    #[cfg(feature = "lambda")]
+    pub(super) fn limit(&mut self, time: Duration) {
+        self.limit = self.arrival().checked_add(time);
+    }
+
+    /// Whether less than `needs` is left for a write to finish.
+    pub(crate) fn leaves_too_little(&self, needs: Duration) -> bool {
+        let mut ends = [self.limit, self.life().grace_over_at()].into_iter().flatten();
+        ends.any(|end| end.saturating_duration_since(Instant::now()) < needs)
     }
 
     /// The life counts it until it is a spare again.
@@ -156,6 +171,7 @@ impl Ambient {
         let mut request = Ongoing::new(self.life().clone());
         request.deadline = None;
         request.arrival = self.arrival;
+        request.limit = self.limit;
         request.raw.clone_from(&self.raw);
         request.state.clone_from(&self.state);
         request.body = body;

@@ -11,6 +11,8 @@ use std::{
 use axum::response::Response;
 use tokio::task::LocalKey;
 
+#[cfg(feature = "lambda")]
+use super::platform::Platform;
 use super::{
     Lifecycle,
     callers::CallerDeadlines,
@@ -40,6 +42,8 @@ pub(crate) struct Config {
     pub(crate) max_durable_writes: usize,
     pub(crate) default_deadline: Option<Duration>,
     pub(super) callers: Option<CallerDeadlines>,
+    #[cfg(feature = "lambda")]
+    pub(super) platform: Platform,
     /// None if nothing is overridden.
     pub(crate) overridden: Option<Deadlines>,
     pub(crate) signals: bool,
@@ -58,6 +62,8 @@ impl Default for Config {
             max_durable_writes: 4096,
             default_deadline: None,
             callers: None,
+            #[cfg(feature = "lambda")]
+            platform: Platform::default(),
             overridden: None,
             signals: true,
             half_close: false,
@@ -137,6 +143,32 @@ impl LifecycleBuilder {
     /// Takes deadlines from the headers of requests. Default: from none.
     pub fn caller_deadlines(mut self, callers: CallerDeadlines) -> Self {
         self.config.callers = Some(callers);
+        self
+    }
+
+    /// How long before the end of an AWS Lambda invocation its request is over, so that the caller
+    /// gets an answer and not a killed sandbox. Needs the feature `lambda`, and
+    /// [`layer`](Lifecycle::layer) under `lambda_http::run`; elsewhere nothing happens. Default: 3 s.
+    ///
+    /// A request whose invocation has no more time than this is answered 504 at once, so a function
+    /// with a short time-out needs a shorter margin. Where the emulator sends a deadline that cannot
+    /// be meant (zero, more than a day ago, more than a year ahead), the margin is all the time that a
+    /// request has.
+    ///
+    /// More in the [guide](crate::guide::lambda).
+    ///
+    /// ```
+    /// use followthrough::Lifecycle;
+    /// use std::time::Duration;
+    ///
+    /// let lifecycle = Lifecycle::builder().graceful_stop(Duration::from_millis(500)).build()?;
+    /// let app: axum::Router = axum::Router::new().layer(lifecycle.layer());
+    /// // lambda_http::run(app).await
+    /// # Ok::<(), followthrough::BuildError>(())
+    /// ```
+    #[cfg(feature = "lambda")]
+    pub fn graceful_stop(mut self, margin: Duration) -> Self {
+        self.config.platform = Platform::new(margin);
         self
     }
 
@@ -242,6 +274,10 @@ impl LifecycleBuilder {
             return Err(BuildError(
                 "`default_deadline` is zero; every request would be too late: leave it out or raise it".into(),
             ));
+        }
+        #[cfg(feature = "lambda")]
+        if let Some(fault) = config.platform.fault() {
+            return Err(BuildError(fault.into()));
         }
         if let Some(fault) = config.callers.as_ref().and_then(CallerDeadlines::fault) {
             return Err(BuildError(fault.into()));

@@ -26,6 +26,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "lambda")]
+use super::platform::TimeLeft;
 use super::{
     Phase, Work,
     builder::Config,
@@ -175,6 +177,13 @@ impl Life {
         self.config.callers.as_ref()?.read(headers, &self.ignored_deadlines)
     }
 
+    /// What the platform that runs the process says about the request.
+    #[cfg(feature = "lambda")]
+    #[inline]
+    pub(crate) fn time_of_platform(&self, said: &http::Extensions) -> Option<TimeLeft> {
+        self.config.platform.read(said)
+    }
+
     pub(super) fn ignored_deadlines(&self) -> u64 {
         self.ignored_deadlines.read()
     }
@@ -293,12 +302,6 @@ impl Life {
             && self.requests() == 0
             && self.registry.is_empty()
             && self.connections.is_empty()
-    }
-
-    /// Whether less than `needs` is left for a write to finish.
-    pub(crate) fn too_little_is_left(&self, needs: Duration) -> bool {
-        self.grace_over_at()
-            .is_some_and(|end| end.saturating_duration_since(Instant::now()) < needs)
     }
 
     /// A user has built it, for a server to have.

@@ -14,6 +14,8 @@ mod last_event;
 mod layer;
 mod life;
 mod phase;
+#[cfg(feature = "lambda")]
+mod platform;
 mod report;
 mod request_body;
 mod response_body;
@@ -151,7 +153,8 @@ impl Lifecycle {
     /// the server is still sending, unless their handlers have a token or are streams.
     ///
     /// How to tie it to the graceful shutdown of `axum::serve`, axum-server, tonic or a server of
-    /// your own is a [page of the guide](crate::guide::servers).
+    /// your own is a [page of the guide](crate::guide::servers), and [AWS Lambda](crate::guide::lambda)
+    /// is another.
     ///
     /// ```
     /// # let lifecycle = followthrough::Lifecycle::builder().build().unwrap();

@@ -173,7 +173,7 @@ pub(crate) fn pass(request: &mut Ambient, place: Place) -> Result<(), Cancelled>
             return Err(Cancelled::new(cause, cause, outcome));
         }
         let needs = place.policy.needs();
-        if needs.is_some_and(|needs| request.life().too_little_is_left(needs)) {
+        if needs.is_some_and(|needs| request.leaves_too_little(needs)) {
             return Err(Cancelled::new(Cause::TimeTooShort, Cause::TimeTooShort, outcome));
         }
         hold_permit(request, place, WorkKind::Durable)?;

@@ -1,0 +1,29 @@
+//! The orders router as an AWS Lambda function: its handlers are those of `examples/orders`, unchanged.
+//! An invocation's deadline is its request's, because `lifecycle.layer()` is around the routes.
+
+use std::{env, io, time::Duration};
+
+use followthrough::Lifecycle;
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
+
+#[tokio::main]
+async fn main() -> Result<(), lambda_http::Error> {
+    // Lambda has its own clock beside every line.
+    let log = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false);
+    let targets: Targets = "orders=info,followthrough=debug".parse()?;
+    tracing_subscriber::registry().with(log).with(targets).init();
+
+    let lifecycle = Lifecycle::builder().build()?;
+    let routes = orders::routes(&lifecycle, slow()?).await?.into_axum();
+    // Only to see what becomes of a slow request without it.
+    if env::var("ORDERS_LAYER").is_ok_and(|layer| layer == "off") {
+        return lambda_http::run(routes).await;
+    }
+    lambda_http::run(routes.layer(lifecycle.layer())).await
+}
+
+/// The latency of every SQL statement, in milliseconds, so that there is something to see.
+fn slow() -> Result<Duration, lambda_http::Error> {
+    let ms = env::var("ORDERS_SLOW_MS").ok().map_or(Ok(0), |ms| ms.parse())?;
+    Ok(Duration::from_millis(ms))
+}

@@ -1,0 +1,71 @@
+//! A function whose handlers wait, panic and write, for `fake_runtime.rs` to invoke.
+
+use std::{convert::Infallible, future::pending, io, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    routing::{get, post},
+};
+use followthrough::{Lifecycle, RequestToken, cancellable, durable_write, exempt};
+use futures_util::{StreamExt, stream};
+
+#[cancellable(read)]
+async fn waits() {
+    pending::<()>().await;
+}
+
+/// What is left for the answer, in milliseconds.
+#[cancellable(read)]
+async fn remaining(token: RequestToken) -> String {
+    token.remaining().map_or("none".to_owned(), |left| left.as_millis().to_string())
+}
+
+#[cancellable(read)]
+async fn panics() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    panic!("meant to");
+}
+
+#[durable_write(needs = "10m")]
+async fn needs_ten_minutes() -> &'static str {
+    "written"
+}
+
+#[durable_write(needs = "10s")]
+async fn needs_ten_seconds() -> &'static str {
+    "written"
+}
+
+/// Goes on past the answer.
+#[durable_write]
+async fn writes() {
+    pending::<()>().await;
+}
+
+#[cancellable(stream)]
+async fn streams() -> Body {
+    let first = stream::once(async { Ok::<_, Infallible>("first") });
+    Body::from_stream(first.chain(stream::pending()))
+}
+
+#[exempt(reason = "answers at once")]
+async fn answers() -> &'static str {
+    "here"
+}
+
+#[tokio::main]
+async fn main() -> Result<(), lambda_http::Error> {
+    tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).init();
+    let lifecycle = Lifecycle::builder().build()?;
+    let routes = Router::new()
+        .route("/waits", get(waits))
+        .route("/remaining", get(remaining))
+        .route("/panics", get(panics))
+        .route("/needs-ten-minutes", post(needs_ten_minutes))
+        .route("/needs-ten-seconds", post(needs_ten_seconds))
+        .route("/writes", post(writes))
+        .route("/streams", get(streams))
+        .route("/answers", get(answers));
+    lambda_http::run(routes.layer(lifecycle.layer())).await
+}

@@ -1,0 +1,98 @@
+//! An order service on axum: what becomes of a request when its client leaves, its deadline passes
+//! or the process shuts down is said on its handler, by an attribute of `followthrough`.
+//!
+//! Begin with `orders.rs`. `cargo run -p orders -- tour` plays the clients and checks the outcome.
+//!
+//! It is a library for [`routes`], which other examples put under other servers.
+
+mod app;
+mod cli;
+mod db;
+mod events;
+mod extract;
+mod health;
+mod holds;
+mod orders;
+mod peers;
+mod problem;
+mod recount;
+mod relay;
+mod report;
+mod service;
+mod stock;
+mod tour;
+mod transfers;
+
+use std::fmt::Display;
+use std::io;
+use std::process::ExitCode;
+
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::cli::{Cli, Command, ReportFormat, Settings};
+pub use crate::service::routes;
+use crate::service::{Service, StartError};
+
+/// The command: reads its arguments, serves until a signal, and says how that went.
+pub async fn main() -> ExitCode {
+    let cli = Cli::read();
+    match cli.command {
+        Some(Command::Tour) => tour::run().await,
+        Some(Command::Policies { review: true, .. }) => {
+            print!("{:#}", followthrough::policies());
+            ExitCode::SUCCESS
+        }
+        Some(Command::Policies { deadlines, .. }) => {
+            let lifecycle = service::with_deadlines(deadlines.as_deref())
+                .and_then(|lifecycle| lifecycle.build().map_err(StartError::Settings))
+                .unwrap_or_else(|error| refuse(error));
+            print!("{}", lifecycle.policies());
+            ExitCode::SUCCESS
+        }
+        None => serve(&cli.settings).await,
+    }
+}
+
+async fn serve(settings: &Settings) -> ExitCode {
+    let log = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false);
+    tracing_subscriber::registry().with(log).with(settings.log.clone()).init();
+
+    let service = Service::start(settings, true).await.unwrap_or_else(|error| refuse(error));
+    println!("listening on http://{}", service.address);
+    let provider = service.provider.clone();
+    match service.run().await {
+        Ok(report) => {
+            provider.log_totals();
+            match settings.report {
+                ReportFormat::Text => println!("{report}"),
+                ReportFormat::Json => match serde_json::to_string(&report) {
+                    Ok(line) => println!("{line}"),
+                    Err(error) => refuse(error),
+                },
+            }
+            report.exit()
+        }
+        Err(error) => refuse(error),
+    }
+}
+
+/// Ends the process over bad input: one line, exit code 2.
+fn refuse(reason: impl Display) -> ! {
+    eprintln!("orders: {reason}");
+    std::process::exit(2)
+}
+
+#[cfg(test)]
+mod tests {
+    /// A change that weakens a policy shows in the diff of `policies.txt`, or fails here.
+    #[test]
+    fn the_policies_are_those_that_were_reviewed() {
+        let now = format!("{:#}", followthrough::policies());
+        assert!(
+            now == include_str!("../policies.txt"),
+            "a policy has changed; if that is meant, write it down for the review:\n\
+             cargo run -p orders -- policies --review > examples/orders/policies.txt\n\n{now}"
+        );
+    }
+}
