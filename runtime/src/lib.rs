@@ -36,6 +36,8 @@
 //! - Routing, with the compiler as the reviewer: [`Router`], [`routing`], and [`policy`] for closures.
 //! - Review: [`policies`]; for operators: [`Overrides`].
 //! - The service: [`Lifecycle`], [`serve`], [`ShutdownReport`].
+//! - Databases, whose work has to be cancelled on the server: `postgres` and `sqlx_postgres`, with the
+//!   features `postgres` and `sqlx-postgres`, and the page [`guide::databases`].
 //! - Longer answers: the [`guide`].
 //!
 //! # The rules
@@ -77,17 +79,23 @@ pub mod __private;
 mod ambient;
 mod catalogue;
 mod cause;
+#[cfg(any(feature = "postgres", feature = "sqlx-postgres"))]
+mod follow;
 mod governed;
 pub mod guide;
 mod lifecycle;
 mod link;
 mod overrides;
 pub mod policy;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 mod problem;
 pub mod routing;
 mod runner;
 mod serve;
 mod site;
+#[cfg(feature = "sqlx-postgres")]
+pub mod sqlx_postgres;
 mod token;
 
 pub use catalogue::{Origin, Policies, Timing, policies};

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the proxies that the tests go through, where they are absent: install.sh nginx haproxy
+# Installs what the tests go through, where it is absent: install.sh nginx haproxy pg_ctl
 #
 # Debian's packages, by root, without questions and without starting their services. Exits with 1
 # and says why on standard error if that cannot be. It takes seven minutes at the very most.
@@ -7,6 +7,8 @@ set -euo pipefail
 
 # A user's PATH often has no sbin, and that is where both of them live.
 export PATH="$PATH:/usr/sbin:/usr/local/sbin" DEBIAN_FRONTEND=noninteractive LC_ALL=C
+# Debian keeps the programs of a PostgreSQL server to itself.
+for bin in /usr/lib/postgresql/*/bin; do PATH="$PATH:$bin"; done
 
 absent() {
     for name in "$@"; do
@@ -24,11 +26,13 @@ get() {
         -o DPkg::Lock::Timeout=60 "${@:2}" >/dev/null
 }
 
-# The smaller package of nginx is not in every release.
+# The smaller package of nginx is not in every release; `pg_ctl` is a part of PostgreSQL's.
 packages() {
     for name in "$@"; do
         if [ "$name" = nginx ] && apt-cache show nginx-light >/dev/null 2>&1; then
             echo nginx-light
+        elif [ "$name" = pg_ctl ]; then
+            echo postgresql
         else
             echo "$name"
         fi

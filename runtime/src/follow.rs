@@ -1,0 +1,110 @@
+//! What a connection to a database follows.
+
+use std::sync::Arc;
+#[cfg(feature = "sqlx-postgres")]
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{DurableToken, LinkedToken, RequestToken, ShutdownToken, ambient};
+
+/// What a connection's `follow` takes: any of this crate's tokens, or a `CancellationToken`.
+#[derive(Clone, Debug, Default)]
+pub struct Follow(Kind);
+
+#[derive(Clone, Debug, Default)]
+enum Kind {
+    /// Whoever drops a future cuts its query.
+    #[default]
+    Drop,
+    Request(RequestToken),
+    Raw(CancellationToken),
+    Linked(LinkedToken),
+    /// Nothing is cut.
+    Durable,
+}
+
+impl Follow {
+    pub(crate) const fn is_durable(&self) -> bool {
+        matches!(self.0, Kind::Durable)
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        match &self.0 {
+            Kind::Drop | Kind::Durable => false,
+            Kind::Request(token) => !is_held_off(token) && token.is_cancelled(),
+            Kind::Raw(token) => token.is_cancelled(),
+            Kind::Linked(token) => token.is_cancelled(),
+        }
+    }
+
+    /// What remains until its deadline, if it is cut by one.
+    #[cfg(feature = "sqlx-postgres")]
+    pub(crate) fn remaining(&self) -> Option<Duration> {
+        match &self.0 {
+            Kind::Request(token) if is_held_off(token) => None,
+            Kind::Request(token) => token.remaining(),
+            Kind::Linked(token) => token.remaining(),
+            Kind::Drop | Kind::Raw(_) | Kind::Durable => None,
+        }
+    }
+
+    /// `None` if the token fired first; a future that is ready wins the tie.
+    pub(crate) async fn until<F: Future>(&self, future: F) -> Option<F::Output> {
+        match &self.0 {
+            Kind::Drop | Kind::Durable => Some(future.await),
+            Kind::Request(token) if is_held_off(token) => Some(future.await),
+            Kind::Request(token) => token.run_until_cancelled(future).await,
+            Kind::Linked(token) => token.run_until_cancelled(future).await,
+            Kind::Raw(token) => tokio::select! {
+                biased;
+                output = future => Some(output),
+                () = token.cancelled() => None,
+            },
+        }
+    }
+}
+
+/// Whether the code that runs is past its request's point of no return, where the request's token
+/// ends nothing, although the connection follows it since before.
+fn is_held_off(token: &RequestToken) -> bool {
+    let held_off = ambient::with(|request| {
+        let body = &request.body;
+        let given = || body.given.as_ref().is_some_and(|given| Arc::ptr_eq(given, &token.state));
+        body.is_running()
+            && (body.past || body.is_shielded())
+            && !body.is_reopened()
+            && (request.is_own(&token.state) || given())
+    });
+    held_off == Some(true)
+}
+
+impl From<&RequestToken> for Follow {
+    fn from(token: &RequestToken) -> Self {
+        Self(Kind::Request(token.clone()))
+    }
+}
+
+impl From<&DurableToken> for Follow {
+    fn from(_: &DurableToken) -> Self {
+        Self(Kind::Durable)
+    }
+}
+
+impl From<&ShutdownToken> for Follow {
+    fn from(token: &ShutdownToken) -> Self {
+        Self(Kind::Raw(token.token()))
+    }
+}
+
+impl From<&LinkedToken> for Follow {
+    fn from(token: &LinkedToken) -> Self {
+        Self(Kind::Linked(token.clone()))
+    }
+}
+
+impl From<&CancellationToken> for Follow {
+    fn from(token: &CancellationToken) -> Self {
+        Self(Kind::Raw(token.clone()))
+    }
+}

@@ -1,0 +1,54 @@
+//! `PostgreSQL` with tokio-postgres and deadpool: what is cut here is cancelled on the server.
+//!
+//! Dropping the future of a query does not stop the query: the backend works on, and a pool hands
+//! its connection to somebody who then waits for the rest of it. [`Pool`] wraps a pool of deadpool:
+//! when a future is dropped, or the token that a connection [follows](Session::follow) fires, the
+//! backend is told to stop, and the connection stays out of the pool until it has.
+//!
+//! ```
+//! use deadpool_postgres::tokio_postgres::{Config, NoTls};
+//! use followthrough::{RequestToken, cancellable, postgres::{Error, Pool}};
+//!
+//! #[cancellable(read, deadline = "2s", internal)]
+//! async fn stock(pool: Pool, sku: String, cancel: RequestToken) -> Result<i64, Error> {
+//!     let mut client = pool.get().await?;
+//!     let row = client
+//!         .follow(&cancel)
+//!         .query_one("SELECT count(*) FROM stock WHERE sku = $1", &[&sku])
+//!         .await?;
+//!     Ok(row.get(0))
+//! }
+//!
+//! fn connect() -> Result<Pool, deadpool_postgres::BuildError> {
+//!     let config: Config = "host=localhost user=shop".parse().expect("it is well-formed");
+//!     let manager = deadpool_postgres::Manager::new(config.clone(), NoTls);
+//!     let pool = deadpool_postgres::Pool::builder(manager).max_size(16).build()?;
+//!     Ok(Pool::new(pool, &config, NoTls))
+//! }
+//!
+//! # fn main() { connect().unwrap(); }
+//! ```
+//!
+//! A [`Transaction`] that is dropped before its commit is rolled back. A commit that is cut has an
+//! unknown outcome, and is never reported as anything else: see [the guide](crate::guide::databases)
+//! for what to do about it, and for what all this costs.
+
+mod cancel;
+mod commit;
+mod error;
+mod pool;
+mod quarantine;
+mod session;
+mod transaction;
+
+/// The pool within, and tokio-postgres.
+pub use deadpool_postgres;
+
+pub use crate::follow::Follow;
+
+pub use self::{
+    error::Error,
+    pool::{Client, Pool},
+    session::Session,
+    transaction::Transaction,
+};

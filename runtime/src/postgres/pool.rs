@@ -1,0 +1,128 @@
+//! The pool, and what it hands out.
+
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+    sync::Arc,
+    time::Duration,
+};
+
+use deadpool_postgres::tokio_postgres::{
+    Config,
+    tls::{MakeTlsConnect, TlsConnect},
+};
+use tokio::{net::TcpStream, runtime::Handle};
+
+use super::{Error, Follow, Session, Transaction, cancel::Server, quarantine::Shared};
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A pool whose connections come back only when their backend is idle. A cheap clone.
+#[derive(Clone)]
+pub struct Pool {
+    inner: deadpool_postgres::Pool,
+    shared: Arc<Shared>,
+}
+
+impl Pool {
+    /// Wraps `pool`. Cancel requests go to the hosts of `config`, with which its manager was made,
+    /// and through `tls`: `NoTls`, or the connector of the manager.
+    ///
+    /// Take connections from the wrapper only: the pool within knows nothing of cut queries.
+    pub fn new<T>(pool: deadpool_postgres::Pool, config: &Config, tls: T) -> Self
+    where
+        T: MakeTlsConnect<TcpStream> + Clone + Send + Sync + 'static,
+        T::TlsConnect: Send,
+        T::Stream: Send,
+        <T::TlsConnect as TlsConnect<TcpStream>>::Future: Send,
+    {
+        let cancel = Arc::new(Server::new(config, tls));
+        Self { inner: pool, shared: Arc::new(Shared { cancel, patience: PATIENCE }) }
+    }
+
+    /// How long a backend may take to answer a query that was cut, or a commit. After that its
+    /// connection is closed and the pool has room for another one. Default 5 s.
+    ///
+    /// Nothing bounds a statement under a `DurableToken`.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        let cancel = Arc::clone(&self.shared.cancel);
+        self.shared = Arc::new(Shared { cancel, patience });
+        self
+    }
+
+    /// A connection, as deadpool's `get`.
+    ///
+    /// # Errors
+    ///
+    /// As deadpool's: no connection came in time, or none could be made.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses the place in the queue, and nothing else.
+    pub async fn get(&self) -> Result<Client, Error> {
+        let object = self.inner.get().await.map_err(Error::pool)?;
+        let session = Session {
+            object: Some(object),
+            shared: Arc::clone(&self.shared),
+            runtime: Handle::current(),
+            follow: Follow::default(),
+            in_transaction: false,
+        };
+        Ok(Client { session })
+    }
+
+    /// The pool within, for its size and its status.
+    pub const fn inner(&self) -> &deadpool_postgres::Pool {
+        &self.inner
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("inner", &self.inner)
+            .field("patience", &self.shared.patience)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A connection of a [`Pool`], with the statements of a [`Session`]. Dropped, it goes back.
+#[derive(Debug)]
+pub struct Client {
+    session: Session,
+}
+
+impl Client {
+    /// Begins a transaction, at the isolation level of the session. Make `SET TRANSACTION …` its
+    /// first statement for another one.
+    ///
+    /// # Errors
+    ///
+    /// As a statement of a [`Session`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As a statement of a [`Session`]; nothing stays open.
+    pub async fn transaction(&mut self) -> Result<Transaction<'_>, Error> {
+        Transaction::begin(&mut self.session).await
+    }
+}
+
+impl Deref for Client {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        &self.session
+    }
+}
+
+impl DerefMut for Client {
+    fn deref_mut(&mut self) -> &mut Session {
+        &mut self.session
+    }
+}

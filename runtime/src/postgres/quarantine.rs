@@ -1,0 +1,171 @@
+//! Where a connection waits after its query was cut.
+//!
+//! Invariants:
+//!
+//! 1. A connection goes back to the pool only when the backend has answered what was cut, every
+//!    cancel request has been acknowledged, and no transaction is open on it.
+//! 2. Whatever else happens to a quarantine, its own end included, closes the connection.
+//! 3. Nothing is sent that a cancel request could hit, until all of them are acknowledged: the Sync
+//!    behind the query is no query.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use deadpool_postgres::{
+    Client as Object,
+    tokio_postgres::{Client, Error, SimpleQueryMessage, error::SqlState},
+};
+use tokio::{runtime::Handle, time::timeout};
+use tracing::Instrument;
+
+use super::{cancel::Cancel, commit::Answer, error::is_undone};
+
+/// What is left behind on the server by statements that were cut while they were prepared, before
+/// the connection is replaced.
+const STRAY_STATEMENTS: usize = 64;
+
+/// The time for the first cancel request to take effect; it comes to nothing if it overtakes the
+/// query.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// What all connections of a pool share.
+pub(super) struct Shared {
+    pub(super) cancel: Arc<dyn Cancel>,
+    pub(super) patience: Duration,
+}
+
+/// What the connection was doing.
+pub(super) enum Cut {
+    /// A statement that is cancelled.
+    Statement,
+    /// A statement that runs to its end.
+    Durable,
+    /// A commit, which nobody can take back.
+    Commit(Answer),
+}
+
+pub(super) struct Quarantine {
+    object: Option<Object>,
+    shared: Arc<Shared>,
+    in_transaction: bool,
+}
+
+impl Quarantine {
+    pub(super) const fn new(object: Object, shared: Arc<Shared>, in_transaction: bool) -> Self {
+        Self { object: Some(object), shared, in_transaction }
+    }
+
+    /// Begins. A runtime that has ended drops the task, and the connection with it.
+    pub(super) fn begin(self, cut: Cut, runtime: &Handle) {
+        drop(runtime.spawn(self.run(cut).in_current_span()));
+    }
+
+    async fn run(mut self, cut: Cut) {
+        let patience = match cut {
+            Cut::Durable => Duration::MAX,
+            Cut::Statement | Cut::Commit(_) => self.shared.patience,
+        };
+        match timeout(patience, self.is_quiet(cut)).await {
+            Ok(true) => drop(self.object.take()), // back into the pool
+            Ok(false) => tracing::debug!(
+                target: "followthrough",
+                "the connection of a cut query is closed and will be replaced"
+            ),
+            Err(_) => tracing::warn!(
+                target: "followthrough",
+                "the backend did not answer a cut query within {patience:?}: its connection is closed"
+            ),
+        }
+    }
+
+    /// Waits for the backend; `false` if the connection is not to be used again.
+    async fn is_quiet(&mut self, cut: Cut) -> bool {
+        let Some(object) = &self.object else { return false };
+        let acknowledged = match cut {
+            Cut::Statement => self.cancel(object).await,
+            Cut::Durable => {
+                let _ = object.check_connection().await;
+                true
+            }
+            Cut::Commit(answer) => {
+                // The SELECT in front of the COMMIT makes success certain, see `commit`.
+                match answer.await_end().await {
+                    Ok(()) => tracing::info!(
+                        target: "followthrough",
+                        "the commit that was cut has landed"
+                    ),
+                    Err(error) => report(&error),
+                }
+                true
+            }
+        };
+        acknowledged && !object.is_closed() && self.clean(object).await.unwrap_or(false)
+    }
+
+    /// Cancels until the Sync behind the query is answered; `false` if a signal may still come.
+    async fn cancel(&self, client: &Client) -> bool {
+        let mut answered = pin!(client.check_connection());
+        let mut pause = FIRST_PAUSE;
+        loop {
+            if let Err(error) = self.shared.cancel.send(client.cancel_token()).await {
+                tracing::warn!(target: "followthrough", "a cancel request failed: {error}");
+                let _ = answered.await;
+                return false;
+            }
+            // An error is an answer: the cancel request hit the Sync itself.
+            if timeout(pause, &mut answered).await.is_ok() {
+                return true;
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Ends a transaction that is open; `false` if too much has piled up.
+    async fn clean(&self, client: &Object) -> Result<bool, Error> {
+        if self.in_transaction {
+            client.batch_execute("ROLLBACK").await?;
+        }
+        // In a transaction that was begun by hand, `now()` is the time of its first statement. A
+        // ROLLBACK to be sure would leave a warning in the server's log.
+        let look = "SELECT now() = statement_timestamp(), \
+                    (SELECT count(*) FROM pg_catalog.pg_prepared_statements)";
+        let messages = match client.simple_query(look).await {
+            Err(error) if error.code() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION) => {
+                client.batch_execute("ROLLBACK").await?;
+                client.simple_query(look).await?
+            }
+            other => other?,
+        };
+        let row = messages.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        let Some(row) = row else { return Ok(false) };
+        if row.get(0) != Some("t") {
+            client.batch_execute("ROLLBACK").await?;
+        }
+        let known = client.statement_cache.size() + STRAY_STATEMENTS;
+        let prepared = row.get(1).and_then(|count| count.parse::<usize>().ok());
+        Ok(prepared.is_some_and(|prepared| prepared <= known))
+    }
+}
+
+fn report(error: &Error) {
+    if error.as_db_error().is_some_and(is_undone) {
+        tracing::info!(target: "followthrough", "the commit that was cut was refused: {error}");
+    } else {
+        tracing::warn!(
+            target: "followthrough",
+            outcome = "unknown",
+            "the commit that was cut was never answered: {error}"
+        );
+    }
+}
+
+impl Drop for Quarantine {
+    fn drop(&mut self) {
+        if let Some(object) = self.object.take() {
+            drop(Object::take(object)); // out of the pool, and closed
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The pool.
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::{PgPool, postgres::PgPoolOptions};
+use tokio::runtime::Handle;
+
+use super::{Client, Error, quarantine::Shared};
+use crate::{Outcome, follow::Follow};
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Cancel requests are short.
+const CONTROL_CONNECTIONS: u32 = 2;
+
+/// A pool whose connections come back only when their backend is idle. A cheap clone.
+#[derive(Clone)]
+pub struct Pool {
+    inner: PgPool,
+    shared: Arc<Shared>,
+}
+
+impl Pool {
+    /// Wraps `pool`. Cancel requests are sent on at most two connections of their own, which are
+    /// made when they are needed and closed after a minute without use.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    #[must_use]
+    pub fn new(pool: PgPool) -> Self {
+        let control = PgPoolOptions::new()
+            .max_connections(CONTROL_CONNECTIONS)
+            .idle_timeout(Duration::from_secs(60))
+            .connect_lazy_with((*pool.connect_options()).clone());
+        Self { inner: pool, shared: Arc::new(Shared { control, patience: PATIENCE }) }
+    }
+
+    /// How long a backend may take to answer work that was cut, or a commit. After that its
+    /// connection is closed and the pool has room for another one. Default 5 s.
+    ///
+    /// Nothing bounds a statement under a `DurableToken`.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        let control = self.shared.control.clone();
+        self.shared = Arc::new(Shared { control, patience });
+        self
+    }
+
+    /// A connection, as sqlx's `acquire`, and one more query: sqlx does not say which backend it is.
+    ///
+    /// # Errors
+    ///
+    /// As sqlx's: no connection came in time, or none could be made.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses the place in the queue, and nothing else.
+    pub async fn get(&self) -> Result<Client, Error> {
+        let not_begun = |error| Error::sqlx(error, Outcome::NotBegun);
+        let mut connection = self.inner.acquire().await.map_err(not_begun)?;
+        let backend = sqlx::query_scalar("SELECT pg_backend_pid()");
+        let backend = backend.fetch_one(&mut *connection).await.map_err(not_begun)?;
+        Ok(Client {
+            connection: Some(connection),
+            backend,
+            shared: Arc::clone(&self.shared),
+            runtime: Handle::current(),
+            follow: Follow::default(),
+            in_transaction: false,
+        })
+    }
+
+    /// The pool within, for its size and its options.
+    pub const fn inner(&self) -> &PgPool {
+        &self.inner
+    }
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool")
+            .field("inner", &self.inner)
+            .field("patience", &self.shared.patience)
+            .finish_non_exhaustive()
+    }
+}
