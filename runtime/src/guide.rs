@@ -2,6 +2,9 @@
 
 #![allow(clippy::doc_markdown, reason = "prose for people, with the names that they know")]
 
+#[doc = include_str!("../guide/calls.md")]
+pub mod calls {}
+
 #[doc = include_str!("../guide/databases.md")]
 pub mod databases {}
 

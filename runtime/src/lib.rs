@@ -34,6 +34,7 @@
 //! - What a handler returns: [`Governed`], [`Cancelled`], [`Cause`], [`Outcome`].
 //! - The tokens: [`RequestToken`], [`DurableToken`], [`ShutdownToken`], and [`link`].
 //! - Routing, with the compiler as the reviewer: [`Router`], [`routing`], and [`policy`] for closures.
+//! - Calls to other services, under the deadline of the request: [`outbound`].
 //! - Review: [`policies`]; for operators: [`Overrides`].
 //! - The service: [`Lifecycle`], [`serve`], [`ShutdownReport`].
 //! - Databases, whose work has to be cancelled on the server: `postgres` and `sqlx_postgres`, with the
@@ -79,12 +80,14 @@ pub mod __private;
 mod ambient;
 mod catalogue;
 mod cause;
+mod deadline_header;
 #[cfg(any(feature = "postgres", feature = "sqlx-postgres"))]
 mod follow;
 mod governed;
 pub mod guide;
 mod lifecycle;
 mod link;
+pub mod outbound;
 mod overrides;
 pub mod policy;
 #[cfg(feature = "postgres")]

@@ -11,15 +11,41 @@ const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+
 
 /// The answer to a request that ended early (law 5).
 pub(crate) fn cancelled(cancelled: Cancelled) -> Response {
-    let status = cancelled.status();
+    ended(cancelled.status(), detail(cancelled), cancelled.cause(), cancelled.outcome())
+}
+
+/// The answer of a handler whose call to another service was given up.
+pub(crate) fn cancelled_call(status: StatusCode, cause: Cause, outcome: Outcome) -> Response {
+    let detail = match (cause, outcome) {
+        (Cause::ClientDisconnected, _) => "the client closed the request",
+        (Cause::ShuttingDown, Outcome::NotBegun) => "the service is shutting down; try again",
+        (Cause::ShuttingDown, _) => {
+            "the service is shutting down and the work may be done; ask before repeating it"
+        }
+        (_, Outcome::NotBegun) => "another service did not answer before the deadline",
+        _ => {
+            "another service did not answer before the deadline and the work may be done; ask \
+             before repeating it"
+        }
+    };
+    ended(status, detail, cause, outcome)
+}
+
+/// The answer of a handler whose call to another service failed.
+pub(crate) fn failed_call() -> Response {
+    answer(
+        StatusCode::BAD_GATEWAY,
+        r#"{"type":"about:blank","title":"Bad Gateway","status":502,"detail":"a call to another service failed"}"#
+            .to_owned(),
+    )
+}
+
+fn ended(status: StatusCode, detail: &str, cause: Cause, outcome: Outcome) -> Response {
     // Every word is ours, so nothing needs escaping.
     let body = format!(
-        r#"{{"type":"about:blank","title":"{}","status":{},"detail":"{}","cause":"{}","outcome":"{}"}}"#,
+        r#"{{"type":"about:blank","title":"{}","status":{},"detail":"{detail}","cause":"{cause}","outcome":"{outcome}"}}"#,
         status.canonical_reason().unwrap_or("Client Closed Request"),
         status.as_u16(),
-        detail(cancelled),
-        cancelled.cause(),
-        cancelled.outcome(),
     );
     let mut response = answer(status, body);
     if status == StatusCode::SERVICE_UNAVAILABLE {

@@ -7,8 +7,7 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-const GRPC: HeaderName = HeaderName::from_static("grpc-timeout");
-const ENVOY: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
+use crate::deadline_header::{ENVOY, Format, GRPC};
 
 /// How long callers say that they wait, in headers, as deadlines of their requests.
 ///
@@ -38,13 +37,6 @@ pub struct CallerDeadlines {
     headers: Vec<(HeaderName, Format)>,
     cap: Option<Duration>,
     floor: Duration,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Format {
-    /// Up to eight digits and a unit: <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>.
-    Grpc,
-    Millis,
 }
 
 impl CallerDeadlines {
@@ -109,35 +101,6 @@ impl CallerDeadlines {
         let time = said.min()?;
         Some(self.cap.map_or(time, |cap| time.min(cap)).max(self.floor))
     }
-}
-
-impl Format {
-    fn parse(self, value: &HeaderValue) -> Option<Duration> {
-        let text = value.to_str().ok()?;
-        let time = match self {
-            Self::Grpc => {
-                let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-                let number = digits(number, 8)?;
-                match unit {
-                    "H" => Duration::from_secs(number * 3600),
-                    "M" => Duration::from_secs(number * 60),
-                    "S" => Duration::from_secs(number),
-                    "m" => Duration::from_millis(number),
-                    "u" => Duration::from_micros(number),
-                    "n" => Duration::from_nanos(number),
-                    _ => return None,
-                }
-            }
-            Self::Millis => Duration::from_millis(digits(text, 15)?),
-        };
-        (!time.is_zero()).then_some(time)
-    }
-}
-
-/// Up to so many digits and nothing else: `parse` alone would take a sign.
-fn digits(text: &str, most: usize) -> Option<u64> {
-    let plain = text.len() <= most && text.bytes().all(|byte| byte.is_ascii_digit());
-    if plain { text.parse().ok() } else { None }
 }
 
 /// How many deadlines could not be read.

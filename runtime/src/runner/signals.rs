@@ -1,12 +1,15 @@
 //! The signals that a runner looks at after its body.
 
 use std::{
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
 };
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::{
+    task::unconstrained,
+    time::{Instant, Sleep, sleep_until},
+};
 
 use crate::{ambient::Given, cause::Cause, lifecycle::Life, token::RequestState};
 
@@ -23,7 +26,9 @@ pub(super) fn is_late(
         Some(armed) if armed.deadline() != deadline => armed.reset(deadline),
         Some(_) => {}
     }
-    sleep.as_pin_mut().is_some_and(|armed| armed.poll(cx).is_ready())
+    // A body that always has more to do uses up its task's budget in every poll, and without one a
+    // timer never says that it is over.
+    sleep.as_pin_mut().is_some_and(|armed| pin!(unconstrained(armed)).poll(cx).is_ready())
 }
 
 /// Follows the token that a direct caller handed in. The call has one of its own: what ends here

@@ -111,6 +111,11 @@ impl RequestToken {
         self.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
+    /// What remains of a deadline that still bounds something.
+    pub(crate) fn left(&self) -> Option<Duration> {
+        if self.state.is_bounded() { self.remaining() } else { None }
+    }
+
     /// Runs `future` until it ends or the token fires; `None` if the token fired first. A
     /// future that is ready wins the tie.
     ///

@@ -164,6 +164,11 @@ impl RequestState {
         token.clone()
     }
 
+    /// Whether a deadline can still fire.
+    pub(super) fn is_bounded(&self) -> bool {
+        self.cause.load(Ordering::Acquire) == 0 && !self.is_lifted()
+    }
+
     fn is_lifted(&self) -> bool {
         self.lifted.load(Ordering::Acquire)
     }

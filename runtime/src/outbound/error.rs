@@ -1,0 +1,158 @@
+//! Why a call gave no answer.
+
+use std::{error::Error, fmt};
+
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+
+use crate::{
+    cause::{Cause, Outcome},
+    problem,
+};
+
+/// Why a call gave no answer: it was cancelled, or it failed by itself.
+///
+/// # As a response
+///
+/// A handler may return it. Past the handler's point of no return the outcome that its client is told
+/// is always `unknown`, because what was done before the call stands.
+///
+/// | error | answer |
+/// |---|---|
+/// | cancelled, `deadline_exceeded` | 504 |
+/// | cancelled, `client_disconnected` | 499, which no client sees |
+/// | cancelled, `shutting_down`, `not_begun` | 503 with `Retry-After` |
+/// | cancelled, `shutting_down`, `unknown` | 504, because what may land must not be repeated |
+/// | failed | 502, without the error, which is logged at WARN |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CallError<E> {
+    /// The token fired, or its deadline passed.
+    Cancelled(CancelledCall),
+    /// The client's own error.
+    Failed(E),
+}
+
+impl<E> CallError<E> {
+    /// Why the call was cancelled, if it was.
+    pub const fn cancelled(&self) -> Option<CancelledCall> {
+        match self {
+            Self::Cancelled(cancelled) => Some(*cancelled),
+            Self::Failed(_) => None,
+        }
+    }
+}
+
+impl<E> fmt::Display for CallError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cancelled(_) => "the call was given up",
+            Self::Failed(_) => "the call failed",
+        })
+    }
+}
+
+impl<E: Error + 'static> Error for CallError<E> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Cancelled(cancelled) => Some(cancelled),
+            Self::Failed(error) => Some(error),
+        }
+    }
+}
+
+impl<E: Error + 'static> IntoResponse for CallError<E> {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Cancelled(cancelled) => cancelled.into_response(),
+            Self::Failed(error) => {
+                tracing::warn!(
+                    target: "followthrough",
+                    error = &error as &(dyn Error + 'static),
+                    "a call to another service failed"
+                );
+                problem::failed_call()
+            }
+        }
+    }
+}
+
+/// A call that its token ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CancelledCall {
+    cause: Cause,
+    outcome: Outcome,
+    past: bool,
+}
+
+impl CancelledCall {
+    pub(super) const fn new(cause: Cause, outcome: Outcome, past: bool) -> Self {
+        Self { cause, outcome, past }
+    }
+
+    /// What ended it.
+    #[must_use]
+    pub const fn cause(&self) -> Cause {
+        self.cause
+    }
+
+    /// What is known of it: [`NotBegun`](Outcome::NotBegun) if the client was not even asked, or if
+    /// the method is safe (GET, HEAD, OPTIONS, TRACE), so that nothing that lasts was asked for;
+    /// [`Unknown`](Outcome::Unknown) otherwise.
+    #[must_use]
+    pub const fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+}
+
+impl fmt::Display for CancelledCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "call cancelled: {} (outcome {})", self.cause, self.outcome)
+    }
+}
+
+impl Error for CancelledCall {}
+
+impl IntoResponse for CancelledCall {
+    fn into_response(self) -> Response {
+        let outcome = if self.past { Outcome::Unknown } else { self.outcome };
+        // Never 503 for what may land.
+        let status = match self.cause {
+            Cause::ShuttingDown if outcome != Outcome::NotBegun => StatusCode::GATEWAY_TIMEOUT,
+            cause => cause.status(),
+        };
+        problem::cancelled_call(status, self.cause, outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_source_is_kept() {
+        let error = CallError::Failed(std::io::Error::other("refused"));
+        assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("refused"));
+        let cancelled = CancelledCall::new(Cause::DeadlineExceeded, Outcome::NotBegun, false);
+        let error = CallError::<std::io::Error>::Cancelled(cancelled);
+        let source = error.source().and_then(|source| source.downcast_ref::<CancelledCall>());
+        assert_eq!(source, Some(&cancelled));
+        assert_eq!(cancelled.to_string(), "call cancelled: deadline_exceeded (outcome not_begun)");
+    }
+
+    #[test]
+    fn what_may_land_is_never_answered_with_try_again() {
+        for (cause, outcome, past, status) in [
+            (Cause::DeadlineExceeded, Outcome::NotBegun, false, 504),
+            (Cause::ClientDisconnected, Outcome::Unknown, false, 499),
+            (Cause::ShuttingDown, Outcome::NotBegun, false, 503),
+            (Cause::ShuttingDown, Outcome::NotBegun, true, 504),
+            (Cause::ShuttingDown, Outcome::Unknown, false, 504),
+        ] {
+            let answer = CancelledCall::new(cause, outcome, past).into_response();
+            assert_eq!(answer.status(), status, "{cause} {outcome} {past}");
+            let retry = answer.headers().contains_key("retry-after");
+            assert_eq!(retry, status == 503, "{cause} {outcome} {past}");
+        }
+    }
+}

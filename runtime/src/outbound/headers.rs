@@ -1,0 +1,112 @@
+//! Headers that tell a callee how long is left.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName};
+
+use crate::deadline_header::{ENVOY, Format, GRPC};
+
+/// By which headers a callee is told how long its caller still waits.
+///
+/// What is written is rounded down, so that the callee never believes in more than there is, but not
+/// to zero: less than a millisecond is written as one where there is no smaller unit. A header that
+/// the request has already stands if it says less. Without a deadline nothing is written.
+///
+/// A callee with this crate reads them with [`CallerDeadlines`](crate::CallerDeadlines).
+///
+/// # Examples
+///
+/// ```
+/// use followthrough::outbound::{DeadlineHeaders, DeadlineLayer};
+/// use http::HeaderName;
+///
+/// let headers =
+///     DeadlineHeaders::new().grpc_timeout().header(HeaderName::from_static("x-timeout-ms"));
+/// let layer = DeadlineLayer::new().forward(headers);
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "nothing is told until a call or a layer forwards it"]
+pub struct DeadlineHeaders {
+    headers: Vec<(HeaderName, Format)>,
+}
+
+impl DeadlineHeaders {
+    /// No header yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// `grpc-timeout: 250000u`: up to eight digits and a unit, as gRPC says.
+    pub fn grpc_timeout(self) -> Self {
+        self.writing(GRPC, Format::Grpc)
+    }
+
+    /// `x-envoy-expected-rq-timeout-ms: 250`, in whole milliseconds.
+    pub fn envoy(self) -> Self {
+        self.writing(ENVOY, Format::Millis)
+    }
+
+    /// A header of your own, in whole milliseconds.
+    pub fn header(self, name: HeaderName) -> Self {
+        self.writing(name, Format::Millis)
+    }
+
+    fn writing(mut self, name: HeaderName, format: Format) -> Self {
+        self.headers.push((name, format));
+        self
+    }
+
+    pub(super) fn write(&self, map: &mut HeaderMap, left: Duration) {
+        for (name, format) in &self.headers {
+            let mut values = map.get_all(name).iter();
+            let said = match (values.next(), values.next()) {
+                (Some(value), None) => format.parse(value),
+                _ => None,
+            };
+            if said.is_none_or(|said| said > left) {
+                map.insert(name.clone(), format.write(left));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(before: &[&'static str], left: Duration) -> Vec<String> {
+        let name = HeaderName::from_static("x-timeout-ms");
+        let mut map = HeaderMap::new();
+        for value in before {
+            map.append(&name, http::HeaderValue::from_static(value));
+        }
+        DeadlineHeaders::new().header(name.clone()).write(&mut map, left);
+        map.get_all(name).iter().map(|value| value.to_str().unwrap_or("").to_owned()).collect()
+    }
+
+    #[test]
+    fn what_is_there_stands_only_if_it_says_less() {
+        let left = Duration::from_millis(250);
+        for (before, after) in [
+            (&[][..], "250"),
+            (&["100"], "100"),
+            (&["250"], "250"),
+            (&["251"], "250"),
+            (&["0"], "250"),
+            (&["-1"], "250"),
+            (&["soon"], "250"),
+            (&[""], "250"),
+            (&["99999999999999999999"], "250"),
+            (&["100", "200"], "250"),
+        ] {
+            assert_eq!(written(before, left), [after], "{before:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_written_by_default() {
+        let mut map = HeaderMap::new();
+        DeadlineHeaders::new().write(&mut map, Duration::from_secs(1));
+        assert!(map.is_empty());
+    }
+}
