@@ -139,7 +139,7 @@ impl Timing {
     pub(crate) fn in_force(
         policy: &'static HandlerPolicy,
         overridden: Option<&Deadlines>,
-        default: Option<Duration>,
+        default: Option<(Duration, Option<&str>)>,
     ) -> Self {
         let written = Self::written(policy);
         if policy.mode() == Mode::Exempt {
@@ -154,8 +154,9 @@ impl Timing {
             None => written,
         };
         match default {
-            Some(default) if own.deadline.is_none_or(|own| default < own) => {
-                Self { deadline: Some(default), origin: Some(Origin::Default), ..own }
+            Some((default, by)) if own.deadline.is_none_or(|own| default < own) => {
+                let origin = by.map_or(Origin::Default, |by| Origin::Override(by.to_owned()));
+                Self { deadline: Some(default), origin: Some(origin), ..own }
             }
             _ => own,
         }

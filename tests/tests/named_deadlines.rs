@@ -125,3 +125,20 @@ async fn the_default_is_for_whoever_has_none_nearer() {
     marks.set("go");
     assert_eq!(exempt.answer().await.body, "here");
 }
+
+#[tokio::test]
+async fn an_operator_changes_the_default_too() {
+    let builder = lifecycle()
+        .default_deadline(Duration::from_hours(1))
+        .overrides(toml("default = '50ms'\nledger = '1s'\ncheckout = '20ms'"));
+    let server = Server::with(builder, app(&Marks::default())).await;
+    assert_eq!(h1::call(server.at, "GET", "/plain").await.status, 504);
+    let column = |name: &str| {
+        let policies = server.lifecycle.policies();
+        policies.timings().find(|(policy, _)| policy.name() == name).unwrap().1.to_string()
+    };
+    assert_eq!(column("plain"), "50 ms by `default` in TOML");
+    assert_eq!(column("book"), "50 ms by `default` in TOML");
+    assert_eq!(column("pay"), "20 ms by `checkout` in TOML");
+    assert_eq!(column("health"), "");
+}

@@ -41,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) drain_delay: Duration,
     pub(crate) max_durable_writes: usize,
     pub(crate) default_deadline: Option<Duration>,
+    /// What has overridden the default.
+    pub(super) default_by: Option<String>,
     pub(super) callers: Option<CallerDeadlines>,
     #[cfg(feature = "lambda")]
     pub(super) platform: Platform,
@@ -61,6 +63,7 @@ impl Default for Config {
             drain_delay: Duration::ZERO,
             max_durable_writes: 4096,
             default_deadline: None,
+            default_by: None,
             callers: None,
             #[cfg(feature = "lambda")]
             platform: Platform::default(),
@@ -172,7 +175,8 @@ impl LifecycleBuilder {
         self
     }
 
-    /// Puts deadlines in force by the names of handlers, in place of what their attributes say.
+    /// Puts deadlines in force by the names of handlers, in place of what their attributes say; the
+    /// name `default` stands for [`default_deadline`](Self::default_deadline).
     /// Called again, what is said later wins.
     pub fn overrides(mut self, overrides: Overrides) -> Self {
         self.overrides.extend(overrides);
@@ -284,7 +288,11 @@ impl LifecycleBuilder {
         }
         self.named.extend(self.overrides);
         let deadlines = self.named.resolve(&crate::catalogue::declared());
-        let deadlines = deadlines.map_err(|fault| BuildError(fault.0.into()))?;
+        let mut deadlines = deadlines.map_err(|fault| BuildError(fault.0.into()))?;
+        if let Some((default, by)) = deadlines.default.take() {
+            config.default_deadline = Some(default);
+            config.default_by = Some(by);
+        }
         config.overridden = (!deadlines.is_empty()).then_some(deadlines);
         Ok(Lifecycle { life: Life::built(self.config) })
     }

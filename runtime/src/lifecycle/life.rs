@@ -199,6 +199,11 @@ impl Life {
         }
     }
 
+    /// The service's own deadline, and what has overridden it.
+    pub(super) fn default_timing(&self) -> Option<(Duration, Option<&str>)> {
+        Some((self.config.default_deadline?, self.config.default_by.as_deref()))
+    }
+
     #[inline]
     pub(crate) const fn overridden(&self) -> Option<&Deadlines> {
         self.config.overridden.as_ref()

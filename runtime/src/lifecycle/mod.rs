@@ -169,7 +169,7 @@ impl Lifecycle {
     /// there: the attribute, [`default_deadline`](LifecycleBuilder::default_deadline), or an
     /// [override](LifecycleBuilder::overrides).
     pub fn policies(&self) -> Policies {
-        let (overridden, default) = (self.life.overridden(), self.life.default_deadline());
+        let (overridden, default) = (self.life.overridden(), self.life.default_timing());
         Policies::new(|policy| Timing::in_force(policy, overridden, default))
     }
 

@@ -28,6 +28,11 @@ impl Key {
         }
     }
 
+    /// Whether it means the service's default, if it means nothing else.
+    pub(super) fn is_default(&self) -> bool {
+        !matches!(self, Self::Code(_)) && self.name() == self.spell("default")
+    }
+
     /// How the name of a handler is written where this key is.
     pub(super) fn spell(&self, name: &str) -> String {
         match self {

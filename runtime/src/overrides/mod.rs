@@ -21,8 +21,11 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// The name is that of the [catalogue](crate::policies): `module::function`, or the `name = "…"` of
 /// the attribute. It may also be that of a deadline, which handlers share: `#[deadline = "checkout"]`.
 /// Every such name has to be explained, here or by
-/// [`LifecycleBuilder::named_deadline`](crate::LifecycleBuilder::named_deadline). The value is a whole number with a unit, `ms`, `s`, `m` or `h`, from `1ms` to `24h`.
-/// Closures are not in the catalogue, and cannot be named here.
+/// [`LifecycleBuilder::named_deadline`](crate::LifecycleBuilder::named_deadline). Unless something has
+/// that name, `default` is the service's own,
+/// [`default_deadline`](crate::LifecycleBuilder::default_deadline). The value is a whole number with a
+/// unit, `ms`, `s`, `m` or `h`, from `1ms` to `24h`. Closures are not in the catalogue, and cannot be named
+/// here.
 ///
 /// # Examples
 ///

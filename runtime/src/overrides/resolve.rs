@@ -13,6 +13,7 @@ impl Overrides {
     ) -> Result<Deadlines, OverridesError> {
         let mut deadlines = HashMap::new();
         let mut by_handler = HashMap::new();
+        let mut default = None;
         let mut faults = Vec::new();
         for Override { key, deadline } in self.0 {
             let named = |policy: &&&HandlerPolicy| {
@@ -25,7 +26,11 @@ impl Overrides {
             }
             let sharing: Vec<_> = handlers.iter().filter(named).collect();
             if meant.is_empty() && sharing.is_empty() {
-                faults.push(unknown(&key, handlers));
+                if key.is_default() {
+                    default = Some((deadline, key.to_string()));
+                } else {
+                    faults.push(unknown(&key, handlers));
+                }
             }
             if !(SHORTEST..=LONGEST).contains(&deadline) {
                 faults.push(format!("{key}: a deadline has between `1ms` and `24h`"));
@@ -40,7 +45,7 @@ impl Overrides {
         let nowhere = handlers.iter().filter(|policy| !deadlines.contains_key(&id(policy)));
         faults.extend(nowhere.filter_map(|policy| unsaid(policy)));
         if faults.is_empty() {
-            Ok(Deadlines(deadlines))
+            Ok(Deadlines { default, handlers: deadlines })
         } else {
             Err(OverridesError(listed(faults)))
         }
@@ -102,16 +107,21 @@ fn id(policy: &'static HandlerPolicy) -> usize {
     std::ptr::from_ref(policy).addr()
 }
 
-/// The deadlines that are in force in place of what the attributes say, and by what.
+/// The deadlines that are in force in place of what the code says, and by what.
 #[derive(Debug)]
-pub(crate) struct Deadlines(HashMap<usize, (Duration, String)>);
+pub(crate) struct Deadlines {
+    /// The service's.
+    pub(crate) default: Option<(Duration, String)>,
+    handlers: HashMap<usize, (Duration, String)>,
+}
 
 impl Deadlines {
+    /// Whether every handler has what its attribute says.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.handlers.is_empty()
     }
 
     pub(crate) fn of(&self, policy: &'static HandlerPolicy) -> Option<(Duration, &str)> {
-        self.0.get(&id(policy)).map(|(deadline, by)| (*deadline, &**by))
+        self.handlers.get(&id(policy)).map(|(deadline, by)| (*deadline, &**by))
     }
 }
