@@ -1,7 +1,10 @@
 //! Bodies that always have more to do.
 
+use axum::{Router, body::Body, routing::get};
 use followthrough::{Cause, cancellable};
-use followthrough_tests::soon;
+use followthrough_tests::{Server, h1, soon};
+use futures_util::stream;
+use std::convert::Infallible;
 use tokio::task::coop::consume_budget;
 
 /// As one does that reads from a socket which is never empty.
@@ -16,4 +19,21 @@ async fn reads_on() {
 async fn a_body_that_uses_up_its_budget_meets_its_deadline() {
     let ended = soon("the deadline", reads_on()).await.into_result().unwrap_err();
     assert_eq!(ended.cause(), Cause::DeadlineExceeded);
+}
+
+async fn never_an_item() -> Result<&'static str, Infallible> {
+    loop {
+        consume_budget().await;
+    }
+}
+
+#[cancellable(stream, deadline = "50ms")]
+async fn streams_on() -> Body {
+    Body::from_stream(stream::once(never_an_item()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_streamed_body_that_does_so_meets_it_too() {
+    let server = Server::start(Router::new().route("/", get(streams_on))).await;
+    h1::send(server.at, "GET", "/").await.until("\r\n0\r\n\r\n").await;
 }
