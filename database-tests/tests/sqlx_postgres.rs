@@ -25,7 +25,7 @@ const CUT: usize = 10_000;
 const POOL: u32 = 8;
 const RUNS: usize = 20;
 const SLOW: &str = "SELECT pg_sleep(60)";
-const COMMIT: &str = "SELECT; COMMIT";
+const COMMIT: &str = "COMMIT";
 
 async fn execute(connection: &mut PgConnection, sql: String) -> Result<(), sqlx::Error> {
     sqlx::query(AssertSqlSafe(sql)).execute(connection).await.map(drop)
@@ -311,4 +311,88 @@ async fn nothing_is_cancelled_under_a_durable_token() {
     drop(client);
     settled(&pool).await;
     assert_eq!(inspector.value("SELECT count(*) FROM sqlx_durable").await, 1);
+}
+
+/// What is generic over sqlx's connections begins transactions of its own.
+#[tokio::test]
+async fn a_transaction_within_is_a_savepoint() {
+    use sqlx::Connection;
+    let Some(postgres) = postgres() else { return };
+    let (pool, inspector) = table(postgres, "sqlx_nested", 0.0).await;
+    let rows = async || inspector.value("SELECT count(*) FROM sqlx_nested").await;
+    let insert = async |connection: &mut PgConnection| {
+        execute(connection, "INSERT INTO sqlx_nested VALUES (1)".to_owned()).await
+    };
+
+    let mut client = pool.get().await.unwrap();
+    let mut outer = client.transaction().await.unwrap();
+    outer.run(insert).await.unwrap();
+    let inner_commit = async |connection: &mut PgConnection| {
+        let mut inner = connection.begin().await?;
+        execute(&mut inner, "INSERT INTO sqlx_nested VALUES (2)".to_owned()).await?;
+        inner.commit().await
+    };
+    outer.run(inner_commit).await.unwrap();
+    assert_eq!(rows().await, 0, "nothing has landed before the outer commit");
+    drop(outer);
+    client.run(insert).await.unwrap();
+    assert_eq!(rows().await, 1, "the outer one was rolled back whole");
+
+    let mut outer = client.transaction().await.unwrap();
+    outer.run(insert).await.unwrap();
+    let inner_rollback = async |connection: &mut PgConnection| {
+        let mut inner = connection.begin().await?;
+        execute(&mut inner, "INSERT INTO sqlx_nested VALUES (3)".to_owned()).await
+    };
+    outer.run(inner_rollback).await.unwrap();
+    outer.run(insert).await.unwrap();
+    outer.commit().await.unwrap();
+    assert_eq!(rows().await, 3, "and the inner one alone");
+}
+
+#[cancellable(read, deadline = "300ms")]
+async fn past_its_deadline(
+    State(pool): State<Pool>,
+    cancel: RequestToken,
+) -> Result<String, String> {
+    let mut client = pool.get().await.map_err(|error| error.to_string())?;
+    let begun = client.follow(&cancel).transaction().await;
+    let mut transaction = begun.map_err(|error| error.to_string())?;
+    #[durable_write]
+    let landed = async {
+        let slow = "INSERT INTO sqlx_limited SELECT 1 FROM pg_sleep(0.6)".to_owned();
+        transaction.run(async |connection| execute(connection, slow).await).await?;
+        transaction.commit().await
+    }
+    .await;
+    landed.map(|()| "landed".to_owned()).map_err(|error| error.to_string())
+}
+
+/// The time-out of a transaction that began before the point of no return does not cut what is begun.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_durable_statement_is_not_cut_by_the_limit_of_its_transaction() {
+    let Some(postgres) = postgres() else { return };
+    let (pool, inspector) = table(postgres, "sqlx_limited", 0.0).await;
+    let routes = Router::new().route("/", get(past_its_deadline)).with_state(pool.clone());
+    let server = Server::start(routes).await;
+    assert_eq!(h1::call(server.at, "GET", "/").await.status, 504);
+    soon("the write lands", async {
+        while inspector.value("SELECT count(*) FROM sqlx_limited").await == 0 {}
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_shorter_limit_of_the_server_stands() {
+    let Some(postgres) = postgres() else { return };
+    let pool = Pool::new(postgres.sqlx_pool("sqlx_shorter", 1));
+    let mut client = pool.get().await.unwrap();
+    let set = "SET statement_timeout = 700".to_owned();
+    client.run(async |connection| execute(connection, set).await).await.unwrap();
+    client.follow(&link([]).timeout(Duration::from_secs(30)));
+    let mut transaction = client.transaction().await.unwrap();
+    let setting = "SELECT setting::bigint FROM pg_settings WHERE name = 'statement_timeout'";
+    let within = transaction
+        .run(async |connection| sqlx::query_scalar::<_, i64>(setting).fetch_one(connection).await);
+    assert_eq!(within.await.unwrap(), 700);
 }

@@ -25,8 +25,12 @@ enum Kind {
 }
 
 impl Follow {
-    pub(crate) const fn is_durable(&self) -> bool {
-        matches!(self.0, Kind::Durable)
+    pub(crate) fn is_durable(&self) -> bool {
+        match &self.0 {
+            Kind::Durable => true,
+            Kind::Request(token) => is_held_off(token),
+            Kind::Drop | Kind::Raw(_) | Kind::Linked(_) => false,
+        }
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
@@ -43,7 +47,7 @@ impl Follow {
     pub(crate) fn remaining(&self) -> Option<Duration> {
         match &self.0 {
             Kind::Request(token) if is_held_off(token) => None,
-            Kind::Request(token) => token.remaining(),
+            Kind::Request(token) => token.left(),
             Kind::Linked(token) => token.remaining(),
             Kind::Drop | Kind::Raw(_) | Kind::Durable => None,
         }

@@ -12,7 +12,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    task::unconstrained,
+    time::{Instant, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 
 /// Links any number of tokens into one that fires with the first of them; tokio-util's own
@@ -146,7 +149,8 @@ impl LinkedToken {
         tokio::select! {
             biased;
             output = future => Some(output),
-            _ = self.cancelled() => None,
+            // A future that uses up its task's budget leaves none for this.
+            _ = unconstrained(self.cancelled()) => None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Bodies that always have more to do.
 
 use axum::{Router, body::Body, routing::get};
-use followthrough::{Cause, cancellable};
+use followthrough::{Cause, RequestToken, cancellable, link};
 use followthrough_tests::{Server, h1, soon};
 use futures_util::stream;
 use std::convert::Infallible;
@@ -36,4 +36,23 @@ async fn streams_on() -> Body {
 async fn a_streamed_body_that_does_so_meets_it_too() {
     let server = Server::start(Router::new().route("/", get(streams_on))).await;
     h1::send(server.at, "GET", "/").await.until("\r\n0\r\n\r\n").await;
+}
+
+#[tokio::test]
+async fn a_future_that_does_so_ends_with_the_token_that_it_runs_under() {
+    let (token, handle) = RequestToken::new_pair();
+    handle.cancel(Cause::ClientDisconnected);
+    let greedy = async {
+        loop {
+            consume_budget().await
+        }
+    };
+    soon("the end", token.run_until_cancelled(greedy)).await;
+    let linked = link([token.token()]);
+    let greedy = async {
+        loop {
+            consume_budget().await
+        }
+    };
+    soon("the end", linked.run_until_cancelled(greedy)).await;
 }

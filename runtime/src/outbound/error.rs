@@ -14,8 +14,9 @@ use crate::{
 ///
 /// # As a response
 ///
-/// A handler may return it. Past the handler's point of no return the outcome that its client is told
-/// is always `unknown`, because what was done before the call stands.
+/// A handler may return it. Of a call that was cut past the handler's point of no return the outcome that
+/// its client is told is `unknown`, because what was done before the call stands. Do not keep the error of
+/// an earlier call for after a durable statement: it does not know of that.
 ///
 /// | error | answer |
 /// |---|---|

@@ -63,6 +63,7 @@ fn unknown(key: &Key, handlers: &[&'static HandlerPolicy]) -> String {
     let near = handlers
         .filter(|_| !matches!(key, Key::Code(_)))
         .chain(deadlines)
+        .chain((!matches!(key, Key::Code(_))).then_some("default"))
         .map(|name| key.spell(name))
         .map(|name| (distance(&name, key.name()), name))
         .min()

@@ -45,7 +45,8 @@ impl GivenToken {
             Given::Nothing => return None,
             Given::Token(token) => {
                 let (raw, token) = (token.token(), token.clone());
-                (raw, Box::pin(async move { token.cancelled().await }))
+                // As the deadline: a body may leave it no budget.
+                (raw, Box::pin(unconstrained(async move { token.cancelled().await })))
             }
             Given::Raw(raw) => {
                 let fired = raw.clone().cancelled_owned();

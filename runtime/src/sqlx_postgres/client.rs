@@ -1,8 +1,12 @@
 //! One connection, one piece of work at a time.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, mem, sync::Arc};
 
-use sqlx::{PgConnection, Postgres, error::DatabaseError, pool::PoolConnection};
+use sqlx::{
+    AssertSqlSafe, PgConnection, Postgres, SqlSafeStr, pool::PoolConnection,
+    postgres::PgTransactionManager,
+};
+use sqlx_core::transaction::TransactionManager;
 use tokio::runtime::Handle;
 
 use super::{
@@ -27,6 +31,8 @@ pub struct Client {
     pub(super) follow: Follow,
     /// Also when it was dropped, and nobody has rolled it back so far.
     pub(super) in_transaction: bool,
+    /// The transaction has the deadline of a request as its `statement_timeout`.
+    pub(super) limited: bool,
 }
 
 impl Client {
@@ -58,8 +64,10 @@ impl Client {
         self.work(work).await
     }
 
-    /// Begins a transaction. If the token has a deadline, the server keeps it, too: what remains
-    /// becomes `SET LOCAL statement_timeout`.
+    /// Begins a transaction. If the token has a deadline, the server keeps to it, too: what remains
+    /// becomes the local `statement_timeout`, unless there is a shorter one, so that no statement runs
+    /// longer than was left at the begin. Past the request's point of no return, and under a
+    /// `DurableToken`, that limit is lifted.
     ///
     /// # Errors
     ///
@@ -72,19 +80,30 @@ impl Client {
         if self.in_transaction {
             self.roll_back().await?;
         }
-        let begin = match self.follow.remaining() {
+        if self.connection.is_some() && self.follow.is_cancelled() {
+            return Err(Error::NOT_SENT);
+        }
+        let left = self.follow.remaining();
+        let begin = match left {
             // Zero would mean no limit at all.
             Some(left) => {
                 let left = left.as_millis().clamp(1, 2_147_483_647);
-                format!("BEGIN; SET LOCAL statement_timeout = {left}")
+                format!(
+                    "BEGIN; SELECT set_config('statement_timeout', \
+                     CASE WHEN setting::bigint BETWEEN 1 AND {left} THEN setting ELSE '{left}' END, true) \
+                     FROM pg_catalog.pg_settings WHERE name = 'statement_timeout'"
+                )
             }
             None => "BEGIN".to_owned(),
         };
-        self.in_transaction = true;
+        (self.in_transaction, self.limited) = (true, false);
         self.work(async move |connection: &mut PgConnection| {
-            sqlx::raw_sql(sqlx::AssertSqlSafe(begin)).execute(connection).await
+            // sqlx has to know of it, or a `begin` within would be one of its own.
+            let begin = AssertSqlSafe(begin).into_sql_str();
+            PgTransactionManager::begin(connection, Some(begin)).await
         })
         .await?;
+        self.limited = left.is_some();
         Ok(Transaction { client: self })
     }
 
@@ -96,9 +115,20 @@ impl Client {
             return Err(Error::NOT_SENT);
         }
         let (outcome, follow) = (self.outcome(), self.follow.clone());
-        let cut = if follow.is_durable() { Cut::AwaitedForEver } else { Cut::Cancelled };
+        let durable = follow.is_durable();
+        let cut = if durable { Cut::AwaitedForEver } else { Cut::Cancelled };
+        let lifts = self.in_transaction && durable && mem::take(&mut self.limited);
         let mut lease = Lease { client: self, cut: Some(cut) };
-        let Some(result) = follow.until(work(lease.connection()?)).await else {
+        let connection = lease.connection()?;
+        let work = async {
+            if lifts {
+                sqlx::raw_sql("SET LOCAL statement_timeout TO DEFAULT")
+                    .execute(&mut *connection)
+                    .await?;
+            }
+            work(connection).await
+        };
+        let Some(result) = follow.until(work).await else {
             return Err(Error::cancelled(outcome));
         };
         lease.cut = None;
@@ -108,7 +138,7 @@ impl Client {
     /// Whatever has fired: it is what a cancelled transaction needs.
     async fn roll_back(&mut self) -> Result<(), Error> {
         let mut lease = Lease { client: self, cut: Some(Cut::Awaited) };
-        let rolled_back = sqlx::raw_sql("ROLLBACK").execute(lease.connection()?).await;
+        let rolled_back = roll_back(lease.connection()?).await;
         lease.cut = None;
         lease.client.in_transaction = false;
         rolled_back.map_err(|error| Error::sqlx(error, Outcome::NotBegun))?;
@@ -116,7 +146,13 @@ impl Client {
     }
 
     async fn commit(&mut self) -> Result<(), Error> {
-        if self.connection.is_some() && self.follow.is_cancelled() {
+        // In a transaction in which a statement has failed, PostgreSQL answers COMMIT with success
+        // and rolls back; SELECT fails there.
+        self.work(async |connection: &mut PgConnection| {
+            sqlx::raw_sql("SELECT").execute(connection).await
+        })
+        .await?;
+        if self.follow.is_cancelled() {
             return Err(Error::NOT_SENT);
         }
         let follow = self.follow.clone();
@@ -124,16 +160,27 @@ impl Client {
         lease.connection()?;
         lease.client.in_transaction = false;
         let mut commit = Commit(Some(lease));
-        // In a transaction in which a statement has failed, PostgreSQL answers COMMIT with success
-        // and rolls back; SELECT fails there.
         let ended = {
             let lease = commit.0.as_mut().ok_or(Error::SPENT)?;
-            follow.until(sqlx::raw_sql("SELECT; COMMIT").execute(lease.connection()?)).await
+            let connection = lease.connection()?;
+            follow
+                .until(async {
+                    // More than one if somebody forgot a transaction within.
+                    while PgTransactionManager::get_transaction_depth(connection) > 0 {
+                        PgTransactionManager::commit(connection).await?;
+                    }
+                    Ok(())
+                })
+                .await
         };
         let Some(ended) = ended else { return Err(Error::cancelled(Outcome::Unknown)) };
         if let Some(mut lease) = commit.0.take() {
             lease.cut = None;
-            lease.client.in_transaction = ended.as_ref().err().is_some_and(may_be_open);
+            // The server has ended it; sqlx has to be told.
+            lease.client.in_transaction = ended
+                .as_ref()
+                .err()
+                .is_some_and(|error: &sqlx::Error| error.as_database_error().is_some());
         }
         ended.map_err(Error::of_commit)?;
         Ok(())
@@ -193,11 +240,15 @@ impl Drop for Lease<'_> {
     }
 }
 
-/// Whether the SELECT has failed, and so the transaction is still there to be rolled back: because a
-/// statement had failed before, or for the time-out, which may also hit the COMMIT.
-fn may_be_open(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(DatabaseError::code);
-    matches!(code.as_deref(), Some("25P02" | "57014"))
+/// Rolls back what sqlx knows of, or else what the server may know of.
+pub(super) async fn roll_back(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    if PgTransactionManager::get_transaction_depth(connection) == 0 {
+        return sqlx::raw_sql("ROLLBACK").execute(connection).await.map(drop);
+    }
+    while PgTransactionManager::get_transaction_depth(connection) > 0 {
+        PgTransactionManager::rollback(connection).await?;
+    }
+    Ok(())
 }
 
 /// A commit under way.
@@ -226,7 +277,8 @@ pub struct Transaction<'c> {
 }
 
 impl Transaction<'_> {
-    /// Does something within the transaction, as [`Client::run`].
+    /// Does something within the transaction, as [`Client::run`]. A `begin` of sqlx's within is a
+    /// savepoint; a COMMIT or ROLLBACK that `work` writes by hand ends the transaction unseen.
     ///
     /// # Errors
     ///

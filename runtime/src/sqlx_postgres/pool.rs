@@ -72,6 +72,7 @@ impl Pool {
             runtime: Handle::current(),
             follow: Follow::default(),
             in_transaction: false,
+            limited: false,
         })
     }
 

@@ -5,9 +5,15 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use sqlx::{Connection, Error, PgConnection, PgPool, Postgres, Row, pool::PoolConnection};
+use sqlx::{
+    Connection, Error, PgConnection, PgPool, Postgres, Row, pool::PoolConnection,
+    postgres::PgTransactionManager,
+};
+use sqlx_core::transaction::TransactionManager;
 use tokio::{runtime::Handle, time::timeout};
 use tracing::Instrument;
+
+use super::client::roll_back;
 
 /// What is left behind on the server by statements that were cut while they were prepared, before
 /// the connection is replaced.
@@ -115,9 +121,12 @@ async fn answered(connection: &mut PgConnection) -> Result<(), Error> {
 
 /// Ends a transaction that is open; `false` if too much has piled up.
 async fn clean(connection: &mut PgConnection, in_transaction: bool) -> Result<bool, Error> {
-    let roll_back = "ROLLBACK";
     if in_transaction {
-        sqlx::raw_sql(roll_back).execute(&mut *connection).await?;
+        roll_back(connection).await?;
+    }
+    // Of a commit that was cut: only a ROLLBACK, in vain, would tell sqlx that it is over.
+    if PgTransactionManager::get_transaction_depth(connection) > 0 {
+        return Ok(false);
     }
     // In a transaction that was begun by hand, `now()` is the time of its first statement. A
     // ROLLBACK to be sure would leave a warning in the server's log.
@@ -125,13 +134,13 @@ async fn clean(connection: &mut PgConnection, in_transaction: bool) -> Result<bo
                 (SELECT count(*) FROM pg_catalog.pg_prepared_statements)::text";
     let row = match sqlx::raw_sql(look).fetch_one(&mut *connection).await {
         Err(Error::Database(error)) if error.code().as_deref() == Some("25P02") => {
-            sqlx::raw_sql(roll_back).execute(&mut *connection).await?;
+            roll_back(connection).await?;
             sqlx::raw_sql(look).fetch_one(&mut *connection).await?
         }
         other => other?,
     };
     if row.try_get::<&str, _>(0)? != "true" {
-        sqlx::raw_sql(roll_back).execute(&mut *connection).await?;
+        roll_back(connection).await?;
     }
     let known = connection.cached_statements_size() + STRAY_STATEMENTS;
     let prepared = row.try_get::<&str, _>(1)?.parse::<usize>();

@@ -4,7 +4,7 @@ use std::{convert::Infallible, future::poll_fn, sync::Arc, task::Poll, time::Dur
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
-use tokio::time::Instant;
+use tokio::{task::unconstrained, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{Deadline, RequestState};
@@ -126,7 +126,8 @@ impl RequestToken {
         tokio::select! {
             biased;
             output = future => Some(output),
-            _ = self.cancelled() => None,
+            // A future that uses up its task's budget leaves none for this.
+            _ = unconstrained(self.cancelled()) => None,
         }
     }
 
