@@ -186,16 +186,22 @@ impl Inspector {
         rows.iter().map(|row| (row.get(0), row.get(1))).collect()
     }
 
-    /// Waits until a backend of `name` works on something that contains `text`.
+    /// Waits until a backend of `name` sleeps, in the middle of a statement that contains `text`: one
+    /// that is only parsed is called active, too.
     ///
     /// # Panics
     ///
     /// If it does not happen soon.
     pub async fn until_active(&self, name: &str, text: &str) {
+        let sleeping = "SELECT query FROM pg_stat_activity \
+                        WHERE application_name = $1 AND wait_event = 'PgSleep'";
         followthrough_tests::soon(text, async {
-            let works =
-                |(state, query): &(String, String)| state == "active" && query.contains(text);
-            while !self.activity(name).await.iter().any(works) {}
+            loop {
+                let rows = self.client.query(sleeping, &[&name]).await.expect("the server answers");
+                if rows.iter().any(|row| row.get::<_, &str>(0).contains(text)) {
+                    return;
+                }
+            }
         })
         .await;
     }

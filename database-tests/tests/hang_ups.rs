@@ -96,7 +96,7 @@ async fn insert(pool: &Pool, token: &DurableToken) {
     let insert = "WITH slow AS (SELECT pg_sleep(1)) INSERT INTO orders SELECT 1 FROM slow";
     // What the body itself gives up, the server does not.
     let given_up =
-        tokio::time::timeout(Duration::from_millis(50), client.follow(token).execute(insert, &[]));
+        tokio::time::timeout(Duration::from_millis(500), client.follow(token).execute(insert, &[]));
     assert!(given_up.await.is_err());
 }
 
