@@ -93,6 +93,8 @@ pub mod policy;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod problem;
+#[cfg(any(feature = "postgres", feature = "sqlx-postgres"))]
+mod quarantine;
 pub mod routing;
 mod runner;
 mod serve;

@@ -18,15 +18,7 @@ use tokio::{runtime::Handle, time::timeout};
 use tracing::Instrument;
 
 use super::{cancel::Cancel, commit::Answer, error::is_undone};
-
-/// What is left behind on the server by statements that were cut while they were prepared, before
-/// the connection is replaced.
-const STRAY_STATEMENTS: usize = 64;
-
-/// The time for the first cancel request to take effect; it comes to nothing if it overtakes the
-/// query.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+use crate::quarantine::{FIRST_PAUSE, LONGEST_PAUSE, STRAY_STATEMENTS, ends};
 
 /// What all connections of a pool share.
 pub(super) struct Shared {
@@ -65,16 +57,8 @@ impl Quarantine {
             Cut::Durable => Duration::MAX,
             Cut::Statement | Cut::Commit(_) => self.shared.patience,
         };
-        match timeout(patience, self.is_quiet(cut)).await {
-            Ok(true) => drop(self.object.take()), // back into the pool
-            Ok(false) => tracing::debug!(
-                target: "followthrough",
-                "the connection of a cut query is closed and will be replaced"
-            ),
-            Err(_) => tracing::warn!(
-                target: "followthrough",
-                "the backend did not answer a cut query within {patience:?}: its connection is closed"
-            ),
+        if ends(patience, self.is_quiet(cut)).await {
+            drop(self.object.take()); // back into the pool
         }
     }
 
