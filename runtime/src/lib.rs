@@ -101,6 +101,8 @@ mod serve;
 mod site;
 #[cfg(feature = "sqlx-postgres")]
 pub mod sqlx_postgres;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod token;
 
 pub use catalogue::{Origin, Policies, Timing, policies};

@@ -174,6 +174,10 @@ fn follow<R: Send + 'static, C: Undo>(
     compensation: Option<C>,
     runtime: Option<Handle>,
 ) {
+    #[cfg(feature = "testing")]
+    if crate::testing::is_rescue_broken() {
+        return cut(core, compensation, Ended::Cut, || *slot = None);
+    }
     if let Some(future) = slot.take() {
         let (body, permit) = core.extract();
         let compensation = compensation.filter(|_| !body.past);
