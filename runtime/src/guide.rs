@@ -31,3 +31,7 @@ pub mod servers {}
 
 #[doc = include_str!("../guide/streams.md")]
 pub mod streams {}
+
+#[cfg(feature = "testing")]
+#[doc = include_str!("../guide/testing.md")]
+pub mod testing {}

@@ -1,100 +1,28 @@
-//! A client that hangs up at every suspension point there is, over a real database: a write that
-//! has begun is whole, and one that has not is absent.
+//! A client that leaves at every suspension point there is, over a real database: a write that has begun
+//! is whole, and one that has not is absent.
 //!
-//! The database holds one connection, so that a look at it comes after whatever a dropped
-//! statement or transaction left behind there.
+//! The database holds one connection, so that a look at it comes after whatever a dropped statement or
+//! transaction left behind there.
 
 #[path = "cut_everywhere/shop.rs"]
 mod shop;
 
-use std::{
-    future::poll_fn,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::Poll,
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use axum::{
     Router,
-    body::Body,
     http::{Request, StatusCode},
     routing::{MethodRouter, post},
 };
-use followthrough::ShutdownReport;
-use followthrough_tests::{lifecycle, soon};
-use sqlx::{
-    SqlitePool,
-    sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous},
-};
+use followthrough::testing::{Cut, Disconnect, Disconnects, Failure, Summary};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
 use tempfile::TempDir;
-use tower::ServiceExt;
 
 use self::shop::{Shop, spanning, two_sites, ungoverned, whole_handler};
 
-/// When a request is dropped.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Moment {
-    /// As soon as it waits.
-    Waiting,
-    /// When what it waited for is there, and before it can look.
-    Woken,
-}
-
-/// A suspension point.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Point {
-    /// The last of the written ones that was reached.
-    place: usize,
-    /// Polls after that: what the database waits for, if it happens to wait.
-    more: usize,
-    moment: Moment,
-}
-
-/// Polls `future` up to that point, whenever it asks for it, and drops it there.
-async fn cut<F: Future>(future: F, place: &AtomicUsize, point: Point) -> Option<F::Output> {
-    let mut future = Box::pin(future);
-    let mut more = 0;
-    let there = || place.load(Ordering::SeqCst) >= point.place;
-    let answer = poll_fn(|cx| {
-        if there() {
-            if more == point.more {
-                return Poll::Ready(None);
-            }
-            more += 1;
-        }
-        match future.as_mut().poll(cx) {
-            Poll::Ready(answer) => Poll::Ready(Some(answer)),
-            Poll::Pending if point.moment == Moment::Woken => Poll::Pending,
-            Poll::Pending if there() && more == point.more => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }
-    });
-    soon("the next poll", answer).await
-}
-
-/// What one request left behind.
-#[derive(Debug)]
-struct Left {
-    begun: bool,
-    /// The charge and the order, how many of each.
-    rows: [i64; 2],
-    answered: bool,
-    /// Where the request was.
-    place: usize,
-    report: ShutdownReport,
-}
-
-/// A database in a file of its own.
-struct Database {
-    db: SqlitePool,
-    _folder: TempDir,
-}
-
-impl Database {
-    async fn open() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+impl Shop {
+    /// A new database in a file of its own.
+    async fn open(folder: &TempDir) -> Self {
         let options = SqliteConnectOptions::new()
             .filename(folder.path().join("shop.sqlite"))
             .create_if_missing(true)
@@ -105,103 +33,85 @@ impl Database {
         for table in ["CREATE TABLE charges (id INTEGER)", "CREATE TABLE orders (id INTEGER)"] {
             sqlx::query(table).execute(&db).await.expect("the table is new");
         }
-        Self { db, _folder: folder }
+        Self { db, begun: Arc::default() }
     }
 
-    /// Runs one request up to a point, lets what follows through finish, and looks.
-    async fn run(&self, handler: MethodRouter<Shop>, id: i64, point: Point) -> Left {
-        let shop = Shop { db: self.db.clone(), begun: Arc::default(), place: Arc::default() };
-        let lifecycle = lifecycle().build().expect("the test's lifecycle is sound");
-        let app = Router::new().route("/{id}", handler).with_state(shop.clone());
-        let request = Request::post(format!("/{id}")).body(Body::empty()).expect("a sound request");
-        let answer = app.layer(lifecycle.layer()).oneshot(request);
-        let answer = cut(answer, &shop.place, point).await;
-        if let Some(Ok(answer)) = &answer {
-            assert_eq!(answer.status(), StatusCode::OK, "the statements are sound");
+    /// How many charges and orders the run has left; the next one finds none.
+    async fn take_rows(&self) -> [u64; 2] {
+        let mut rows = [0; 2];
+        for (rows, emptied) in rows.iter_mut().zip(["DELETE FROM charges", "DELETE FROM orders"]) {
+            let emptied = sqlx::query(emptied).execute(&self.db).await;
+            *rows = emptied.expect("it can be emptied").rows_affected();
         }
-        // The answer is the end of its request, and is not needed any more.
-        let answered = answer.map(drop).is_some();
-        let begun = shop.begun.load(Ordering::SeqCst);
-        let place = shop.place.load(Ordering::SeqCst);
-        lifecycle.shutdown();
-        let report = soon("the end of the drain", lifecycle.drained()).await;
-        assert_eq!(shop.begun.load(Ordering::SeqCst), begun, "nothing begins after the drop");
-        let rows = [self.rows("charges", id).await, self.rows("orders", id).await];
-        Left { begun, rows, answered, place, report }
-    }
-
-    async fn rows(&self, table: &str, id: i64) -> i64 {
-        let rows = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table} WHERE id = ?"));
-        sqlx::query_scalar(rows).bind(id).fetch_one(&self.db).await.expect("it reads")
+        rows
     }
 }
 
-/// Drops `handler` at every one of its suspension points and gives what each drop left behind.
-async fn cut_everywhere(handler: MethodRouter<Shop>, places: usize) -> Vec<(Point, Left)> {
-    let database = Database::open().await;
-    let mut all = Vec::new();
-    for moment in [Moment::Waiting, Moment::Woken] {
-        for place in 0..=places {
-            for more in 0.. {
-                let point = Point { place, more, moment };
-                let id = i64::try_from(all.len()).expect("few requests");
-                let left = database.run(handler.clone(), id, point).await;
-                let passed_by = left.answered || left.place > place;
-                // Every place is met; what the database adds differs from run to run.
-                assert!(more > 0 || !passed_by, "{point:?}: {left:?}");
-                assert!(left.place <= places, "there are more places: {left:?}");
-                all.push((point, left));
-                if passed_by {
-                    break;
-                }
-            }
-        }
-    }
-    all
+/// Cuts `handler` everywhere, by each of these disconnects.
+async fn cut_everywhere(
+    handler: MethodRouter<Shop>,
+    by: &[Disconnect],
+    mut check: impl FnMut(&Cut, bool, [u64; 2]),
+) -> Result<Summary, Failure> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let shop = Shop::open(&folder).await;
+    let app = Router::new().route("/", handler).with_state(shop.clone());
+    let request = Request::post("/").body(String::new()).expect("a sound request");
+    let disconnects = Disconnects::default().by(by.iter().copied());
+    disconnects
+        .at_every_await(app, request, async |cut| {
+            let rows = shop.take_rows().await;
+            let begun = shop.begun.swap(false, Ordering::SeqCst);
+            check(&cut, begun, rows);
+        })
+        .await
 }
 
-/// `places` are the suspensions that are written down; the database adds some.
-async fn is_whole_or_absent(handler: MethodRouter<Shop>, places: usize) {
-    let all = cut_everywhere(handler, places).await;
-    for (cut, left) in &all {
-        // Whole, or absent.
-        assert_eq!(left.rows, [i64::from(left.begun); 2], "{cut:?}: {left:?}");
-        let durable = left.report.durable;
-        let begun = u64::from(left.begun);
-        assert_eq!([durable.begun, durable.completed], [begun; 2], "{cut:?}: {left:?}");
-        assert_eq!(
-            durable.followed_through,
-            u64::from(left.begun && !left.answered),
-            "{cut:?}: {left:?}"
-        );
-        assert!(left.report.abandoned.is_empty(), "{cut:?}: {left:?}");
-    }
-    let cuts = |begun| {
-        let is = |left: &Left| left.begun == begun && !left.answered;
-        all.iter().filter(|(_, left)| is(left)).count()
-    };
-    assert!(cuts(false) >= 4, "cut before it began: {}", cuts(false));
-    assert!(cuts(true) >= places, "cut after it began: {}", cuts(true));
+/// `awaits` are those that are written down; the database adds some.
+async fn is_whole_or_absent(handler: MethodRouter<Shop>, by: &[Disconnect], awaits: usize) {
+    let all = cut_everywhere(handler, by, |cut, begun, rows| {
+        assert_eq!(rows, [u64::from(begun); 2], "whole, or absent");
+        assert!(begun || !cut.is_begun(), "what had begun had its first statement entered");
+        if !cut.was_cut() {
+            assert_eq!(cut.status(), Some(StatusCode::OK), "the statements are sound");
+        }
+        let durable = cut.report().durable;
+        let completed = u64::from(begun);
+        assert_eq!([durable.begun, durable.completed], [completed; 2]);
+        assert_eq!(durable.followed_through, u64::from(begun && cut.was_cut()));
+    });
+    let summary = all.await.unwrap_or_else(|failure| panic!("{failure}"));
+    let before = summary.cut() - summary.begun();
+    assert!(before >= 4 * by.len(), "cut before it began: {before}\n{summary}");
+    assert!(summary.begun() >= awaits * by.len(), "cut after it began: {summary}");
 }
 
 #[tokio::test]
 async fn a_durable_handler_is_whole_or_absent() {
-    is_whole_or_absent(post(whole_handler), 8).await;
+    is_whole_or_absent(post(whole_handler), &[Disconnect::Drop], 8).await;
+}
+
+#[tokio::test]
+async fn a_durable_handler_is_whole_or_absent_whatever_its_client_does() {
+    is_whole_or_absent(post(whole_handler), &Disconnect::OVER_THE_WIRE, 8).await;
 }
 
 #[tokio::test]
 async fn nothing_is_cut_between_two_durable_sites() {
-    is_whole_or_absent(post(two_sites), 12).await;
+    is_whole_or_absent(post(two_sites), &[Disconnect::Drop], 12).await;
 }
 
 #[tokio::test]
 async fn a_transaction_spans_two_durable_sites() {
-    is_whole_or_absent(post(spanning), 13).await;
+    is_whole_or_absent(post(spanning), &[Disconnect::Drop], 13).await;
 }
 
 #[tokio::test]
 async fn without_a_policy_there_is_a_charge_without_an_order() {
-    let all = cut_everywhere(post(ungoverned), 6).await;
-    let halves = all.iter().filter(|(_, left)| left.rows == [1, 0]).count();
-    assert!(halves > 0, "or the cuts above would fall nowhere: {all:?}");
+    let found = cut_everywhere(post(ungoverned), &[Disconnect::Drop], |_, _, rows| {
+        assert_eq!(rows[0], rows[1], "a charge and its order");
+    });
+    let failure = found.await.expect_err("or the cuts above would fall nowhere").to_string();
+    assert!(failure.contains("a charge and its order"), "{failure}");
+    assert!(failure.contains("cut_everywhere/shop.rs:"), "it names an await: {failure}");
 }

@@ -225,7 +225,7 @@ impl Life {
     }
 
     /// Advances to `to`; what was passed by is not announced by itself.
-    pub(super) fn advance(&self, to: Phase) {
+    pub(crate) fn advance(&self, to: Phase) {
         let advanced = self.phase.send_if_modified(|phase| {
             let later = to > *phase;
             if later {

@@ -1,7 +1,67 @@
-//! What tests of a service need; with the feature `testing`.
+//! A disconnect at every `await` of your own handlers, with the feature `testing`.
+//!
+//! [`disconnect_at_every_await`] sends one request again and again, drops it each time at another of its
+//! suspension points, lets what follows through finish, and asks your check what is left. The service may
+//! be any that [`serve`](crate::serve) takes, with our attributes or without: the same test shows a plain
+//! handler losing a write, and an annotated one keeping it.
+//!
+//! ```
+//! use std::sync::{Arc, atomic::{AtomicU32, Ordering::SeqCst}};
+//! use axum::{Router, extract::State, http::Request, routing::post};
+//! use followthrough::{durable_write, testing::disconnect_at_every_await};
+//!
+//! #[derive(Clone, Default)]
+//! struct Shop { charged: Arc<AtomicU32>, shipped: Arc<AtomicU32> }
+//!
+//! #[durable_write]
+//! async fn buy(State(shop): State<Shop>) {
+//!     tokio::task::yield_now().await;
+//!     shop.charged.fetch_add(1, SeqCst);
+//!     tokio::task::yield_now().await; // without the policy, a client that leaves here has paid for nothing
+//!     shop.shipped.fetch_add(1, SeqCst);
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let shop = Shop::default();
+//! let app = Router::new().route("/buy", post(buy)).with_state(shop.clone());
+//! let request = Request::post("/buy").body(String::new()).unwrap();
+//!
+//! let summary = disconnect_at_every_await(app, request, async |_| {
+//!     assert_eq!(shop.charged.load(SeqCst), shop.shipped.load(SeqCst));
+//! })
+//! .await;
+//! assert!(summary.begun() > 0);
+//! # }
+//! ```
+//!
+//! [`Disconnects`] has the settings, such as a client on a real socket that closes, resets, or sends
+//! `RST_STREAM`; [`TestLifecycle`] is a shutdown that the test drives. The guide's page on
+//! [testing](crate::guide::testing) begins with a real bug.
 
 mod broken;
+mod check;
+mod client;
+mod control;
+mod cut;
+mod disconnects;
+mod exchange;
+mod point;
+mod request;
+mod run;
+mod summary;
+mod trace;
+mod trial;
+mod watch;
+mod watchdog;
 
 #[doc(hidden)]
 pub use broken::break_rescue;
 pub(crate) use broken::is_rescue_broken;
+pub use check::Verdict;
+pub use control::TestLifecycle;
+pub use cut::{Await, Cut, HandlerPlace};
+pub use disconnects::{Disconnects, disconnect_at_every_await};
+pub use point::{Disconnect, Moment, Seed};
+pub use request::Repeat;
+pub use summary::{Failure, Summary};

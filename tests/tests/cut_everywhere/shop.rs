@@ -2,11 +2,11 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+    atomic::{AtomicBool, Ordering},
 };
 
 use axum::{
-    extract::{FromRequestParts, Path, State},
+    extract::{FromRequestParts, State},
     http::{StatusCode, request::Parts},
     response::{IntoResponse, Response},
 };
@@ -14,16 +14,14 @@ use followthrough::{cancellable, durable_write};
 use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
 use tokio::task::yield_now;
 
-const CHARGE: &str = "INSERT INTO charges VALUES (?)";
-const ORDER: &str = "INSERT INTO orders VALUES (?)";
+const CHARGE: &str = "INSERT INTO charges VALUES (1)";
+const ORDER: &str = "INSERT INTO orders VALUES (1)";
 
 #[derive(Clone)]
 pub(crate) struct Shop {
     pub(crate) db: SqlitePool,
     /// The first durable statement was entered.
     pub(crate) begun: Arc<AtomicBool>,
-    /// How many of the written suspension points the request has reached.
-    pub(crate) place: Arc<AtomicUsize>,
 }
 
 pub(crate) struct Failed(sqlx::Error);
@@ -46,42 +44,31 @@ impl Shop {
         self.begun.store(true, Ordering::SeqCst);
     }
 
-    async fn pause(&self) {
-        self.place.fetch_add(1, Ordering::SeqCst);
+    async fn read(&self) -> Result<i64, Failed> {
         yield_now().await;
-    }
-
-    async fn read(&self, id: i64) -> Result<i64, Failed> {
-        self.pause().await;
-        let rows = "SELECT (SELECT COUNT(*) FROM charges WHERE id = ?1) + \
-                    (SELECT COUNT(*) FROM orders WHERE id = ?1)";
-        let rows = sqlx::query_scalar(rows).bind(id).fetch_one(&self.db).await?;
-        self.pause().await;
+        let rows = "SELECT (SELECT COUNT(*) FROM charges) + (SELECT COUNT(*) FROM orders)";
+        let rows = sqlx::query_scalar(rows).fetch_one(&self.db).await?;
+        yield_now().await;
         Ok(rows)
     }
 
     /// A statement of its own.
-    async fn write(&self, row: &'static str, id: i64) -> Result<(), Failed> {
+    async fn write(&self, row: &'static str) -> Result<(), Failed> {
         let mut connection = self.db.acquire().await?;
-        self.insert(&mut connection, row, id).await
+        Self::insert(&mut connection, row).await
     }
 
-    async fn insert(
-        &self,
-        db: &mut SqliteConnection,
-        row: &'static str,
-        id: i64,
-    ) -> Result<(), Failed> {
-        self.pause().await;
-        sqlx::query(row).bind(id).execute(db).await?;
-        self.pause().await;
+    async fn insert(db: &mut SqliteConnection, row: &'static str) -> Result<(), Failed> {
+        yield_now().await;
+        sqlx::query(row).execute(db).await?;
+        yield_now().await;
         Ok(())
     }
 
-    async fn commit(&self, transaction: Transaction<'static, Sqlite>) -> Result<(), Failed> {
-        self.pause().await;
+    async fn commit(transaction: Transaction<'static, Sqlite>) -> Result<(), Failed> {
+        yield_now().await;
         transaction.commit().await?;
-        self.pause().await;
+        yield_now().await;
         Ok(())
     }
 }
@@ -93,80 +80,64 @@ impl FromRequestParts<Shop> for Caller {
     type Rejection = Failed;
 
     async fn from_request_parts(_: &mut Parts, shop: &Shop) -> Result<Self, Failed> {
-        shop.read(0).await?;
+        shop.read().await?;
         Ok(Self)
     }
 }
 
 #[durable_write]
-pub(crate) async fn whole_handler(
-    _: Caller,
-    State(shop): State<Shop>,
-    Path(id): Path<i64>,
-) -> Result<(), Failed> {
+pub(crate) async fn whole_handler(_: Caller, State(shop): State<Shop>) -> Result<(), Failed> {
     shop.begins();
     let mut transaction = shop.db.begin().await?;
-    shop.insert(&mut transaction, CHARGE, id).await?;
-    shop.insert(&mut transaction, ORDER, id).await?;
-    shop.commit(transaction).await
+    Shop::insert(&mut transaction, CHARGE).await?;
+    Shop::insert(&mut transaction, ORDER).await?;
+    Shop::commit(transaction).await
 }
 
 #[cancellable(read)]
-pub(crate) async fn two_sites(
-    _: Caller,
-    State(shop): State<Shop>,
-    Path(id): Path<i64>,
-) -> Result<String, Failed> {
-    let before = shop.read(id).await?;
+pub(crate) async fn two_sites(_: Caller, State(shop): State<Shop>) -> Result<String, Failed> {
+    let before = shop.read().await?;
 
     #[durable_write]
     {
         shop.begins();
-        shop.write(CHARGE, id).await?;
+        shop.write(CHARGE).await?;
     }
 
-    let between = shop.read(id).await?;
+    let between = shop.read().await?;
 
     #[durable_write]
-    shop.write(ORDER, id).await?;
+    shop.write(ORDER).await?;
 
-    let after = shop.read(id).await?;
+    let after = shop.read().await?;
     Ok(format!("{before} {between} {after}"))
 }
 
 #[cancellable(read)]
-pub(crate) async fn spanning(
-    _: Caller,
-    State(shop): State<Shop>,
-    Path(id): Path<i64>,
-) -> Result<(), Failed> {
-    shop.read(id).await?;
+pub(crate) async fn spanning(_: Caller, State(shop): State<Shop>) -> Result<(), Failed> {
+    shop.read().await?;
 
     #[durable_write]
     let mut transaction = {
         shop.begins();
         let mut transaction = shop.db.begin().await?;
-        shop.insert(&mut transaction, CHARGE, id).await?;
+        Shop::insert(&mut transaction, CHARGE).await?;
         transaction
     };
 
-    shop.pause().await;
-    shop.insert(&mut transaction, ORDER, id).await?;
+    yield_now().await;
+    Shop::insert(&mut transaction, ORDER).await?;
 
     #[durable_write]
-    shop.commit(transaction).await?;
+    Shop::commit(transaction).await?;
 
-    shop.read(id).await?;
+    shop.read().await?;
     Ok(())
 }
 
 /// The same without a policy: what hyper does to a handler of plain axum.
-pub(crate) async fn ungoverned(
-    _: Caller,
-    State(shop): State<Shop>,
-    Path(id): Path<i64>,
-) -> Result<(), Failed> {
+pub(crate) async fn ungoverned(_: Caller, State(shop): State<Shop>) -> Result<(), Failed> {
     shop.begins();
-    shop.write(CHARGE, id).await?;
-    shop.write(ORDER, id).await
+    shop.write(CHARGE).await?;
+    shop.write(ORDER).await
 }

@@ -1,0 +1,97 @@
+//! A client on a real socket, and its ways to go.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use http::{Request, Uri, header::HOST, uri::Authority};
+use http_body_util::BodyExt;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use socket2::{SockRef, Socket};
+use tokio::{net::TcpStream, task::JoinHandle};
+
+use super::{point::Disconnect, request::Fed, run::Run};
+
+/// One connection, for one request.
+pub(super) struct Client {
+    sender: Sender,
+    connection: JoinHandle<()>,
+    /// Another handle of the socket.
+    socket: Socket,
+    address: SocketAddr,
+    by: Disconnect,
+}
+
+enum Sender {
+    Http1(http1::SendRequest<Fed>),
+    Http2(http2::SendRequest<Fed>),
+}
+
+impl Client {
+    pub(super) async fn connect(address: SocketAddr, by: Disconnect) -> io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let socket = SockRef::from(&stream).try_clone()?;
+        let io = TokioIo::new(stream);
+        let (sender, connection) = if by.is_http2() {
+            let (sender, connection) =
+                http2::handshake(TokioExecutor::new(), io).await.map_err(io::Error::other)?;
+            (Sender::Http2(sender), tokio::spawn(async { drop(connection.await) }))
+        } else {
+            let (sender, connection) = http1::handshake(io).await.map_err(io::Error::other)?;
+            (Sender::Http1(sender), tokio::spawn(async { drop(connection.await) }))
+        };
+        Ok(Self { sender, connection, socket, address, by })
+    }
+
+    /// Sends the request and reads the response to its end. Dropping this over HTTP/2 resets the stream.
+    pub(super) async fn exchange(&mut self, mut request: Request<Fed>, run: &Run) {
+        let response = match &mut self.sender {
+            Sender::Http1(sender) => {
+                if !request.headers().contains_key(HOST) {
+                    if let Ok(host) = self.address.to_string().parse() {
+                        request.headers_mut().insert(HOST, host);
+                    }
+                }
+                sender.send_request(request).await
+            }
+            Sender::Http2(sender) => {
+                *request.uri_mut() = absolute(request.uri(), self.address);
+                sender.send_request(request).await
+            }
+        };
+        // A server that gives up on the request ends the connection: there is no answer then.
+        if let Ok(response) = response {
+            run.answered(response.status());
+            let _ = response.into_body().collect().await;
+        }
+    }
+
+    /// Goes away as it was told to.
+    pub(super) async fn leave(self) -> Gone {
+        if self.by == Disconnect::Http2StreamReset {
+            return Gone { _stays: Some((self.sender, self.connection)) };
+        }
+        if self.by.resets_connection() {
+            // Closing it now sends RST. Not supported would mean a FIN in its place.
+            let _ = self.socket.set_linger(Some(Duration::ZERO));
+        }
+        drop((self.sender, self.socket));
+        self.connection.abort();
+        let _ = self.connection.await;
+        Gone { _stays: None }
+    }
+}
+
+/// A client that left; its connection may stay.
+pub(super) struct Gone {
+    _stays: Option<(Sender, JoinHandle<()>)>,
+}
+
+fn absolute(uri: &Uri, address: SocketAddr) -> Uri {
+    let mut parts = uri.clone().into_parts();
+    parts.scheme = Some(http::uri::Scheme::HTTP);
+    if parts.authority.is_none() {
+        parts.authority = address.to_string().parse::<Authority>().ok();
+    }
+    Uri::from_parts(parts).unwrap_or_else(|_| uri.clone())
+}

@@ -1,0 +1,185 @@
+//! Which disconnect: where, when and how.
+
+use std::{fmt, str::FromStr};
+
+/// How the client goes away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Disconnect {
+    /// The request's future is dropped in the process, as a server drops it.
+    Drop,
+    /// HTTP/1 over loopback: the socket is closed.
+    Http1Close,
+    /// HTTP/1 over loopback: the connection is reset.
+    Http1Reset,
+    /// HTTP/2 over loopback: the socket is closed.
+    Http2Close,
+    /// HTTP/2 over loopback: the connection is reset.
+    Http2Reset,
+    /// HTTP/2 over loopback: `RST_STREAM`, and the connection stays.
+    Http2StreamReset,
+}
+
+impl Disconnect {
+    /// Those that take a real client and a real server.
+    pub const OVER_THE_WIRE: [Self; 5] = [
+        Self::Http1Close,
+        Self::Http1Reset,
+        Self::Http2Close,
+        Self::Http2Reset,
+        Self::Http2StreamReset,
+    ];
+
+    const ALL: [Self; 6] = [
+        Self::Drop,
+        Self::Http1Close,
+        Self::Http1Reset,
+        Self::Http2Close,
+        Self::Http2Reset,
+        Self::Http2StreamReset,
+    ];
+
+    pub(super) const fn is_http2(self) -> bool {
+        matches!(self, Self::Http2Close | Self::Http2Reset | Self::Http2StreamReset)
+    }
+
+    pub(super) const fn resets_connection(self) -> bool {
+        matches!(self, Self::Http1Reset | Self::Http2Reset)
+    }
+}
+
+impl fmt::Display for Disconnect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Drop => "dropped in the process",
+            Self::Http1Close => "HTTP/1, closed",
+            Self::Http1Reset => "HTTP/1, reset",
+            Self::Http2Close => "HTTP/2, closed",
+            Self::Http2Reset => "HTTP/2, connection reset",
+            Self::Http2StreamReset => "HTTP/2, RST_STREAM",
+        })
+    }
+}
+
+/// When, at an `await`, the client goes away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Moment {
+    /// As soon as the request waits.
+    Waiting,
+    /// When what it waited for is there, and before it could look.
+    Woken,
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Waiting => "while it waited",
+            Self::Woken => "when it had been woken",
+        })
+    }
+}
+
+/// How suspension points are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Count {
+    /// By the `await`s reached so far, each counted when it is first reached, and by the suspensions since
+    /// then: how often a real database lets one `await` wait differs from run to run. It takes a second
+    /// poll at every suspension, so what only yields is passed by.
+    ByStage { stage: u16, wait: u16 },
+    /// By suspensions, with no second poll. The first is 1; none is 0.
+    BySuspension(u32),
+}
+
+/// One disconnect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Point {
+    pub(super) count: Count,
+    pub(super) moment: Moment,
+    pub(super) by: Disconnect,
+    /// Decides where the request's body is cut in two.
+    pub(super) entropy: u16,
+}
+
+/// One disconnect as a number, which repeats it: with [`Disconnects::replay`](super::Disconnects::replay), or
+/// with `FOLLOWTHROUGH_SEED=0x… cargo test …`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Seed(u64);
+
+impl From<Point> for Seed {
+    fn from(point: Point) -> Self {
+        let by = Disconnect::ALL.iter().position(|by| *by == point.by).unwrap_or_default() as u64;
+        let (by_stage, place) = match point.count {
+            Count::ByStage { stage, wait } => (1, u64::from(stage) << 16 | u64::from(wait)),
+            Count::BySuspension(suspension) => (0, u64::from(suspension)),
+        };
+        let woken = u64::from(point.moment == Moment::Woken);
+        let head = by << 4 | by_stage << 1 | woken;
+        Self(head << 48 | place << 16 | u64::from(point.entropy))
+    }
+}
+
+impl Seed {
+    pub(super) fn point(self) -> Point {
+        let [head, stage, wait, entropy] = [48, 32, 16, 0]
+            .map(|shift| u16::try_from(self.0 >> shift & 0xffff).unwrap_or_default());
+        Point {
+            count: if head & 2 != 0 {
+                Count::ByStage { stage, wait }
+            } else {
+                Count::BySuspension(u32::from(stage) << 16 | u32::from(wait))
+            },
+            moment: if head & 1 != 0 { Moment::Woken } else { Moment::Waiting },
+            by: Disconnect::ALL[usize::from(head >> 4) % Disconnect::ALL.len()],
+            entropy,
+        }
+    }
+}
+
+impl fmt::Display for Seed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#016x}", self.0)
+    }
+}
+
+impl FromStr for Seed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.trim().trim_start_matches("0x");
+        u64::from_str_radix(digits, 16).map(Self).map_err(|_| {
+            format!(
+                "`{text}` is no seed: expected the number that a failure printed, such as `{}`",
+                Self(1 << 48)
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_repeats_its_point() {
+        for by in Disconnect::ALL {
+            for moment in [Moment::Waiting, Moment::Woken] {
+                for count in [
+                    Count::ByStage { stage: 3, wait: 500 },
+                    Count::BySuspension(70_000),
+                    Count::BySuspension(1),
+                ] {
+                    let point = Point { count, moment, by, entropy: 0xbeef };
+                    let seed = Seed::from(point);
+                    assert_eq!(seed.point(), point);
+                    assert_eq!(seed.to_string().parse(), Ok(seed));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_seed_is_said_so() {
+        let refused = "tuesday".parse::<Seed>().unwrap_err();
+        assert!(refused.contains("`tuesday` is no seed"), "{refused}");
+    }
+}

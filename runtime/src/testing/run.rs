@@ -1,0 +1,225 @@
+//! One run: how far the request has come, and whether it is at its point.
+
+use std::{
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use http::StatusCode;
+use tokio::sync::Notify;
+
+use super::{
+    cut::{Await, HandlerPlace},
+    point::{Count, Moment, Point},
+    trace::{self, Trace, Woken},
+    watchdog::Watchdog,
+};
+use crate::ambient;
+
+/// What the service under test and the client of one run share.
+pub(super) struct Run {
+    point: Point,
+    /// Beyond this, a request is one that never ends.
+    longest: usize,
+    state: Mutex<State>,
+    woken: Woken,
+    /// The request is where it is to be cut, and is not polled any more.
+    pub(super) reached: Notify,
+    /// It waits: for more of its own body, perhaps.
+    pub(super) suspended: Notify,
+    /// It is gone.
+    pub(super) gone: Notify,
+    watchdog: Watchdog,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    progress: Progress,
+    /// Who is woken when the request goes on.
+    waker: Option<Waker>,
+    /// One for each `await` that was reached, in their order.
+    stages: Vec<Trace>,
+    wait: usize,
+    pub(super) suspensions: usize,
+    /// Somewhere it was suspended where nothing could be seen.
+    pub(super) unseen: bool,
+    /// The `await` that it is in, or the last one that was seen.
+    pub(super) at: Vec<Await>,
+    pub(super) seen: bool,
+    pub(super) handler: Option<HandlerPlace>,
+    pub(super) begun: bool,
+    pub(super) status: Option<StatusCode>,
+}
+
+#[derive(Default)]
+enum Progress {
+    #[default]
+    Running,
+    /// It is at its `await`, and to be cut when it was woken there.
+    Armed,
+    /// It is not polled any more.
+    Held,
+}
+
+impl State {
+    pub(super) fn stage(&self) -> usize {
+        self.stages.len()
+    }
+
+    /// Every `await` that was seen, in the order in which they were reached.
+    pub(super) fn way(&self) -> impl Iterator<Item = &Await> {
+        self.stages.iter().filter_map(|stage| stage.awaits.first())
+    }
+
+    pub(super) const fn is_held(&self) -> bool {
+        matches!(self.progress, Progress::Held)
+    }
+
+    fn note(&mut self, trace: Option<Trace>) {
+        self.suspensions += 1;
+        self.wait += 1;
+        let Some(trace) = trace else {
+            self.unseen = true;
+            self.seen = false;
+            return;
+        };
+        if !self.stages.iter().any(|stage| stage.is_at(&trace)) {
+            self.stages.push(trace.clone());
+            self.wait = 0;
+        }
+        self.at = trace.awaits;
+        self.seen = true;
+    }
+
+    fn is_at(&self, count: Count) -> bool {
+        match count {
+            Count::ByStage { stage, wait } => {
+                self.stages.len() == usize::from(stage) && self.wait == usize::from(wait)
+            }
+            Count::BySuspension(suspension) => self.suspensions == suspension as usize,
+        }
+    }
+}
+
+impl Run {
+    pub(super) fn new(point: Point, longest: usize, watchdog: Watchdog) -> Arc<Self> {
+        Arc::new(Self {
+            point,
+            longest,
+            state: Mutex::default(),
+            woken: Woken::default(),
+            reached: Notify::new(),
+            suspended: Notify::new(),
+            gone: Notify::new(),
+            watchdog,
+        })
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) const fn point(&self) -> Point {
+        self.point
+    }
+
+    /// Polls a part of the request, unless it is at its point.
+    pub(super) fn poll<T>(
+        &self,
+        cx: &mut Context<'_>,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        if !self.goes_on(cx.waker()) {
+            return Poll::Pending;
+        }
+        self.watchdog.pet();
+        let polled = self.look(cx.waker(), &mut poll);
+        if polled.is_ready() {
+            // What comes next, a frame of the body, was not polled yet.
+            self.state().waker = None;
+        }
+        polled
+    }
+
+    fn look<T>(&self, waker: &Waker, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+        self.woken.reset();
+        let probe = trace::probe(waker, &self.woken);
+        let mut polled = poll(&mut Context::from_waker(&probe));
+        drop(probe);
+        let mut trace = None;
+        if polled.is_pending() && matches!(self.point.count, Count::ByStage { .. }) {
+            let probe = trace::probe(waker, &self.woken);
+            (polled, trace) = trace::poll_again(&probe, poll);
+            if polled.is_ready() {
+                self.state().unseen = true;
+            }
+        }
+        if polled.is_pending() {
+            self.suspended_at(trace, waker);
+        }
+        polled
+    }
+
+    /// Whether it is to be polled: what was not woken is not, so that suspensions are counted and not polls.
+    fn goes_on(&self, waker: &Waker) -> bool {
+        let mut state = self.state();
+        let woken = self.woken.is_set();
+        match state.progress {
+            Progress::Held => false,
+            Progress::Running => {
+                woken || !state.waker.as_ref().is_some_and(|before| before.will_wake(waker))
+            }
+            Progress::Armed => {
+                if woken {
+                    state.progress = Progress::Held;
+                    drop(state);
+                    self.reached.notify_one();
+                }
+                false
+            }
+        }
+    }
+
+    fn suspended_at(&self, trace: Option<Trace>, waker: &Waker) {
+        let body = ambient::with(|request| {
+            let body = &request.body;
+            request.policy().map(|_| (HandlerPlace { place: body.frame.place() }, body.past))
+        });
+        let mut state = self.state();
+        state.note(trace);
+        state.waker = Some(waker.clone());
+        if let Some((handler, begun)) = body.flatten() {
+            state.handler = Some(handler);
+            state.begun = begun;
+        }
+        let endless = state.suspensions > self.longest;
+        if endless || state.is_at(self.point.count) {
+            state.progress = match self.point.moment {
+                Moment::Woken if !endless => Progress::Armed,
+                _ => Progress::Held,
+            };
+        }
+        let held = state.is_held();
+        drop(state);
+        if held {
+            self.reached.notify_one();
+        } else {
+            self.suspended.notify_one();
+        }
+    }
+
+    /// Whether the request came to the place that it was to be cut at, or is one that never ends.
+    pub(super) fn is_at_point(&self) -> bool {
+        self.state().is_at(self.point.count)
+    }
+
+    pub(super) fn answered(&self, status: StatusCode) {
+        self.state().status = Some(status);
+    }
+
+    /// The state as it is left.
+    pub(super) fn take(&self) -> State {
+        mem::take(&mut *self.state())
+    }
+}

@@ -1,0 +1,105 @@
+//! What all runs came to.
+
+use std::{collections::BTreeMap, fmt};
+
+use super::{cut::Cut, point::Disconnect};
+
+/// All disconnects of one request, each with its check passed. `Display` prints them by `await`.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct Summary {
+    runs: usize,
+    cut: usize,
+    begun: usize,
+    awaits: BTreeMap<(u32, String), usize>,
+    by: BTreeMap<Disconnect, usize>,
+}
+
+impl Summary {
+    /// How many requests were sent.
+    pub const fn runs(&self) -> usize {
+        self.runs
+    }
+
+    /// How many of them were cut; the others ended before they came to their point.
+    pub const fn cut(&self) -> usize {
+        self.cut
+    }
+
+    /// How many were cut when a durable write had begun.
+    pub const fn begun(&self) -> usize {
+        self.begun
+    }
+
+    /// The `await`s of your code at which a request was cut, as `file:line:column in function`.
+    pub fn awaits(&self) -> impl Iterator<Item = &str> {
+        self.awaits.keys().map(|(_, place)| place.as_str())
+    }
+
+    pub(super) fn add(&mut self, run: &Cut) {
+        self.runs += 1;
+        if !run.was_cut() {
+            return;
+        }
+        self.cut += 1;
+        self.begun += usize::from(run.is_begun());
+        *self.by.entry(run.disconnect()).or_default() += 1;
+        let place = run
+            .awaits()
+            .first()
+            .map_or((u32::MAX, "not seen".to_owned()), |place| (place.line, place.to_string()));
+        *self.awaits.entry(place).or_default() += 1;
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { runs, cut, begun, .. } = self;
+        writeln!(
+            f,
+            "{cut} disconnects in {runs} requests, {begun} of them after a durable write had begun"
+        )?;
+        for (by, times) in &self.by {
+            writeln!(f, "{times:>6}  {by}")?;
+        }
+        for ((_, place), times) in &self.awaits {
+            writeln!(f, "{times:>6}  {place}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a request is not safe to cut, and where. `Display` says all of it, with the seed that repeats it.
+#[derive(Debug)]
+pub struct Failure {
+    why: String,
+    cut: Option<Box<Cut>>,
+}
+
+impl Failure {
+    pub(super) fn at(cut: Cut, why: String) -> Self {
+        Self { why, cut: Some(Box::new(cut)) }
+    }
+
+    pub(super) const fn before(why: String) -> Self {
+        Self { why, cut: None }
+    }
+
+    /// The run that failed; none if nothing could be run.
+    #[must_use]
+    pub fn cut(&self) -> Option<&Cut> {
+        self.cut.as_deref()
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)?;
+        match &self.cut {
+            Some(cut) => write!(f, "\n  {cut}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
