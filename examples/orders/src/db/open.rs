@@ -98,6 +98,8 @@ async fn pool(options: SqliteConnectOptions, connections: u32) -> sqlx::Result<S
         .min_connections(1)
         .idle_timeout(None)
         .max_lifetime(None)
+        // A connection whose test is cut is closed, and a database in memory would go with it.
+        .test_before_acquire(false)
         // A cancelled report leaves its progress handler behind (`report.rs`).
         .after_release(|connection, _| {
             Box::pin(async move {
