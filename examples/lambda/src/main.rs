@@ -4,6 +4,7 @@
 use std::{env, io, time::Duration};
 
 use followthrough::Lifecycle;
+use orders::Latency;
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 #[tokio::main]
@@ -14,7 +15,8 @@ async fn main() -> Result<(), lambda_http::Error> {
     tracing_subscriber::registry().with(log).with(targets).init();
 
     let lifecycle = Lifecycle::builder().build()?;
-    let routes = orders::routes(&lifecycle, slow()?).await?.into_axum();
+    let latency = Latency { statement: slow()?, ..Latency::default() };
+    let routes = orders::routes(&lifecycle, latency).await?.into_axum();
     // Only to see what becomes of a slow request without it.
     if env::var("ORDERS_LAYER").is_ok_and(|layer| layer == "off") {
         return lambda_http::run(routes).await;

@@ -31,7 +31,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::cli::{Cli, Command, ReportFormat, Settings};
-pub use crate::service::routes;
+pub use crate::service::{Latency, routes};
 use crate::service::{Service, StartError};
 
 /// The command: reads its arguments, serves until a signal, and says how that went.

@@ -61,20 +61,40 @@ pub(crate) fn with_deadlines(file: Option<&Path>) -> Result<LifecycleBuilder, St
     Ok(lifecycle.overrides(environment))
 }
 
+/// How slow the world around the service is.
+#[derive(Clone, Copy, Debug)]
+pub struct Latency {
+    /// Every SQL statement.
+    pub statement: Duration,
+    /// A quote of the shipping service.
+    pub quote: Duration,
+    /// A charge of the payment provider: long enough to hang up on.
+    pub charge: Duration,
+}
+
+impl Default for Latency {
+    fn default() -> Self {
+        Self {
+            statement: Duration::ZERO,
+            quote: Duration::from_millis(200),
+            charge: Duration::from_millis(800),
+        }
+    }
+}
+
 /// All routes, over a database in memory, for a server that is not [`followthrough::serve`]. Nothing
-/// relays the orders there: that is a worker, and takes a process that lives between requests. `slow`
-/// is the latency of every SQL statement.
+/// relays the orders there: that is a worker, and takes a process that lives between requests.
 ///
 /// # Errors
 ///
 /// If a peer or the database does not start.
 pub async fn routes(
     lifecycle: &Lifecycle,
-    slow: Duration,
+    latency: Latency,
 ) -> Result<Router, Box<dyn Error + Send + Sync>> {
-    let shipping = Shipping::start().await?;
-    let (payments, _) = Payments::start().await?;
-    let db = Db::open(&Location::Memory, slow).await?;
+    let shipping = Shipping::start(latency.quote).await?;
+    let (payments, _) = Payments::start(latency.charge).await?;
+    let db = Db::open(&Location::Memory, latency.statement).await?;
     Ok(app::router(App { db, shipping, payments, events: Events::new() }, lifecycle))
 }
 
@@ -96,11 +116,13 @@ impl Service {
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
 
-        let shipping = Shipping::start().await.map_err(StartError::Peer)?;
-        let (payments, provider) = Payments::start().await.map_err(StartError::Peer)?;
+        let latency = Latency { statement: settings.slow, ..Latency::default() };
+        let shipping = Shipping::start(latency.quote).await.map_err(StartError::Peer)?;
+        let (payments, provider) =
+            Payments::start(latency.charge).await.map_err(StartError::Peer)?;
         let warehouse = Warehouse::start().await.map_err(StartError::Peer)?;
 
-        let db = Db::open(&settings.db, settings.slow)
+        let db = Db::open(&settings.db, latency.statement)
             .await
             .map_err(|error| StartError::Database { location: settings.db.clone(), error })?;
         let app = App { db: db.clone(), shipping, payments, events: Events::new() };

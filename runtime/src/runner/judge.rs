@@ -43,6 +43,10 @@ impl Core {
         sleep: Pin<&mut Option<Sleep>>,
         cx: &mut Context<'_>,
     ) -> Option<End> {
+        #[cfg(feature = "testing")]
+        let waker = crate::testing::waker_of_runner(cx);
+        #[cfg(feature = "testing")]
+        let cx = &mut Context::from_waker(&waker);
         if self.role == Role::Nested {
             let policy = self.policy;
             return judge_nested(policy, &self.rare().nested, sleep, cx);

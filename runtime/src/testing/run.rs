@@ -40,6 +40,8 @@ pub(super) struct State {
     waker: Option<Waker>,
     /// One for each `await` that was reached, in their order.
     stages: Vec<Trace>,
+    /// How many waits there were at each of them, and before the first one.
+    pub(super) waits: Vec<usize>,
     wait: usize,
     pub(super) suspensions: usize,
     /// Somewhere it was suspended where nothing could be seen.
@@ -79,6 +81,13 @@ impl State {
     fn note(&mut self, trace: Option<Trace>) {
         self.suspensions += 1;
         self.wait += 1;
+        self.locate(trace);
+        let stage = self.stages.len();
+        self.waits.resize(stage + 1, 0);
+        self.waits[stage] = self.wait;
+    }
+
+    fn locate(&mut self, trace: Option<Trace>) {
         let Some(trace) = trace else {
             self.unseen = true;
             self.seen = false;
@@ -128,13 +137,13 @@ impl Run {
     pub(super) fn poll<T>(
         &self,
         cx: &mut Context<'_>,
-        mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+        poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
         if !self.goes_on(cx.waker()) {
             return Poll::Pending;
         }
         self.watchdog.pet();
-        let polled = self.look(cx.waker(), &mut poll);
+        let polled = self.look(cx.waker(), poll);
         if polled.is_ready() {
             // What comes next, a frame of the body, was not polled yet.
             self.state().waker = None;
@@ -144,13 +153,10 @@ impl Run {
 
     fn look<T>(&self, waker: &Waker, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
         self.woken.reset();
-        let probe = trace::probe(waker, &self.woken);
-        let mut polled = poll(&mut Context::from_waker(&probe));
-        drop(probe);
+        let mut polled = trace::poll(waker, &self.woken, &mut poll);
         let mut trace = None;
         if polled.is_pending() && matches!(self.point.count, Count::ByStage { .. }) {
-            let probe = trace::probe(waker, &self.woken);
-            (polled, trace) = trace::poll_again(&probe, poll);
+            (polled, trace) = trace::poll_again(waker, &self.woken, poll);
             if polled.is_ready() {
                 self.state().unseen = true;
             }

@@ -9,7 +9,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, LazyLock, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
 };
@@ -20,6 +20,22 @@ use super::cut::Await;
 
 thread_local! {
     static LOOKOUT: RefCell<Lookout> = const { RefCell::new(Lookout::Off) };
+    static POLLED_WITH: RefCell<Option<PolledWith>> = const { RefCell::new(None) };
+}
+
+/// What the request that is being polled is polled with.
+#[derive(Clone)]
+struct PolledWith {
+    /// The number of its probe.
+    probe: u64,
+    /// For what a runner itself waits for, such as a deadline: that is not where the body is.
+    runner: Waker,
+}
+
+/// The waker for a runner's own signals, while its request is watched.
+pub(crate) fn waker_of_runner(cx: &Context<'_>) -> Waker {
+    let watched = POLLED_WITH.with_borrow(|with| with.as_ref().map(|with| with.runner.clone()));
+    watched.unwrap_or_else(|| cx.waker().clone())
 }
 
 /// For the first waker that is dropped.
@@ -45,13 +61,18 @@ impl Woken {
 
 /// A waker that tells where it is dropped, and that it was used.
 struct Probe {
+    number: u64,
     outer: Waker,
     woken: Woken,
 }
 
-/// A waker that nothing else has, around `outer`.
-pub(super) fn probe(outer: &Waker, woken: &Woken) -> Waker {
-    Arc::new(Probe { outer: outer.clone(), woken: woken.clone() }).into()
+impl Probe {
+    /// One that nothing else has, around `outer`.
+    fn new(outer: &Waker, woken: &Woken) -> Self {
+        static NUMBERS: AtomicU64 = AtomicU64::new(1);
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        Self { number, outer: outer.clone(), woken: woken.clone() }
+    }
 }
 
 impl Wake for Probe {
@@ -60,9 +81,36 @@ impl Wake for Probe {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.woken.0.store(true, Ordering::SeqCst);
-        self.outer.wake_by_ref();
+        // What finds another waker than its last one may wake that one, for whoever it is. It is nobody:
+        // the poll that is going on has come in its place.
+        let superseded = POLLED_WITH
+            .try_with(|with| with.borrow().as_ref().is_some_and(|with| with.probe > self.number));
+        if superseded != Ok(true) {
+            self.woken.0.store(true, Ordering::SeqCst);
+            self.outer.wake_by_ref();
+        }
     }
+}
+
+/// Polls with a waker that nothing else has.
+pub(super) fn poll<T>(
+    outer: &Waker,
+    woken: &Woken,
+    poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+) -> Poll<T> {
+    struct Before(Option<PolledWith>);
+
+    impl Drop for Before {
+        fn drop(&mut self) {
+            POLLED_WITH.set(self.0.take());
+        }
+    }
+
+    let probe = Probe::new(outer, woken);
+    let with =
+        PolledWith { probe: probe.number, runner: Arc::new(Probe::new(outer, woken)).into() };
+    let _before = Before(POLLED_WITH.replace(Some(with)));
+    poll(&mut Context::from_waker(&Arc::new(probe).into()))
 }
 
 impl Drop for Probe {
@@ -98,8 +146,9 @@ impl Trace {
 /// Polls what has just been pending again, with another waker; tells where it was suspended, if that can
 /// be seen.
 pub(super) fn poll_again<T>(
-    waker: &Waker,
-    poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    outer: &Waker,
+    woken: &Woken,
+    again: impl FnOnce(&mut Context<'_>) -> Poll<T>,
 ) -> (Poll<T>, Option<Trace>) {
     let mut below = 0_usize;
     backtrace::trace(|_| {
@@ -107,7 +156,7 @@ pub(super) fn poll_again<T>(
         true
     });
     LOOKOUT.set(Lookout::On);
-    let polled = poll(&mut Context::from_waker(waker));
+    let polled = poll(outer, woken, again);
     let Lookout::Seen(stack) = LOOKOUT.replace(Lookout::Off) else { return (polled, None) };
     let frames = stack.frames();
     let above = frames.len().saturating_sub(below);

@@ -18,7 +18,8 @@ use super::{
     watchdog::Watchdog,
 };
 
-/// How often a point is tried that the request passes by: how often it waits may differ from run to run.
+/// How often a point is tried that some run has come to: how often a request waits may differ from run to
+/// run.
 const TRIES: usize = 3;
 
 /// One request, on its way through all its points.
@@ -34,6 +35,8 @@ pub(super) struct Trial<'a, S, C> {
     /// Some suspension passed by unseen in the runs that look where it is: only by their number can such
     /// ones be met.
     unseen: bool,
+    /// The most waits at each stage, of all runs.
+    waits: Vec<usize>,
     /// The `await`s of a request that is left alone, in their order.
     way: Vec<Await>,
 }
@@ -75,6 +78,7 @@ where
             summary: Summary::default(),
             request: String::new(),
             unseen: false,
+            waits: Vec::new(),
             way: Vec::new(),
         }
     }
@@ -122,14 +126,26 @@ where
     }
 
     async fn try_at(&mut self, mut point: impl FnMut() -> Point) -> Result<Came, Failure> {
-        let mut came = Came::NotThere;
-        for _ in 0..TRIES {
-            came = self.run(point()).await?;
-            if matches!(came, Came::There | Came::Stuck) {
-                break;
+        let mut tried = 0;
+        loop {
+            let point = point();
+            let came = self.run(point).await?;
+            tried += 1;
+            let again = matches!(came, Came::PastIt | Came::NotThere) && self.is_known(point.count);
+            if !again || tried == TRIES {
+                return Ok(came);
             }
         }
-        Ok(came)
+    }
+
+    /// Whether some run has come there.
+    fn is_known(&self, count: Count) -> bool {
+        match count {
+            Count::ByStage { stage, wait } => {
+                self.waits.get(usize::from(stage)).is_some_and(|most| usize::from(wait) <= *most)
+            }
+            Count::BySuspension(_) => true,
+        }
     }
 
     /// Runs one point, whatever the request makes of it.
@@ -159,6 +175,10 @@ where
             _ => Came::NotThere,
         };
         self.unseen |= state.unseen;
+        self.waits.resize(self.waits.len().max(state.waits.len()), 0);
+        for (most, waits) in self.waits.iter_mut().zip(&state.waits) {
+            *most = (*most).max(*waits);
+        }
         if came == Came::NotThere && self.way.is_empty() {
             self.way.extend(state.way().cloned());
         }

@@ -16,9 +16,6 @@ use tokio_util::sync::CancellationToken;
 use super::{Peer, PeerError, stand_in};
 use crate::extract::new_id;
 
-/// How long the stand-in thinks.
-const LATENCY: Duration = Duration::from_millis(800);
-
 /// How often a charge is tried; the key makes a repetition safe.
 const TRIES: usize = 3;
 
@@ -34,8 +31,9 @@ pub(crate) struct Charge {
 pub(crate) struct Payments(Peer);
 
 impl Payments {
-    pub(crate) async fn start() -> io::Result<(Self, Provider)> {
-        let provider = Provider::default();
+    /// Starts the stand-in, which thinks for so long.
+    pub(crate) async fn start(latency: Duration) -> io::Result<(Self, Provider)> {
+        let provider = Provider { latency, ..Provider::default() };
         let routes = Router::new()
             .route("/charges", post(charge))
             .route("/charges/{id}/refund", post(refund))
@@ -95,7 +93,10 @@ struct Wanted {
 
 /// The stand-in's books.
 #[derive(Clone, Default)]
-pub(crate) struct Provider(Arc<Mutex<Vec<Entry>>>);
+pub(crate) struct Provider {
+    entries: Arc<Mutex<Vec<Entry>>>,
+    latency: Duration,
+}
 
 struct Entry {
     key: String,
@@ -105,7 +106,7 @@ struct Entry {
 
 impl Provider {
     fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Charges ever made, and how many of them were refunded.
@@ -152,7 +153,7 @@ async fn charge(
     Json(wanted): Json<Wanted>,
 ) -> Result<Json<Charge>, StatusCode> {
     let charge = provider.charge(wanted)?;
-    tokio::time::sleep(LATENCY).await;
+    tokio::time::sleep(provider.latency).await;
     Ok(Json(charge))
 }
 

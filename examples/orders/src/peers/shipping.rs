@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use axum::extract::State;
 use axum::routing::post;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
@@ -10,9 +11,6 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::{Peer, PeerError, stand_in};
-
-/// How long the stand-in thinks.
-const LATENCY: Duration = Duration::from_millis(200);
 
 /// What shipping will cost.
 #[derive(Deserialize, Serialize)]
@@ -30,8 +28,9 @@ struct Parcel {
 pub(crate) struct Shipping(Peer);
 
 impl Shipping {
-    pub(crate) async fn start() -> io::Result<Self> {
-        let routes = Router::new().route("/quotes", post(quote));
+    /// Starts the stand-in, which thinks for so long.
+    pub(crate) async fn start(latency: Duration) -> io::Result<Self> {
+        let routes = Router::new().route("/quotes", post(quote)).with_state(latency);
         Ok(Self(Peer::new("shipping", stand_in(routes).await?)))
     }
 
@@ -45,7 +44,7 @@ impl Shipping {
     }
 }
 
-async fn quote(Json(parcel): Json<Parcel>) -> Json<Quote> {
-    tokio::time::sleep(LATENCY).await;
+async fn quote(State(latency): State<Duration>, Json(parcel): Json<Parcel>) -> Json<Quote> {
+    tokio::time::sleep(latency).await;
     Json(Quote { cents: 300 + 10 * parcel.quantity })
 }
