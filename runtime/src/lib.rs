@@ -80,6 +80,7 @@ pub mod __private;
 mod ambient;
 mod catalogue;
 mod cause;
+mod count;
 mod deadline_header;
 #[cfg(any(feature = "postgres", feature = "sqlx-postgres"))]
 mod follow;
@@ -101,6 +102,7 @@ mod serve;
 mod site;
 #[cfg(feature = "sqlx-postgres")]
 pub mod sqlx_postgres;
+mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod token;

@@ -1,22 +1,16 @@
 //! One token out of many, outside handlers.
 
-use std::{
-    fmt,
-    future::poll_fn,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::Poll,
-    time::Duration,
-};
+mod first;
+
+use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::{
     task::unconstrained,
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
+
+use self::first::{DEADLINE, First};
 
 /// Links any number of tokens into one that fires with the first of them; tokio-util's own
 /// tokens have one parent.
@@ -38,17 +32,8 @@ use tokio_util::sync::CancellationToken;
 /// # }
 /// ```
 pub fn link(sources: impl IntoIterator<Item = CancellationToken>) -> LinkedToken {
-    LinkedToken {
-        inner: Arc::new(Inner {
-            sources: sources.into_iter().collect(),
-            fired: AtomicUsize::new(NOTHING),
-        }),
-        deadline: None,
-    }
+    LinkedToken { first: Arc::new(First::of(sources)), deadline: None }
 }
-
-const NOTHING: usize = usize::MAX;
-const DEADLINE: usize = usize::MAX - 1;
 
 /// What fired a [`LinkedToken`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,16 +45,10 @@ pub enum LinkSource {
     Deadline,
 }
 
-struct Inner {
-    sources: Box<[CancellationToken]>,
-    /// The first source that anybody saw, which never changes.
-    fired: AtomicUsize,
-}
-
 /// A token that fires with the first of its sources; made by [`link`]. A cheap clone.
 #[derive(Clone)]
 pub struct LinkedToken {
-    inner: Arc<Inner>,
+    first: Arc<First>,
     deadline: Option<Instant>,
 }
 
@@ -92,13 +71,8 @@ impl LinkedToken {
 
     /// What fired first, if something has. The clock is asked, too.
     pub fn source(&self) -> Option<LinkSource> {
-        match self.inner.fired.load(Ordering::Acquire) {
-            NOTHING => {}
-            fired => return Some(decode(fired)),
-        }
-        let token = self.inner.sources.iter().position(CancellationToken::is_cancelled);
-        let late = || self.deadline.is_some_and(|at| Instant::now() >= at).then_some(DEADLINE);
-        Some(self.settle(token.or_else(late)?))
+        let is_late = || self.deadline.is_some_and(|at| Instant::now() >= at);
+        self.first.look(is_late).map(decode)
     }
 
     /// Whether any source has fired.
@@ -120,12 +94,6 @@ impl LinkedToken {
         if let Some(source) = self.source() {
             return source;
         }
-        let mut waits: Vec<Pin<Box<_>>> =
-            self.inner.sources.iter().map(|token| Box::pin(token.cancelled())).collect();
-        let tokens = poll_fn(|cx| {
-            let fired = waits.iter_mut().position(|wait| wait.as_mut().poll(cx).is_ready());
-            fired.map_or(Poll::Pending, Poll::Ready)
-        });
         let late = async {
             match self.deadline {
                 Some(deadline) => sleep_until(deadline).await,
@@ -134,8 +102,8 @@ impl LinkedToken {
         };
         tokio::select! {
             biased;
-            token = tokens => self.settle(token),
-            () = late => self.settle(DEADLINE),
+            first = self.first.cancelled() => decode(first),
+            () = late => decode(self.first.settle(DEADLINE)),
         }
     }
 
@@ -153,14 +121,6 @@ impl LinkedToken {
             _ = unconstrained(self.cancelled()) => None,
         }
     }
-
-    fn settle(&self, fired: usize) -> LinkSource {
-        let first = &self.inner.fired;
-        match first.compare_exchange(NOTHING, fired, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => decode(fired),
-            Err(earlier) => decode(earlier),
-        }
-    }
 }
 
 const fn decode(fired: usize) -> LinkSource {
@@ -173,7 +133,7 @@ const fn decode(fired: usize) -> LinkSource {
 impl fmt::Debug for LinkedToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LinkedToken")
-            .field("sources", &self.inner.sources.len())
+            .field("sources", &self.first.len())
             .field("deadline", &self.deadline)
             .field("source", &self.source())
             .finish()

@@ -1,6 +1,13 @@
 //! The order of a shutdown. One task drives it; a second signal skips to its end.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     runtime::Handle,
@@ -26,8 +33,10 @@ pub(super) fn begin(life: &Arc<Life>) {
     life.workers.stop(true);
     // The runtime that serves comes first; it may be gone, and then the caller's own will do.
     for runtime in life.runtime().into_iter().chain(Handle::try_current().ok()) {
-        let task = runtime.spawn(watch(life.clone()));
-        if !task.is_finished() || life.has_ended() {
+        let guard = Guard::new(life);
+        let relied_on = guard.relied_on.clone();
+        drop(runtime.spawn(watch(life.clone(), guard)));
+        if !relied_on.swap(true, Ordering::AcqRel) {
             return;
         }
     }
@@ -40,21 +49,37 @@ pub(super) fn begin(life: &Arc<Life>) {
 }
 
 /// Ends the drain when its runtime goes before it is over: whoever waits for the report gets it.
-struct Guard(Arc<Life>);
+struct Guard {
+    life: Arc<Life>,
+    begun: bool,
+    /// Set by whoever comes first: the one who has spawned the task and leaves the drain to it, or
+    /// the task, dropped before it ran. Whoever comes second sees to the end of the drain, so one
+    /// of the two always does.
+    relied_on: Arc<AtomicBool>,
+}
+
+impl Guard {
+    fn new(life: &Arc<Life>) -> Self {
+        Self { life: life.clone(), begun: false, relied_on: Arc::default() }
+    }
+}
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if !self.0.has_ended() {
-            tracing::error!(target: "followthrough", "the runtime of the drain ended before it did");
-            let_go(&self.0);
+        if !self.begun && !self.relied_on.swap(true, Ordering::AcqRel) {
+            return;
         }
-        publish(&self.0, PhaseDurations::default());
+        if !self.life.has_ended() {
+            tracing::error!(target: "followthrough", "the runtime of the drain ended before it did");
+            let_go(&self.life);
+        }
+        publish(&self.life, PhaseDurations::default());
     }
 }
 
 /// Drives the drain and says once a second how far it is.
-async fn watch(life: Arc<Life>) {
-    let _guard = Guard(life.clone());
+async fn watch(life: Arc<Life>, mut guard: Guard) {
+    guard.begun = true;
     let mut drained = pin!(drive(&life));
     let second = Duration::from_secs(1);
     let mut tick = tokio::time::interval_at(Instant::now() + second, second);
@@ -155,8 +180,7 @@ fn publish(life: &Life, phases: PhaseDurations) {
         );
     }
     let mut durable = life.registry.counts();
-    // What does not even let itself be dropped.
-    durable.abandoned += life.registry.permits_held();
+    durable.abandon_rest();
     let _ = life.report.set(ShutdownReport {
         elapsed: life.timeline().began.elapsed(),
         phases,
@@ -188,4 +212,21 @@ fn progress(life: &Life) {
         "draining, {:.0} s left",
         left.as_secs_f64(),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Lifecycle;
+
+    #[test]
+    fn a_runtime_that_goes_before_the_drain_was_polled_leaves_a_report() {
+        let lifecycle = Lifecycle::builder().build().expect("the defaults are valid");
+        let runtime = || tokio::runtime::Builder::new_current_thread().build().expect("it builds");
+        let first = runtime();
+        // Spawned on a runtime that never polls again.
+        first.block_on(async { lifecycle.shutdown() });
+        assert!(!lifecycle.life.reported.is_cancelled());
+        drop(first);
+        assert!(lifecycle.life.reported.is_cancelled(), "whoever waits for the report hangs");
+    }
 }

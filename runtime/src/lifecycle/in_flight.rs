@@ -3,63 +3,30 @@
 //!
 //! The entries live in shards picked by thread, so that two requests seldom meet at a lock, and
 //! the limit is one atomic.
+//!
+//! Invariants:
+//!
+//! 1. Never more permits than the limits allow, and each comes back once: when its entry goes.
+//! 2. An entry stays in its shard, and its begin and its end are noted under that shard's lock.
+//!    So what has begun and not ended is exactly what is still there, whenever one asks.
+//! 3. The entry goes before its permit, the permit before the drain is told. A drain that finds
+//!    no permits finds all ends noted.
 
-use std::{
-    cell::Cell,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU16, AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use serde::Serialize;
 use slab::Slab;
 use tokio::time::Instant;
 
-use super::Life;
-use crate::policy::{HandlerPolicy, Place};
-
-const SHARDS: u16 = 16;
-
-thread_local! {
-    static SHARD: Cell<u16> = const { Cell::new(u16::MAX) };
-}
-
-/// This thread's shard.
-#[inline]
-pub(super) fn shard_of_thread() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    SHARD
-        .try_with(|shard| {
-            if shard.get() == u16::MAX {
-                shard.set(NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS);
-            }
-            shard.get()
-        })
-        .unwrap_or(0)
-}
-
-/// Fixed shards of something, one for each few threads.
-#[derive(Debug)]
-pub(super) struct Sharded<T>([T; SHARDS as usize]);
-
-impl<T: Default> Default for Sharded<T> {
-    fn default() -> Self {
-        Self(std::array::from_fn(|_| T::default()))
-    }
-}
-
-impl<T> Sharded<T> {
-    #[inline]
-    pub(super) fn get(&self, shard: u16) -> &T {
-        &self.0[usize::from(shard % SHARDS)]
-    }
-
-    pub(super) fn iter(&self) -> std::slice::Iter<'_, T> {
-        self.0.iter()
-    }
-}
+use super::{
+    Life,
+    sharded::{Sharded, shard_of_thread},
+};
+use crate::{
+    count::{self, Count},
+    policy::{HandlerPolicy, Place},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 /// What kind of work is in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -213,15 +180,21 @@ impl Counts {
         self.cut += other.cut;
         self.abandoned += other.abandoned;
     }
+
+    /// What does not even let itself be dropped is counted as abandoned, too.
+    pub(super) fn abandon_rest(&mut self) {
+        let ended = self.completed + self.panicked + self.cut + self.abandoned;
+        self.abandoned += self.begun.saturating_sub(ended);
+    }
 }
 
 /// All work in flight.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
     shards: Sharded<Mutex<Shard>>,
-    permits: AtomicUsize,
+    permits: Count,
     /// Entries without a permit.
-    unlimited: AtomicUsize,
+    unlimited: Count,
 }
 
 impl Registry {
@@ -230,11 +203,9 @@ impl Registry {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.permits.load(Ordering::SeqCst) + self.unlimited.load(Ordering::SeqCst)
-    }
-
-    pub(super) fn permits_held(&self) -> u64 {
-        self.permits.load(Ordering::SeqCst) as u64
+        // Work with a permit hands over to a compensation, so it is looked at first.
+        let permits = self.permits.read();
+        permits + self.unlimited.read()
     }
 
     pub(super) fn snapshot(&self) -> Vec<Work> {
@@ -287,12 +258,14 @@ impl InFlight {
     /// Takes a permit of the service and of the handler, or gives `None` at either limit.
     pub(crate) fn acquire(life: &Arc<Life>, place: Place, kind: WorkKind) -> Option<Self> {
         let permits = &life.registry.permits;
-        if !take(permits, life.config.max_durable_writes) {
+        if !permits.up_to(life.config.max_durable_writes) {
             return None;
         }
         let own = place.policy.own_limit();
-        if own.is_some_and(|(limit, in_flight)| !take(in_flight, limit)) {
-            permits.fetch_sub(1, Ordering::SeqCst);
+        if own.is_some_and(|(limit, in_flight)| !count::take(in_flight, limit)) {
+            permits.down();
+            // A drain may have counted it.
+            life.note_progress();
             return None;
         }
         Some(Self::enter(life.clone(), place, kind, true))
@@ -300,7 +273,7 @@ impl InFlight {
 
     /// An entry without a permit: compensations are never refused.
     pub(crate) fn unlimited(life: Arc<Life>, place: Place, kind: WorkKind) -> Self {
-        life.registry.unlimited.fetch_add(1, Ordering::SeqCst);
+        life.registry.unlimited.up();
         Self::enter(life, place, kind, false)
     }
 
@@ -355,11 +328,11 @@ impl Drop for InFlight {
         }
         if self.permit {
             if let Some((_, in_flight)) = self.policy.own_limit() {
-                in_flight.fetch_sub(1, Ordering::SeqCst);
+                count::give_back(in_flight);
             }
-            registry.permits.fetch_sub(1, Ordering::SeqCst);
+            registry.permits.down();
         } else {
-            registry.unlimited.fetch_sub(1, Ordering::SeqCst);
+            registry.unlimited.down();
         }
         self.life.note_progress();
     }
@@ -369,10 +342,4 @@ impl std::fmt::Debug for InFlight {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("InFlight").field("handler", &self.policy.name()).finish_non_exhaustive()
     }
-}
-
-/// Never above the limit, not even for a moment: a drain reads the count.
-fn take(count: &AtomicUsize, limit: usize) -> bool {
-    let more = |count| if count < limit { Some(count + 1) } else { None };
-    count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_ok()
 }

@@ -1,29 +1,17 @@
-//! What every clone of a [`Lifecycle`](super::Lifecycle) shares.
-//!
-//! Invariants:
-//!
-//! 1. The phase only advances, under the `phase` lock of the watch channel; `code` mirrors it
-//!    for the hot path.
-//! 2. An advance first publishes the phase and only then wakes. Whoever waits registers first
-//!    and only then looks at the phase, so no advance is missed.
-//! 3. A count goes down before the phase is read, and a drain publishes its phase before it reads
-//!    the counts, all `SeqCst`: the last one out sees the drain, or the drain sees it gone.
+//! What every clone of a [`Lifecycle`](super::Lifecycle) shares. What a drain and the requests
+//! tell each other is in [`Standing`].
 
 use std::{
     io,
     sync::{
         Arc, LazyLock, OnceLock,
-        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use http::HeaderMap;
-use tokio::{
-    runtime::Handle,
-    sync::{Notify, watch},
-    time::Instant,
-};
+use tokio::{runtime::Handle, sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "lambda")]
@@ -32,9 +20,10 @@ use super::{
     Phase, Work,
     builder::Config,
     callers::Ignored,
-    in_flight::{Registry, Sharded, shard_of_thread},
+    in_flight::Registry,
     report::{Cancellations, ShutdownReport},
-    worker::Workers,
+    standing::Standing,
+    workers::Workers,
 };
 use crate::{cause::Cause, overrides::Deadlines, policy::HandlerPolicy, serve::Connections};
 
@@ -45,38 +34,24 @@ pub(crate) struct Life {
     pub(super) cancellations: Cancellations,
     ignored_deadlines: Ignored,
     pub(crate) connections: Connections,
-    code: AtomicU8,
-    phase: watch::Sender<Phase>,
-    stopping: CancellationToken,
-    grace_over: CancellationToken,
+    pub(super) standing: Standing,
     /// A second signal came.
     pub(super) hurry: CancellationToken,
     timeline: OnceLock<Timeline>,
-    requests: Sharded<Requests>,
-    /// Something ended while the service drains.
-    progress: Notify,
     /// What the drain let go of.
     pub(super) abandoned: OnceLock<Vec<Work>>,
     pub(super) report: OnceLock<ShutdownReport>,
     /// The report is there.
     pub(super) reported: CancellationToken,
     runtime: OnceLock<Handle>,
-    /// Where a server of ours listens, and whether it still does.
+    /// Where a server of ours listens, or listened.
     serving: OnceLock<String>,
-    accepting: AtomicBool,
     /// A server or a layer has it.
     linked: AtomicBool,
 }
 
 /// How many lifecycles were built that neither a server nor a layer has.
 static UNLINKED: AtomicUsize = AtomicUsize::new(0);
-
-/// The requests of a few threads: how many there are, and a way to wake them.
-#[derive(Debug, Default)]
-struct Requests {
-    count: AtomicUsize,
-    wake: Arc<Notify>,
-}
 
 /// The instants of a shutdown, fixed when it begins.
 #[derive(Clone, Copy, Debug)]
@@ -112,26 +87,21 @@ impl Life {
             cancellations: Cancellations::default(),
             ignored_deadlines: Ignored::default(),
             connections: Connections::default(),
-            code: AtomicU8::new(Phase::Running as u8),
-            phase: watch::Sender::new(Phase::Running),
-            stopping: CancellationToken::new(),
-            grace_over: CancellationToken::new(),
+            standing: Standing::default(),
             hurry: CancellationToken::new(),
             timeline: OnceLock::new(),
-            requests: Sharded::default(),
-            progress: Notify::new(),
             abandoned: OnceLock::new(),
             report: OnceLock::new(),
             reported: CancellationToken::new(),
             runtime: OnceLock::new(),
             serving: OnceLock::new(),
-            accepting: AtomicBool::new(false),
             linked: AtomicBool::new(true),
         }
     }
 
+    #[inline]
     pub(crate) fn phase(&self) -> Phase {
-        Phase::from_code(self.code.load(Ordering::Acquire))
+        self.standing.phase()
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -143,16 +113,17 @@ impl Life {
         if self.has_ended() { Cause::ShuttingDown } else { Cause::ClientDisconnected }
     }
 
+    #[inline]
     pub(crate) fn is_stopping(&self) -> bool {
-        self.code.load(Ordering::Acquire) >= Phase::Stopping as u8
+        self.standing.is_stopping()
     }
 
     pub(crate) const fn stopping(&self) -> &CancellationToken {
-        &self.stopping
+        self.standing.stopping()
     }
 
     pub(crate) const fn grace_over(&self) -> &CancellationToken {
-        &self.grace_over
+        self.standing.grace_over()
     }
 
     pub(crate) fn grace_over_at(&self) -> Option<Instant> {
@@ -226,87 +197,48 @@ impl Life {
 
     /// Advances to `to`; what was passed by is not announced by itself.
     pub(crate) fn advance(&self, to: Phase) {
-        let advanced = self.phase.send_if_modified(|phase| {
-            let later = to > *phase;
-            if later {
-                *phase = to;
-                self.code.store(to as u8, Ordering::SeqCst);
-            }
-            later
-        });
-        if !advanced {
-            return;
-        }
-        if to >= Phase::Stopping {
-            self.stopping.cancel();
-        }
-        if to >= Phase::GraceOver {
-            self.grace_over.cancel();
-        }
-        for requests in self.requests.iter() {
-            requests.wake.notify_waiters();
-        }
-        self.connections.wake_all();
-        self.progress.notify_waiters();
-    }
-
-    pub(crate) fn watch_phase(&self) -> watch::Receiver<Phase> {
-        self.phase.subscribe()
+        self.standing.advance(to, || self.connections.wake_all());
     }
 
     /// Waits until the phase is `at_least` this.
     pub(crate) async fn reached(&self, at_least: Phase) {
-        let mut phase = self.watch_phase();
-        // The sender lives as long as `self`.
-        let _ = phase.wait_for(|phase| *phase >= at_least).await;
+        self.standing.reached(at_least).await;
     }
 
     /// A request has come in; pass what this gives to [`request_left`](Self::request_left).
+    #[inline]
     pub(crate) fn request_came(&self) -> u16 {
-        let shard = shard_of_thread();
-        self.requests.get(shard).count.fetch_add(1, Ordering::SeqCst);
-        shard
+        self.standing.request_came()
     }
 
+    #[inline]
     pub(crate) fn request_left(&self, shard: u16) {
-        self.requests.get(shard).count.fetch_sub(1, Ordering::SeqCst);
-        self.note_progress();
+        self.standing.request_left(shard);
     }
 
     /// What wakes the requests of `shard` when the phase advances.
     pub(crate) fn wake_of(&self, shard: u16) -> Arc<Notify> {
-        self.requests.get(shard).wake.clone()
+        self.standing.wake_of(shard)
     }
 
     pub(super) fn requests(&self) -> usize {
-        self.requests.iter().map(|shard| shard.count.load(Ordering::SeqCst)).sum()
+        self.standing.requests()
     }
 
     /// Tells a drain that something has ended.
+    #[inline]
     pub(crate) fn note_progress(&self) {
-        if self.code.load(Ordering::SeqCst) != Phase::Running as u8 {
-            self.progress.notify_waiters();
-        }
+        self.standing.note_progress();
     }
 
     /// Waits until `done`, looking again whenever something ends.
     pub(super) async fn until(&self, done: impl Fn(&Self) -> bool) {
-        loop {
-            let mut progress = std::pin::pin!(self.progress.notified());
-            progress.as_mut().enable();
-            if done(self) {
-                return;
-            }
-            progress.await;
-        }
+        self.standing.until(|| done(self)).await;
     }
 
     /// Whether no request, no durable work and no connection is left, and none can come.
     pub(super) fn has_drained(&self) -> bool {
-        !self.accepting.load(Ordering::SeqCst)
-            && self.requests() == 0
-            && self.registry.is_empty()
-            && self.connections.is_empty()
+        self.standing.has_drained(self.connections.count(), &self.registry)
     }
 
     /// A user has built it, for a server to have.
@@ -346,7 +278,7 @@ impl Life {
         }
         match self.serving.set(place) {
             Ok(()) => {
-                self.accepting.store(true, Ordering::SeqCst);
+                self.standing.begin_accepting();
                 Ok(())
             }
             Err(place) => refused(format!(
@@ -359,8 +291,7 @@ impl Life {
 
     /// The server accepts no more.
     pub(crate) fn stopped_accepting(&self) {
-        self.accepting.store(false, Ordering::SeqCst);
-        self.note_progress();
+        self.standing.stop_accepting();
     }
 
     /// Remembers the runtime that the service runs on.

@@ -19,9 +19,12 @@ mod platform;
 mod report;
 mod request_body;
 mod response_body;
+mod sharded;
 mod spawn;
+mod standing;
 mod tail;
 mod worker;
+mod workers;
 
 use std::{
     future::{Ready, ready},

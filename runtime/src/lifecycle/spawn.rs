@@ -6,7 +6,7 @@ use tokio::runtime::Handle;
 use tracing::{Instrument, Span};
 
 use super::builder::OnCancelled;
-use super::{Life, Phase, carry::carry};
+use super::{Life, carry::carry};
 use crate::cause::Cause;
 
 impl Life {
@@ -21,13 +21,7 @@ impl Life {
         // Without a runtime the future is dropped here, and says by itself what that means.
         let Some(runtime) = runtime.or_else(|| self.runtime()) else { return };
         let life = self.clone();
-        let until_ended = async move {
-            tokio::select! {
-                biased;
-                () = future => {}
-                () = life.reached(Phase::Ended) => {}
-            }
-        };
+        let until_ended = async move { life.standing.until_ended(future).await };
         let task: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(until_ended.instrument(span));
         drop(runtime.spawn(carry(&self.config.carry, task)));
     }

@@ -4,90 +4,15 @@
 use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::Poll,
 };
 
 use serde::Serialize;
-use slab::Slab;
-use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{
-    Life, Phase,
-    in_flight::{Work, WorkKind},
-};
+use super::{Life, Phase};
 use crate::{runner::panic_message, token::ShutdownToken};
-
-#[derive(Debug, Default)]
-pub(super) struct Workers(Mutex<State>);
-
-#[derive(Debug, Default)]
-struct State {
-    running: Slab<Entry>,
-    failed: Vec<FailedWorker>,
-    /// Everybody has been told to stop, and so is whoever comes now.
-    stopped: bool,
-}
-
-#[derive(Debug)]
-struct Entry {
-    name: String,
-    since: Instant,
-    stop: CancellationToken,
-    first: bool,
-}
-
-impl Workers {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it is held.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn enter(&self, entry: Entry) -> usize {
-        let mut state = self.lock();
-        let late = state.stopped.then(|| entry.stop.clone());
-        let key = state.running.insert(entry);
-        drop(state);
-        late.iter().for_each(CancellationToken::cancel);
-        key
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.lock().running.is_empty()
-    }
-
-    pub(super) fn names(&self) -> Vec<String> {
-        self.lock().running.iter().map(|(_, entry)| entry.name.clone()).collect()
-    }
-
-    pub(super) fn failed(&self) -> Vec<FailedWorker> {
-        self.lock().failed.clone()
-    }
-
-    /// Tells the workers to stop: with the signal those that asked for it, later everybody.
-    pub(super) fn stop(&self, only_first: bool) {
-        let tokens: Vec<_> = {
-            let mut state = self.lock();
-            state.stopped |= !only_first;
-            let chosen = state.running.iter().filter(|(_, entry)| entry.first || !only_first);
-            chosen.map(|(_, entry)| entry.stop.clone()).collect()
-        };
-        tokens.iter().for_each(CancellationToken::cancel);
-    }
-
-    pub(super) fn left(&self) -> Vec<Work> {
-        let now = Instant::now();
-        let describe = |entry: &Entry| Work {
-            handler: entry.name.clone(),
-            kind: WorkKind::Worker,
-            location: String::new(),
-            age: now.saturating_duration_since(entry.since),
-            detached: false,
-        };
-        self.lock().running.iter().map(|(_, entry)| describe(entry)).collect()
-    }
-}
 
 /// How a worker ended that had not been told to stop.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -141,9 +66,7 @@ impl Worker {
     #[must_use = "the worker runs with or without its handle; `let _ =` says so"]
     pub fn stop_first(self) -> Self {
         let key = self.key.unwrap_or(usize::MAX);
-        if let Some(entry) = self.life.workers.lock().running.get_mut(key) {
-            entry.first = true;
-        }
+        self.life.workers.put_first(key);
         if self.life.phase() > Phase::Running {
             self.stop.cancel();
         }
@@ -187,9 +110,7 @@ where
         ended.cancel();
         return handle(None);
     }
-    let entry =
-        Entry { name: name.to_owned(), since: Instant::now(), stop: stop.clone(), first: false };
-    let key = life.workers.enter(entry);
+    let key = life.workers.enter(name.to_owned(), stop.clone());
     // Made before the worker's own code runs, so that its entry goes whatever that does.
     let mut running = Running {
         life: life.clone(),
@@ -262,7 +183,7 @@ impl Running {
         let shuts_down = next == OnWorkerExit::ShutDown;
         let then = if shuts_down { "shutting down" } else { "serving on without it" };
         tracing::error!(target: "followthrough", worker = %self.name, "worker failed, {then}: {failed}");
-        self.life.workers.lock().failed.push(failed);
+        self.life.workers.note_failed(failed);
         if shuts_down {
             super::drain::begin(&self.life);
         }
@@ -275,7 +196,7 @@ impl Drop for Running {
             let worker = self.name.clone();
             self.failed(FailedWorker { worker, panic: None, dropped: true });
         }
-        self.life.workers.lock().running.try_remove(self.key);
+        self.life.workers.leave(self.key);
         self.life.note_progress();
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use tokio::runtime::Handle;
 use tracing::Span;
 
-use super::{Core, boxed::BoxBody, report::panic_message};
+use super::{Core, boxed::BoxBody, hand_over::hand_over, report::panic_message};
 use crate::{
     ambient::{self, Body, Ongoing, Scope, Stage},
     lifecycle::{Ended, InFlight, WorkKind},
@@ -72,11 +72,13 @@ impl<R, C: Undo> Future for Detached<R, C> {
                 this.future = None;
                 let past = this.core.past;
                 let place = this.core.place();
-                // Registered before the permit goes, so that no drain finds nothing in between.
-                if let Some(compensation) = this.compensation.take().filter(|_| !past) {
-                    compensation.undo(place);
-                }
-                this.core.done();
+                let compensation = this.compensation.take().filter(|_| !past);
+                let undo = || {
+                    if let Some(compensation) = compensation {
+                        compensation.undo(place);
+                    }
+                };
+                hand_over(undo, || this.core.done());
                 log_end(this.core.policy, if past { FOLLOWED } else { STOPPED });
                 Poll::Ready(())
             }

@@ -12,6 +12,7 @@ use super::{
     Core, Own,
     core::Role,
     detached::Undo,
+    hand_over::hand_over,
     judge::{End, outcome_before},
     scope,
 };
@@ -147,11 +148,12 @@ pub(super) fn cut<C: Undo>(
 ) {
     let (past, place) = (core.past, core.place());
     core.within(Stage::Cut, drop_body);
-    // Registered before the permit goes, so that no drain finds nothing in between.
-    if let Some(compensation) = compensation.filter(|_| !past) {
-        compensation.undo(place);
-    }
-    core.leave_as(ended);
+    let undo = || {
+        if let Some(compensation) = compensation.filter(|_| !past) {
+            compensation.undo(place);
+        }
+    };
+    hand_over(undo, || core.leave_as(ended));
 }
 
 /// Drops a begun body because its future was dropped.

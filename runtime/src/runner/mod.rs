@@ -18,6 +18,7 @@ mod begin;
 mod boxed;
 mod core;
 mod detached;
+mod hand_over;
 mod inline;
 mod judge;
 mod report;

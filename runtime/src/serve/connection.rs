@@ -16,7 +16,6 @@ use std::{
             Ordering::{Relaxed, SeqCst},
         },
     },
-    task::Waker,
     time::Duration,
 };
 
@@ -29,6 +28,7 @@ use super::{
     gate::Flushes,
     listener::PeerAddr,
     socket::Socket,
+    wakers::Wakers,
 };
 use crate::{
     ambient::Signal,
@@ -43,7 +43,7 @@ pub(crate) struct Connection {
     peer: PeerAddr,
     since: Instant,
     /// Of its tasks.
-    wakers: Mutex<Slab<Waker>>,
+    wakers: Wakers,
     /// hyper waits for bytes since the last poll.
     reading: AtomicBool,
     /// A write waits for the peer since the last poll.
@@ -95,7 +95,7 @@ impl Connection {
             socket,
             peer,
             since: Instant::now(),
-            wakers: Mutex::default(),
+            wakers: Wakers::default(),
             reading: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
             flushes: Flushes::default(),
@@ -128,15 +128,13 @@ impl Connection {
         &self.life
     }
 
-    pub(super) fn wakers(&self) -> &Mutex<Slab<Waker>> {
+    pub(super) const fn wakers(&self) -> &Wakers {
         &self.wakers
     }
 
     /// Wakes every task of it.
     pub(super) fn wake(&self) {
-        // Outside the lock: a waker may run a destructor that comes back here.
-        let wakers: Vec<_> = lock(&self.wakers).iter().map(|(_, waker)| waker.clone()).collect();
-        wakers.into_iter().for_each(Waker::wake);
+        self.wakers.wake();
     }
 
     /// Before hyper is polled.

@@ -1,19 +1,17 @@
 //! The open connections of a lifecycle, and those that the end of its drain cut.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError, Weak,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use slab::Slab;
 
 use super::{connection::Connection, cut::ConnectionCut};
+use crate::count::Count;
 
 /// All connections of a lifecycle.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
     open: Mutex<Slab<Weak<Connection>>>,
-    len: AtomicUsize,
+    count: Count,
     cut: Mutex<Vec<ConnectionCut>>,
 }
 
@@ -23,11 +21,15 @@ impl Connections {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.len.load(Ordering::SeqCst)
+        self.count.read()
+    }
+
+    pub(crate) const fn count(&self) -> &Count {
+        &self.count
     }
 
     pub(super) fn enter(&self, connection: Weak<Connection>) -> usize {
-        self.len.fetch_add(1, Ordering::SeqCst);
+        self.count.up();
         lock(&self.open).insert(connection)
     }
 
@@ -36,7 +38,7 @@ impl Connections {
         if let Some(cut) = cut {
             lock(&self.cut).push(cut);
         }
-        self.len.fetch_sub(1, Ordering::SeqCst);
+        self.count.down();
     }
 
     pub(super) fn all(&self) -> Vec<Arc<Connection>> {
@@ -55,8 +57,10 @@ impl Connections {
 
     /// The connections that the end of the drain cut, and those that resist.
     pub(crate) fn take_cut(&self) -> Vec<ConnectionCut> {
+        // Held first, so that none of them leaves between the two looks and is in neither.
+        let open = self.all();
         let mut cut = std::mem::take(&mut *lock(&self.cut));
-        cut.extend(self.all().iter().map(|connection| connection.describe()));
+        cut.extend(open.iter().map(|connection| connection.describe()));
         cut.sort_by_key(|connection| std::cmp::Reverse(connection.age));
         cut
     }

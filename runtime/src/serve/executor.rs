@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{connection::Connection, connections::lock, upgraded};
+use super::{connection::Connection, upgraded};
 use crate::lifecycle::Phase;
 
 /// Runs what hyper spawns, the streams of HTTP/2 that is, where a shutdown can reach it.
@@ -47,7 +47,7 @@ pin_project_lite::pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             if let Some(key) = this.waker.take() {
-                lock(this.connection.wakers()).try_remove(key);
+                this.connection.wakers().leave(key);
             }
         }
     }
@@ -66,7 +66,7 @@ impl<F: Future> Future for Task<F> {
         let mut this = self.project();
         // A spawned task keeps its waker. It is left before the phase is looked at.
         if this.waker.is_none() {
-            *this.waker = Some(lock(this.connection.wakers()).insert(cx.waker().clone()));
+            *this.waker = Some(this.connection.wakers().enter(cx));
         }
         if this.connection.phase() == Phase::Ended {
             this.future.set(None);

@@ -8,10 +8,7 @@ use std::{
     any::Any,
     sync::{
         Arc, Mutex,
-        atomic::{
-            AtomicBool, AtomicUsize,
-            Ordering::{Relaxed, SeqCst},
-        },
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Waker},
 };
@@ -19,7 +16,7 @@ use std::{
 use bytes::Bytes;
 use http_body::Frame;
 
-use super::{connections::lock, on_connection::OnConnection};
+use super::{connections::lock, on_connection::OnConnection, out::Out};
 
 /// The gate of one stream.
 #[derive(Debug, Default)]
@@ -97,24 +94,6 @@ impl Flushes {
     }
 }
 
-/// Whether a frame is still held by the HTTP implementation, and who waits for that.
-#[derive(Debug, Default)]
-struct Out {
-    gone: AtomicBool,
-    waits: Mutex<Option<Waker>>,
-}
-
-impl Out {
-    fn is_held(&self, cx: &Context<'_>) -> bool {
-        if self.gone.load(SeqCst) {
-            return false;
-        }
-        // Left before the second look, so that one of the two sides sees the other.
-        *lock(&self.waits) = Some(cx.waker().clone());
-        !self.gone.load(SeqCst)
-    }
-}
-
 struct Held {
     bytes: Bytes,
     out: Arc<Out>,
@@ -128,8 +107,6 @@ impl AsRef<[u8]> for Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.out.gone.store(true, SeqCst);
-        let waits = lock(&self.out.waits).take();
-        waits.into_iter().for_each(Waker::wake);
+        self.out.let_go();
     }
 }

@@ -9,6 +9,7 @@ mod executor;
 mod gate;
 mod listener;
 mod on_connection;
+mod out;
 mod requests;
 mod settings;
 mod signals;
@@ -16,6 +17,7 @@ mod socket;
 mod stream;
 mod sweep;
 mod upgraded;
+mod wakers;
 mod watch;
 
 use std::{fmt, io, pin::Pin, sync::Arc, time::Duration};

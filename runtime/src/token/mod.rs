@@ -14,6 +14,8 @@ mod raw;
 mod request;
 mod shutdown;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use durable::DurableToken;
 pub use raw::RawToken;

@@ -7,23 +7,21 @@
 //!    settled. Either side may come first: `settle` writes the cause and then looks for the
 //!    token, `token` makes the token and then looks for the cause, with a full fence between the
 //!    two steps on both sides, so at least one of them sees the other.
+//! 3. Whoever waits registers before the look at the cause, and `settle` writes the cause before
+//!    it wakes. So nobody who waits sleeps through a cause.
 
-use std::{
-    future::pending,
-    pin::pin,
+use std::{future::pending, pin::pin};
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::{
+    cause::Cause,
+    lifecycle::Life,
     sync::{
-        Arc, OnceLock,
+        Arc, CancellationToken, Notify, OnceLock,
         atomic::{AtomicBool, AtomicU8, Ordering, fence},
     },
 };
-
-use tokio::{
-    sync::Notify,
-    time::{Instant, sleep_until},
-};
-use tokio_util::sync::CancellationToken;
-
-use crate::{cause::Cause, lifecycle::Life};
 
 /// The response was handed over whole; nothing fires any more.
 const FINISHED: u8 = u8::MAX;
@@ -148,6 +146,7 @@ impl RequestState {
             }
             // A signal that came without a cause came too late, and is not waited for again.
             tokio::select! {
+                biased;
                 () = notified => {}
                 () = &mut late, if !is_late => is_late = true,
                 () = &mut stopping, if !is_stopping => is_stopping = true,
@@ -190,54 +189,5 @@ pub(crate) struct Deadline {
 impl std::fmt::Debug for RequestState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RequestState").field("cause", &self.settled()).finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{sync::Barrier, thread};
-
-    use super::*;
-
-    #[test]
-    fn a_token_that_is_made_while_the_cause_is_settled_is_cancelled() {
-        const ROUNDS: usize = 5_000;
-        let states: Vec<_> = (0..ROUNDS).map(|_| RequestState::external()).collect();
-        let together = Barrier::new(2);
-        thread::scope(|scope| {
-            let made = scope.spawn(|| {
-                let make = |state: &RequestState| {
-                    together.wait();
-                    state.token()
-                };
-                states.iter().map(make).collect::<Vec<_>>()
-            });
-            for state in &states {
-                together.wait();
-                state.settle(Cause::ClientDisconnected);
-            }
-            let made = made.join().expect("nothing panics");
-            assert!(made.iter().all(CancellationToken::is_cancelled));
-        });
-    }
-
-    #[test]
-    fn whoever_settles_first_is_believed_by_all() {
-        let state = RequestState::external();
-        let settle = |cause| state.settle(cause);
-        let (a, b) = thread::scope(|scope| {
-            let other = scope.spawn(|| settle(Cause::DeadlineExceeded));
-            (settle(Cause::ShuttingDown), other.join().expect("nothing panics"))
-        });
-        assert_eq!((a, b), (state.settled(), state.settled()));
-    }
-
-    #[test]
-    fn a_finished_request_cannot_be_settled() {
-        let state = RequestState::external();
-        state.finish();
-        assert_eq!(state.settle(Cause::ClientDisconnected), None);
-        assert_eq!(state.cause(None), None);
-        assert!(!state.token().is_cancelled());
     }
 }

@@ -1,0 +1,93 @@
+//! The first cause wins, and every token hears of it.
+
+use loom::{future::block_on, thread};
+
+use super::{join, model};
+use crate::{
+    cause::Cause,
+    lifecycle::{Life, Phase},
+    sync::Arc,
+    token::RequestState,
+};
+
+fn shared() -> (Arc<RequestState>, Arc<RequestState>) {
+    let state = Arc::new(RequestState::external());
+    (state.clone(), state)
+}
+
+#[test]
+fn whoever_settles_first_is_believed_by_all() {
+    model(|| {
+        let (state, other) = shared();
+        let other = thread::spawn(move || other.settle(Cause::DeadlineExceeded));
+        let here = state.settle(Cause::ShuttingDown);
+        let there = join(other);
+        assert!(here.is_some());
+        assert_eq!((here, there), (state.settled(), state.settled()));
+    });
+}
+
+#[test]
+fn a_token_is_cancelled_if_and_only_if_a_cause_is_settled() {
+    model(|| {
+        let (state, other) = shared();
+        let settles = thread::spawn(move || other.settle(Cause::ClientDisconnected));
+        let token = state.token();
+        if token.is_cancelled() {
+            assert!(state.settled().is_some(), "cancelled before there was a cause");
+        }
+        join(settles);
+        assert!(token.is_cancelled(), "made while the cause was settled, and not cancelled");
+    });
+}
+
+#[test]
+fn a_token_that_two_make_is_one() {
+    model(|| {
+        let (state, other) = shared();
+        let makes = thread::spawn(move || other.token());
+        let settled = state.settle(Cause::ClientDisconnected);
+        assert!(settled.is_some());
+        assert!(state.token().is_cancelled());
+        assert!(join(makes).is_cancelled());
+    });
+}
+
+#[test]
+fn a_request_either_finishes_or_is_settled() {
+    model(|| {
+        let (state, other) = shared();
+        let (third, makes) = (state.clone(), state.clone());
+        let settles = thread::spawn(move || other.settle(Cause::ClientDisconnected));
+        let makes = thread::spawn(move || makes.token());
+        third.finish();
+        let seen = third.settled();
+        let settled = join(settles);
+        assert_eq!(seen, settled, "what stands when it has finished stands for good");
+        assert_eq!(state.settled(), settled);
+        let (made, token) = (join(makes), state.token());
+        assert_eq!(made.is_cancelled(), settled.is_some());
+        assert_eq!(token.is_cancelled(), settled.is_some());
+    });
+}
+
+#[test]
+fn nobody_who_waits_sleeps_through_a_cause() {
+    model(|| {
+        let (state, other) = shared();
+        let waits = thread::spawn(move || block_on(other.cancelled(None)));
+        state.settle(Cause::ClientDisconnected);
+        assert_eq!(join(waits), Cause::ClientDisconnected);
+    });
+}
+
+#[test]
+fn nobody_who_waits_sleeps_through_stopping() {
+    model(|| {
+        let life = Life::with_limit(1);
+        let state = Arc::new(RequestState::linked(life.clone(), None, None));
+        let waits = thread::spawn(move || block_on(state.cancelled(None)));
+        life.advance(Phase::Stopping);
+        assert_eq!(join(waits), Cause::ShuttingDown);
+    });
+}

@@ -1,0 +1,87 @@
+//! *Stopping* against a checkpoint: it refuses, or the drain waits for what passed it.
+
+use loom::{
+    future::block_on,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    thread,
+};
+
+use super::{bounded, join};
+use crate::{
+    lifecycle::{Ended, InFlight, Life, Phase, WorkKind, on_shard},
+    policy::{HandlerPolicy, Place},
+    sync::Arc,
+};
+
+const NOTHING: usize = 0;
+const BEGUN: usize = 1;
+const DONE: usize = 2;
+
+/// A request with a durable statement: it is counted, looks at the phase, takes its permit. It is
+/// answered before the work is done, as one that is cut is.
+fn request(life: &Arc<Life>, ran: &AtomicUsize) {
+    let policy = HandlerPolicy::with_limit(None);
+    let shard = life.request_came();
+    let refused = life.is_stopping();
+    let permit = if refused {
+        None
+    } else {
+        InFlight::acquire(life, Place { policy, site: Some(2) }, WorkKind::Durable)
+    };
+    if permit.is_some() {
+        ran.store(BEGUN, Relaxed);
+    }
+    life.request_left(shard);
+    if let Some(permit) = permit {
+        ran.store(DONE, Relaxed);
+        permit.leave(Ended::Completed);
+    }
+}
+
+#[test]
+fn a_checkpoint_refuses_or_the_drain_waits_for_what_passed_it() {
+    bounded(|| {
+        let (life, ran) = (Life::with_limit(1), Arc::new(AtomicUsize::new(NOTHING)));
+        let handler = {
+            let (life, ran) = (life.clone(), ran.clone());
+            thread::spawn(move || {
+                on_shard(1);
+                request(&life, &ran);
+            })
+        };
+        life.advance(Phase::Stopping);
+        life.drain();
+        let seen = ran.load(Relaxed);
+        assert_ne!(seen, BEGUN, "drained while it ran");
+        join(handler);
+        assert_eq!(ran.load(Relaxed), seen, "it ran after the drain");
+    });
+}
+
+/// What a request under somebody else's server does between its polls: asks to be woken, looks, sleeps.
+#[test]
+fn a_request_that_asks_to_be_woken_hears_of_stopping() {
+    bounded(|| {
+        let life = Life::with_limit(1);
+        let shard = life.request_came();
+        let request = {
+            let life = life.clone();
+            thread::spawn(move || {
+                let wake = life.wake_of(shard);
+                block_on(async {
+                    loop {
+                        let woken = wake.notified();
+                        if life.is_stopping() {
+                            break;
+                        }
+                        woken.await;
+                    }
+                });
+                life.request_left(shard);
+            })
+        };
+        life.advance(Phase::Stopping);
+        life.drain();
+        join(request);
+    });
+}

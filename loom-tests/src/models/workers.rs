@@ -1,0 +1,54 @@
+//! Workers: told to stop whenever they come, and missed when they go.
+
+use loom::thread;
+
+use super::{join, model};
+use crate::{
+    lifecycle::{Life, Phase},
+    sync::CancellationToken,
+};
+
+#[test]
+fn a_worker_that_comes_while_all_are_told_to_stop_is_told() {
+    model(|| {
+        let (life, stop) = (Life::with_limit(1), CancellationToken::new());
+        let comes = {
+            let (life, stop) = (life.clone(), stop.clone());
+            thread::spawn(move || life.worker(&stop))
+        };
+        life.stop_workers(false);
+        join(comes);
+        assert!(stop.is_cancelled());
+    });
+}
+
+#[test]
+fn a_worker_that_asks_to_be_told_first_while_the_signal_comes_is_told() {
+    model(|| {
+        let (life, stop) = (Life::with_limit(1), CancellationToken::new());
+        let key = life.worker(&stop);
+        let asks = {
+            let (life, stop) = (life.clone(), stop.clone());
+            thread::spawn(move || life.stop_first(key, &stop))
+        };
+        life.advance(Phase::NotReady);
+        life.stop_workers(true);
+        join(asks);
+        assert!(stop.is_cancelled());
+    });
+}
+
+#[test]
+fn a_drain_hears_of_the_last_worker() {
+    model(|| {
+        let (life, stop) = (Life::with_limit(1), CancellationToken::new());
+        let key = life.worker(&stop);
+        let worker = {
+            let life = life.clone();
+            thread::spawn(move || life.worker_left(key))
+        };
+        life.advance(Phase::Stopping);
+        life.until_no_worker();
+        join(worker);
+    });
+}

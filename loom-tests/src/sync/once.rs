@@ -1,0 +1,53 @@
+//! `std::sync::OnceLock`: whoever finds the value sees what its maker did before, and whoever does
+//! not has seen nothing.
+
+use loom::sync::{
+    Mutex,
+    atomic::{AtomicBool, Ordering},
+};
+
+#[derive(Debug)]
+pub(crate) struct OnceLock<T> {
+    set: AtomicBool,
+    making: Mutex<()>,
+    /// Read only after `set`.
+    value: std::sync::OnceLock<T>,
+}
+
+impl<T> Default for OnceLock<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> From<T> for OnceLock<T> {
+    fn from(value: T) -> Self {
+        let once = Self::new();
+        once.get_or_init(|| value);
+        once
+    }
+}
+
+impl<T> OnceLock<T> {
+    pub(crate) fn new() -> Self {
+        Self {
+            set: AtomicBool::new(false),
+            making: Mutex::new(()),
+            value: std::sync::OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn get(&self) -> Option<&T> {
+        if self.set.load(Ordering::Acquire) { self.value.get() } else { None }
+    }
+
+    pub(crate) fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
+        if let Some(value) = self.get() {
+            return value;
+        }
+        let _making = self.making.lock().unwrap();
+        let value = self.value.get_or_init(make);
+        self.set.store(true, Ordering::Release);
+        value
+    }
+}
