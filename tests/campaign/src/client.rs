@@ -1,0 +1,89 @@
+//! A client of either protocol that can leave at any moment.
+
+mod http1;
+mod http2;
+
+use std::{io, net::SocketAddr, time::Duration};
+
+/// The header in which a client says how long it waits, in milliseconds.
+pub(crate) const TIMEOUT: &str = "x-timeout-ms";
+
+/// What came back.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) retry_after: bool,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    /// The outcome that a problem's body states.
+    pub(crate) fn outcome(&self) -> Option<&str> {
+        self.body.split_once(r#""outcome":""#)?.1.split('"').next()
+    }
+}
+
+/// A connection with a request on it.
+pub(crate) enum Client {
+    Http1(http1::Call),
+    Http2(Box<http2::Call>),
+}
+
+impl Client {
+    /// Connects and sends a request without a body.
+    pub(crate) async fn send(
+        at: SocketAddr,
+        http2: bool,
+        path: &str,
+        timeout: Option<Duration>,
+    ) -> io::Result<Self> {
+        Ok(if http2 {
+            Self::Http2(Box::new(http2::Call::send(at, path, timeout).await?))
+        } else {
+            Self::Http1(http1::Call::send(at, path, timeout).await?)
+        })
+    }
+
+    /// Waits for the whole answer.
+    ///
+    /// # Cancel safety
+    ///
+    /// What has come is kept for the next call.
+    pub(crate) async fn answer(&mut self) -> io::Result<Answer> {
+        match self {
+            Self::Http1(call) => call.answer().await,
+            Self::Http2(call) => call.answer().await,
+        }
+    }
+
+    /// Closes the connection, with FIN.
+    pub(crate) async fn disconnect(self) {
+        match self {
+            Self::Http1(call) => call.disconnect(),
+            Self::Http2(call) => call.disconnect().await,
+        }
+    }
+
+    /// Closes the connection with RST, or resets the stream. What is given back keeps the
+    /// connection of the stream open.
+    pub(crate) fn reset(self) -> Option<Self> {
+        match self {
+            Self::Http1(call) => {
+                call.reset();
+                None
+            }
+            Self::Http2(mut call) => {
+                call.reset();
+                Some(Self::Http2(call))
+            }
+        }
+    }
+
+    /// Sends another request on the same connection, and waits for its end.
+    pub(crate) async fn sibling(&mut self, path: &str) -> io::Result<()> {
+        match self {
+            Self::Http1(_) => Err(io::Error::other("HTTP/1 has one request at a time")),
+            Self::Http2(call) => call.sibling(path).await,
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! HTTP/2 with prior knowledge.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use bytes::Bytes;
+use h2::{
+    Reason, RecvStream, SendStream,
+    client::{ResponseFuture, SendRequest},
+};
+use http::Request;
+use tokio::{net::TcpStream, task::JoinHandle};
+
+use super::{Answer, TIMEOUT};
+
+pub(crate) struct Call {
+    send: SendRequest<Bytes>,
+    driver: Driver,
+    stream: SendStream<Bytes>,
+    head: Option<ResponseFuture>,
+    body: Option<RecvStream>,
+    read: Answer,
+}
+
+/// The connection. Dropping it closes it.
+struct Driver(JoinHandle<()>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn failed(error: h2::Error) -> io::Error {
+    io::Error::other(error)
+}
+
+async fn request(
+    send: &SendRequest<Bytes>,
+    path: &str,
+    timeout: Option<Duration>,
+) -> io::Result<(ResponseFuture, SendStream<Bytes>)> {
+    let mut request = Request::post(format!("http://campaign{path}"));
+    if let Some(timeout) = timeout {
+        request = request.header(TIMEOUT, timeout.as_millis().to_string());
+    }
+    let request = request.body(()).map_err(io::Error::other)?;
+    let mut send = send.clone().ready().await.map_err(failed)?;
+    send.send_request(request, true).map_err(failed)
+}
+
+impl Call {
+    pub(super) async fn send(
+        at: SocketAddr,
+        path: &str,
+        timeout: Option<Duration>,
+    ) -> io::Result<Self> {
+        let stream = TcpStream::connect(at).await?;
+        stream.set_nodelay(true)?;
+        let (send, connection) = h2::client::handshake(stream).await.map_err(failed)?;
+        let driver = Driver(tokio::spawn(async move {
+            // What ends it is seen by its streams.
+            let _ = connection.await;
+        }));
+        let (head, stream) = request(&send, path, timeout).await?;
+        Ok(Self { send, driver, stream, head: Some(head), body: None, read: Answer::default() })
+    }
+
+    pub(super) async fn answer(&mut self) -> io::Result<Answer> {
+        if let Some(head) = &mut self.head {
+            let head = head.await;
+            self.head = None;
+            let (parts, body) = head.map_err(failed)?.into_parts();
+            self.read.status = parts.status.as_u16();
+            self.read.retry_after = parts.headers.contains_key("retry-after");
+            self.body = Some(body);
+        }
+        let Some(body) = &mut self.body else { return Err(io::ErrorKind::UnexpectedEof.into()) };
+        while let Some(chunk) = body.data().await {
+            let chunk = chunk.map_err(failed)?;
+            let _ = body.flow_control().release_capacity(chunk.len());
+            self.read.body.push_str(&String::from_utf8_lossy(&chunk));
+        }
+        Ok(self.read.clone())
+    }
+
+    pub(super) async fn disconnect(mut self) {
+        self.driver.0.abort();
+        // It holds the socket.
+        let _ = (&mut self.driver.0).await;
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.stream.send_reset(Reason::CANCEL);
+    }
+
+    pub(super) async fn sibling(&mut self, path: &str) -> io::Result<()> {
+        let (head, _stream) = request(&self.send, path, None).await?;
+        // It is reset, because its handler panics.
+        drop(head.await);
+        Ok(())
+    }
+}

@@ -1,0 +1,236 @@
+//! Two databases behind one set of statements.
+//!
+//! Each holds one connection, so that a look at it, and a compensation, comes after whatever a
+//! dropped statement or transaction left behind there.
+
+use std::path::Path;
+
+use followthrough_database_tests::Postgres;
+use sqlx::{
+    PgPool, Sqlite, SqlitePool, Transaction,
+    postgres::{PgConnectOptions, PgPoolOptions},
+    sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous},
+};
+
+pub(crate) type Result<T> = std::result::Result<T, sqlx::Error>;
+
+/// The two halves of a write.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Row {
+    Charge,
+    Order,
+}
+
+const TABLES: [&str; 2] = [
+    "CREATE TABLE IF NOT EXISTS charges (id BIGINT PRIMARY KEY)",
+    "CREATE TABLE IF NOT EXISTS orders (id BIGINT PRIMARY KEY)",
+];
+const ROWS: &str = "SELECT (SELECT COUNT(*) FROM charges WHERE id = $1), \
+                    (SELECT COUNT(*) FROM orders WHERE id = $1)";
+
+impl Row {
+    const fn insert(self) -> &'static str {
+        match self {
+            Self::Charge => "INSERT INTO charges VALUES ($1)",
+            Self::Order => "INSERT INTO orders VALUES ($1)",
+        }
+    }
+
+    const fn upsert(self) -> &'static str {
+        match self {
+            Self::Charge => "INSERT INTO charges VALUES ($1) ON CONFLICT DO NOTHING",
+            Self::Order => "INSERT INTO orders VALUES ($1) ON CONFLICT DO NOTHING",
+        }
+    }
+
+    const fn delete(self) -> &'static str {
+        match self {
+            Self::Charge => "DELETE FROM charges WHERE id = $1",
+            Self::Order => "DELETE FROM orders WHERE id = $1",
+        }
+    }
+}
+
+/// A pool of one connection.
+#[derive(Clone, Debug)]
+pub(crate) enum Db {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+/// An open transaction. Dropped, it is rolled back.
+pub(crate) enum Tx {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, sqlx::Postgres>),
+}
+
+impl Db {
+    /// A new database in a file.
+    pub(crate) async fn sqlite(file: &Path) -> Result<Self> {
+        let options = SqliteConnectOptions::new()
+            .filename(file)
+            .create_if_missing(true)
+            // No power is cut here, only requests.
+            .synchronous(SqliteSynchronous::Off)
+            // In KiB: a cache that fills would look like a leak.
+            .pragma("cache_size", "-256");
+        let pool =
+            SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
+        let db = Self::Sqlite(pool.connect_with(options).await?);
+        db.create().await?;
+        Ok(db)
+    }
+
+    /// Connections to the server. Its tables are shared.
+    pub(crate) async fn postgres(server: &Postgres, connections: u32) -> Result<Self> {
+        let options = PgConnectOptions::new_without_pgpass()
+            .host("127.0.0.1")
+            .port(server.port)
+            .username("postgres")
+            .application_name("campaign")
+            // No power is cut here, only requests.
+            .options([("synchronous_commit", "off"), ("client_min_messages", "error")]);
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            // What is opened later would look like a leak.
+            .min_connections(connections)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            // sqlx 0.9 forgets a BEGIN whose future is dropped before its answer: what is written
+            // next on the connection would be part of that transaction, and lost with it.
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    sqlx::raw_sql("ROLLBACK").execute(connection).await?;
+                    Ok(true)
+                })
+            });
+        Ok(Self::Postgres(pool.connect_with(options).await?))
+    }
+
+    /// Makes the tables where there are none.
+    pub(crate) async fn create(&self) -> Result<()> {
+        self.all(&TABLES).await
+    }
+
+    /// Removes all rows.
+    pub(crate) async fn clear(&self) -> Result<()> {
+        self.all(&["DELETE FROM charges", "DELETE FROM orders"]).await
+    }
+
+    async fn all(&self, statements: &[&'static str]) -> Result<()> {
+        for text in statements.iter().copied() {
+            match self {
+                Self::Sqlite(db) => sqlx::query(text).execute(db).await.map(drop)?,
+                Self::Postgres(db) => sqlx::query(text).execute(db).await.map(drop)?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn statement(&self, text: &'static str, id: i64) -> Result<()> {
+        match self {
+            Self::Sqlite(db) => sqlx::query(text).bind(id).execute(db).await.map(drop),
+            Self::Postgres(db) => sqlx::query(text).bind(id).execute(db).await.map(drop),
+        }
+    }
+
+    pub(crate) async fn insert(&self, row: Row, id: i64) -> Result<()> {
+        self.statement(row.insert(), id).await
+    }
+
+    pub(crate) async fn upsert(&self, row: Row, id: i64) -> Result<()> {
+        self.statement(row.upsert(), id).await
+    }
+
+    pub(crate) async fn delete(&self, row: Row, id: i64) -> Result<()> {
+        self.statement(row.delete(), id).await
+    }
+
+    /// Waits until what was dropped on its connection has ended there.
+    pub(crate) async fn settles(&self) -> Result<()> {
+        match self {
+            Self::Sqlite(db) => db.acquire().await.map(drop),
+            Self::Postgres(db) => db.acquire().await.map(drop),
+        }
+    }
+
+    /// How many charges and orders of this id there are.
+    pub(crate) async fn rows(&self, id: i64) -> Result<(i64, i64)> {
+        match self {
+            Self::Sqlite(db) => sqlx::query_as(ROWS).bind(id).fetch_one(db).await,
+            Self::Postgres(db) => sqlx::query_as(ROWS).bind(id).fetch_one(db).await,
+        }
+    }
+
+    pub(crate) async fn begin(&self) -> Result<Tx> {
+        Ok(match self {
+            Self::Sqlite(db) => Tx::Sqlite(db.begin().await?),
+            Self::Postgres(db) => Tx::Postgres(db.begin().await?),
+        })
+    }
+}
+
+impl Tx {
+    pub(crate) async fn insert(&mut self, row: Row, id: i64) -> Result<()> {
+        let text = row.insert();
+        match self {
+            Self::Sqlite(tx) => sqlx::query(text).bind(id).execute(&mut **tx).await.map(drop),
+            Self::Postgres(tx) => sqlx::query(text).bind(id).execute(&mut **tx).await.map(drop),
+        }
+    }
+
+    pub(crate) async fn commit(self) -> Result<()> {
+        match self {
+            Self::Sqlite(tx) => tx.commit().await,
+            Self::Postgres(tx) => tx.commit().await,
+        }
+    }
+
+    pub(crate) async fn rollback(self) -> Result<()> {
+        match self {
+            Self::Sqlite(tx) => tx.rollback().await,
+            Self::Postgres(tx) => tx.rollback().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::{Future, poll_fn},
+        pin::pin,
+        task::Poll,
+    };
+
+    use super::*;
+
+    /// Polls `future` until it has waited so often, and drops it then; whether it had ended.
+    async fn cut<F: Future>(future: F, waits: u32) -> bool {
+        let mut future = pin!(future);
+        let mut waited = 0;
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(_) => Poll::Ready(true),
+            Poll::Pending => {
+                waited += 1;
+                if waited == waits { Poll::Ready(false) } else { Poll::Pending }
+            }
+        })
+        .await
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_begin_that_is_dropped_takes_no_later_write_with_it() {
+        let server = tokio::task::spawn_blocking(followthrough_database_tests::postgres);
+        let Some(server) = server.await.expect("it does not panic") else { return };
+        let look = Db::postgres(server, 1).await.expect("the server accepts");
+        look.create().await.expect("the tables are new");
+        for id in 0..20 {
+            let db = Db::postgres(server, 1).await.expect("the server accepts");
+            let waits = u32::try_from(id % 4).expect("it is small") + 1;
+            let ended = cut(db.begin(), waits).await;
+            db.insert(Row::Charge, id).await.expect("it writes");
+            let found = look.rows(id).await.expect("it reads");
+            assert_eq!(found, (1, 0), "dropped after {waits} waits, ended: {ended}");
+        }
+    }
+}

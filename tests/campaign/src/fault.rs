@@ -1,0 +1,76 @@
+//! How each fault falls on a request that is held at its point.
+
+use std::{io, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::{
+    client::{Answer, Client},
+    plan::{Fault, Plan},
+    service::Service,
+    visit::Watch,
+};
+
+/// How long a client waits whose deadline is the fault: enough to reach the point on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(150);
+/// A deadline that passes within an extractor is seen after it; by then it has passed for certain.
+const MARGIN: Duration = Duration::from_millis(20);
+
+/// Lets the fault fall, waits until it has, and lets the request go on. Gives the client's answer,
+/// if it still waited for one.
+pub(crate) async fn fall(
+    plan: &Plan,
+    mut client: Client,
+    sent: Instant,
+    watch: &Watch,
+    service: &Service,
+) -> Option<io::Result<Answer>> {
+    let in_body = watch.seen().held.is_some_and(|(_, in_body)| in_body);
+    let mut open = None;
+    match plan.fault {
+        Fault::Disconnect => {
+            client.disconnect().await;
+            watch.until(|seen| seen.left).await;
+        }
+        Fault::Reset => {
+            open = client.reset();
+            watch.until(|seen| seen.left).await;
+        }
+        Fault::Panic if !plan.sibling => {
+            watch.panic_around();
+            watch.until(|seen| seen.left).await;
+            watch.release();
+            return Some(client.answer().await);
+        }
+        Fault::Panic => {
+            let panicked = client.sibling("/panics").await;
+            watch.release();
+            return Some(match panicked {
+                Ok(()) => client.answer().await,
+                Err(error) => Err(error),
+            });
+        }
+        Fault::Deadline if in_body => {
+            let answer = client.answer().await;
+            watch.release();
+            return Some(answer);
+        }
+        Fault::Deadline => {
+            tokio::time::sleep_until(sent + PATIENCE + MARGIN).await;
+            watch.release();
+            return Some(client.answer().await);
+        }
+        Fault::Stopping => {
+            service.lifecycle.shutdown();
+            service.lifecycle.stopping().cancelled().await;
+            // The poll after which the request looks at its signals.
+            watch.nudge().await;
+            watch.release();
+            return Some(client.answer().await);
+        }
+    }
+    watch.release();
+    watch.until(|seen| seen.gone).await;
+    drop(open);
+    None
+}

@@ -1,0 +1,289 @@
+//! The handlers, one for each policy and shape: each writes a charge and an order, or nothing.
+//!
+//! None of them panics: a panic of the body itself ends it by law 7, and is nothing to be tried here.
+
+use axum::{Router, routing::post};
+use axum::{
+    body::{Body, Bytes},
+    extract::FromRequestParts,
+    http::{StatusCode, request::Parts},
+    response::{IntoResponse, Response},
+};
+use followthrough::{cancellable, durable_write};
+use futures_util::stream;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    database::{Row, Tx},
+    visit::{ON_PURPOSE, Visit},
+};
+
+/// What a handler promises when it is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Promise {
+    /// It leaves nothing.
+    Nothing,
+    /// Whole, once its client has sent it again.
+    Again,
+    /// Whole, or undone.
+    Undone,
+    /// Whole or absent, because it stops where it chooses.
+    Cooperative,
+    /// Whole once begun.
+    Durable,
+}
+
+/// The handlers by name, which is their path, and what they promise.
+pub(crate) const HANDLERS: [(&str, Promise); 10] = [
+    ("read", Promise::Nothing),
+    ("stream", Promise::Nothing),
+    ("idempotent_write", Promise::Again),
+    ("reversible_write", Promise::Undone),
+    ("cooperative", Promise::Cooperative),
+    ("durable_handler", Promise::Durable),
+    ("one_site", Promise::Durable),
+    ("two_sites", Promise::Durable),
+    ("spanning", Promise::Durable),
+    ("reopened", Promise::Durable),
+];
+
+pub(crate) fn router() -> Router {
+    Router::new()
+        .route("/read/{id}", post(read))
+        .route("/stream/{id}", post(stream))
+        .route("/idempotent_write/{id}", post(idempotent_write))
+        .route("/reversible_write/{id}", post(reversible_write))
+        .route("/cooperative/{id}", post(cooperative))
+        .route("/durable_handler/{id}", post(durable_handler))
+        .route("/one_site/{id}", post(one_site))
+        .route("/two_sites/{id}", post(two_sites))
+        .route("/spanning/{id}", post(spanning))
+        .route("/reopened/{id}", post(reopened))
+        .route("/panics", post(panics))
+}
+
+/// Where the handler is, as its own catalogue says.
+pub(crate) fn location(name: &str) -> String {
+    let is = |found: &str| found.rsplit("::").next() == Some(name);
+    let policies = followthrough::policies();
+    let found = policies.iter().find(|policy| is(policy.name()));
+    found.map_or_else(String::new, |policy| format!("{}:{}", policy.file(), policy.line()))
+}
+
+struct Failed(sqlx::Error);
+
+impl From<sqlx::Error> for Failed {
+    fn from(error: sqlx::Error) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for Failed {
+    fn into_response(self) -> Response {
+        (StatusCode::INTERNAL_SERVER_ERROR, self.0.to_string()).into_response()
+    }
+}
+
+type Done = Result<&'static str, Failed>;
+
+/// An extractor that waits, as one that looks up its caller does: nothing has begun there.
+impl<S: Sync> FromRequestParts<S> for Visit {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
+        let visit = parts.extensions.remove::<Self>();
+        let visit = visit.ok_or_else(|| StatusCode::NOT_FOUND.into_response())?;
+        visit.rows("extract").await.map_err(IntoResponse::into_response)?;
+        visit.extracted();
+        Ok(visit)
+    }
+}
+
+/// Statements with a point before, within and after each.
+impl Visit {
+    async fn rows(&self, label: &'static str) -> Result<(i64, i64), Failed> {
+        Ok(self.run(label, self.db.rows(self.id)).await?)
+    }
+
+    async fn insert(&self, row: Row) -> Result<(), Failed> {
+        Ok(self.run("insert", self.db.insert(row, self.id)).await?)
+    }
+
+    async fn upsert(&self, row: Row) -> Result<(), Failed> {
+        Ok(self.run("upsert", self.db.upsert(row, self.id)).await?)
+    }
+
+    async fn begin(&self) -> Result<Tx, Failed> {
+        Ok(self.run("begin", self.db.begin()).await?)
+    }
+
+    async fn insert_in(&self, tx: &mut Tx, row: Row) -> Result<(), Failed> {
+        Ok(self.run("insert", tx.insert(row, self.id)).await?)
+    }
+
+    /// The last thing in a body that holds a permit.
+    fn ends(&self, answer: &'static str) -> &'static str {
+        self.ended();
+        answer
+    }
+
+    async fn commit(&self, tx: Tx) -> Result<(), Failed> {
+        Ok(self.run("commit", tx.commit()).await?)
+    }
+}
+
+/// Its rows are for itself: it never commits them.
+#[cancellable(read)]
+async fn read(visit: Visit) -> Done {
+    let mut tx = visit.begin().await?;
+    visit.insert_in(&mut tx, Row::Charge).await?;
+    visit.insert_in(&mut tx, Row::Order).await?;
+    visit.run("rollback", tx.rollback()).await?;
+    visit.rows("read").await?;
+    Ok("read")
+}
+
+/// The same, and its points are in the response body, too.
+#[cancellable(stream)]
+async fn stream(visit: Visit) -> Result<Body, Failed> {
+    let mut tx = visit.begin().await?;
+    visit.insert_in(&mut tx, Row::Charge).await?;
+    Ok(Body::from_stream(stream::unfold(Some((visit, tx, 3)), async |rest| {
+        let (visit, mut tx, left) = rest?;
+        if left == 0 {
+            let ended = visit.run("stream: rollback", tx.rollback()).await;
+            return Some((ended.map(|()| Bytes::from("end")), None));
+        }
+        if left == 3
+            && let Err(error) = visit.run("stream: insert", tx.insert(Row::Order, visit.id)).await
+        {
+            return Some((Err(error), None));
+        }
+        visit.pause("stream: item").await;
+        Some((Ok(Bytes::from("item ")), Some((visit, tx, left - 1))))
+    })))
+}
+
+/// Half of it may be there until its client sends it again.
+#[cancellable(idempotent_write)]
+async fn idempotent_write(visit: Visit) -> Done {
+    visit.rows("read").await?;
+    visit.begins();
+    visit.upsert(Row::Charge).await?;
+    visit.upsert(Row::Order).await?;
+    visit.rows("read").await?;
+    Ok("written")
+}
+
+#[cancellable(reversible_write, on_cancel = undo(visit.clone()))]
+async fn reversible_write(visit: Visit) -> Done {
+    visit.rows("read").await?;
+    visit.begins();
+    visit.insert(Row::Charge).await?;
+    visit.insert(Row::Order).await?;
+    visit.rows("read").await?;
+    Ok("written")
+}
+
+/// Undoes the write, however far it got.
+async fn undo(visit: Visit) {
+    let one = visit.db.delete(Row::Charge, visit.id).await;
+    let other = visit.db.delete(Row::Order, visit.id).await;
+    if one.is_ok() && other.is_ok() {
+        visit.undone();
+    }
+}
+
+/// Three safe points, the last of them just before it writes.
+#[cancellable(idempotent_write, cooperative)]
+async fn cooperative(visit: Visit, cancel: CancellationToken) -> Done {
+    visit.enters();
+    for _ in 0..3 {
+        visit.rows("read").await?;
+        if cancel.is_cancelled() {
+            return Ok(visit.ends("stopped"));
+        }
+    }
+    visit.begins();
+    visit.insert(Row::Charge).await?;
+    visit.insert(Row::Order).await?;
+    Ok(visit.ends("written"))
+}
+
+#[durable_write]
+async fn durable_handler(visit: Visit) -> Done {
+    visit.begins();
+    let mut tx = visit.begin().await?;
+    visit.insert_in(&mut tx, Row::Charge).await?;
+    visit.insert_in(&mut tx, Row::Order).await?;
+    visit.commit(tx).await?;
+    Ok(visit.ends("written"))
+}
+
+#[cancellable(read)]
+async fn one_site(visit: Visit) -> Done {
+    visit.rows("read").await?;
+    #[durable_write]
+    {
+        visit.begins();
+        visit.insert(Row::Charge).await?;
+        visit.insert(Row::Order).await?;
+    }
+    visit.rows("read").await?;
+    Ok(visit.ends("written"))
+}
+
+#[cancellable(read)]
+async fn two_sites(visit: Visit) -> Done {
+    visit.rows("read").await?;
+    #[durable_write]
+    {
+        visit.begins();
+        visit.insert(Row::Charge).await?;
+    }
+    visit.rows("between").await?;
+    #[durable_write]
+    visit.insert(Row::Order).await?;
+    visit.rows("read").await?;
+    Ok(visit.ends("written"))
+}
+
+#[cancellable(read)]
+async fn spanning(visit: Visit) -> Done {
+    visit.rows("read").await?;
+    #[durable_write]
+    let mut tx = {
+        visit.begins();
+        let mut tx = visit.begin().await?;
+        visit.insert_in(&mut tx, Row::Charge).await?;
+        tx
+    };
+    visit.pause("between").await;
+    visit.insert_in(&mut tx, Row::Order).await?;
+    #[durable_write]
+    visit.commit(tx).await?;
+    visit.rows("read").await?;
+    Ok(visit.ends("written"))
+}
+
+/// The statement after the site is open to the client and the deadline again.
+#[cancellable(read)]
+async fn reopened(visit: Visit) -> Done {
+    visit.rows("read").await?;
+    #[durable_write]
+    {
+        visit.begins();
+        visit.insert(Row::Charge).await?;
+        visit.insert(Row::Order).await?;
+    }
+    #[cancellable(read)]
+    visit.rows("reopened").await?;
+    Ok(visit.ends("written"))
+}
+
+/// On another stream of the same connection.
+#[cancellable(read)]
+async fn panics() {
+    tokio::task::yield_now().await;
+    panic!("{ON_PURPOSE}");
+}

@@ -1,0 +1,158 @@
+//! Every policy, cut at every await: by a client that leaves or resets, by a deadline, by a shutdown
+//! and by a panic elsewhere on the connection, over both protocols and on two databases.
+//!
+//! What has begun is whole, and what has not is absent. A panic of the body itself ends it by law
+//! 7 and is not tried here.
+
+mod around;
+mod campaign;
+mod client;
+mod database;
+mod fault;
+mod handlers;
+mod plan;
+mod report;
+mod service;
+mod slot;
+mod soak;
+mod tally;
+mod verdict;
+mod visit;
+
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use clap::{Parser, Subcommand, value_parser};
+
+use self::{
+    campaign::{Campaign, Settings, Until, start_postgres},
+    report::Report,
+    slot::Failure,
+    visit::ON_PURPOSE,
+};
+
+/// Every policy, cut at every await: what has begun is whole, and what has not is absent.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// How many faults have to fall
+    #[arg(long, default_value_t = 10_000, value_parser = value_parser!(u64).range(1..=10_000_000))]
+    runs: u64,
+    /// What all choices are drawn from; timing is not repeated
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// No run begins after so many minutes
+    #[arg(long, default_value_t = 30, value_parser = value_parser!(u64).range(1..=1440))]
+    minutes: u64,
+    /// The seed of one run, which is repeated until its fault has fallen ten times
+    #[arg(long)]
+    replay: Option<u64>,
+    /// On the database that needs no server, and not on the other one
+    #[arg(long)]
+    sqlite_only: bool,
+    /// Breaks the runtime: bodies past their point of no return are dropped, and this has to fail
+    #[arg(long)]
+    without_rescue: bool,
+    /// Where the report goes as JSON
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Where the table goes as Markdown
+    #[arg(long)]
+    markdown: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// A mixed load with random faults, under which nothing may grow
+    Soak(soak::Settings),
+}
+
+/// Leaves our own panics out of the output.
+fn hush() {
+    let loud = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if info.payload_as_str() != Some(ON_PURPOSE) {
+            loud(info);
+        }
+    }));
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    hush();
+    let outcome = start(&cli);
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("followthrough-campaign: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn start(cli: &Cli) -> Result<bool, Failure> {
+    let soak = cli.command.as_ref().map(|Command::Soak(settings)| settings);
+    let settings = match soak {
+        Some(soak) => Settings { seed: soak.seed, sqlite_only: soak.sqlite_only, mixed: true },
+        None => Settings { seed: cli.seed, sqlite_only: cli.sqlite_only, mixed: false },
+    };
+    let postgres = start_postgres(settings.sqlite_only);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let campaign = Campaign::open(settings, postgres).await?;
+        if let Some(soak) = soak {
+            return soak::run(campaign, soak).await;
+        }
+        if cli.without_rescue {
+            followthrough::testing::break_rescue();
+        }
+        match cli.replay {
+            Some(seed) => replay(campaign, seed).await,
+            None => run(campaign, cli).await,
+        }
+    })
+}
+
+async fn run(mut campaign: Campaign, cli: &Cli) -> Result<bool, Failure> {
+    let began = Instant::now();
+    let time = began + Duration::from_secs(60 * cli.minutes);
+    campaign.run_aloud(Until { runs: cli.runs, time }).await?;
+    campaign.close().await;
+    let report = Report::new(cli.seed, began.elapsed(), &campaign);
+    print!("{report}");
+    if let Some(file) = &cli.json {
+        std::fs::write(file, serde_json::to_string_pretty(&report)?)?;
+    }
+    if let Some(file) = &cli.markdown {
+        std::fs::write(file, report.to_string())?;
+    }
+    let done = report.runs >= cli.runs;
+    if !done {
+        eprintln!("stopped after {} of {} runs", report.runs, cli.runs);
+    }
+    Ok(done && campaign.tally().is_good())
+}
+
+async fn replay(mut campaign: Campaign, seed: u64) -> Result<bool, Failure> {
+    let mut fell = 0;
+    // How often a statement suspends is the database's affair.
+    for _ in 0..100 {
+        fell += u32::from(campaign.replay(seed).await);
+        if fell == 10 {
+            break;
+        }
+    }
+    campaign.close().await;
+    let tally = campaign.tally();
+    println!("the fault fell {fell} times; {} bad runs", tally.bad);
+    if fell == 0 && tally.is_good() {
+        return Err("its point was never reached".into());
+    }
+    Ok(tally.is_good())
+}

@@ -1,0 +1,149 @@
+//! What a campaign shows at its end: as a table, and as JSON.
+
+use std::{fmt, time::Duration};
+
+use serde::Serialize;
+
+use crate::{
+    campaign::Campaign,
+    handlers::{HANDLERS, location},
+    plan::{DATABASES, Fault, PROTOCOLS},
+    tally::{Counts, rate},
+};
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) seed: u64,
+    pub(crate) runs: u64,
+    seconds: f64,
+    runs_per_second: f64,
+    postgres: bool,
+    total: Counts,
+    passed_by: u64,
+    bad: u64,
+    bad_services: u64,
+    places: Vec<Place>,
+    handlers: Vec<Handler>,
+}
+
+#[derive(Debug, Serialize)]
+struct Place {
+    protocol: &'static str,
+    database: &'static str,
+    runs: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Handler {
+    name: &'static str,
+    location: String,
+    stages: u32,
+    stages_hit: usize,
+    points: usize,
+    faults: Vec<ByFault>,
+}
+
+#[derive(Debug, Serialize)]
+struct ByFault {
+    fault: &'static str,
+    #[serde(flatten)]
+    counts: Counts,
+}
+
+impl Report {
+    pub(crate) fn new(seed: u64, took: Duration, campaign: &Campaign) -> Self {
+        let tally = campaign.tally();
+        let total = tally.total();
+        let handlers = HANDLERS.iter().enumerate().map(|(n, (name, _))| Handler {
+            name,
+            location: location(name),
+            stages: campaign.stages[n],
+            stages_hit: tally.stages_hit(n),
+            points: tally.points[n].len(),
+            faults: Fault::ALL
+                .iter()
+                .zip(&tally.counts[n])
+                .map(|(fault, counts)| ByFault { fault: fault.name(), counts: *counts })
+                .collect(),
+        });
+        let places = (0..2).flat_map(|p| (0..2).map(move |d| (p, d))).map(|(p, d)| Place {
+            protocol: PROTOCOLS[p],
+            database: DATABASES[d],
+            runs: tally.places[p][d],
+        });
+        Self {
+            seed,
+            runs: total.sum(),
+            seconds: took.as_secs_f64(),
+            runs_per_second: rate(total.sum(), took),
+            postgres: campaign.has_postgres,
+            total,
+            passed_by: tally.passed_by,
+            bad: tally.bad,
+            bad_services: tally.bad_services,
+            places: places.collect(),
+            handlers: handlers.collect(),
+        }
+    }
+}
+
+/// In Markdown, which reads well on a terminal, too.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "Each cell: begun and whole / begun and lost / unbegun and absent / half done.\n"
+        )?;
+        write!(f, "| {:<16} |", "handler")?;
+        Fault::ALL.iter().try_for_each(|fault| write!(f, " {:>15} |", fault.name()))?;
+        write!(f, " {:>7} | {:>6} |\n|{:-<18}|", "stages", "points", "")?;
+        Fault::ALL.iter().try_for_each(|_| write!(f, "{:->16}:|", ""))?;
+        writeln!(f, "{:->8}:|{:->7}:|", "", "")?;
+        for handler in &self.handlers {
+            write!(f, "| {:<16} |", handler.name)?;
+            for ByFault { counts, .. } in &handler.faults {
+                write!(f, " {:>15} |", cell(counts))?;
+            }
+            let stages = format!("{}/{}", handler.stages_hit, handler.stages);
+            writeln!(f, " {stages:>7} | {:>6} |", handler.points)?;
+        }
+        write!(f, "| {:<16} |", "all")?;
+        for n in 0..Fault::ALL.len() {
+            let mut all = Counts::default();
+            self.handlers.iter().for_each(|handler| all.add(&handler.faults[n].counts));
+            write!(f, " {:>15} |", cell(&all))?;
+        }
+        let points: usize = self.handlers.iter().map(|handler| handler.points).sum();
+        writeln!(f, " {:>7} | {points:>6} |\n", "")?;
+        let Counts { begun_and_whole, begun_and_lost, unbegun_and_absent, half_done, without_end } =
+            self.total;
+        writeln!(
+            f,
+            "{} runs with seed {} in {:.1} s, {:.0}/s: {begun_and_whole} begun and whole, \
+             {begun_and_lost} begun and lost, {unbegun_and_absent} unbegun and absent, {half_done} \
+             half done, {without_end} without an end.",
+            self.runs, self.seed, self.seconds, self.runs_per_second,
+        )?;
+        let places = self
+            .places
+            .iter()
+            .map(|Place { protocol, database, runs }| format!("{protocol} with {database} {runs}"));
+        writeln!(
+            f,
+            "{}; {} more runs passed their point by; {} bad runs, {} bad reports of services.",
+            places.collect::<Vec<_>>().join(", "),
+            self.passed_by,
+            self.bad,
+            self.bad_services,
+        )?;
+        if !self.postgres {
+            writeln!(f, "PostgreSQL was not there: every run is on SQLite.")?;
+        }
+        Ok(())
+    }
+}
+
+fn cell(counts: &Counts) -> String {
+    let Counts { begun_and_whole, begun_and_lost, unbegun_and_absent, half_done, .. } = counts;
+    format!("{begun_and_whole}/{begun_and_lost}/{unbegun_and_absent}/{half_done}")
+}

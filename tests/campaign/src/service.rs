@@ -1,0 +1,93 @@
+//! A service on a free port of loopback, and what its report has to say at its end.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use axum::middleware;
+use followthrough::{CallerDeadlines, Lifecycle, ShutdownReport};
+use http::HeaderName;
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use crate::{
+    around::{Expected, around},
+    client::TIMEOUT,
+    handlers,
+};
+
+/// Longer than a run may take, so that nothing is abandoned before the run is given up.
+const GRACE: Duration = Duration::from_secs(20);
+
+pub(crate) struct Service {
+    pub(crate) at: SocketAddr,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) expected: Expected,
+    /// Bodies that took a permit, and those that came to their end, by our own account.
+    pub(crate) begun: u64,
+    pub(crate) ended: u64,
+    task: JoinHandle<io::Result<ShutdownReport>>,
+}
+
+impl Service {
+    pub(crate) async fn start() -> io::Result<Self> {
+        let lifecycle = Lifecycle::builder()
+            .grace(GRACE)
+            .read_grace(Duration::ZERO)
+            .signals(false)
+            .caller_deadlines(CallerDeadlines::new().header(HeaderName::from_static(TIMEOUT)))
+            .build()?;
+        let expected = Expected::default();
+        let around = middleware::from_fn_with_state(expected.clone(), around);
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let at = listener.local_addr()?;
+        let serve = followthrough::serve(listener, handlers::router().layer(around));
+        let task = tokio::spawn(serve.lifecycle(lifecycle.clone()).into_future());
+        Ok(Self { at, lifecycle, expected, begun: 0, ended: 0, task })
+    }
+
+    /// Waits until nothing is in flight: no request, no permit, no compensation.
+    pub(crate) async fn is_quiet(&self) {
+        // There is no event for that: requests are counted apart from work.
+        while self.in_flight().0 > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// How much is in flight, requests and work, and that in words.
+    pub(crate) fn in_flight(&self) -> (usize, String) {
+        let now = self.lifecycle.in_flight();
+        let work: Vec<_> = now.work.iter().map(ToString::to_string).collect();
+        let words = format!("{} requests; {}", now.requests, work.join(", "));
+        (now.requests + work.len(), words)
+    }
+
+    /// Shuts it down unless it is down already, and gives what is wrong with its report.
+    pub(crate) async fn end(mut self) -> Vec<String> {
+        self.lifecycle.shutdown();
+        let report = match (&mut self.task).await {
+            Ok(Ok(report)) => report,
+            Ok(Err(error)) => return vec![format!("the service failed: {error}")],
+            Err(error) => return vec![format!("the service panicked: {error}")],
+        };
+        let durable = report.durable;
+        let mut wrong = Vec::new();
+        let mut equal = |what: &str, found: u64, expected: u64| {
+            if found != expected {
+                wrong.push(format!("report: {found} {what}, expected {expected}"));
+            }
+        };
+        equal("begun", durable.begun, self.begun);
+        equal("completed", durable.completed, self.ended);
+        equal("cut where they allow it", durable.cut, self.begun - self.ended);
+        equal("panicked", durable.panicked, 0);
+        equal("abandoned", durable.abandoned + report.abandoned.len() as u64, 0);
+        equal("without an answer", report.unanswered as u64, 0);
+        equal("connections cut", report.connections_cut.len() as u64, 0);
+        wrong
+    }
+}
+
+/// One that a run has given up ends by itself.
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.lifecycle.shutdown();
+    }
+}

@@ -1,0 +1,236 @@
+//! Where runs happen, one after the other: databases and a service of its own, so that what is in
+//! flight there is the run's.
+
+use std::{error::Error, path::Path, sync::Arc, time::Duration};
+
+use followthrough_database_tests::Postgres;
+use tokio::time::{Instant, timeout};
+
+use crate::{
+    client::{Answer, Client},
+    database::Db,
+    fault::{PATIENCE, fall},
+    handlers::{HANDLERS, Promise},
+    plan::{Fault, Plan},
+    service::Service,
+    verdict::{Facts, Kind},
+    visit::Watch,
+};
+
+pub(crate) type Failure = Box<dyn Error + Send + Sync>;
+
+/// No run takes longer unless it hangs.
+const LONGEST: Duration = Duration::from_secs(10);
+
+pub(crate) struct Slot {
+    sqlite: Base,
+    postgres: Option<Base>,
+    service: Option<Service>,
+}
+
+/// A database, and another connection to look at it: what is not committed is not there.
+#[derive(Clone)]
+struct Base {
+    db: Db,
+    look: Db,
+}
+
+impl Base {
+    /// The rows of a request of which nothing is left but what was dropped on the connection.
+    async fn rows(&self, id: i64) -> Result<(i64, i64), Failure> {
+        self.db.settles().await?;
+        Ok(self.look.rows(id).await?)
+    }
+}
+
+/// What a run has found.
+pub(crate) struct Outcome {
+    pub(crate) plan: Plan,
+    /// The name of the stage at which the fault fell. None if the point was passed by.
+    pub(crate) held: Option<&'static str>,
+    /// None if it did not end.
+    pub(crate) kind: Option<Kind>,
+    /// Empty is good.
+    pub(crate) wrong: Vec<String>,
+}
+
+impl Slot {
+    /// Opens its databases, the first in `folder`.
+    pub(crate) async fn open(
+        n: usize,
+        folder: &Path,
+        postgres: Option<&(&Postgres, Db)>,
+    ) -> Result<Self, Failure> {
+        let file = folder.join(format!("{n}.sqlite"));
+        let sqlite = Base { db: Db::sqlite(&file).await?, look: Db::sqlite(&file).await? };
+        let postgres = match postgres {
+            Some((server, look)) => {
+                Some(Base { db: Db::postgres(server, 1).await?, look: look.clone() })
+            }
+            None => None,
+        };
+        Ok(Self { sqlite, postgres, service: None })
+    }
+
+    /// The service of the next run.
+    async fn service(&mut self) -> Result<&mut Service, Failure> {
+        let service = match self.service.take() {
+            Some(service) => service,
+            None => Service::start().await?,
+        };
+        Ok(self.service.insert(service))
+    }
+
+    /// How much is in flight.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.service.as_ref().map_or(0, |service| service.in_flight().0)
+    }
+
+    /// Ends its service, and gives what is wrong with its report.
+    pub(crate) async fn close(&mut self) -> Vec<String> {
+        match self.service.take() {
+            Some(service) => service.end().await,
+            None => Vec::new(),
+        }
+    }
+
+    /// Removes all rows.
+    pub(crate) async fn clear(&self) -> Result<(), Failure> {
+        self.sqlite.db.clear().await?;
+        if let Some(postgres) = &self.postgres {
+            postgres.db.clear().await?;
+        }
+        Ok(())
+    }
+
+    /// A request that nothing happens to; gives how many stages it has.
+    pub(crate) async fn stages(&mut self, handler: usize, id: i64) -> Result<u32, Failure> {
+        let (name, promise) = HANDLERS[handler];
+        let (base, watch) = (self.sqlite.clone(), Watch::new(None));
+        let service = self.service().await?;
+        let answer = send_again(service, &base.db, &watch, (name, false, id)).await?;
+        service.account(promise, &watch);
+        let rows = base.rows(id).await?;
+        let expected = if promise == Promise::Nothing { (0, 0) } else { (1, 1) };
+        if answer.status != 200 || rows != expected {
+            let found =
+                format!("`{name}`, left alone: {} {}, {rows:?}", answer.status, answer.body);
+            return Err(found.into());
+        }
+        Ok(watch.seen().stage)
+    }
+
+    /// One run.
+    pub(crate) async fn run(&mut self, plan: Plan, id: i64) -> Outcome {
+        let watch = Watch::new(Some(plan.point));
+        let promise = HANDLERS[plan.handler].1;
+        let attempt = timeout(LONGEST, self.attempt(&plan, id, &watch)).await;
+        let (facts, mut wrong) = match attempt {
+            Ok(Ok(found)) => found,
+            Ok(Err(error)) => return self.failed(plan, &watch, format!("the run failed: {error}")),
+            Err(_) => {
+                let left = self.service.as_ref().map(Service::in_flight).unwrap_or_default().1;
+                let left = format!("no end after {LONGEST:?}; in flight: {left}");
+                return self.failed(plan, &watch, left);
+            }
+        };
+        wrong.extend(facts.wrong(&plan, promise));
+        let held = facts.held.map(|(label, _)| label);
+        Outcome { plan, held, kind: Some(facts.kind(promise)), wrong }
+    }
+
+    fn failed(&mut self, plan: Plan, watch: &Watch, why: String) -> Outcome {
+        self.service = None;
+        let seen = watch.seen();
+        let held = seen.held.map(|(label, _)| label);
+        Outcome { plan, held, kind: None, wrong: vec![why, format!("{seen:?}")] }
+    }
+
+    async fn attempt(
+        &mut self,
+        plan: &Plan,
+        id: i64,
+        watch: &Arc<Watch>,
+    ) -> Result<(Facts, Vec<String>), Failure> {
+        let (name, promise) = HANDLERS[plan.handler];
+        let base = self.postgres.as_ref().filter(|_| plan.postgres).unwrap_or(&self.sqlite).clone();
+        let service = self.service().await?;
+        service.expected.add(watch.visit(base.db.clone(), id));
+        let patience = (plan.fault == Fault::Deadline).then_some(PATIENCE);
+        let path = format!("/{name}/{id}");
+        let mut client = Client::send(service.at, plan.http2, &path, patience).await?;
+        let sent = Instant::now();
+        let early = tokio::select! {
+            biased;
+            () = watch.until(|seen| seen.held.is_some()) => None,
+            answer = client.answer() => Some(answer),
+        };
+        let held = watch.seen().held.filter(|_| early.is_none());
+        let answer = match early {
+            // Or it would be held later, by a body that goes on.
+            Some(answer) => {
+                watch.release();
+                Some(answer)
+            }
+            None => fall(plan, client, sent, watch, service).await,
+        };
+        service.settles(watch, id).await;
+        service.account(promise, watch);
+        let mut wrong = Vec::new();
+        if plan.fault == Fault::Stopping && held.is_some() {
+            wrong = self.close().await;
+        }
+        let mut facts = Facts { held, answer: answer.and_then(Result::ok), ..Facts::default() };
+        facts.rows = base.rows(id).await?;
+        {
+            let seen = watch.seen();
+            (facts.begun, facts.ended, facts.undone) = (seen.begun, seen.ended, seen.undone);
+        }
+        let answered = facts.answer.as_ref().is_some_and(|answer| answer.status == 200);
+        if promise == Promise::Again && !answered {
+            let service = self.service().await?;
+            let answer =
+                send_again(service, &base.db, &Watch::new(None), (name, plan.http2, id)).await?;
+            if answer.status != 200 {
+                wrong.push(format!("sent again: {} {}", answer.status, answer.body));
+            }
+            facts.again = Some(base.rows(id).await?);
+        }
+        Ok((facts, wrong))
+    }
+}
+
+/// Sends a request that nothing happens to, and waits until nothing of it is left.
+async fn send_again(
+    service: &Service,
+    db: &Db,
+    watch: &Arc<Watch>,
+    (name, http2, id): (&str, bool, i64),
+) -> Result<Answer, Failure> {
+    service.expected.add(watch.visit(db.clone(), id));
+    let mut client = Client::send(service.at, http2, &format!("/{name}/{id}"), None).await?;
+    let answer = client.answer().await?;
+    service.settles(watch, id).await;
+    Ok(answer)
+}
+
+impl Service {
+    /// Waits until nothing is left of a request, by its own account and the service's.
+    async fn settles(&self, watch: &Watch, id: i64) {
+        drop(self.expected.take(id));
+        watch.until(|seen| seen.gone).await;
+        self.is_quiet().await;
+    }
+
+    /// Takes down what its report has to say of a request.
+    fn account(&mut self, promise: Promise, watch: &Watch) {
+        let seen = watch.seen();
+        let took_permit = match promise {
+            Promise::Durable => seen.begun,
+            Promise::Cooperative => seen.entered,
+            Promise::Nothing | Promise::Again | Promise::Undone => false,
+        };
+        self.begun += u64::from(took_permit);
+        self.ended += u64::from(seen.ended);
+    }
+}
