@@ -5,6 +5,11 @@
 #[doc = include_str!("../guide/calls.md")]
 pub mod calls {}
 
+// Its plots first: rustdoc ships no files, so here they are within the links that the page defines once more.
+#[doc = include_str!("../guide/costs-plots.md")]
+#[doc = include_str!("../guide/costs.md")]
+pub mod costs {}
+
 #[doc = include_str!("../guide/databases.md")]
 pub mod databases {}
 

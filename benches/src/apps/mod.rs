@@ -1,0 +1,125 @@
+//! The same body, governed in each way.
+
+pub mod by_hand;
+pub mod governed;
+
+use axum::{
+    Router,
+    extract::FromRef,
+    routing::{MethodRouter, post},
+};
+use followthrough::{Lifecycle, LifecycleService};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::work::Work;
+
+/// A way to govern a handler.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    /// For the command line.
+    pub id: &'static str,
+    /// For the tables, in Markdown.
+    pub name: &'static str,
+}
+
+const fn way(id: &'static str, name: &'static str) -> Way {
+    Way { id, name }
+}
+
+/// The ways, in the order of the tables. The first one is what the others are compared with.
+pub const WAYS: [Way; 19] = [
+    way("bare", "bare axum"),
+    way("timeout_layer", "tower-http's `TimeoutLayer`"),
+    way("tower_timeout", "`tower::timeout` and `HandleErrorLayer`"),
+    way("token_idiom", "by hand: child token, drop guard, `select!`"),
+    way("token_idiom_deadline", "the same and `timeout`"),
+    way("spawn_idiom", "by hand: `TaskTracker::spawn` in the span, and await"),
+    way("shield", "tokio-shield"),
+    way("linked_bare", "under `serve`, no attribute"),
+    way("exempt", "`#[exempt]`"),
+    way("read", "`#[cancellable(read)]`"),
+    way("read_deadline", "a read with a deadline"),
+    way("read_token", "a read with a token parameter"),
+    way("stream", "`#[cancellable(stream)]`"),
+    way("idempotent_write", "`#[cancellable(idempotent_write)]`"),
+    way("reversible_write", "`#[cancellable(reversible_write)]`"),
+    way("cooperative", "`#[cancellable(read, cooperative)]`, with its token"),
+    way("durable_write", "`#[durable_write]`"),
+    way("durable_site", "a read with one durable site"),
+    way("durable_site_token", "the same and a token parameter"),
+];
+
+/// What the tables call the way `id`.
+///
+/// # Panics
+///
+/// If there is none of that name.
+pub fn name_of(id: &str) -> &'static str {
+    let way = WAYS.iter().find(|way| way.id == id);
+    way.unwrap_or_else(|| panic!("unknown way `{id}`; expected one of {WAYS:?}")).name
+}
+
+/// One way's service; two types, because boxing them alike would be measured, too.
+pub enum App {
+    /// Without us.
+    Plain(Router),
+    /// With what `serve` puts around it.
+    Linked(LifecycleService<Router>),
+}
+
+/// The service for `way`.
+///
+/// # Panics
+///
+/// If `way` is none of [`WAYS`].
+pub fn app<W: Work>(way: &str) -> App {
+    if let Some(router) = by_hand::router::<W>(way, &CancellationToken::new()) {
+        return App::Plain(router);
+    }
+    App::Linked(followthrough::__private::linked(&lifecycle(), governed::router::<W>(way)))
+}
+
+/// A lifecycle with room for what is measured here.
+///
+/// # Panics
+///
+/// Never: the settings are sound.
+pub fn lifecycle() -> Lifecycle {
+    let builder = Lifecycle::builder().max_durable_writes(1 << 20).signals(false);
+    builder.build().expect("the settings are sound")
+}
+
+/// What every service here has as its state, used or not: a route with a state is cloned with it, and
+/// only those who need one would pay for that.
+#[derive(Clone, Default)]
+struct Shared {
+    /// What a shutdown by hand cancels.
+    root: CancellationToken,
+    tracker: TaskTracker,
+}
+
+impl FromRef<Shared> for CancellationToken {
+    fn from_ref(shared: &Shared) -> Self {
+        shared.root.clone()
+    }
+}
+
+impl FromRef<Shared> for TaskTracker {
+    fn from_ref(shared: &Shared) -> Self {
+        shared.tracker.clone()
+    }
+}
+
+fn routed(method: MethodRouter<Shared>, root: &CancellationToken) -> Router {
+    let shared = Shared { root: root.clone(), ..Shared::default() };
+    Router::new().route("/x", method).with_state(shared)
+}
+
+async fn bare<W: Work>() -> &'static str {
+    W::work().await
+}
+
+/// The handler without any policy.
+fn plain<W: Work>() -> MethodRouter<Shared> {
+    post(bare::<W>)
+}

@@ -1,0 +1,39 @@
+//! Counts allocations for `followthrough-benches`, which starts it: in one line of JSON, the names of
+//! the ways and a number for each.
+
+use std::process::ExitCode;
+
+use allocation_counter::measure;
+use followthrough_benches::{WAYS, calls, pending};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let counted: Vec<(&str, u64)> = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..]
+    {
+        ["calls", number] => {
+            counted(number, |way, number| calls(way, number, |call| measure(call).count_total))
+        }
+        ["pending", number] => counted(number, |way, number| {
+            let requests = usize::try_from(number).unwrap_or(usize::MAX);
+            let held = pending(way, requests, |begin| measure(begin).bytes_current);
+            u64::try_from(held).unwrap_or(0)
+        }),
+        _ => Vec::new(),
+    };
+    match serde_json::to_string(&counted) {
+        Ok(json) if !counted.is_empty() => {
+            println!("{json}");
+            ExitCode::SUCCESS
+        }
+        _ => {
+            eprintln!("usage: count-allocations (calls | pending) <number>");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// A count for each way; none if `number` is none.
+fn counted(number: &str, count: impl Fn(&'static str, u64) -> u64) -> Vec<(&'static str, u64)> {
+    let Ok(number) = number.parse() else { return Vec::new() };
+    WAYS.iter().map(|way| (way.id, count(way.id, number))).collect()
+}

@@ -1,0 +1,102 @@
+//! What is measured, a module for each table.
+
+mod callgrind;
+mod cores;
+mod counted;
+mod instructions;
+mod memory;
+mod resets;
+mod stopping;
+
+pub use stopping::stop_once;
+
+use crate::results::{Goal, Row, Table, rounded};
+
+/// A part of the benchmarks.
+#[derive(Debug)]
+pub struct Part {
+    /// Its name on the command line, and its table's.
+    pub id: &'static str,
+    /// Measures it.
+    pub run: fn(&Scale) -> Result<Table, String>,
+}
+
+/// All parts, in the order in which they run.
+pub const PARTS: [Part; 5] = [
+    Part { id: "instructions", run: instructions::run },
+    Part { id: "memory", run: memory::run },
+    Part { id: "stopping", run: stopping::run },
+    Part { id: "resets", run: resets::run },
+    Part { id: "cores", run: cores::run },
+];
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Scale {
+    /// Calls under callgrind: few and many.
+    pub calls: (u64, u64),
+    /// Calls whose allocations are counted.
+    pub counted: u64,
+    /// Requests that are stopped under callgrind: few and many.
+    pub stopped: (u64, u64),
+    /// Requests that are pending at once.
+    pub pending: usize,
+    /// Requests that are reset at once.
+    pub resets: usize,
+    /// Calls for a throughput.
+    pub throughput: u64,
+    /// How often what is timed is timed.
+    pub rounds: usize,
+}
+
+impl Scale {
+    /// What the page shows.
+    pub const FULL: Self = Self {
+        calls: (200, 1200),
+        counted: 1000,
+        stopped: (500, 1500),
+        pending: 100_000,
+        resets: 10_000,
+        throughput: 100_000,
+        rounds: 15,
+    };
+    /// Enough to see that it runs.
+    pub const QUICK: Self = Self {
+        calls: (20, 60),
+        counted: 10,
+        stopped: (20, 60),
+        pending: 500,
+        resets: 200,
+        throughput: 800,
+        rounds: 1,
+    };
+}
+
+/// The command that measures the part `id`.
+fn command(id: &str) -> String {
+    format!("cargo run --release -p followthrough-benches -- {id}")
+}
+
+fn row(name: &str, values: impl IntoIterator<Item = Option<f64>>) -> Row {
+    let values = values.into_iter().map(|value| value.map(rounded)).collect();
+    Row { name: name.to_owned(), values }
+}
+
+fn at_most(aim: f64, name: &str, is: f64) -> Goal {
+    Goal { name: name.to_owned(), is: rounded(is), aim, at_most: true }
+}
+
+fn at_least(aim: f64, name: &str, is: f64) -> Goal {
+    Goal { name: name.to_owned(), is: rounded(is), aim, at_most: false }
+}
+
+/// The middle one.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+const fn number(count: u64) -> f64 {
+    count as f64
+}

@@ -1,0 +1,97 @@
+//! The page that is committed is the one that the committed results give.
+
+use std::{collections::BTreeSet, fs};
+
+use followthrough_benches::{
+    page, reasons,
+    results::{Goal, Results, Row, Table},
+};
+
+fn results() -> Results {
+    Results::load().expect("the results can be read")
+}
+
+#[test]
+fn the_page_shows_the_results() {
+    for file in page::render(&results()).expect("the results can be shown") {
+        let committed = fs::read_to_string(&file.path).unwrap_or_default();
+        assert!(
+            committed == file.text,
+            "`{}` is not what `results.json` and `page.md` give: render it with \
+             `cargo run -p followthrough-benches -- page`",
+            file.path.display()
+        );
+    }
+}
+
+#[test]
+fn every_plot_of_the_guide_is_of_a_table() {
+    let rendered = page::render(&results()).expect("the results can be shown");
+    let rendered: BTreeSet<_> =
+        rendered.iter().filter_map(|file| file.path.file_name()?.to_str()).collect();
+    let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/../runtime/guide");
+    for entry in fs::read_dir(guide).expect("the guide is there") {
+        let name = entry.expect("it can be read").file_name().into_string().expect("it is text");
+        if name.starts_with("costs") {
+            assert!(rendered.contains(&*name), "`{name}` belongs to no table: remove it");
+        }
+    }
+}
+
+#[test]
+fn every_missed_goal_has_its_reason() {
+    let missing = reasons::missing(&results());
+    assert!(missing.is_empty(), "missed, and without a reason in `reasons.rs`: {missing:#?}");
+}
+
+#[test]
+fn a_quick_run_is_not_shown() {
+    let mut results = results();
+    let table = results.table("memory").expect("it was measured").clone();
+    results.put(table.clone(), true);
+    let refused = page::render(&results).expect_err("its figures mean nothing");
+    assert!(refused.contains("memory"), "{refused}");
+    results.put(table, false);
+    assert!(page::render(&results).is_ok(), "a full run takes the place of a quick one");
+}
+
+/// A table that nobody has explained.
+fn unheard_of(is: f64) -> Results {
+    let goal = Goal { name: "leaps of a hare".into(), is, aim: 2.0, at_most: false };
+    let mut results = Results::default();
+    let table = Table {
+        id: "unheard_of".into(),
+        title: "Unheard of".into(),
+        command: "true".into(),
+        columns: vec!["leaps".into()],
+        rows: vec![Row { name: "a hare".into(), values: vec![Some(is)] }],
+        goals: vec![goal],
+        notes: vec!["It leaps.".into()],
+    };
+    results.put(table, false);
+    results
+}
+
+#[test]
+fn a_missed_goal_without_a_reason_is_named() {
+    assert_eq!(reasons::missing(&unheard_of(1.0)), ["unheard_of: leaps of a hare"]);
+    assert!(reasons::missing(&unheard_of(2.0)).is_empty());
+}
+
+#[test]
+fn a_table_without_a_place_of_its_own_is_shown_at_the_end() {
+    let rendered = page::render(&unheard_of(1.0)).expect("it can be shown");
+    let page = rendered.iter().find(|file| file.path.ends_with("costs.md")).expect("it is a page");
+    let (_, shown) = page.text.split_once("## Unheard of").expect("it has a heading");
+    for part in [
+        "| a hare | 1 |",
+        "![Unheard of: the figures are in the table above][plot-unheard_of]",
+        "Made by `true`.",
+        "| leaps of a hare | 1 | ≥ 2 | missed |",
+        "Missed, leaps of a hare: ",
+        "- It leaps.",
+        "[plot-unheard_of]: costs-unheard_of.svg",
+    ] {
+        assert!(shown.contains(part), "`{part}` is not in {shown}");
+    }
+}
