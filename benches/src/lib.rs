@@ -11,6 +11,7 @@ pub mod parts;
 mod plot;
 pub mod reasons;
 pub mod results;
+pub mod wire;
 pub mod work;
 
 pub use apps::{WAYS, Way};

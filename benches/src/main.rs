@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use followthrough_benches::{
     calls, page,
     parts::{PARTS, Part, Scale, stop_once},
-    results::Results,
+    results::{Results, Table},
+    wire,
 };
 
 fn main() -> ExitCode {
@@ -23,6 +24,8 @@ fn main() -> ExitCode {
         ["stop", what, number] => {
             counted(number).and_then(|number| stop_once(what, number as usize))
         }
+        ["wire", "serve", name, port] => wire::serve(name, port),
+        ["wire", ref options @ ..] if !options.is_empty() => on_the_wire(options),
         ["page"] => Results::load().and_then(|results| page::save(&results)),
         ref words => measure(words),
     };
@@ -37,43 +40,62 @@ fn main() -> ExitCode {
 
 fn measure(words: &[&str]) -> Result<(), String> {
     let quick = words.contains(&"--quick");
-    let mut wanted: Vec<&Part> = Vec::new();
-    for word in words.iter().filter(|word| **word != "--quick") {
-        let part = PARTS.iter().find(|part| part.id == *word);
-        wanted.push(part.ok_or_else(|| unknown(word))?);
+    let named: Vec<&str> = words.iter().copied().filter(|word| *word != "--quick").collect();
+    if let Some(word) =
+        named.iter().find(|word| **word != WIRE && !PARTS.iter().any(|part| part.id == **word))
+    {
+        return Err(unknown(word));
     }
-    if wanted.is_empty() {
-        wanted.extend(&PARTS);
-    }
+    let wanted = |id: &str| named.is_empty() || named.contains(&id);
     let scale = if quick { Scale::QUICK } else { Scale::FULL };
-    let mut results = Results::load()?;
-    for part in wanted {
-        let table = (part.run)(&scale).map_err(|error| format!("{}: {error}", part.id))?;
-        println!("{}\n\n{}", table.title, page::rows(&table));
-        for goal in &table.goals {
-            let met = if goal.is_met() { "met" } else { "missed" };
-            println!(
-                "{}: {} ({}, {met})",
-                goal.name,
-                page::figure(goal.is),
-                page::figure(goal.aim)
-            );
-        }
-        println!();
-        results.put(table, quick);
-        results.save()?;
+    for Part { id, run } in PARTS.iter().filter(|part| wanted(part.id)) {
+        keep(vec![run(&scale).map_err(|error| format!("{id}: {error}"))?], quick)?;
+    }
+    if wanted(WIRE) {
+        let settings = if quick { wire::Settings::quick() } else { wire::Settings::default() };
+        keep(wire::measure(&settings)?, quick)?;
     }
     if quick {
         println!("a quick run: its figures mean nothing, and the page was not rendered");
         return Ok(());
     }
-    page::save(&results)
+    page::save(&Results::load()?)
+}
+
+/// The part that has options of its own.
+const WIRE: &str = "wire";
+
+fn on_the_wire(options: &[&str]) -> Result<(), String> {
+    let settings = wire::Settings::parse(options)?;
+    // What is not all of it is for the eye.
+    for table in wire::measure(&settings)? {
+        show(&table);
+    }
+    Ok(())
+}
+
+fn keep(tables: Vec<Table>, quick: bool) -> Result<(), String> {
+    let mut results = Results::load()?;
+    for table in tables {
+        show(&table);
+        results.put(table, quick);
+    }
+    results.save()
+}
+
+fn show(table: &Table) {
+    println!("{}\n\n{}", table.title, page::rows(table));
+    for goal in &table.goals {
+        let met = if goal.is_met() { "met" } else { "missed" };
+        println!("{}: {} ({}, {met})", goal.name, page::figure(goal.is), page::figure(goal.aim));
+    }
+    println!();
 }
 
 fn unknown(word: &str) -> String {
     let parts: Vec<&str> = PARTS.iter().map(|part| part.id).collect();
     format!(
-        "unknown part `{word}`; expected some of {}, `--quick`, or `page` alone",
+        "unknown part `{word}`; expected some of {}, {WIRE}, `--quick`, or `page` alone",
         parts.join(", ")
     )
 }

@@ -26,13 +26,16 @@ get() {
         -o DPkg::Lock::Timeout=60 "${@:2}" >/dev/null
 }
 
-# The smaller package of nginx is not in every release; `pg_ctl` is a part of PostgreSQL's.
+# The smaller package of nginx is not in every release; `pg_ctl` is a part of PostgreSQL's, and
+# `h2load` of nghttp2's clients.
 packages() {
     for name in "$@"; do
         if [ "$name" = nginx ] && apt-cache show nginx-light >/dev/null 2>&1; then
             echo nginx-light
         elif [ "$name" = pg_ctl ]; then
             echo postgresql
+        elif [ "$name" = h2load ]; then
+            echo nghttp2-client
         else
             echo "$name"
         fi

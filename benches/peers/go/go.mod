@@ -1,0 +1,3 @@
+module followthrough/peer
+
+go 1.24

@@ -1,0 +1,103 @@
+//! A server in a process of its own.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use super::Protocol;
+
+/// A start takes no longer, even where the machine has other things to do.
+const START: Duration = Duration::from_secs(30);
+/// Nor does an end, once stdin is closed.
+const END: Duration = Duration::from_secs(5);
+
+/// A server that listens. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    http1: u16,
+    h2c: u16,
+}
+
+impl Running {
+    /// Starts the server and waits until it says where it listens.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be started, or does not say so.
+    pub fn start(mut command: Command) -> Result<Self, String> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let child = command.spawn().map_err(|error| format!("it cannot be started: {error}"))?;
+        let mut running = Self { child, http1: 0, h2c: 0 };
+        let out = running.child.stdout.take().ok_or("the server has no stdout")?;
+        let (said, hears) = mpsc::channel();
+        // A read has no time-out; the end of the server ends this thread.
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            let _ = BufReader::new(out).read_line(&mut line);
+            let _ = said.send(line);
+        });
+        let line =
+            hears.recv_timeout(START).map_err(|_| format!("it said nothing within {START:?}"))?;
+        (running.http1, running.h2c) =
+            ports(&line).ok_or_else(|| format!("it said `{}`, expected its ports", line.trim()))?;
+        Ok(running)
+    }
+
+    /// The processor time of all its threads until now, in nanoseconds; `None` where the system does not say.
+    pub(super) fn cpu(&self) -> Option<u64> {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).ok()?;
+        // A thread may end meanwhile.
+        let times = threads.flatten().filter_map(|thread| {
+            let times = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            times.split(' ').next()?.parse::<u64>().ok()
+        });
+        Some(times.sum()).filter(|sum| *sum > 0)
+    }
+
+    /// Closes its stdin, and waits for the end of it.
+    ///
+    /// # Errors
+    ///
+    /// If it did not end by itself; then it was killed.
+    pub fn stop(mut self) -> Result<(), String> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<(), String> {
+        drop(self.child.stdin.take());
+        let began = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if began.elapsed() > END {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                return Err(format!("it did not end within {END:?} of its stdin"));
+            }
+            // The standard library cannot wait for a process and a time at once.
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// Where it speaks that protocol.
+    pub fn port(&self, protocol: Protocol) -> u16 {
+        match protocol {
+            Protocol::Http1 => self.http1,
+            Protocol::H2c => self.h2c,
+        }
+    }
+}
+
+/// Of `http1 40001 h2c 40002`.
+fn ports(line: &str) -> Option<(u16, u16)> {
+    let (http1, h2c) = line.trim().strip_prefix("http1 ")?.split_once(" h2c ")?;
+    Some((http1.parse().ok()?, h2c.parse().ok()?))
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Nobody is left to tell.
+        let _ = self.end();
+    }
+}

@@ -1,0 +1,219 @@
+//! What a policy costs a server, seen by its clients: bare axum, ours and those of others, each in a process
+//! of its own, loaded by `h2load` in turn.
+//!
+//! `cargo run --release -p followthrough-benches -- wire` installs what is missing, builds the peers and prints
+//! the tables. `wire serve <name> <port>` is one of our servers; the others are in `benches/peers`. A server
+//! says on its first line where it listens, and ends when its stdin closes.
+//!
+//! Only ratios are shown, and each is taken within one round, where every server has had its turn: the load
+//! generator is on the same cores, and so is whatever else the machine does.
+
+mod child;
+mod h2load;
+mod install;
+mod ours;
+mod plan;
+mod probe;
+mod servers;
+mod settings;
+mod tables;
+
+use std::collections::{HashMap, HashSet};
+
+use self::h2load::Target;
+pub use self::{
+    child::Running,
+    h2load::{Load, all_succeeded, read_log},
+    plan::{CONNECTIONS, Cell, Step, plan, time},
+    probe::probe,
+    servers::{Kind, Places, SERVERS, Server},
+    settings::Settings,
+    tables::{Found, tables},
+};
+use crate::results::Table;
+
+/// What every handler answers.
+pub const TEXT: &str = "ok";
+
+/// What every server has; the peers have it in their own sources.
+const WORKER_THREADS: usize = 2;
+
+/// What a client speaks, in the clear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2 with prior knowledge.
+    H2c,
+}
+
+impl Protocol {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Http1, Self::H2c];
+
+    fn id(self) -> &'static str {
+        match self {
+            Self::Http1 => "http1",
+            Self::H2c => "h2c",
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Http1 => "HTTP/1",
+            Self::H2c => "h2c",
+        }
+    }
+}
+
+/// Is one of our servers, until its input closes.
+///
+/// # Errors
+///
+/// If there is none of that name, or it cannot listen.
+pub fn serve(name: &str, port: &str) -> Result<(), String> {
+    let port = port.parse().map_err(|error| format!("`{port}` is not a port: {error}"))?;
+    ours::serve(name, port)
+}
+
+/// Measures the servers that `settings` ask for. Says on stderr what it does.
+///
+/// # Errors
+///
+/// If there is no load generator, or bare axum or a server of ours fails. A peer that does is left out, and
+/// the notes say why.
+pub fn measure(settings: &Settings) -> Result<Vec<Table>, String> {
+    settings.check()?;
+    let itself = std::env::current_exe().map_err(|error| format!("cannot find itself: {error}"))?;
+    let places = Places::of(&itself)?;
+    install::h2load()?;
+    let mut notes = Vec::new();
+    let mut wanted = Vec::new();
+    let mut running = Vec::new();
+    for server in SERVERS.iter().filter(|server| settings.wants(server)) {
+        eprintln!("preparing {}", server.name);
+        match start(server, &places) {
+            Ok(child) => {
+                wanted.push(server);
+                running.push(child);
+            }
+            Err(reason) if server.is_ours() => return Err(format!("{}: {reason}", server.name)),
+            Err(reason) => notes.push(format!("{} is left out: {reason}", server.title)),
+        }
+    }
+    let found = load_all(settings, &places, &wanted, &running, &mut notes)?;
+    let mut tables = tables(&wanted, &found, &settings.command(), &notes);
+    // Once on a page is enough.
+    tables[0].notes.splice(0..0, general_notes());
+    Ok(tables)
+}
+
+fn start(server: &Server, places: &Places) -> Result<Running, String> {
+    install::server(server, places)?;
+    let command = server.command(places).ok_or("it was built and is not there")?;
+    Running::start(command)
+}
+
+fn load_all(
+    settings: &Settings,
+    places: &Places,
+    servers: &[&Server],
+    running: &[Running],
+    notes: &mut Vec<String>,
+) -> Result<Vec<Found>, String> {
+    let mut silent = Vec::new();
+    for (server, child) in servers.iter().zip(running) {
+        for protocol in Protocol::ALL {
+            if let Err(reason) = probe(protocol, child.port(protocol)) {
+                complain(server, protocol, &reason, notes)?;
+                silent.push((server.name, protocol));
+            }
+        }
+    }
+    let mut steps = plan(servers.len(), settings.rounds);
+    steps.retain(|Step { cell, .. }| !silent.contains(&(servers[cell.server].name, cell.protocol)));
+    announce(settings, servers.len(), &steps);
+    std::fs::create_dir_all(places.scratch()).map_err(|error| error.to_string())?;
+    let log = &places.scratch().join("requests.log");
+    let mut found = Vec::new();
+    let (mut calibrated, mut given_up, mut shown) = (HashMap::new(), HashSet::new(), None);
+    for step in steps {
+        let Step { round, cell } = step;
+        if shown.replace(round) != Some(round) {
+            eprintln!("round {} of {}", round + 1, settings.rounds);
+        }
+        if given_up.contains(&cell) {
+            continue;
+        }
+        let Cell { protocol, connections, server } = cell;
+        let target = Target { protocol, server: &running[server], connections, log };
+        let requests = match calibrated.get(&cell) {
+            Some(requests) => Ok(*requests),
+            None => target.calibrate(settings.duration()),
+        };
+        match requests.and_then(|requests| target.load(requests)) {
+            Ok(load) => {
+                calibrated.insert(cell, target.requests(load, settings.duration()));
+                found.push((step, load));
+            }
+            Err(reason) => {
+                let reason = format!("{connections} connections, round {}: {reason}", round + 1);
+                complain(servers[server], protocol, &reason, notes)?;
+                given_up.insert(cell);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// A note about a peer; the end, if the server is one of ours.
+fn complain(
+    server: &Server,
+    protocol: Protocol,
+    reason: &str,
+    notes: &mut Vec<String>,
+) -> Result<(), String> {
+    let said = format!("{} over {}: {reason}", server.title, protocol.title());
+    if server.is_ours() {
+        return Err(said);
+    }
+    eprintln!("{said}");
+    notes.push(format!("Given up: {said}"));
+    Ok(())
+}
+
+fn announce(settings: &Settings, servers: usize, steps: &[Step]) {
+    let Settings { seconds, rounds, .. } = settings;
+    eprintln!(
+        "{servers} servers, HTTP/1 and h2c, {CONNECTIONS:?} connections, rounds: {rounds}, of {seconds} s each; \
+         {} runs, about {} s",
+        steps.len(),
+        time(steps, settings.duration()).as_secs()
+    );
+}
+
+fn general_notes() -> Vec<String> {
+    let mut notes: Vec<String> = [
+        "Of all tables on the wire: each figure is the median over the rounds of its ratio to bare axum in the same \
+         round; each round takes every server in turn, in a rotated order. The second process of bare axum shows \
+         what noise looks like.",
+        "`GET /x`, a handler that is pending once and answers two bytes; over h2c, too, one request is under way \
+         on a connection at a time. Rate and 99th percentile are taken out of h2load's log of all requests of a run, \
+         without the first tenth and the last fifth of them to end: connections are made then, and end.",
+        "Servers and h2load are separate processes that share the machine's cores and are not pinned, so rates and \
+         percentiles suffer from whatever else the machine does. Processor time does much less: it is of the \
+         server alone, user and system, and less is better.",
+        "A server has two worker threads, Go `GOMAXPROCS=2`; fastify is one node process with one thread for \
+         JavaScript.",
+        "dropshot logs nowhere (`slog::Discard`) and has no deadline, Trillium neither; Go's handler has one of \
+         10 s, and fastify its `handlerTimeout`, as our read + deadline.",
+    ]
+    .map(str::to_owned)
+    .into();
+    if cfg!(debug_assertions) {
+        notes.push(
+            "Our servers were built without `--release`: their ratios mean nothing.".to_owned(),
+        );
+    }
+    notes
+}

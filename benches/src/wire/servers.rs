@@ -1,0 +1,130 @@
+//! Which servers there are, and where each one's program is.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// One server of the tables.
+#[derive(Debug)]
+pub struct Server {
+    /// What `--only` takes.
+    pub name: &'static str,
+    /// What the tables say.
+    pub title: &'static str,
+    /// Whose it is.
+    pub kind: Kind,
+}
+
+/// Whose a server is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `axum::serve`, in this program.
+    Bare,
+    /// `followthrough::serve`, in this program.
+    Ours,
+    /// A binary of the workspace `benches/peers`, with its arguments.
+    Cargo(&'static str, &'static [&'static str]),
+    /// `benches/peers/go`.
+    Go,
+    /// `benches/peers/fastify`.
+    Fastify,
+}
+
+const fn server(name: &'static str, title: &'static str, kind: Kind) -> Server {
+    Server { name, title, kind }
+}
+
+/// All of them, in the order of the tables. Bare axum is the first, because the rest is divided by it.
+pub const SERVERS: [Server; 16] = [
+    server("bare", "axum::serve", Kind::Bare),
+    server("bare_again", "axum::serve, a second process", Kind::Bare),
+    server("serve", "followthrough::serve, no policy", Kind::Ours),
+    server("read", "read", Kind::Ours),
+    server("read_deadline", "read + deadline", Kind::Ours),
+    server("stream", "stream", Kind::Ours),
+    server("idempotent_write", "idempotent_write", Kind::Ours),
+    server("reversible_write", "reversible_write", Kind::Ours),
+    server("cooperative", "read, cooperative", Kind::Ours),
+    server("durable_write", "durable_write", Kind::Ours),
+    server("durable_site", "read with a durable site", Kind::Ours),
+    server(
+        "dropshot_cancel",
+        "dropshot, CancelOnDisconnect",
+        Kind::Cargo("peer-dropshot", &["cancel"]),
+    ),
+    server("dropshot_detached", "dropshot, Detached", Kind::Cargo("peer-dropshot", &["detached"])),
+    server("trillium", "Trillium", Kind::Cargo("peer-trillium", &[])),
+    server("go", "Go net/http, context.WithTimeout", Kind::Go),
+    server("fastify", "fastify, signal + handlerTimeout", Kind::Fastify),
+];
+
+impl Server {
+    /// Whether it is in this program, where it cannot be missing.
+    pub fn is_ours(&self) -> bool {
+        matches!(self.kind, Kind::Bare | Kind::Ours)
+    }
+
+    /// What starts it; `None` if it is not installed.
+    pub fn command(&self, places: &Places) -> Option<Command> {
+        let command = |program: PathBuf, arguments: &[&str]| {
+            let mut command = Command::new(&program);
+            command.args(arguments);
+            program.exists().then_some(command)
+        };
+        match self.kind {
+            Kind::Bare | Kind::Ours => {
+                command(places.itself.clone(), &["wire", "serve", self.name, "0"])
+            }
+            Kind::Cargo(binary, arguments) => command(places.release(binary), arguments),
+            Kind::Go => command(places.go_server(), &[]),
+            Kind::Fastify => {
+                let mut node = Command::new("node");
+                node.arg(places.fastify().join("server.js"));
+                places.fastify().join("node_modules/fastify").exists().then_some(node)
+            }
+        }
+    }
+}
+
+/// Where things are.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// This program.
+    itself: PathBuf,
+    /// Cargo's target directory.
+    target: PathBuf,
+}
+
+impl Places {
+    /// For the program at that path, which cargo has put there.
+    ///
+    /// # Errors
+    ///
+    /// If that is no path within a target directory.
+    pub fn of(program: &Path) -> Result<Self, String> {
+        let target = program.ancestors().nth(2);
+        let target =
+            target.ok_or_else(|| format!("{} is in no target directory", program.display()))?;
+        Ok(Self { itself: program.to_owned(), target: target.to_owned() })
+    }
+
+    pub(super) fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// Where what we install goes.
+    pub(super) fn scratch(&self) -> PathBuf {
+        self.target.join("wire")
+    }
+
+    fn release(&self, binary: &str) -> PathBuf {
+        self.target.join("release").join(binary)
+    }
+
+    pub(super) fn go_server(&self) -> PathBuf {
+        self.scratch().join("peer-go")
+    }
+
+    pub(super) fn fastify(&self) -> PathBuf {
+        self.scratch().join("fastify")
+    }
+}
