@@ -9,6 +9,7 @@ mod calls;
 pub mod page;
 pub mod parts;
 mod plot;
+mod readme;
 pub mod reasons;
 pub mod results;
 pub mod wire;

@@ -9,7 +9,7 @@ use std::{
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::{
-    plot, reasons,
+    plot, readme, reasons,
     results::{Goal, Results, Table, write},
 };
 
@@ -41,13 +41,13 @@ pub struct File {
     pub text: String,
 }
 
-/// Makes the page and what belongs to it: `costs.md`, a plot for each table, and `costs-plots.md`,
-/// which rustdoc reads before the page: it ships no files, so there the plots are within the links,
+/// Makes the page and what belongs to it: `costs.md`, the tables of the README, a plot for each table, and
+/// `costs-plots.md`, which rustdoc reads before the page: it ships no files, so there the plots are within the links,
 /// and the first definition of a link wins.
 ///
 /// # Errors
 ///
-/// If a table comes from a `--quick` run, or cannot be drawn.
+/// If a table comes from a `--quick` run or cannot be drawn, or the README has no place for it.
 pub fn render(results: &Results) -> Result<Vec<File>, String> {
     if !results.quick.is_empty() {
         let quick: Vec<&str> = results.quick.iter().map(String::as_str).collect();
@@ -77,6 +77,7 @@ pub fn render(results: &Results) -> Result<Vec<File>, String> {
     let _ = write!(page, "\n{files}");
     plots.push(in_guide("costs.md", page));
     plots.push(in_guide("costs-plots.md", embedded + "\n"));
+    plots.push(readme::render(results)?);
     Ok(plots)
 }
 
@@ -105,9 +106,7 @@ fn section(table: &Table) -> String {
     );
     if !table.goals.is_empty() {
         section.push_str("\n| goal | is | aim | |\n|---|---:|---:|---|\n");
-        for goal in &table.goals {
-            section.push_str(&line(goal));
-        }
+        section.push_str(&goals(table));
     }
     for goal in table.goals.iter().filter(|goal| !goal.is_met()) {
         let reason = reasons::of(&goal.name).unwrap_or("no reason is known yet.");
@@ -120,6 +119,11 @@ fn section(table: &Table) -> String {
         let _ = writeln!(section, "- {note}");
     }
     section.trim_end().to_owned()
+}
+
+/// A line for each goal.
+pub(crate) fn goals(table: &Table) -> String {
+    table.goals.iter().map(line).collect()
 }
 
 fn line(goal: &Goal) -> String {

@@ -42,7 +42,7 @@ const REASONS: &[(&str, &str)] = &[
          that a deadline allocates nothing.",
     ),
     (
-        "from *stopping* to the last answer / tokio-util's children",
+        "from *stopping* until all are reached / tokio-util's children",
         "the signal itself takes 187 instructions for each request, and 340 with tokio-util: 0.55. What \
          it sets going is more: 8949 in all from the signal to the answer, against 3895, and 2485 of them \
          make the problem document, 1799 its text alone, where the other side answers with a bare status.",

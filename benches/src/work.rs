@@ -54,12 +54,21 @@ pub async fn until_waiting(bodies: usize) {
     }
 }
 
-/// Pending until it is dropped.
+/// Pending until it is dropped, and counted then.
 #[derive(Debug)]
 pub enum Forever {}
 
 impl Work for Forever {
     async fn work() -> &'static str {
+        struct Dropped;
+
+        impl Drop for Dropped {
+            fn drop(&mut self) {
+                ended();
+            }
+        }
+
+        let _dropped = Dropped;
         WAITING.fetch_add(1, Ordering::SeqCst);
         pending().await
     }
@@ -74,29 +83,32 @@ static GATE: Notify = Notify::const_new();
 static LEFT: AtomicUsize = AtomicUsize::new(0);
 static LAST: Mutex<Option<Sender<Instant>>> = Mutex::new(None);
 
-impl Gated {
-    /// From here on, so many bodies will end; gives when the last one did. One such crowd at a time.
-    ///
-    /// # Panics
-    ///
-    /// If the bodies are lost.
-    pub fn expect(bodies: usize) -> impl Future<Output = Instant> + Send {
-        let (last, ended) = channel();
-        LEFT.store(bodies, Ordering::SeqCst);
-        *LAST.lock().expect("nothing panics while it is held") = Some(last);
-        async { ended.await.expect("the last body says so") }
-    }
+/// From here on, so many bodies of [`Forever`] or [`Gated`] will end; gives when the last one did. One such
+/// crowd at a time.
+///
+/// # Panics
+///
+/// If the bodies are lost.
+pub fn expect(bodies: usize) -> impl Future<Output = Instant> + Send {
+    let (last, ended) = channel();
+    LEFT.store(bodies, Ordering::SeqCst);
+    *LAST.lock().expect("nothing panics while it is held") = Some(last);
+    async { ended.await.expect("the last body says so") }
+}
 
+fn ended() {
+    // Those that nobody expects are not counted down.
+    let left = LEFT.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+    if left == Ok(1) {
+        let last = LAST.lock().expect("nothing panics while it is held").take();
+        last.map(|last| last.send(Instant::now()));
+    }
+}
+
+impl Gated {
     /// Lets every body that waits go on.
     pub fn open() {
         GATE.notify_waiters();
-    }
-
-    fn ended() {
-        if LEFT.fetch_sub(1, Ordering::SeqCst) == 1 {
-            let last = LAST.lock().expect("nothing panics while it is held").take();
-            last.map(|last| last.send(Instant::now()));
-        }
     }
 }
 
@@ -105,7 +117,7 @@ impl Work for Gated {
         let open = GATE.notified();
         WAITING.fetch_add(1, Ordering::SeqCst);
         open.await;
-        Self::ended();
+        ended();
         "ok"
     }
 }

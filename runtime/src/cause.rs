@@ -44,6 +44,9 @@ impl Cause {
         }
     }
 
+    /// How many there are.
+    pub(crate) const COUNT: usize = Self::TimeTooShort as usize + 1;
+
     /// The inverse of `as u8 + 1`; zero and anything unknown are no cause.
     pub(crate) const fn from_code(code: u8) -> Option<Self> {
         match code {
@@ -80,6 +83,9 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// How many there are.
+    pub(crate) const COUNT: usize = Self::Completed as usize + 1;
+
     /// The outcome as a stable word, as used in logs and problem details.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

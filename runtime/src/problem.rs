@@ -1,5 +1,7 @@
 //! Answers as RFC 9457 problem details.
 
+use std::sync::OnceLock;
+
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, StatusCode, header};
 
@@ -11,7 +13,14 @@ const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+
 
 /// The answer to a request that ended early (law 5).
 pub(crate) fn cancelled(cancelled: Cancelled) -> Response {
-    ended(cancelled.status(), detail(cancelled), cancelled.cause(), cancelled.outcome())
+    /// Each is written once: a shutdown may ask for a hundred thousand of them at a time.
+    static TEXTS: [[[OnceLock<String>; Outcome::COUNT]; Cause::COUNT]; Cause::COUNT] =
+        [const { [const { [const { OnceLock::new() }; Outcome::COUNT] }; Cause::COUNT] };
+            Cause::COUNT];
+    let (status, cause, outcome) = (cancelled.status(), cancelled.cause(), cancelled.outcome());
+    let text = &TEXTS[cancelled.ended_by() as usize][cause as usize][outcome as usize];
+    let text = text.get_or_init(|| text_of(status, detail(cancelled), cause, outcome));
+    ended(status, Body::from(text.as_str()))
 }
 
 /// The answer of a handler whose call to another service was given up.
@@ -28,25 +37,29 @@ pub(crate) fn cancelled_call(status: StatusCode, cause: Cause, outcome: Outcome)
              before repeating it"
         }
     };
-    ended(status, detail, cause, outcome)
+    ended(status, Body::from(text_of(status, detail, cause, outcome)))
 }
 
 /// The answer of a handler whose call to another service failed.
 pub(crate) fn failed_call() -> Response {
     answer(
         StatusCode::BAD_GATEWAY,
-        r#"{"type":"about:blank","title":"Bad Gateway","status":502,"detail":"a call to another service failed"}"#
-            .to_owned(),
+        Body::from(
+            r#"{"type":"about:blank","title":"Bad Gateway","status":502,"detail":"a call to another service failed"}"#,
+        ),
     )
 }
 
-fn ended(status: StatusCode, detail: &str, cause: Cause, outcome: Outcome) -> Response {
+fn text_of(status: StatusCode, detail: &str, cause: Cause, outcome: Outcome) -> String {
     // Every word is ours, so nothing needs escaping.
-    let body = format!(
+    format!(
         r#"{{"type":"about:blank","title":"{}","status":{},"detail":"{detail}","cause":"{cause}","outcome":"{outcome}"}}"#,
         status.canonical_reason().unwrap_or("Client Closed Request"),
         status.as_u16(),
-    );
+    )
+}
+
+fn ended(status: StatusCode, body: Body) -> Response {
     let mut response = answer(status, body);
     if status == StatusCode::SERVICE_UNAVAILABLE {
         response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
@@ -79,15 +92,16 @@ pub(crate) fn readiness(ready: bool) -> Response {
     }
     let mut response = answer(
         StatusCode::SERVICE_UNAVAILABLE,
-        r#"{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"the service is shutting down","cause":"shutting_down"}"#
-            .to_owned(),
+        Body::from(
+            r#"{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"the service is shutting down","cause":"shutting_down"}"#,
+        ),
     );
     response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
     response
 }
 
-fn answer(status: StatusCode, body: String) -> Response {
-    let mut response = Response::new(Body::from(body));
+fn answer(status: StatusCode, body: Body) -> Response {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, PROBLEM_JSON);
     response

@@ -18,7 +18,7 @@ use crate::{
     apps::{by_hand, governed, lifecycle},
     calls::{on_workers, request},
     results::Table,
-    work::{Gated, until_waiting, waiting},
+    work::{self, Gated, until_waiting, waiting},
 };
 
 #[expect(clippy::unnecessary_wraps, reason = "as every part")]
@@ -85,7 +85,7 @@ where
 {
     let connection = unconstrained(async move {
         let all = waiting() + requests;
-        let ended = Gated::expect(requests);
+        let ended = work::expect(requests);
         let began = Instant::now();
         let mut calls = Vec::with_capacity(requests);
         for _ in 0..requests {

@@ -1,4 +1,4 @@
-//! How long it takes until all are answered, on two threads.
+//! How long it takes until all are reached, and until all are answered, on two threads.
 
 use std::{
     pin::pin,
@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{by_token, crowd::Crowd, layered};
-use crate::calls::on_workers;
+use crate::{calls::on_workers, work::expect};
 
 /// Notes when a token fires, within the call that fires it.
 #[derive(Default)]
@@ -20,11 +20,21 @@ impl Wake for Stamp {
     }
 }
 
-/// From `shutdown()`, and from *stopping*, to the last answer.
-pub(super) fn of_ours(requests: usize, read_grace: Duration) -> (Duration, Duration) {
+/// What is timed.
+pub(super) struct Times {
+    /// From *stopping* until the last body is gone.
+    pub(super) reached: Duration,
+    /// From there to the last answer.
+    pub(super) answered: Duration,
+    /// From `shutdown()` to the last answer.
+    pub(super) in_all: Duration,
+}
+
+pub(super) fn of_ours(requests: usize, read_grace: Duration) -> Times {
     let (lifecycle, app) = layered(|builder| builder.read_grace(read_grace));
     on_workers(2).block_on(async {
         let crowd = Crowd::of(&app, requests).await;
+        let reached = expect(requests);
         let stopping = Arc::new(Stamp::default());
         let token = lifecycle.stopping().token();
         let mut fired = pin!(token.cancelled());
@@ -35,22 +45,25 @@ pub(super) fn of_ours(requests: usize, read_grace: Duration) -> (Duration, Durat
             lifecycle.shutdown();
             began
         });
-        let last = crowd.gone().await;
+        let (reached, last) = (reached.await, crowd.gone().await);
         let began = began.await.expect("it does not panic");
-        (last - began, last - *stopping.0.get().expect("it fired before it ended a read"))
+        let stopping = *stopping.0.get().expect("it fired before it ended a read");
+        Times { reached: reached - stopping, answered: last - stopping, in_all: last - began }
     })
 }
 
-pub(super) fn of_children(requests: usize) -> Duration {
+pub(super) fn of_children(requests: usize) -> Times {
     let (root, app) = by_token();
     on_workers(2).block_on(async {
         let crowd = Crowd::of(&app, requests).await;
+        let reached = expect(requests);
         let began = tokio::spawn(async move {
             let began = Instant::now();
             root.cancel();
             began
         });
-        let last = crowd.gone().await;
-        last - began.await.expect("it does not panic")
+        let (reached, last) = (reached.await, crowd.gone().await);
+        let began = began.await.expect("it does not panic");
+        Times { reached: reached - began, answered: last - began, in_all: last - began }
     })
 }
