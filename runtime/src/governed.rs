@@ -66,8 +66,14 @@ enum Value<R> {
 pub(crate) struct Unlinked(Ongoing);
 
 /// What a response must take along if nobody else looks after its body.
+#[inline]
 pub(crate) fn unlinked(own: &mut Own) -> Option<Unlinked> {
-    own.take().filter(|request| request.flags.stream || request.has_token()).map(Unlinked)
+    let request = own.take()?;
+    if request.flags.stream || request.has_token() {
+        return Some(Unlinked(request));
+    }
+    request.release();
+    None
 }
 
 impl<R, P> Governed<R, P> {
@@ -97,20 +103,29 @@ impl<R, P> Governed<R, P> {
 }
 
 impl<R: IntoResponse, P: Policy> IntoResponse for Governed<R, P> {
+    #[inline]
     fn into_response(self) -> Response {
         match self.value {
             Value::Done(value, None) => value.into_response(),
-            Value::Done(value, Some(unlinked)) => {
-                let mut response = value.into_response();
-                match Tail::new(unlinked.0, &mut response, false, None) {
-                    None => response,
-                    tail => response.map(|body| Body::new(ResponseBody::new(body, tail))),
-                }
-            }
-            Value::Cancelled(_, Some(answer)) => *answer,
-            Value::Cancelled(why, None) => problem::cancelled(why),
+            Value::Done(value, Some(unlinked)) => unlinked.look_after(value.into_response()),
+            Value::Cancelled(why, answer) => cancelled(why, answer),
         }
     }
+}
+
+impl Unlinked {
+    #[cold]
+    fn look_after(self, mut response: Response) -> Response {
+        match Tail::new(self.0, &mut response) {
+            None => response,
+            tail => response.map(|body| Body::new(ResponseBody::new(body, tail))),
+        }
+    }
+}
+
+#[cold]
+fn cancelled(why: Cancelled, answer: Option<Box<Response>>) -> Response {
+    answer.map_or_else(|| problem::cancelled(why), |answer| *answer)
 }
 
 impl<R: fmt::Debug, P> fmt::Debug for Governed<R, P> {

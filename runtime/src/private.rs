@@ -1,22 +1,31 @@
 //! What the macros' output calls. Not public: it may change in any release.
 
 pub use core;
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
+use http::{Request, Response};
+use http_body::Body;
 pub use inventory;
 pub use tokio_util::sync::CancellationToken;
+use tower::Service;
 
-use crate::{
-    ambient,
-    governed::Answer,
-    token::{DurableToken, RawToken, RequestToken},
-};
 pub use crate::{
     ambient::Given,
     catalogue::Declared,
+    lifecycle::Linked,
     policy::{HandlerPolicy, Mode, Site},
     runner::{Compensation, NoCompensation, run_boxed, run_exempt, run_inline},
     site::{bound, enter, reopen},
+};
+use crate::{
+    ambient::{self, Alarms, Ongoing},
+    governed::Answer,
+    lifecycle::{Life, ResponseBody},
+    token::{DurableToken, RawToken, RequestToken},
 };
 
 pub const fn no_compensation() -> Option<NoCompensation> {
@@ -96,7 +105,43 @@ pub const fn millis(millis: u64) -> Duration {
 }
 
 /// What [`serve`](crate::serve) puts around a service, for the benchmarks.
-pub fn linked<S>(lifecycle: &crate::Lifecycle, inner: S) -> crate::LifecycleService<S> {
-    use tower::Layer;
-    crate::lifecycle::LifecycleLayer::by_connection(lifecycle.life.clone()).layer(inner)
+pub fn linked<S>(lifecycle: &crate::Lifecycle, inner: S) -> Served<S> {
+    Served { life: lifecycle.life.clone(), alarms: Arc::new(Alarms::new()), inner }
+}
+
+/// A service as one connection of [`serve`](crate::serve) sees it.
+#[derive(Debug)]
+pub struct Served<S> {
+    life: Arc<Life>,
+    alarms: Arc<Alarms>,
+    inner: S,
+}
+
+impl<S: Clone> Clone for Served<S> {
+    /// As another connection sees it.
+    fn clone(&self) -> Self {
+        Self { life: self.life.clone(), alarms: Arc::new(Alarms::new()), inner: self.inner.clone() }
+    }
+}
+
+impl<S, Req, Res> Service<Request<Req>> for Served<S>
+where
+    S: Service<Request<Req>, Response = Response<Res>>,
+    Req: Body,
+    Res: Body,
+{
+    type Response = Response<ResponseBody<Res>>;
+    type Error = S::Error;
+    type Future = Linked<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Req>) -> Self::Future {
+        let upload = !request.body().is_end_stream();
+        let mut ongoing = Ongoing::received(&self.life, &request, upload);
+        ongoing.alarms = Some(self.alarms.clone());
+        Linked::new(ongoing, request, |request| self.inner.call(request))
+    }
 }

@@ -8,7 +8,7 @@ use axum::{
     extract::FromRef,
     routing::{MethodRouter, post},
 };
-use followthrough::{Lifecycle, LifecycleService};
+use followthrough::{__private::Served, Lifecycle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::work::Work;
@@ -64,7 +64,7 @@ pub enum App {
     /// Without us.
     Plain(Router),
     /// With what `serve` puts around it.
-    Linked(LifecycleService<Router>),
+    Linked(Served<Router>),
 }
 
 /// The service for `way`.

@@ -111,6 +111,26 @@ impl Body {
         }
     }
 
+    /// As [`of`](Self::of), in the place of one that is gone. What has a destructor is seldom there,
+    /// and a body is a big thing to write over.
+    #[inline]
+    pub(crate) fn renew(&mut self, frame: Frame, id: u64) {
+        let Self { permit, given, shield, refused, .. } = self;
+        if permit.is_some() || given.is_some() || shield.is_some() || refused.is_some() {
+            self.clean();
+        }
+        self.id = id;
+        self.past = frame.past;
+        self.frame = frame;
+        self.stage = Stage::Parked;
+        self.detached = false;
+    }
+
+    #[cold]
+    fn clean(&mut self) {
+        *self = Self::default();
+    }
+
     pub(crate) const fn is_running(&self) -> bool {
         !matches!(self.stage, Stage::Vacant | Stage::Parked)
     }

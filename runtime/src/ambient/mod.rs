@@ -6,28 +6,33 @@
 //!    [`Scope`] puts it in and, unwinding included, takes it out again.
 //! 2. [`Body::stage`] says whose turn it is. A runner that finds a body running there is nested:
 //!    it runs under that body's request.
-//! 3. No user code runs while `CURRENT` is borrowed: whoever settles a cause first takes the
-//!    [`Signal`] out, then fires it. Wakers and destructors may come back here.
+//! 3. No user code runs within [`with`], which has the request in its hands: whoever settles a cause
+//!    first takes the [`Signal`] out, then fires it. Wakers and destructors may come back here, and
+//!    would find no request.
 //!
 //! A request moves into the thread-local and out of it at every poll, so it lives in a box. The
 //! boxes are kept and used again ([`Ongoing`]), so a request does not allocate.
 
+mod alarm;
 mod body;
 mod ongoing;
 mod request;
+mod turn;
 
-use std::{cell::RefCell, mem};
+use std::{cell::Cell, mem::ManuallyDrop};
 
 pub use self::request::Given;
 pub(crate) use self::{
+    alarm::{Alarm, Alarms},
     body::{Body, Frame, Stage, next_id},
     ongoing::Ongoing,
-    request::{Ambient, Signal},
+    request::{Ambient, Flags, Signal},
 };
 use crate::cause::Cause;
 
 thread_local! {
-    static CURRENT: RefCell<Option<Ongoing>> = const { RefCell::new(None) };
+    // Without a destructor, by invariant 1, it is there as long as its thread, and nobody has to ask.
+    static CURRENT: Cell<ManuallyDrop<Option<Ongoing>>> = const { Cell::new(ManuallyDrop::new(None)) };
 }
 
 /// Puts a request into [`CURRENT`] and takes it out again, unwinding included.
@@ -52,20 +57,22 @@ impl Drop for Scope<'_> {
 
 #[inline]
 fn exchange(slot: &mut Option<Ongoing>) {
-    // After the thread-local is gone nothing of ours runs on this thread any more.
-    let _ = CURRENT.try_with(|current| mem::swap(&mut *current.borrow_mut(), slot));
+    let current = CURRENT.replace(ManuallyDrop::new(slot.take()));
+    *slot = ManuallyDrop::into_inner(current);
 }
 
 /// Whether some request is running.
 #[inline]
 pub(crate) fn is_present() -> bool {
-    CURRENT.try_with(|current| current.borrow().is_some()) == Ok(true)
+    with(|_| ()).is_some()
 }
 
 /// Looks at the current request, if there is one.
 #[inline]
 pub(crate) fn with<T>(look: impl FnOnce(&mut Ambient) -> T) -> Option<T> {
-    CURRENT.try_with(|current| current.borrow_mut().as_deref_mut().map(look)).ok().flatten()
+    let mut current = None;
+    let scope = Scope::enter(&mut current);
+    scope.slot.as_deref_mut().map(look)
 }
 
 /// Looks at the body that is running, if one is.

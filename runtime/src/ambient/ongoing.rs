@@ -20,18 +20,22 @@ thread_local! {
 /// How many boxes a thread keeps: as many requests as it is likely to have at once.
 const SPARES: usize = 256;
 
-/// An [`Ambient`] in a box that is used again.
-pub(crate) struct Ongoing(Option<Box<Ambient>>);
+/// An [`Ambient`] in a box that is used again: [`release`](Self::release) gives it back. One that
+/// is dropped, as unwinding does, is cleared all the same, and its box is lost.
+///
+/// No destructor of its own, so that `Option<Ongoing>` is one word and moves in two instructions.
+pub(crate) struct Ongoing(Box<Ambient>);
 
 impl Ongoing {
     pub(crate) fn new(life: Arc<Life>) -> Self {
         let spare = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
         let mut ambient = spare.unwrap_or_default();
         ambient.begin(life);
-        Self(Some(ambient))
+        Self(ambient)
     }
 
     /// A request that a server or a layer has just received.
+    #[inline]
     pub(crate) fn received<B>(life: &Arc<Life>, head: &Request<B>, upload: bool) -> Self {
         let mut request = Self::new(life.clone());
         request.count();
@@ -51,11 +55,10 @@ impl Ongoing {
     pub(crate) fn unlinked() -> Self {
         Self::new(Life::unlinked())
     }
-}
 
-impl Drop for Ongoing {
-    fn drop(&mut self) {
-        let Some(mut ambient) = self.0.take() else { return };
+    /// The request is over; its box is used again.
+    pub(crate) fn release(self) {
+        let Self(mut ambient) = self;
         ambient.clear();
         let _ = SPARE.try_with(|spare| {
             let mut spare = spare.borrow_mut();
@@ -71,13 +74,13 @@ impl Deref for Ongoing {
 
     #[inline]
     fn deref(&self) -> &Ambient {
-        self.0.as_deref().expect("it is there until it is dropped")
+        &self.0
     }
 }
 
 impl DerefMut for Ongoing {
     #[inline]
     fn deref_mut(&mut self) -> &mut Ambient {
-        self.0.as_deref_mut().expect("it is there until it is dropped")
+        &mut self.0
     }
 }

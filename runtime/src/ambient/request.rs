@@ -9,11 +9,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
-use super::{Body, Frame, Ongoing, Stage};
+use super::{Alarm, Alarms, Body, Ongoing, Stage};
 use crate::{
     cause::Cause,
-    lifecycle::Life,
+    lifecycle::{Life, TailState},
     policy::HandlerPolicy,
+    serve::OnConnection,
     token::{Deadline, RequestState, RequestToken},
 };
 
@@ -45,6 +46,14 @@ pub(crate) struct Ambient {
     /// The first cause, unless `state` knows it.
     cause: Option<Cause>,
     pub(crate) flags: Flags,
+    /// What wakes whoever waits for the body at its deadline.
+    pub(crate) alarm: Option<Alarm>,
+    /// Under `serve`: where alarms are kept.
+    pub(crate) alarms: Option<Arc<Alarms>>,
+    /// Under `serve`.
+    pub(crate) on: Option<OnConnection>,
+    /// Of the response's body.
+    pub(crate) tail: TailState,
 }
 
 /// What is known of a request, in bits.
@@ -59,6 +68,10 @@ pub(crate) struct Flags {
     pub(crate) close: bool,
     /// Bytes of the request's own body are still to come.
     pub(crate) upload: bool,
+    /// What of the request's head matters for its answer: the two methods, and the version.
+    pub(crate) head: bool,
+    pub(crate) connect: bool,
+    pub(crate) http1: bool,
 }
 
 /// The request's tokens, to be fired outside the borrow; dropping it fires them.
@@ -89,6 +102,12 @@ impl Drop for Signal {
         if let Some(raw) = &self.raw {
             raw.cancel();
         }
+    }
+}
+
+impl Drop for Ambient {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 
@@ -133,9 +152,20 @@ impl Ambient {
 
     /// Makes a spare of it. Every field is here, or set by [`begin`](Self::begin); a body is set
     /// by the runner that begins it.
+    #[expect(clippy::inline_always, reason = "its only other caller is the path of panics")]
+    #[inline(always)]
     pub(super) fn clear(&mut self) {
         self.answered();
         self.life = None;
+        if self.on.is_some() {
+            self.on = None;
+        }
+        if self.alarm.is_some() {
+            self.keep_alarm();
+        }
+        if self.alarms.is_some() {
+            self.alarms = None;
+        }
         // What has a destructor is there only with a token, a stream or a begun body.
         let begun = self.body.stage != Stage::Vacant || self.body.given.is_some();
         if self.has_token() || self.flags.stream || begun {
@@ -144,8 +174,10 @@ impl Ambient {
             self.stream_sleep = None;
             self.stream_wake = None;
             self.stream_span = None;
+            self.tail.extra = None;
             self.body = Body::default();
         }
+        self.tail.watched = false;
         self.body.id = 0;
         self.cause = None;
         self.remaining = None;
@@ -260,34 +292,10 @@ impl Ambient {
         self.raw.insert(raw).clone()
     }
 
-    /// Begins a body where nothing stands against it and nothing is to be prepared; `false`
-    /// leaves it to the long way.
-    #[inline]
-    pub(crate) fn begin_plain(&mut self, policy: &'static HandlerPolicy, id: u64) -> bool {
-        let plain = self.body.stage == Stage::Vacant
-            && self.deadline.is_none()
-            && self.cause().is_none()
-            && self.life().is_plain();
-        if plain {
-            self.body = Body::of(Frame::new(policy, None), id);
-        }
-        plain
-    }
-
     /// Whether a token was handed out that has not heard of *stopping*.
     #[inline]
     pub(crate) fn is_stopping_unheard(&self) -> bool {
         self.has_token() && self.cause().is_none() && self.life().is_stopping()
-    }
-
-    /// Whether there is nothing that a runner would have to judge after a poll.
-    #[inline]
-    pub(crate) fn is_quiet(&self) -> bool {
-        let Body { frame, refused, .. } = &self.body;
-        refused.is_none()
-            && frame.deadline.is_none()
-            && self.cause().is_none()
-            && !self.life().is_stopping()
     }
 
     #[inline]

@@ -120,6 +120,8 @@ struct Entry {
     kind: WorkKind,
     since: Instant,
     detached: bool,
+    /// Whose own limit it counts for; the place moves on.
+    policy: &'static HandlerPolicy,
 }
 
 /// How work ended, for the counts.
@@ -244,11 +246,10 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One entry, and the permit that goes with it.
+/// One entry, and the permit that goes with it. Two words, for it moves at every poll of its body.
 pub(crate) struct InFlight {
     life: Arc<Life>,
-    policy: &'static HandlerPolicy,
-    key: usize,
+    key: u32,
     shard: u16,
     permit: bool,
     ended: Ended,
@@ -279,18 +280,20 @@ impl InFlight {
 
     fn enter(life: Arc<Life>, place: Place, kind: WorkKind, permit: bool) -> Self {
         let shard = shard_of_thread();
-        let entry = Entry { place, kind, since: Instant::now(), detached: false };
+        let since = Instant::now();
+        let entry = Entry { place, kind, since, detached: false, policy: place.policy };
         let key = {
             let mut shard = lock(life.registry.shards.get(shard));
             shard.counts.begun += u64::from(permit);
             shard.entries.insert(entry)
         };
-        Self { life, policy: place.policy, shard, key, permit, ended: Ended::Cut }
+        let key = u32::try_from(key).expect("less work is in flight than memory has room for");
+        Self { life, key, shard, permit, ended: Ended::Cut }
     }
 
     fn update(&self, change: impl FnOnce(&mut Entry)) {
         let mut shard = lock(self.life.registry.shards.get(self.shard));
-        if let Some(entry) = shard.entries.get_mut(self.key) {
+        if let Some(entry) = shard.entries.get_mut(self.key as usize) {
             change(entry);
         }
     }
@@ -319,15 +322,16 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         let registry = &self.life.registry;
-        {
+        let policy = {
             let mut shard = lock(registry.shards.get(self.shard));
-            let entry = shard.entries.remove(self.key);
+            let entry = shard.entries.remove(self.key as usize);
             if self.permit {
                 shard.counts.note(self.ended, entry.detached);
             }
-        }
+            entry.policy
+        };
         if self.permit {
-            if let Some((_, in_flight)) = self.policy.own_limit() {
+            if let Some((_, in_flight)) = policy.own_limit() {
                 count::give_back(in_flight);
             }
             registry.permits.down();
@@ -340,6 +344,6 @@ impl Drop for InFlight {
 
 impl std::fmt::Debug for InFlight {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("InFlight").field("handler", &self.policy.name()).finish_non_exhaustive()
+        f.debug_struct("InFlight").field("permit", &self.permit).finish_non_exhaustive()
     }
 }

@@ -13,6 +13,7 @@ mod in_flight;
 mod last_event;
 mod layer;
 mod life;
+mod linked;
 mod phase;
 #[cfg(feature = "lambda")]
 mod platform;
@@ -41,11 +42,12 @@ pub(crate) use in_flight::{Ended, InFlight, millis};
 pub use last_event::LastEvent;
 pub use layer::{LifecycleLayer, LifecycleService, ResponseFuture};
 pub(crate) use life::Life;
+pub use linked::Linked;
 pub(crate) use phase::Phase;
 pub use report::{CancelledRequests, InFlightSnapshot, PhaseDurations, ShutdownReport};
 pub(crate) use request_body::Upload;
 pub use response_body::ResponseBody;
-pub(crate) use tail::{Tail, end_stream};
+pub(crate) use tail::{Tail, TailState, end_stream};
 pub use worker::{FailedWorker, OnWorkerExit, Worker};
 
 use crate::{

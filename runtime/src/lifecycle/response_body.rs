@@ -18,6 +18,17 @@ pin_project_lite::pin_project! {
         inner: Option<B>,
         tail: Option<Tail>,
     }
+
+    impl<B> PinnedDrop for ResponseBody<B> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if let Some(tail) = this.tail.take() {
+                // Whoever hears of the end finds the body gone.
+                this.inner.set(None);
+                tail.over();
+            }
+        }
+    }
 }
 
 impl<B> ResponseBody<B> {
@@ -40,7 +51,7 @@ where
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let mut this = self.project();
         match (this.inner.as_mut().as_pin_mut(), &mut *this.tail) {
-            (Some(inner), Some(tail)) if tail.watched => {
+            (Some(inner), Some(tail)) if tail.is_watched() => {
                 if let Some(cause) = tail.ended(cx) {
                     tail.cut(cause);
                     this.inner.set(None);
@@ -75,7 +86,7 @@ where
 impl<B> std::fmt::Debug for ResponseBody<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ResponseBody")
-            .field("watched", &self.tail.as_ref().is_some_and(|tail| tail.watched))
+            .field("watched", &self.tail.as_ref().is_some_and(Tail::is_watched))
             .finish_non_exhaustive()
     }
 }

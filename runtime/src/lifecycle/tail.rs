@@ -25,21 +25,22 @@ use tracing::Span;
 
 use super::{LastEvent, Phase, Work, WorkKind, client_gone::Gone, last_event::as_data};
 use crate::{
-    ambient::{Ongoing, Signal},
+    ambient::{Ambient, Ongoing, Signal},
     cause::{Cancelled, Cause, Outcome},
     runner::report_stream,
-    serve::{Gate, OnConnection},
+    serve::Gate,
 };
 
-/// A request whose head is sent and whose body is not. Small, for it moves with every response.
+/// A request whose head is sent and whose body is not. One word, for it moves with every response:
+/// what it knows is in the request's box.
+pub(crate) struct Tail(Ongoing);
+
+#[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
-pub(crate) struct Tail {
-    request: Ongoing,
-    /// Under `serve`.
-    on: Option<OnConnection>,
-    extra: Option<Box<Extra>>,
+pub(crate) struct TailState {
+    pub(crate) extra: Option<Box<Extra>>,
     /// Somebody could tell whether the body ends.
-    pub(super) watched: bool,
+    pub(crate) watched: bool,
     polled: bool,
     /// It was told that the service ends.
     told: bool,
@@ -49,7 +50,7 @@ pub(crate) struct Tail {
 
 /// What only some bodies have.
 #[derive(Default)]
-struct Extra {
+pub(crate) struct Extra {
     gone: Option<Gone>,
     last: Option<LastEvent>,
     /// `last`, on its way.
@@ -85,57 +86,69 @@ const FAREWELL: Duration = Duration::from_secs(1);
 impl Tail {
     /// Looks after the body of a response to `request`, if anybody could tell the difference.
     #[inline]
-    pub(crate) fn new<B: Body>(
-        mut request: Ongoing,
-        response: &mut Response<B>,
-        head: bool,
-        on: Option<OnConnection>,
-    ) -> Option<Self> {
+    pub(crate) fn new<B: Body>(request: Ongoing, response: &mut Response<B>) -> Option<Self> {
+        if request.flags.stream || request.has_token() || request.on.is_some() {
+            return Self::kept(request, response);
+        }
+        request.release();
+        None
+    }
+
+    fn kept<B: Body>(mut request: Ongoing, response: &Response<B>) -> Option<Self> {
         let watched = (request.flags.stream || request.has_token())
-            && Self::begins_to_watch(&mut request, response, head);
+            && Self::begins_to_watch(&mut request, response);
         if !watched {
-            on.as_ref()?;
+            if request.on.is_none() {
+                request.release();
+                return None;
+            }
             request.answered();
         }
         let exact = || response.body().size_hint().exact();
-        let long = on.is_some() && exact().is_none_or(|bytes| bytes > SHORT);
+        let long = request.on.is_some() && exact().is_none_or(|bytes| bytes > SHORT);
         if long && !request.flags.stream {
             warn_of_events(&request, response);
         }
-        let mut tail = Self { request, on, extra: None, watched, polled: false, told: false, long };
-        if watched && tail.request.flags.stream {
+        request.tail = TailState { extra: None, watched, polled: false, told: false, long };
+        let mut tail = Self(request);
+        if watched && tail.0.flags.stream {
             tail.is_told_by_its_connection();
         }
         Some(tail)
     }
 
+    #[inline]
+    pub(super) fn is_watched(&self) -> bool {
+        self.0.tail.watched
+    }
+
     fn is_told_by_its_connection(&mut self) {
-        let Some(on) = &self.on else { return };
-        if let Some(signal) = self.request.signal(Cause::ShuttingDown) {
+        let Some(on) = &self.0.on else { return };
+        if let Some(signal) = self.0.signal(Cause::ShuttingDown) {
             let told_by = on.tells(signal);
             self.extra().told_by = Some(told_by);
         }
     }
 
     fn is_not_told_any_more(&mut self) {
-        let told_by = self.extra.as_mut().and_then(|extra| extra.told_by.take());
-        if let (Some(on), Some(key)) = (&self.on, told_by) {
+        let told_by = self.0.tail.extra.as_mut().and_then(|extra| extra.told_by.take());
+        if let (Some(on), Some(key)) = (&self.0.on, told_by) {
             on.tells_not(key);
         }
     }
 
     /// Nothing fires any more.
     fn finish(&mut self) {
-        self.watched = false;
+        self.0.tail.watched = false;
         self.is_not_told_any_more();
-        self.request.finish();
+        self.0.finish();
     }
 
-    fn begins_to_watch<B: Body>(request: &mut Ongoing, response: &Response<B>, head: bool) -> bool {
+    fn begins_to_watch<B: Body>(request: &mut Ongoing, response: &Response<B>) -> bool {
         // What the head promises decides how much the HTTP implementation takes.
         let promised = || response.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
         request.remaining = response.body().size_hint().exact().or_else(promised);
-        let none = head
+        let none = request.flags.head
             || matches!(response.status().as_u16(), 100..=199 | 204 | 304)
             || request.remaining == Some(0)
             || response.body().is_end_stream();
@@ -152,7 +165,7 @@ impl Tail {
     /// Where nothing of ours polls the body when the phase advances or the client leaves.
     #[cold]
     pub(super) fn wakes(&mut self, gone: Option<Gone>) {
-        self.request.stream_wake = self.request.wake().map(Box::pin);
+        self.0.stream_wake = self.0.wake().map(Box::pin);
         if gone.is_some() {
             self.extra().gone = gone;
         }
@@ -160,23 +173,23 @@ impl Tail {
 
     /// The stream ends with `last`, unless it has promised its length.
     pub(super) fn says_last(&mut self, last: LastEvent) {
-        if self.watched && self.request.flags.stream && self.request.remaining.is_none() {
+        if self.0.tail.watched && self.0.flags.stream && self.0.remaining.is_none() {
             self.extra().last = Some(last);
         }
     }
 
     fn extra(&mut self) -> &mut Extra {
-        self.extra.get_or_insert_default()
+        self.0.tail.extra.get_or_insert_default()
     }
 
     /// What ends the body now, if something does.
     pub(super) fn ended(&mut self, cx: &mut Context<'_>) -> Option<Cause> {
-        let request = &mut self.request;
+        let request = &mut self.0;
         // Every advance of the phase wakes, and the next one is to be heard as well.
         while request.stream_wake.as_mut().is_some_and(|wake| wake.as_mut().poll(cx).is_ready()) {
             request.stream_wake = request.wake().map(Box::pin);
         }
-        let gone = self.extra.as_mut().and_then(|extra| extra.gone.as_mut());
+        let gone = request.tail.extra.as_mut().and_then(|extra| extra.gone.as_mut());
         if gone.is_some_and(|gone| gone.poll(cx).is_ready()) {
             return Some(Cause::ClientDisconnected);
         }
@@ -187,11 +200,11 @@ impl Tail {
             }
             return None;
         }
-        if !self.told && request.life().phase() >= Phase::Closing {
+        if !request.tail.told && request.life().phase() >= Phase::Closing {
             if !request.has_token() {
                 return Some(Cause::ShuttingDown);
             }
-            self.told = true;
+            request.tail.told = true;
             end_stream(request, Cause::ShuttingDown);
             request.sooner(Instant::now() + FAREWELL);
         }
@@ -200,12 +213,16 @@ impl Tail {
             .stream_sleep
             .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         let over = sleep.as_mut().poll(cx).is_ready();
-        over.then_some(if self.told { Cause::ShuttingDown } else { Cause::DeadlineExceeded })
+        over.then_some(if request.tail.told {
+            Cause::ShuttingDown
+        } else {
+            Cause::DeadlineExceeded
+        })
     }
 
     /// Counts what went out; true once everything has.
     fn sent(&mut self, bytes: u64) -> bool {
-        let Some(remaining) = &mut self.request.remaining else { return false };
+        let Some(remaining) = &mut self.0.remaining else { return false };
         *remaining = remaining.saturating_sub(bytes);
         *remaining == 0
     }
@@ -213,22 +230,22 @@ impl Tail {
     /// The body was dropped before its end. Where no layer has said whether the answer has a body
     /// at all, one that nobody asked for may be that of a HEAD request.
     fn dropped(&mut self) {
-        if self.polled || self.request.is_counted() {
-            let cause = self.request.life().hung_up_by();
+        if self.0.tail.polled || self.0.is_counted() {
+            let cause = self.0.life().hung_up_by();
             self.cut(cause);
         }
     }
 
     /// The body ends before its end.
     pub(super) fn cut(&mut self, ended_by: Cause) {
-        self.watched = false;
-        if self.told {
+        self.0.tail.watched = false;
+        if self.0.tail.told {
             return;
         }
-        if self.request.flags.stream {
-            end_stream(&mut self.request, ended_by);
+        if self.0.flags.stream {
+            end_stream(&mut self.0, ended_by);
         } else {
-            let (first, signal) = self.request.settle(ended_by);
+            let (first, signal) = self.0.settle(ended_by);
             signal.into_iter().for_each(Signal::fire);
             tracing::debug!(
                 target: "followthrough",
@@ -239,19 +256,23 @@ impl Tail {
     }
 }
 
-impl Drop for Tail {
-    fn drop(&mut self) {
-        if self.watched {
+impl Tail {
+    /// The body is gone.
+    #[inline]
+    pub(super) fn over(mut self) {
+        if self.0.tail.watched {
             self.dropped();
         }
         self.is_not_told_any_more();
-        let Some(on) = &self.on else { return };
-        let (policy, since) = (self.request.policy(), self.request.arrival());
-        if on.is_cut() {
-            on.left(Work::cut(policy, WorkKind::Response, since));
-        } else if self.long {
-            on.taken(policy, since);
+        if let Some(on) = &self.0.on {
+            let (policy, since) = (self.0.policy(), self.0.arrival());
+            if on.is_cut() {
+                on.left(Work::cut(policy, WorkKind::Response, since));
+            } else if self.0.tail.long {
+                on.taken(policy, since);
+            }
         }
+        self.0.release();
     }
 }
 
@@ -275,7 +296,7 @@ impl Tail {
         cx: &mut Context<'_>,
     ) -> Polled<B::Data, B::Error> {
         let polled = inner.poll_frame(cx);
-        if let (Some(on), Poll::Ready(Some(Ok(frame)))) = (&self.on, &polled) {
+        if let (Some(on), Poll::Ready(Some(Ok(frame)))) = (&self.0.on, &polled) {
             on.given(frame.data_ref().map_or(0, bytes::Buf::remaining));
         }
         polled
@@ -289,9 +310,9 @@ impl Tail {
     where
         B::Data: 'static,
     {
-        self.polled = true;
-        let stream = self.request.flags.stream;
-        if let (true, Some(on), Some(extra)) = (stream, &self.on, &self.extra) {
+        self.0.tail.polled = true;
+        let stream = self.0.flags.stream;
+        if let (true, Some(on), Some(extra)) = (stream, &self.0.on, &self.0.tail.extra) {
             if extra.gate.is_shut(on, cx) {
                 return Poll::Pending;
             }
@@ -301,7 +322,7 @@ impl Tail {
             None | Some(Err(_)) => true,
             Some(Ok(frame)) => {
                 let bytes = frame.data_ref().map_or(0, bytes::Buf::remaining);
-                if let Some(on) = &self.on {
+                if let Some(on) = &self.0.on {
                     on.given(bytes);
                 }
                 self.sent(bytes as u64) || inner.is_end_stream()
@@ -310,10 +331,11 @@ impl Tail {
         if whole {
             self.finish();
         }
+        let Ambient { on, tail, .. } = &mut *self.0;
         Poll::Ready(polled.map(|frame| {
-            frame.map(|frame| match &self.on {
+            frame.map(|frame| match on {
                 Some(on) if stream && !whole => {
-                    self.extra.get_or_insert_default().gate.pass(on, frame)
+                    tail.extra.get_or_insert_default().gate.pass(on, frame)
                 }
                 _ => frame,
             })
@@ -326,7 +348,7 @@ impl Tail {
         ended_by: Cause,
         cx: &mut Context<'_>,
     ) -> Polled<D, E> {
-        let Some(extra) = &mut self.extra else { return Poll::Ready(None) };
+        let Some(extra) = &mut self.0.tail.extra else { return Poll::Ready(None) };
         if ended_by == Cause::ClientDisconnected {
             extra.last = None;
         }
@@ -347,6 +369,10 @@ impl Tail {
     }
 
     pub(super) fn has_more_to_say(&self) -> bool {
-        self.extra.as_ref().is_some_and(|extra| extra.last.is_some() || extra.saying.is_some())
+        self.0
+            .tail
+            .extra
+            .as_ref()
+            .is_some_and(|extra| extra.last.is_some() || extra.saying.is_some())
     }
 }

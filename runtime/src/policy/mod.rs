@@ -76,6 +76,8 @@ pub struct HandlerPolicy {
     streaming_body: Option<&'static str>,
     max_in_flight: Option<usize>,
     needs: Option<Duration>,
+    /// The body needs nothing at its begin or end but to be known.
+    plain: bool,
     /// Counted only with a `max_in_flight`.
     in_flight: AtomicUsize,
 }
@@ -98,6 +100,7 @@ impl HandlerPolicy {
             streaming_body: None,
             max_in_flight: None,
             needs: None,
+            plain: !matches!(mode, Mode::DurableWrite | Mode::Stream),
             in_flight: AtomicUsize::new(0),
         }
     }
@@ -106,6 +109,7 @@ impl HandlerPolicy {
     #[must_use]
     pub const fn with_cooperation(mut self) -> Self {
         self.cooperative = true;
+        self.plain = false;
         self
     }
 
@@ -127,6 +131,7 @@ impl HandlerPolicy {
     #[must_use]
     pub const fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
+        self.plain = false;
         self
     }
 
@@ -249,9 +254,7 @@ impl HandlerPolicy {
     /// Whether the body needs nothing at its begin or end but to be known.
     #[inline]
     pub(crate) const fn is_plain(&self) -> bool {
-        self.deadline.is_none()
-            && !self.cooperative
-            && !matches!(self.mode, Mode::DurableWrite | Mode::Stream)
+        self.plain
     }
 
     /// The handler's own `deadline`, if the source says how long it is. What is in force is in

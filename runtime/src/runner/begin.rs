@@ -25,14 +25,6 @@ impl Core {
             return Ok(());
         }
         self.id = ambient::next_id();
-        let (policy, id) = (self.policy, self.id);
-        if self.rare.is_none()
-            && policy.is_plain()
-            && ambient::with(|request| request.begin_plain(policy, id)) == Some(true)
-        {
-            self.role = Role::Resident;
-            return Ok(());
-        }
         self.begin_any()
     }
 

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::{runtime::Handle, time::Sleep};
+use tokio::runtime::Handle;
 
 use super::{
     Core, Own,
@@ -41,8 +41,6 @@ pin_project_lite::pin_project! {
         compensation: Option<C>,
         // Where the body can go on, taken while it is known to exist.
         runtime: Option<Handle>,
-        #[pin]
-        sleep: Option<Sleep>,
         policy: PhantomData<fn() -> P>,
     }
 
@@ -55,8 +53,7 @@ pin_project_lite::pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             if this.body.is_some() && this.core.is_under_way() {
-                let _scope = scope(this.own);
-                abandon_or_follow(this.body, this.core, this.compensation.take(), this.runtime.take());
+                dropped(this.body, this.core, this.own, this.compensation, this.runtime);
             }
         }
     }
@@ -82,7 +79,6 @@ where
         own: None,
         compensation,
         runtime: None,
-        sleep: None,
         policy: PhantomData,
     }
 }
@@ -92,16 +88,17 @@ impl<R: Send + 'static, C: Undo, P> Future for Boxed<R, C, P> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let scope = scope(this.own);
         let core = this.core;
-        if let Err(refused) = core.begin_once() {
+        let entered = this.own.is_none() && core.enter();
+        let scope = if entered { None } else { scope(this.own) };
+        if let Err(refused) = if entered { Ok(()) } else { core.begin_once() } {
             *this.body = None;
             return Poll::Ready(Governed::cancelled(refused, core.report(refused)));
         }
         let Some(body) = this.body.as_mut() else {
             panic!("a handler's future was polled after it ended");
         };
-        if let Poll::Ready(value) = core.poll(|| body.as_mut().poll(cx)) {
+        if let Poll::Ready(value) = core.poll(entered, cx, |cx| body.as_mut().poll(cx)) {
             *this.body = None;
             drop(scope);
             return Poll::Ready(Governed::done(value, unlinked(this.own)));
@@ -109,7 +106,7 @@ impl<R: Send + 'static, C: Undo, P> Future for Boxed<R, C, P> {
         if this.runtime.is_none() && (core.past || core.policy.is_cooperative()) {
             *this.runtime = Handle::try_current().ok();
         }
-        let Some(end) = core.judge(this.sleep, cx) else { return Poll::Pending };
+        let Some(end) = core.judge(cx) else { return Poll::Pending };
         let (End::Cut(cancelled) | End::Detach(cancelled)) = end;
         let answer = core.report(cancelled);
         match end {
@@ -122,6 +119,19 @@ impl<R: Send + 'static, C: Undo, P> Future for Boxed<R, C, P> {
         }
         Poll::Ready(Governed::cancelled(cancelled, answer))
     }
+}
+
+#[cold]
+#[inline(never)]
+fn dropped<R: Send + 'static, C: Undo>(
+    body: &mut Option<BoxBody<R>>,
+    core: &mut Core,
+    own: &mut Own,
+    compensation: &mut Option<C>,
+    runtime: &mut Option<Handle>,
+) {
+    let _scope = scope(own);
+    abandon_or_follow(body, core, compensation.take(), runtime.take());
 }
 
 /// The runner was dropped with a begun body in it.

@@ -7,7 +7,7 @@ use std::{
     mem,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::Arc,
-    task::Poll,
+    task::{Context, Poll},
 };
 
 use axum::response::Response;
@@ -19,7 +19,7 @@ use super::{
     signals::GivenToken,
 };
 use crate::{
-    ambient::{self, Ambient, Body, Frame, Given, Stage},
+    ambient::{self, Alarm, Ambient, Body, Frame, Given, Stage},
     cause::{Cancelled, Cause},
     lifecycle::{Ended, InFlight, Life},
     policy::{HandlerPolicy, Mode, Place},
@@ -69,6 +69,8 @@ pub(super) struct Rare {
     pub(super) body: Body,
     /// With [`Role::Nested`].
     pub(super) nested: Nested,
+    /// The body's, unless the request keeps both.
+    pub(super) alarm: Option<Alarm>,
 }
 
 impl Rare {
@@ -125,7 +127,11 @@ impl Core {
     #[inline]
     pub(super) fn new(policy: &'static HandlerPolicy, given: Given) -> Self {
         let rare = match given {
-            Given::Nothing => None,
+            Given::Nothing => {
+                // Nothing has no destructor, and the compiler would look.
+                mem::forget(given);
+                None
+            }
             given => Some(Rare::with(given)),
         };
         Self {
@@ -194,38 +200,38 @@ impl Core {
             .unwrap_or(Place { policy: self.policy, site: None })
     }
 
-    /// Polls the body where it can see its request. A value ends the runner's part.
+    /// Polls the body where it can see its request, which [`enter`](Self::enter) may have seen to
+    /// already. A value ends the runner's part.
     #[inline]
-    pub(super) fn poll<T>(&mut self, poll: impl FnOnce() -> Poll<T>) -> Poll<T> {
-        self.put(Stage::Polled);
-        let result = catch_unwind(AssertUnwindSafe(poll));
-        let ready = matches!(&result, Ok(Poll::Ready(_)));
-        if ready && self.end_plain() {
-            return result.unwrap_or(Poll::Pending);
+    pub(super) fn poll<T>(
+        &mut self,
+        entered: bool,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        if !entered {
+            self.put(Stage::Polled);
         }
-        let polled = self.took(result);
-        if polled.is_ready() {
-            self.done();
-        }
-        polled
-    }
-
-    /// Ends the common body: cancellable, and never past a point of no return.
-    #[inline]
-    fn end_plain(&mut self) -> bool {
-        let plain = self.role == Role::Resident
-            && self.policy.is_plain()
-            && ambient::with(|request| {
-                let plain = !request.body.past;
-                if plain {
-                    request.body.stage = Stage::Vacant;
+        match catch_unwind(AssertUnwindSafe(|| poll(cx))) {
+            Ok(polled) if self.role == Role::Resident => {
+                self.take_resident(polled.is_ready(), cx.waker());
+                if polled.is_ready() {
+                    if self.role != Role::Over {
+                        self.done();
+                    } else if let Some(permit) = self.permit.take() {
+                        permit.leave(Ended::Completed);
+                    }
                 }
-                plain
-            }) == Some(true);
-        if plain {
-            self.role = Role::Over;
+                polled
+            }
+            result => {
+                let polled = self.took(result);
+                if polled.is_ready() {
+                    self.done();
+                }
+                polled
+            }
         }
-        plain
     }
 
     /// Records the cause, and fires the token, of the request or of a call with a token of its own.

@@ -6,8 +6,6 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::time::Sleep;
-
 use super::{
     Core, Own,
     core::Role,
@@ -36,8 +34,6 @@ pin_project_lite::pin_project! {
         core: Core,
         own: Own,
         compensation: Option<C>,
-        #[pin]
-        sleep: Option<Sleep>,
         policy: PhantomData<fn() -> P>,
     }
 
@@ -47,15 +43,25 @@ pin_project_lite::pin_project! {
     {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            let mut body = this.body;
-            if body.is_some() && this.core.is_under_way() {
-                let _scope = scope(this.own);
-                let span = this.core.span();
-                let _entered = span.enter();
-                hang_up(this.core, this.compensation.take(), || body.set(None));
+            if this.body.is_some() && this.core.is_under_way() {
+                dropped(this.body, this.core, this.own, this.compensation);
             }
         }
     }
+}
+
+#[cold]
+#[inline(never)]
+fn dropped<F, C: Undo>(
+    mut body: Pin<&mut Option<F>>,
+    core: &mut Core,
+    own: &mut Own,
+    compensation: &mut Option<C>,
+) {
+    let _scope = scope(own);
+    let span = core.span();
+    let _entered = span.enter();
+    hang_up(core, compensation.take(), || body.set(None));
 }
 
 /// Runs `body` in place.
@@ -76,7 +82,6 @@ where
         core: Core::new(policy, given),
         own: None,
         compensation,
-        sleep: None,
         policy: PhantomData,
     }
 }
@@ -92,21 +97,22 @@ impl<F: Future, C: Undo, P> Future for Inline<F, C, P> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let scope = scope(this.own);
         let core = this.core;
-        if let Err(refused) = core.begin_once() {
+        let entered = this.own.is_none() && core.enter();
+        let scope = if entered { None } else { scope(this.own) };
+        if let Err(refused) = if entered { Ok(()) } else { core.begin_once() } {
             this.body.set(None);
             return Poll::Ready(Governed::cancelled(refused, core.report(refused)));
         }
         let Some(body) = this.body.as_mut().as_pin_mut() else {
             panic!("a handler's future was polled after it ended");
         };
-        if let Poll::Ready(value) = core.poll(|| body.poll(cx)) {
+        if let Poll::Ready(value) = core.poll(entered, cx, |cx| body.poll(cx)) {
             this.body.set(None);
             drop(scope);
             return Poll::Ready(Governed::done(value, unlinked(this.own)));
         }
-        let cancelled = match core.judge(this.sleep, cx) {
+        let cancelled = match core.judge(cx) {
             None => return Poll::Pending,
             Some(End::Cut(cancelled)) => cancelled,
             Some(End::Detach(cancelled)) => cancelled.with(outcome_of_callees(core)),

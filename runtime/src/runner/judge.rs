@@ -1,17 +1,16 @@
 //! After a pending poll: whether something ends the wait, and how.
 
-use std::{pin::Pin, task::Context};
+use std::{mem, task::Context};
 
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 use tracing::{Span, level_filters::LevelFilter};
 
 use super::{
     begin::settled,
-    core::{Core, Nested, Role},
-    signals::is_late,
+    core::{Core, Nested, Rare, Role},
 };
 use crate::{
-    ambient::{self, Ambient, Body},
+    ambient::{self, Alarm, Ambient, Body},
     cause::{Cancelled, Cause, Outcome},
     policy::{HandlerPolicy, Mode},
 };
@@ -27,29 +26,22 @@ pub(super) enum End {
 impl Core {
     /// After a pending poll: what ends the wait, if something does.
     #[inline]
-    pub(super) fn judge(
-        &mut self,
-        sleep: Pin<&mut Option<Sleep>>,
-        cx: &mut Context<'_>,
-    ) -> Option<End> {
+    pub(super) fn judge(&mut self, cx: &mut Context<'_>) -> Option<End> {
         if LevelFilter::current() != LevelFilter::OFF && self.span.is_none() {
             self.span = Some(Span::current());
         }
-        if self.quiet && self.rare.is_none() { None } else { self.judge_signals(sleep, cx) }
+        if self.quiet && self.rare.is_none() { None } else { self.judge_signals(cx) }
     }
 
-    fn judge_signals(
-        &mut self,
-        sleep: Pin<&mut Option<Sleep>>,
-        cx: &mut Context<'_>,
-    ) -> Option<End> {
+    fn judge_signals(&mut self, cx: &mut Context<'_>) -> Option<End> {
         #[cfg(feature = "testing")]
         let waker = crate::testing::waker_of_runner(cx);
         #[cfg(feature = "testing")]
         let cx = &mut Context::from_waker(&waker);
         if self.role == Role::Nested {
             let policy = self.policy;
-            return judge_nested(policy, &self.rare().nested, sleep, cx);
+            let Rare { nested, alarm, .. } = self.rare();
+            return judge_nested(policy, nested, alarm, cx);
         }
         if let Some(given) = self.rare.as_mut().and_then(|rare| rare.token.as_mut()) {
             given.poll(cx);
@@ -59,7 +51,7 @@ impl Core {
         if let Some(refused) = seen.refused {
             return Some(End::Cut(settled(self, refused)));
         }
-        let late = is_late(sleep, seen.deadline, cx);
+        let late = seen.deadline.is_some_and(|deadline| self.is_late(deadline, cx));
         let first = if late {
             self.settle(Cause::DeadlineExceeded)
         } else if seen.stopping {
@@ -68,6 +60,19 @@ impl Core {
             seen.cause?
         };
         judge_top(self.policy, &seen, first, late)
+    }
+
+    /// Whether `deadline` has passed. There is an alarm once a body is pending for the first time,
+    /// and it follows the deadline when a site moves it.
+    fn is_late(&mut self, deadline: Instant, cx: &mut Context<'_>) -> bool {
+        if self.role != Role::Resident {
+            return self.rare().alarm.get_or_insert_default().rings(deadline, cx);
+        }
+        let mut alarm = ambient::with(Ambient::take_alarm).unwrap_or_default();
+        let late = alarm.rings(deadline, cx);
+        let mut kept = Some(alarm);
+        ambient::with(|request| mem::swap(&mut request.alarm, &mut kept));
+        late
     }
 }
 
@@ -133,12 +138,12 @@ pub(super) fn judge_top(
 pub(super) fn judge_nested(
     policy: &HandlerPolicy,
     Nested { frame, inherited, .. }: &Nested,
-    sleep: Pin<&mut Option<Sleep>>,
+    alarm: &mut Option<Alarm>,
     cx: &mut Context<'_>,
 ) -> Option<End> {
     let own = frame.deadline.filter(|own| inherited.is_none_or(|caller| *own < caller));
-    let late = is_late(sleep, own, cx) && (!frame.past || frame.reopened);
-    late.then(|| {
+    let late = own.is_some_and(|own| alarm.get_or_insert_default().rings(own, cx));
+    (late && (!frame.past || frame.reopened)).then(|| {
         let outcome = if frame.past { Outcome::Completed } else { outcome_before(policy) };
         End::Cut(Cancelled::new(Cause::DeadlineExceeded, Cause::DeadlineExceeded, outcome))
     })

@@ -1,35 +1,14 @@
 //! The signals that a runner looks at after its body.
 
 use std::{
-    pin::{Pin, pin},
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
-use tokio::{
-    task::unconstrained,
-    time::{Instant, Sleep, sleep_until},
-};
+use tokio::{task::unconstrained, time::Instant};
 
 use crate::{ambient::Given, cause::Cause, lifecycle::Life, token::RequestState};
-
-/// Whether `deadline` has passed. The timer is made when a body is pending for the first time,
-/// and follows the deadline when a site moves it.
-pub(super) fn is_late(
-    mut sleep: Pin<&mut Option<Sleep>>,
-    deadline: Option<Instant>,
-    cx: &mut Context<'_>,
-) -> bool {
-    let Some(deadline) = deadline else { return false };
-    match sleep.as_mut().as_pin_mut() {
-        None => sleep.set(Some(sleep_until(deadline))),
-        Some(armed) if armed.deadline() != deadline => armed.reset(deadline),
-        Some(_) => {}
-    }
-    // A body that always has more to do uses up its task's budget in every poll, and without one a
-    // timer never says that it is over.
-    sleep.as_pin_mut().is_some_and(|armed| pin!(unconstrained(armed)).poll(cx).is_ready())
-}
 
 /// Follows the token that a direct caller handed in. The call has one of its own: what ends here
 /// must not end for the caller.

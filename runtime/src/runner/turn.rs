@@ -1,31 +1,60 @@
 //! Whose turn it is: the body's state between the runner that keeps it and the request.
 
-use std::mem;
+use std::{mem, task::Waker};
 
 use super::core::{Core, Nested, Passed, Rare, Role};
 use crate::{
-    ambient::{self, Body, Frame, Stage},
+    ambient::{self, Ambient, Body, Frame, Stage},
     lifecycle::{InFlight, WorkKind},
+    policy::Mode,
 };
 
 impl Core {
-    /// Gives the body's state to the request: its code is about to run.
+    /// The common turn of the request's own runner, its first one included, with one look at the
+    /// request; `false` leaves it to [`begin_once`](Self::begin_once) and [`put`](Self::put).
     #[inline]
-    pub(super) fn put(&mut self, stage: Stage) {
-        let (id, permit) = (self.id, &mut self.permit);
-        let resident = self.role == Role::Resident
-            && ambient::with(|request| {
-                let body = &mut request.body;
-                let mine = body.id == id;
-                if mine {
-                    body.stage = stage;
-                    // A move that is seldom needed: most bodies hold none.
-                    if permit.is_some() {
-                        body.permit = permit.take();
-                    }
+    pub(super) fn enter(&mut self) -> bool {
+        if self.rare.is_some() {
+            return false;
+        }
+        let core = self;
+        ambient::with(|request| core.enter_into(request)) == Some(true)
+    }
+
+    #[inline]
+    fn enter_into(&mut self, request: &mut Ambient) -> bool {
+        match self.role {
+            Role::New => {
+                let begun = request.begin_plain(self.policy);
+                if let Some(id) = begun {
+                    self.id = id;
+                    self.role = Role::Resident;
                 }
-                mine
-            }) == Some(true);
+                begun.is_some()
+            }
+            Role::Resident => self.put_resident(request, Stage::Polled),
+            Role::Apart | Role::Nested | Role::Over => false,
+        }
+    }
+
+    #[inline]
+    fn put_resident(&mut self, request: &mut Ambient, stage: Stage) -> bool {
+        let body = &mut request.body;
+        let mine = body.id == self.id;
+        if mine {
+            body.stage = stage;
+            // A move that is seldom needed: most bodies hold none.
+            if self.permit.is_some() {
+                body.permit = self.permit.take();
+            }
+        }
+        mine
+    }
+
+    /// Gives the body's state to the request: its code is about to run.
+    pub(super) fn put(&mut self, stage: Stage) {
+        let resident = self.role == Role::Resident
+            && ambient::with(|request| self.put_resident(request, stage)) == Some(true);
         if !resident {
             self.put_rare(stage);
         }
@@ -70,22 +99,47 @@ impl Core {
     }
 
     /// Takes it back: its code has run.
-    #[inline]
     pub(super) fn take(&mut self) {
         if self.role == Role::Resident {
-            let permit = &mut self.permit;
-            ambient::with(|request| {
-                request.body.stage = Stage::Parked;
-                self.past = request.body.past;
-                self.deadline = request.body.frame.deadline;
-                self.quiet = request.is_quiet();
-                if request.body.permit.is_some() {
-                    *permit = request.body.permit.take();
-                }
-            });
+            self.take_resident(false, Waker::noop());
         } else {
             self.take_rare();
         }
+    }
+
+    /// Takes it back from the request's own runner. The common body, cancellable and never past a
+    /// point of no return, is over when it gave its value.
+    #[inline]
+    pub(super) fn take_resident(&mut self, ready: bool, waker: &Waker) {
+        let core = self;
+        ambient::with(|request| core.take_from(request, ready, waker));
+    }
+
+    #[inline]
+    fn take_from(&mut self, request: &mut Ambient, ready: bool, waker: &Waker) {
+        let body = &mut request.body;
+        if ready && self.ends_plainly(body.past) {
+            body.stage = Stage::Vacant;
+            self.role = Role::Over;
+            if body.permit.is_some() {
+                self.permit = body.permit.take();
+            }
+            return;
+        }
+        body.stage = Stage::Parked;
+        self.past = body.past;
+        self.deadline = body.frame.deadline;
+        if body.permit.is_some() {
+            self.permit = body.permit.take();
+        }
+        self.quiet = request.is_quiet(waker);
+    }
+
+    /// Whether nothing is to be done at the end but to give back the permit.
+    #[inline]
+    fn ends_plainly(&self, past: bool) -> bool {
+        (self.policy.is_plain() && !past)
+            || (self.rare.is_none() && self.policy.mode() != Mode::Stream)
     }
 
     #[cold]

@@ -31,7 +31,7 @@ use super::{
     wakers::Wakers,
 };
 use crate::{
-    ambient::Signal,
+    ambient::{Alarms, Signal},
     lifecycle::{Life, Phase, Work, WorkKind},
     policy::HandlerPolicy,
 };
@@ -42,6 +42,8 @@ pub(crate) struct Connection {
     socket: Socket,
     peer: PeerAddr,
     since: Instant,
+    /// For the deadlines of its requests.
+    pub(super) alarms: Arc<Alarms>,
     /// Of its tasks.
     wakers: Wakers,
     /// hyper waits for bytes since the last poll.
@@ -95,6 +97,7 @@ impl Connection {
             socket,
             peer,
             since: Instant::now(),
+            alarms: Arc::new(Alarms::new()),
             wakers: Wakers::default(),
             reading: AtomicBool::new(false),
             blocked: AtomicBool::new(false),

@@ -10,7 +10,11 @@ use super::{
     connections::lock,
     cut::ConnectionState,
 };
-use crate::{ambient::Signal, lifecycle::Work, policy::HandlerPolicy};
+use crate::{
+    ambient::{Alarms, Signal},
+    lifecycle::Work,
+    policy::HandlerPolicy,
+};
 
 /// A request on its connection, from its head to the end of its response's body.
 pub(crate) struct OnConnection(Arc<Connection>);
@@ -32,6 +36,10 @@ impl OnConnection {
 
     pub(crate) const fn connection(&self) -> &Arc<Connection> {
         &self.0
+    }
+
+    pub(crate) fn alarms(&self) -> &Arc<Alarms> {
+        &self.0.alarms
     }
 
     /// Bytes of its response go to hyper.

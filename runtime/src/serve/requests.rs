@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use tower::{Service, ServiceExt, util::Oneshot};
 
 use super::{OnConnection, connection::Connection};
-use crate::lifecycle::{ResponseBody, ResponseFuture, Upload};
+use crate::lifecycle::{Linked, ResponseBody, Upload};
 
 /// What hyper calls: links each request to the lifecycle and to its connection.
 pub(super) struct Requests<S> {
@@ -29,13 +29,13 @@ where
 {
     type Response = Response<ResponseBody<B>>;
     type Error = S::Error;
-    type Future = ResponseFuture<Oneshot<S, Request>>;
+    type Future = Linked<Oneshot<S, Request>>;
 
     fn call(&self, request: http::Request<Incoming>) -> Self::Future {
         let version = request.version();
         let on = OnConnection::begin(&self.connection, version);
         let request = request.map(|body| Body::new(Upload::new(body, version)));
-        ResponseFuture::on(on, self.connection.life(), request, |request| {
+        Linked::on(on, self.connection.life(), request, |request| {
             self.service.clone().oneshot(request)
         })
     }

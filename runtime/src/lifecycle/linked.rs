@@ -1,0 +1,229 @@
+//! One request on its way through the service inside.
+//!
+//! Invariant: the request is in [`ambient`] whenever the inner future is polled or dropped.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http_body::Body;
+
+use super::{LastEvent, Life, Phase, ResponseBody, Tail, Work, WorkKind};
+use crate::{
+    ambient::{self, Flags, Ongoing, Scope},
+    cause::Cause,
+    serve::{OnConnection, Upgraded},
+};
+
+pin_project_lite::pin_project! {
+    /// The future of a request on a connection of ours, which wakes it itself.
+    pub struct Linked<F> {
+        #[pin]
+        inner: Option<F>,
+        // None once it is answered, and for a second layer: the first one counts.
+        request: Option<Ongoing>,
+        begun: bool,
+    }
+
+    impl<F> PinnedDrop for Linked<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if this.inner.is_some() && this.request.is_some() {
+                hang_up(this.inner, this.request);
+            }
+        }
+    }
+}
+
+/// The request was dropped before it was answered.
+#[cold]
+fn hang_up<F>(mut inner: Pin<&mut Option<F>>, slot: &mut Option<Ongoing>) {
+    let Some(request) = slot.as_ref() else { return };
+    let life = request.life().clone();
+    if let Some(on) = request.on.as_ref().filter(|_| life.has_ended()) {
+        on.left(Work::cut(request.policy(), WorkKind::Request, request.arrival()));
+    }
+    let scope = Scope::enter(slot);
+    let first = ambient::settle(life.hung_up_by());
+    inner.set(None);
+    if ambient::with(|request| request.flags.reported) == Some(false) {
+        tracing::debug!(
+            target: "followthrough",
+            cause = %first,
+            "request dropped while no governed handler was running"
+        );
+    }
+    drop(scope);
+    slot.take().into_iter().for_each(Ongoing::release);
+}
+
+impl<F> Linked<F> {
+    /// A request that has just come in.
+    #[inline]
+    pub(crate) fn new<B>(
+        mut request: Ongoing,
+        head: Request<B>,
+        call: impl FnOnce(Request<B>) -> F,
+    ) -> Self {
+        request.flags.head = *head.method() == Method::HEAD;
+        request.flags.connect = *head.method() == Method::CONNECT;
+        request.flags.http1 = head.version() <= Version::HTTP_11;
+        Self { inner: Some(call(head)), request: Some(request), begun: false }
+    }
+
+    /// The same, on a connection of ours.
+    #[inline]
+    pub(crate) fn on<B: Body>(
+        on: OnConnection,
+        life: &Arc<Life>,
+        request: Request<B>,
+        call: impl FnOnce(Request<B>) -> F,
+    ) -> Self {
+        let mut ongoing = Ongoing::received(life, &request, !request.body().is_end_stream());
+        ongoing.alarms = Some(on.alarms().clone());
+        ongoing.on = Some(on);
+        Self::new(ongoing, request, call)
+    }
+
+    pub(super) const fn request(self: Pin<&Self>) -> Option<&Ongoing> {
+        self.get_ref().request.as_ref()
+    }
+
+    /// Whether this is the first poll of a request that is not another layer's already.
+    #[inline]
+    pub(super) fn begins(self: Pin<&mut Self>) -> bool {
+        let this = self.project();
+        if std::mem::replace(this.begun, true) {
+            return false;
+        }
+        let second = ambient::is_present();
+        if second {
+            this.request.take().into_iter().for_each(Ongoing::release);
+        }
+        !second
+    }
+
+    /// Settles `cause` before anything has run.
+    pub(super) fn settle(self: Pin<&mut Self>, cause: Cause) {
+        let this = self.project();
+        if this.request.is_some() {
+            let _scope = Scope::enter(this.request);
+            ambient::settle(cause);
+        }
+    }
+
+    /// Polls the service inside. `signal` says what nobody else would notice; `keep` is told of
+    /// what is left of the request.
+    #[inline]
+    pub(super) fn poll_with<Res: Body, E>(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        signal: impl FnOnce(&mut Context<'_>) -> Option<Cause>,
+        keep: impl FnOnce(&mut Tail),
+    ) -> Poll<Result<Response<ResponseBody<Res>>, E>>
+    where
+        F: Future<Output = Result<Response<Res>, E>>,
+    {
+        let mut this = self.project();
+        let Some(inner) = this.inner.as_mut().as_pin_mut() else {
+            panic!("a request's future was polled after it ended");
+        };
+        let scope = this.request.is_some().then(|| Scope::enter(this.request));
+        let mut polled = inner.poll(cx);
+        if polled.is_ready() {
+            this.inner.set(None);
+        }
+        drop(scope);
+        if polled.is_pending() {
+            let stopping =
+                this.request.as_ref().is_some_and(|request| request.is_stopping_unheard());
+            let unheard = if stopping { Some(Cause::ShuttingDown) } else { signal(cx) };
+            let Some(cause) = unheard else { return Poll::Pending };
+            let _scope = this.request.is_some().then(|| Scope::enter(this.request));
+            // Recorded first, fired after another poll: a runner then ends its body, where a body
+            // that saw its token fire would only give up.
+            let _fires = ambient::with(|request| request.settle(cause).1);
+            polled = match this.inner.as_mut().as_pin_mut() {
+                Some(inner) => inner.poll(cx),
+                None => Poll::Pending,
+            };
+            if polled.is_pending() {
+                return Poll::Pending;
+            }
+            this.inner.set(None);
+        }
+        let request = this.request.take();
+        polled.map(|result| match result {
+            Ok(mut response) => {
+                let mut tail = request.and_then(|request| answered(request, &mut response));
+                tail.as_mut().map(keep);
+                Ok(response.map(|body| ResponseBody::new(body, tail)))
+            }
+            Err(error) => {
+                if let Some(request) = request {
+                    request.finish();
+                    request.release();
+                }
+                Err(error)
+            }
+        })
+    }
+}
+
+impl<F, Res, E> Future for Linked<F>
+where
+    F: Future<Output = Result<Response<Res>, E>>,
+    Res: Body,
+{
+    type Output = Result<Response<ResponseBody<Res>>, E>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.as_mut().begins();
+        self.poll_with(cx, |_| None, |_| {})
+    }
+}
+
+/// The request is answered; what is left of it goes with the response's body.
+#[inline]
+fn answered<B: Body>(request: Ongoing, response: &mut Response<B>) -> Option<Tail> {
+    // hyper says so by itself once it has been told; this answer may be quicker.
+    let closing = request.on.is_some() && request.life().phase() >= Phase::Closing;
+    if request.flags.http1 && (request.flags.close || closing) {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    if request.flags.stream {
+        answered_stream(request, response)
+    } else {
+        Tail::new(request, response)
+    }
+}
+
+#[cold]
+fn answered_stream<B: Body>(mut request: Ongoing, response: &mut Response<B>) -> Option<Tail> {
+    let status = response.status();
+    let Flags { connect, http1, .. } = request.flags;
+    if status == StatusCode::SWITCHING_PROTOCOLS || (connect && status.is_success()) {
+        if let Some(on) = request.on.take() {
+            Upgraded::follow(request, on, http1);
+        }
+        return None;
+    }
+    let last = response.extensions_mut().remove::<LastEvent>();
+    // What middleware has encoded cannot be gone on with in plain bytes.
+    let last = last.filter(|_| !response.headers().contains_key(header::CONTENT_ENCODING));
+    let mut tail = Tail::new(request, response)?;
+    if let Some(last) = last {
+        tail.says_last(last);
+    }
+    Some(tail)
+}
+
+impl<F> std::fmt::Debug for Linked<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Linked").finish_non_exhaustive()
+    }
+}
