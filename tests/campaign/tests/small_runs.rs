@@ -112,3 +112,18 @@ fn a_bad_argument_is_refused() {
         assert!(output.stdout.is_empty(), "{arguments:?} did something");
     }
 }
+
+#[test]
+fn the_readme_shows_what_a_whole_campaign_found() {
+    let (readme, results) = (include_str!("../../../README.md"), include_str!("../results.md"));
+    assert!(
+        readme.contains(results),
+        "the README has another table than `results.md`: put in what `--runs 100000 --seed 1 --markdown \
+         tests/campaign/results.md` has written"
+    );
+    assert!(results.contains("100000 runs with seed 1"), "{results}");
+    assert!(
+        results.contains(" 0 begun and lost, ") && results.contains(" 0 half done, "),
+        "{results}"
+    );
+}
