@@ -56,7 +56,7 @@ fn measure(words: &[&str]) -> Result<(), String> {
         keep(wire::measure(&settings)?, quick)?;
     }
     if quick {
-        println!("a quick run: its figures mean nothing, and the page was not rendered");
+        println!("a quick run: its figures mean nothing and are kept nowhere");
         return Ok(());
     }
     page::save(&Results::load()?)
@@ -74,11 +74,15 @@ fn on_the_wire(options: &[&str]) -> Result<(), String> {
     Ok(())
 }
 
+/// Shows them, and keeps those of a run whose figures mean something.
 fn keep(tables: Vec<Table>, quick: bool) -> Result<(), String> {
+    tables.iter().for_each(show);
+    if quick {
+        return Ok(());
+    }
     let mut results = Results::load()?;
     for table in tables {
-        show(&table);
-        results.put(table, quick);
+        results.put(table);
     }
     results.save()
 }
@@ -87,7 +91,12 @@ fn show(table: &Table) {
     println!("{}\n\n{}", table.title, page::rows(table));
     for goal in &table.goals {
         let met = if goal.is_met() { "met" } else { "missed" };
-        println!("{}: {} ({}, {met})", goal.name, page::figure(goal.is), page::figure(goal.aim));
+        println!(
+            "{}: {}, goal {}: {met}",
+            goal.name,
+            page::figure(goal.is),
+            page::figure(goal.aim)
+        );
     }
     println!();
 }

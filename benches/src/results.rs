@@ -1,7 +1,6 @@
 //! The tables that were measured, and the file that keeps them.
 
 use std::{
-    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -69,20 +68,13 @@ impl Table {
 /// All tables, as the file has them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Results {
-    /// The tables that a `--quick` run made. Their figures mean nothing.
-    pub quick: BTreeSet<String>,
     /// By their ids.
     pub tables: Vec<Table>,
 }
 
 impl Results {
     /// Puts `table` in the place of the one with its id; the others stay.
-    pub fn put(&mut self, table: Table, quick: bool) {
-        if quick {
-            self.quick.insert(table.id.clone());
-        } else {
-            self.quick.remove(&table.id);
-        }
+    pub fn put(&mut self, table: Table) {
         match self.tables.iter_mut().find(|known| known.id == table.id) {
             Some(known) => *known = table,
             None => self.tables.push(table),

@@ -44,17 +44,6 @@ fn every_missed_goal_has_its_reason() {
     assert!(missing.is_empty(), "missed, and without a reason in `reasons.rs`: {missing:#?}");
 }
 
-#[test]
-fn a_quick_run_is_not_shown() {
-    let mut results = results();
-    let table = results.table("memory").expect("it was measured").clone();
-    results.put(table.clone(), true);
-    let refused = page::render(&results).expect_err("its figures mean nothing");
-    assert!(refused.contains("memory"), "{refused}");
-    results.put(table, false);
-    assert!(page::render(&results).is_ok(), "a full run takes the place of a quick one");
-}
-
 /// A table that nobody has explained.
 fn unheard_of(is: f64) -> Results {
     let goal = Goal { name: "leaps of a hare".into(), is, aim: 2.0, at_most: false };
@@ -68,7 +57,7 @@ fn unheard_of(is: f64) -> Results {
         goals: vec![goal],
         notes: vec!["It leaps.".into()],
     };
-    results.put(table, false);
+    results.put(table);
     results
 }
 

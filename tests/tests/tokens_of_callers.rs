@@ -251,3 +251,16 @@ async fn the_tokens_of_a_request_fire_when_its_handler_is_late_on_arrival() {
     assert_eq!(response.status(), 504);
     assert!(kept.lock().unwrap().take().expect("it was extracted").is_cancelled());
 }
+
+#[tokio::test]
+async fn the_token_of_a_direct_call_fires_when_its_response_is_dropped_on_its_way() {
+    let marks = Marks::default();
+    let call = answers_in_two_parts(State(marks.clone()), RequestToken::never());
+    let response = axum::response::IntoResponse::into_response(call.await);
+    let mut body = Box::pin(response.into_body());
+    let first = std::future::poll_fn(|cx| http_body::Body::poll_frame(body.as_mut(), cx)).await;
+    assert!(first.is_some_and(|frame| frame.is_ok()));
+    drop(body);
+    let told = timeout(1000 * MS, marks.until("cancelled client_disconnected")).await;
+    told.expect("the token has to fire");
+}

@@ -91,10 +91,7 @@ fn sooner(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     a.zip(b).map(|(a, b)| a.min(b)).or(a).or(b)
 }
 
-pub(super) fn begin_nested(
-    request: &mut Ambient,
-    policy: &'static HandlerPolicy,
-) -> Result<Begun, Cancelled> {
+fn begin_nested(request: &mut Ambient, policy: &'static HandlerPolicy) -> Result<Begun, Cancelled> {
     let inherited = request.body.frame.deadline;
     let own =
         request.life().deadline_of(policy).and_then(|after| Instant::now().checked_add(after));
@@ -113,7 +110,7 @@ pub(super) fn begin_nested(
     Ok(Begun::Nested(Box::new(nested)))
 }
 
-pub(super) fn begin_top(
+fn begin_top(
     request: &mut Ambient,
     policy: &'static HandlerPolicy,
     id: u64,

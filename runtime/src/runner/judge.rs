@@ -34,10 +34,6 @@ impl Core {
     }
 
     fn judge_signals(&mut self, cx: &mut Context<'_>) -> Option<End> {
-        #[cfg(feature = "testing")]
-        let waker = crate::testing::waker_of_runner(cx);
-        #[cfg(feature = "testing")]
-        let cx = &mut Context::from_waker(&waker);
         if self.role == Role::Nested {
             let policy = self.policy;
             let Rare { nested, alarm, .. } = self.rare();
@@ -77,17 +73,17 @@ impl Core {
 }
 
 /// What a runner sees of its request after a poll.
-pub(super) struct Seen {
-    pub(super) refused: Option<Cancelled>,
-    pub(super) stopping: bool,
-    pub(super) cause: Option<Cause>,
-    pub(super) deadline: Option<Instant>,
+struct Seen {
+    refused: Option<Cancelled>,
+    stopping: bool,
+    cause: Option<Cause>,
+    deadline: Option<Instant>,
     past: bool,
     reopened: bool,
 }
 
 impl Seen {
-    pub(super) fn new(request: &mut Ambient, apart: Option<&mut Body>) -> Self {
+    fn new(request: &mut Ambient, apart: Option<&mut Body>) -> Self {
         let stopping = request.life().is_stopping();
         let cause = request.cause();
         let body = apart.unwrap_or(&mut request.body);
@@ -103,12 +99,7 @@ impl Seen {
     }
 }
 
-pub(super) fn judge_top(
-    policy: &HandlerPolicy,
-    seen: &Seen,
-    first: Cause,
-    late: bool,
-) -> Option<End> {
+fn judge_top(policy: &HandlerPolicy, seen: &Seen, first: Cause, late: bool) -> Option<End> {
     if !seen.past {
         let cancelled = Cancelled::new(first, first, outcome_before(policy));
         if first == Cause::ShuttingDown {
@@ -135,7 +126,7 @@ pub(super) fn judge_top(
 
 /// A nested handler obeys its own deadline only, one that is nearer than what its caller had;
 /// everything else is between the caller and the request.
-pub(super) fn judge_nested(
+fn judge_nested(
     policy: &HandlerPolicy,
     Nested { frame, inherited, .. }: &Nested,
     alarm: &mut Option<Alarm>,

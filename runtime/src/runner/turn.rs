@@ -118,7 +118,7 @@ impl Core {
     #[inline]
     fn take_from(&mut self, request: &mut Ambient, ready: bool, waker: &Waker) {
         let body = &mut request.body;
-        if ready && self.ends_plainly(body.past) {
+        if ready && self.ends_plainly() {
             body.stage = Stage::Vacant;
             self.role = Role::Over;
             if body.permit.is_some() {
@@ -137,9 +137,8 @@ impl Core {
 
     /// Whether nothing is to be done at the end but to give back the permit.
     #[inline]
-    fn ends_plainly(&self, past: bool) -> bool {
-        (self.policy.is_plain() && !past)
-            || (self.rare.is_none() && self.policy.mode() != Mode::Stream)
+    fn ends_plainly(&self) -> bool {
+        self.rare.is_none() && self.policy.mode() != Mode::Stream
     }
 
     #[cold]

@@ -25,7 +25,8 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
     note = "`ConnectInfo` over TCP: `app.into_make_service_with_connect_info::<SocketAddr>()`; \
             over a Unix socket: `::<followthrough::UnixPeer>()`",
     note = "a service that can fail: turn its errors into responses, with axum's `HandleError` for \
-            one"
+            one",
+    note = "any other service: `Clone + Send + Sync`, by value, from `Request<axum::body::Body>`"
 )]
 pub trait App<Peer, Kind>: Send + 'static {
     /// What serves one connection.

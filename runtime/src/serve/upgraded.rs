@@ -34,6 +34,8 @@ impl Upgraded {
     /// Looks after `request`, whose answer upgrades its connection.
     pub(crate) fn follow(request: Ongoing, on: OnConnection, http1: bool) {
         let mut upgraded = Self { request, on, ended: false };
+        // It would hold the connection's task for as long as the upgraded connection lives.
+        upgraded.request.alarm = None;
         if !http1 {
             COMING.set(Some(upgraded));
             return;

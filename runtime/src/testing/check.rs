@@ -1,7 +1,7 @@
 //! What a check gives back, and what becomes of one that panics.
 
 use std::{
-    fmt::Debug,
+    fmt::Display,
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
@@ -11,6 +11,11 @@ use std::{
 use crate::runner::panic_message;
 
 /// What a check may return: nothing, for one that asserts, or a `Result`, for one that uses `?`.
+#[diagnostic::on_unimplemented(
+    message = "a check cannot return `{Self}`",
+    label = "expected nothing, or a `Result<(), E>` whose `E` is printed",
+    note = "assert in the check, as in `async |_| assert!(shop.is_whole())`, or end it with `Ok::<(), E>(())`"
+)]
 pub trait Verdict {
     /// What is wrong, if something is.
     #[doc(hidden)]
@@ -23,9 +28,10 @@ impl Verdict for () {
     }
 }
 
-impl<E: Debug> Verdict for Result<(), E> {
+impl<E: Display> Verdict for Result<(), E> {
     fn complaint(self) -> Option<String> {
-        self.err().map(|error| format!("{error:?}"))
+        // The long form tells the sources, with errors that know them.
+        self.err().map(|error| format!("{error:#}"))
     }
 }
 

@@ -102,8 +102,9 @@ impl Cut {
         self.moment
     }
 
-    /// The `await`s that the request was in, the innermost first. Code of dependencies is left out, and
-    /// so is what cannot be seen: a future that only yields, or a binary without debug information.
+    /// The `await`s that the request was in, the innermost first; of several that wait at once, as in a
+    /// `join!`, those of one. Code of dependencies is left out. None if nothing can be seen: the request's own
+    /// body arrives, say, nothing wakes the future, or the binary has no debug information.
     #[must_use]
     pub fn awaits(&self) -> &[Await] {
         if self.seen { &self.awaits } else { &[] }
@@ -156,7 +157,8 @@ impl fmt::Display for Cut {
         }
         if !self.whole && !self.seen {
             f.write_str(
-                "\n    at an await that cannot be seen: it yields, or is not in your code",
+                "\n    at an await that cannot be seen: it is not in your code (the body of the request that \
+                 arrives, say), nothing wakes it, or the binary has no debug information",
             )?;
         }
         for place in &self.awaits {
@@ -173,6 +175,11 @@ impl fmt::Display for Cut {
         if let Some(status) = self.status {
             write!(f, "\n    answered: {status}")?;
         }
-        write!(f, "\n    repeat it: FOLLOWTHROUGH_SEED={}", self.seed)
+        write!(f, "\n    repeat it: FOLLOWTHROUGH_SEED={} cargo test", self.seed)?;
+        // The runner of tests names its threads after them.
+        match std::thread::current().name() {
+            Some(test) if test != "main" => write!(f, " {test}"),
+            _ => Ok(()),
+        }
     }
 }

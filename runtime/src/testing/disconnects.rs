@@ -17,10 +17,15 @@ use crate::{
 };
 
 /// Sends `request` to `app` once for each of its suspension points, drops it there, lets what follows
-/// through finish, and calls `check`; once before, nobody leaves. This is [`Disconnects::default`] with [`Failure`]s that panic.
+/// through finish, and calls `check`. Before the first one nobody leaves, and after the last one at each
+/// `await` it is seen that there are no more: for three `await`s, some fifteen requests.
+/// This is [`Disconnects::default`] with [`Failure`]s that panic. Its future is not `Send`.
 ///
 /// The service answers one request at a time, and keeps what the runs before have left: `check` cleans up,
 /// or counts.
+///
+/// On a runtime with several threads, what an `await` waits for may be there at once, and a request that
+/// does not wait is not cut there. Prefer one thread, which `#[tokio::test]` has unless told otherwise.
 ///
 /// # Panics
 ///
@@ -56,7 +61,7 @@ type Configure = Box<dyn Fn(LifecycleBuilder) -> LifecycleBuilder>;
 ///     "all is well"
 /// }
 ///
-/// # #[tokio::main]
+/// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let app = Router::new().route("/report", get(report));
 /// let summary = Disconnects::default()
@@ -107,7 +112,8 @@ impl Disconnects {
         self
     }
 
-    /// Runs only this point, as the environment variable `FOLLOWTHROUGH_SEED` does.
+    /// Runs only this point, ten times after a request that is left alone, as the environment variable
+    /// `FOLLOWTHROUGH_SEED` does. It is a [`Failure`] if no request comes there.
     pub const fn replay(mut self, seed: Seed) -> Self {
         self.replay = Some(seed);
         self
@@ -144,8 +150,8 @@ impl Disconnects {
     /// # Errors
     ///
     /// The first [`Failure`], after which nothing more is run: a check that panics or gives an error, work
-    /// that does not end within the grace, a disconnect that a server does not notice, or a request that
-    /// cannot be sent at all.
+    /// that does not end within the grace, a disconnect that a server does not notice, a request that
+    /// cannot be sent, and one that never waits and so was never cut.
     ///
     /// # Panics
     ///
@@ -175,34 +181,43 @@ impl Disconnects {
             trial.replay(seed).await?;
             return Ok(trial.summary);
         }
-        trial.rehearse().await?;
+        let Some(first) = self.by.first().copied() else {
+            return Err(Failure::before("`by` was given no way to leave".to_owned()));
+        };
+        trial.rehearse(first).await?;
         let mut chance = self.seed;
         for by in self.by.iter().copied() {
             for moment in [Moment::Waiting, Moment::Woken] {
-                let mut point = |count| Point { count, moment, by, entropy: draw(&mut chance) };
-                trial.by_stage(&mut point).await?;
-                trial.by_suspension(&mut point).await?;
+                let point =
+                    |stage, wait| Point { stage, wait, moment, by, entropy: draw(&mut chance) };
+                trial.every_await(point).await?;
             }
+        }
+        if trial.summary.cut() == 0 {
+            return Err(Failure::before(format!(
+                "nothing was cut, so nothing was shown: {} {}, and never had to wait",
+                trial.request(),
+                trial
+                    .summary
+                    .left_alone()
+                    .map_or("had no answer".to_owned(), |status| format!("was answered {status}")),
+            )));
         }
         Ok(trial.summary)
     }
 
     fn replay_of(&self) -> Result<Option<Seed>, Failure> {
         match std::env::var("FOLLOWTHROUGH_SEED") {
-            Ok(seed) => seed
+            Ok(seed) if !seed.is_empty() => seed
                 .parse()
                 .map(Some)
                 .map_err(|error| Failure::before(format!("`FOLLOWTHROUGH_SEED`: {error}"))),
-            Err(_) => Ok(self.replay),
+            _ => Ok(self.replay),
         }
     }
 }
 
 impl Disconnects {
-    pub(super) fn first_way(&self) -> Disconnect {
-        self.by.first().copied().unwrap_or(Disconnect::Drop)
-    }
-
     pub(super) fn new_lifecycle(&self) -> Result<Lifecycle, Failure> {
         let lifecycle = (self.lifecycle)(Lifecycle::builder()).signals(false).build();
         lifecycle.map_err(|error| Failure::before(error.to_string()))

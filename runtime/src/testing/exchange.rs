@@ -77,11 +77,13 @@ where
     }
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
+    let _ends = Ends(&lifecycle);
     let server = serve(listener, watched).lifecycle(lifecycle.clone()).into_future();
     let server = tokio::spawn(server);
     let mut client = Client::connect(address, run.point().by).await?;
     let request = http::Request::from_parts(head, body);
     let end = until(client.exchange(request, run), feed, run, watchdog).await;
+    watchdog.pet();
     let _gone = client.leave().await;
     let noticed = tokio::select! {
         () = run.gone.notified() => true,
@@ -90,6 +92,15 @@ where
     lifecycle.shutdown();
     let report = server.await.map_err(io::Error::other)??;
     Ok(Left { end, report, noticed })
+}
+
+/// Ends the server of a run that is given up.
+struct Ends<'a>(&'a Lifecycle);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.shutdown();
+    }
 }
 
 /// Feeds the request until it is at its point, whole, or stuck; dropped then.

@@ -65,4 +65,3 @@ pub use disconnects::{Disconnects, disconnect_at_every_await};
 pub use point::{Disconnect, Moment, Seed};
 pub use request::Repeat;
 pub use summary::{Failure, Summary};
-pub(crate) use trace::waker_of_runner;

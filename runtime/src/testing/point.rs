@@ -48,6 +48,16 @@ impl Disconnect {
     }
 }
 
+/// One way alone, where several can be given.
+impl IntoIterator for Disconnect {
+    type Item = Self;
+    type IntoIter = std::iter::Once<Self>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        std::iter::once(self)
+    }
+}
+
 impl fmt::Display for Disconnect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -79,21 +89,14 @@ impl fmt::Display for Moment {
     }
 }
 
-/// How suspension points are counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Count {
-    /// By the `await`s reached so far, each counted when it is first reached, and by the suspensions since
-    /// then: how often a real database lets one `await` wait differs from run to run. It takes a second
-    /// poll at every suspension, so what only yields is passed by.
-    ByStage { stage: u16, wait: u16 },
-    /// By suspensions, with no second poll. The first is 1; none is 0.
-    BySuspension(u32),
-}
-
 /// One disconnect.
+///
+/// It is counted by the `await`s reached so far, each when it is first reached, and by the suspensions since
+/// then: how often a real database lets one `await` wait differs from run to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Point {
-    pub(super) count: Count,
+    pub(super) stage: u16,
+    pub(super) wait: u16,
     pub(super) moment: Moment,
     pub(super) by: Disconnect,
     /// Decides where the request's body is cut in two.
@@ -108,13 +111,9 @@ pub struct Seed(u64);
 impl From<Point> for Seed {
     fn from(point: Point) -> Self {
         let by = Disconnect::ALL.iter().position(|by| *by == point.by).unwrap_or_default() as u64;
-        let (by_stage, place) = match point.count {
-            Count::ByStage { stage, wait } => (1, u64::from(stage) << 16 | u64::from(wait)),
-            Count::BySuspension(suspension) => (0, u64::from(suspension)),
-        };
-        let woken = u64::from(point.moment == Moment::Woken);
-        let head = by << 4 | by_stage << 1 | woken;
-        Self(head << 48 | place << 16 | u64::from(point.entropy))
+        let head = by << 4 | u64::from(point.moment == Moment::Woken);
+        let [stage, wait, entropy] = [point.stage, point.wait, point.entropy].map(u64::from);
+        Self(head << 48 | stage << 32 | wait << 16 | entropy)
     }
 }
 
@@ -123,11 +122,8 @@ impl Seed {
         let [head, stage, wait, entropy] = [48, 32, 16, 0]
             .map(|shift| u16::try_from(self.0 >> shift & 0xffff).unwrap_or_default());
         Point {
-            count: if head & 2 != 0 {
-                Count::ByStage { stage, wait }
-            } else {
-                Count::BySuspension(u32::from(stage) << 16 | u32::from(wait))
-            },
+            stage,
+            wait,
             moment: if head & 1 != 0 { Moment::Woken } else { Moment::Waiting },
             by: Disconnect::ALL[usize::from(head >> 4) % Disconnect::ALL.len()],
             entropy,
@@ -163,12 +159,8 @@ mod tests {
     fn a_seed_repeats_its_point() {
         for by in Disconnect::ALL {
             for moment in [Moment::Waiting, Moment::Woken] {
-                for count in [
-                    Count::ByStage { stage: 3, wait: 500 },
-                    Count::BySuspension(70_000),
-                    Count::BySuspension(1),
-                ] {
-                    let point = Point { count, moment, by, entropy: 0xbeef };
+                for (stage, wait) in [(0, 1), (3, 500), (u16::MAX, 0)] {
+                    let point = Point { stage, wait, moment, by, entropy: 0xbeef };
                     let seed = Seed::from(point);
                     assert_eq!(seed.point(), point);
                     assert_eq!(seed.to_string().parse(), Ok(seed));

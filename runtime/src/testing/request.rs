@@ -16,6 +16,12 @@ use tokio::sync::mpsc;
 
 type Whole<'a> = Pin<Box<dyn Future<Output = Result<Request<Bytes>, String>> + 'a>>;
 
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no request that can be sent again",
+    label = "expected an `http::Request` whose body is a `String` or an `axum::body::Body`, or a closure that makes one",
+    note = "without a body: `Request::get(\"/path\").body(String::new())?`",
+    note = "the builder gives a `Result`: `.body(..).unwrap()`"
+)]
 /// A request that can be sent again: an `http::Request`, or a closure that makes one for each run. Its
 /// body is read to its end before it is sent.
 pub trait Repeat {

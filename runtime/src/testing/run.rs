@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use super::{
     cut::{Await, HandlerPlace},
-    point::{Count, Moment, Point},
+    point::{Moment, Point},
     trace::{self, Trace, Woken},
     watchdog::Watchdog,
 };
@@ -44,8 +44,6 @@ pub(super) struct State {
     pub(super) waits: Vec<usize>,
     wait: usize,
     pub(super) suspensions: usize,
-    /// Somewhere it was suspended where nothing could be seen.
-    pub(super) unseen: bool,
     /// The `await` that it is in, or the last one that was seen.
     pub(super) at: Vec<Await>,
     pub(super) seen: bool,
@@ -89,7 +87,6 @@ impl State {
 
     fn locate(&mut self, trace: Option<Trace>) {
         let Some(trace) = trace else {
-            self.unseen = true;
             self.seen = false;
             return;
         };
@@ -97,17 +94,14 @@ impl State {
             self.stages.push(trace.clone());
             self.wait = 0;
         }
-        self.at = trace.awaits;
-        self.seen = true;
+        self.seen = !trace.awaits.is_empty();
+        if self.seen {
+            self.at = trace.awaits;
+        }
     }
 
-    fn is_at(&self, count: Count) -> bool {
-        match count {
-            Count::ByStage { stage, wait } => {
-                self.stages.len() == usize::from(stage) && self.wait == usize::from(wait)
-            }
-            Count::BySuspension(suspension) => self.suspensions == suspension as usize,
-        }
+    fn is_at(&self, point: Point) -> bool {
+        self.stages.len() == usize::from(point.stage) && self.wait == usize::from(point.wait)
     }
 }
 
@@ -137,32 +131,21 @@ impl Run {
     pub(super) fn poll<T>(
         &self,
         cx: &mut Context<'_>,
-        poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
         if !self.goes_on(cx.waker()) {
             return Poll::Pending;
         }
         self.watchdog.pet();
-        let polled = self.look(cx.waker(), poll);
+        self.woken.reset();
+        let (polled, trace) = trace::poll(cx.waker(), &self.woken, poll);
+        // The first look reads the debug information of the whole program.
+        self.watchdog.pet();
         if polled.is_ready() {
             // What comes next, a frame of the body, was not polled yet.
             self.state().waker = None;
-        }
-        polled
-    }
-
-    fn look<T>(&self, waker: &Waker, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
-        self.woken.reset();
-        let mut polled = trace::poll(waker, &self.woken, &mut poll);
-        let mut trace = None;
-        if polled.is_pending() && matches!(self.point.count, Count::ByStage { .. }) {
-            (polled, trace) = trace::poll_again(waker, &self.woken, poll);
-            if polled.is_ready() {
-                self.state().unseen = true;
-            }
-        }
-        if polled.is_pending() {
-            self.suspended_at(trace, waker);
+        } else {
+            self.suspended_at(trace, cx.waker());
         }
         polled
     }
@@ -200,7 +183,7 @@ impl Run {
             state.begun = begun;
         }
         let endless = state.suspensions > self.longest;
-        if endless || state.is_at(self.point.count) {
+        if endless || state.is_at(self.point) {
             state.progress = match self.point.moment {
                 Moment::Woken if !endless => Progress::Armed,
                 _ => Progress::Held,
@@ -217,7 +200,7 @@ impl Run {
 
     /// Whether the request came to the place that it was to be cut at, or is one that never ends.
     pub(super) fn is_at_point(&self) -> bool {
-        self.state().is_at(self.point.count)
+        self.state().is_at(self.point)
     }
 
     pub(super) fn answered(&self, status: StatusCode) {

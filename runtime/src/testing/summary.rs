@@ -2,33 +2,45 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use http::StatusCode;
+
 use super::{cut::Cut, point::Disconnect};
 
 /// All disconnects of one request, each with its check passed. `Display` prints them by `await`.
 #[derive(Clone, Debug, Default)]
-#[must_use]
 pub struct Summary {
     runs: usize,
     cut: usize,
     begun: usize,
+    stuck: bool,
+    left_alone: Option<StatusCode>,
     awaits: BTreeMap<(u32, String), usize>,
     by: BTreeMap<Disconnect, usize>,
 }
 
 impl Summary {
     /// How many requests were sent.
+    #[must_use]
     pub const fn runs(&self) -> usize {
         self.runs
     }
 
     /// How many of them were cut; the others ended before they came to their point.
+    #[must_use]
     pub const fn cut(&self) -> usize {
         self.cut
     }
 
     /// How many were cut when a durable write had begun.
+    #[must_use]
     pub const fn begun(&self) -> usize {
         self.begun
+    }
+
+    /// The status of the request that nobody left.
+    #[must_use]
+    pub const fn left_alone(&self) -> Option<StatusCode> {
+        self.left_alone
     }
 
     /// The `await`s of your code at which a request was cut, as `file:line:column in function`.
@@ -36,8 +48,13 @@ impl Summary {
         self.awaits.keys().map(|(_, place)| place.as_str())
     }
 
-    pub(super) fn add(&mut self, run: &Cut) {
+    pub(super) fn alone(&mut self, status: Option<StatusCode>) {
+        self.left_alone = status;
+    }
+
+    pub(super) fn add(&mut self, run: &Cut, stuck: bool) {
         self.runs += 1;
+        self.stuck |= stuck;
         if !run.was_cut() {
             return;
         }
@@ -57,8 +74,16 @@ impl fmt::Display for Summary {
         let Self { runs, cut, begun, .. } = self;
         writeln!(
             f,
-            "{cut} disconnects in {runs} requests, {begun} of them after a durable write had begun"
+            "{cut} of {runs} requests were cut, {begun} of them after a durable write had begun"
         )?;
+        if let Some(status) = self.left_alone {
+            writeln!(f, "left alone, the request is answered {status}")?;
+        }
+        if self.stuck {
+            f.write_str(
+                "a request waited for longer than the `patience`: what comes after that was not tried\n",
+            )?;
+        }
         for (by, times) in &self.by {
             writeln!(f, "{times:>6}  {by}")?;
         }

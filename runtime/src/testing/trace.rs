@@ -1,48 +1,39 @@
 //! Where in the source a request is suspended, without help from its code.
 //!
-//! What waits keeps a clone of its task's waker. When it is polled again with another waker it drops
-//! that clone, deep within its own poll, where a look at the stack finds every `async fn` on the way
-//! down, each at its `await`.
+//! What begins to wait clones its task's waker, deep within its own poll. A look at the stack there finds
+//! every `async fn` on the way down, each at its `await`.
 
 use std::{
     cell::RefCell,
     collections::HashMap,
+    path::PathBuf,
     sync::{
         Arc, LazyLock, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Poll, Waker},
 };
 
-use backtrace::{Backtrace, BacktraceFrame};
+use backtrace::{Backtrace, BacktraceFrame, BacktraceSymbol};
+use cooked_waker::{IntoWaker, Wake, WakeRef};
 
 use super::cut::Await;
 
+/// How many clones of one poll are looked at: a `join!` has as many as it has branches.
+const LOOKS: usize = 16;
+
 thread_local! {
-    static LOOKOUT: RefCell<Lookout> = const { RefCell::new(Lookout::Off) };
-    static POLLED_WITH: RefCell<Option<PolledWith>> = const { RefCell::new(None) };
+    static POLL: RefCell<Option<CurrentPoll>> = const { RefCell::new(None) };
 }
 
-/// What the request that is being polled is polled with.
-#[derive(Clone)]
-struct PolledWith {
+/// The poll of a watched request that is going on.
+struct CurrentPoll {
     /// The number of its probe.
     probe: u64,
-    /// For what a runner itself waits for, such as a deadline: that is not where the body is.
-    runner: Waker,
-}
-
-/// The waker for a runner's own signals, while its request is watched.
-pub(crate) fn waker_of_runner(cx: &Context<'_>) -> Waker {
-    let watched = POLLED_WITH.with_borrow(|with| with.as_ref().map(|with| with.runner.clone()));
-    watched.unwrap_or_else(|| cx.waker().clone())
-}
-
-/// For the first waker that is dropped.
-enum Lookout {
-    Off,
-    On,
-    Seen(Backtrace),
+    /// Whose it is.
+    woken: Woken,
+    /// Where its waker was cloned.
+    clones: Vec<Backtrace>,
 }
 
 /// Whether a request was woken since it was polled.
@@ -59,32 +50,36 @@ impl Woken {
     }
 }
 
-/// A waker that tells where it is dropped, and that it was used.
+/// A waker that tells where it is cloned, and that it was used.
 struct Probe {
     number: u64,
     outer: Waker,
     woken: Woken,
 }
 
-impl Probe {
-    /// One that nothing else has, around `outer`.
-    fn new(outer: &Waker, woken: &Woken) -> Self {
-        static NUMBERS: AtomicU64 = AtomicU64::new(1);
-        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-        Self { number, outer: outer.clone(), woken: woken.clone() }
+impl Clone for Probe {
+    fn clone(&self) -> Self {
+        let _ = POLL.try_with(|poll| {
+            if let Ok(mut poll) = poll.try_borrow_mut() {
+                if let Some(poll) = poll.as_mut().filter(|poll| poll.clones.len() < LOOKS) {
+                    poll.clones.push(Backtrace::new_unresolved());
+                }
+            }
+        });
+        Self { number: self.number, outer: self.outer.clone(), woken: self.woken.clone() }
     }
 }
 
-impl Wake for Probe {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
+impl WakeRef for Probe {
+    fn wake_by_ref(&self) {
         // What finds another waker than its last one may wake that one, for whoever it is. It is nobody:
         // the poll that is going on has come in its place.
-        let superseded = POLLED_WITH
-            .try_with(|with| with.borrow().as_ref().is_some_and(|with| with.probe > self.number));
+        let superseded = POLL.try_with(|poll| {
+            let comes_after = |poll: &CurrentPoll| {
+                poll.probe > self.number && Arc::ptr_eq(&poll.woken.0, &self.woken.0)
+            };
+            poll.try_borrow().is_ok_and(|poll| poll.as_ref().is_some_and(comes_after))
+        });
         if superseded != Ok(true) {
             self.woken.0.store(true, Ordering::SeqCst);
             self.outer.wake_by_ref();
@@ -92,36 +87,7 @@ impl Wake for Probe {
     }
 }
 
-/// Polls with a waker that nothing else has.
-pub(super) fn poll<T>(
-    outer: &Waker,
-    woken: &Woken,
-    poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
-) -> Poll<T> {
-    struct Before(Option<PolledWith>);
-
-    impl Drop for Before {
-        fn drop(&mut self) {
-            POLLED_WITH.set(self.0.take());
-        }
-    }
-
-    let probe = Probe::new(outer, woken);
-    let with =
-        PolledWith { probe: probe.number, runner: Arc::new(Probe::new(outer, woken)).into() };
-    let _before = Before(POLLED_WITH.replace(Some(with)));
-    poll(&mut Context::from_waker(&Arc::new(probe).into()))
-}
-
-impl Drop for Probe {
-    fn drop(&mut self) {
-        let _ = LOOKOUT.try_with(|lookout| {
-            if matches!(*lookout.borrow(), Lookout::On) {
-                lookout.replace(Lookout::Seen(Backtrace::new_unresolved()));
-            }
-        });
-    }
-}
+impl Wake for Probe {}
 
 /// The `await`s that a suspended request is in, the innermost first.
 #[derive(Clone, Debug, Default)]
@@ -135,32 +101,64 @@ pub(super) struct Trace {
 impl Trace {
     /// Whether it is the same `await` of the user's code.
     pub(super) fn is_at(&self, other: &Self) -> bool {
-        if self.awaits.is_empty() {
-            self.addresses == other.addresses
-        } else {
-            self.awaits == other.awaits
+        if self.awaits.is_empty() && other.awaits.is_empty() {
+            return self.addresses == other.addresses;
         }
+        self.awaits == other.awaits
     }
 }
 
-/// Polls what has just been pending again, with another waker; tells where it was suspended, if that can
-/// be seen.
-pub(super) fn poll_again<T>(
+/// Polls with a waker that nothing else has; tells where it waits, if something has begun to.
+pub(super) fn poll<T>(
     outer: &Waker,
     woken: &Woken,
-    again: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
 ) -> (Poll<T>, Option<Trace>) {
+    static NUMBERS: AtomicU64 = AtomicU64::new(1);
+    let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+    let probe = Probe { number, outer: outer.clone(), woken: woken.clone() };
+    let waker = Box::new(probe).into_waker();
     let mut below = 0_usize;
     backtrace::trace(|_| {
         below += 1;
         true
     });
-    LOOKOUT.set(Lookout::On);
-    let polled = poll(outer, woken, again);
-    let Lookout::Seen(stack) = LOOKOUT.replace(Lookout::Off) else { return (polled, None) };
-    let frames = stack.frames();
-    let above = frames.len().saturating_sub(below);
-    (polled, Some(resolve(&frames[..above])))
+    let watched = Watched::begin(number, woken);
+    let polled = poll(&mut Context::from_waker(&waker));
+    let traces = watched.end().into_iter().map(|stack| {
+        let frames = stack.frames();
+        resolve(&frames[..frames.len().saturating_sub(below)])
+    });
+    // A time-out around the code waits, too, and so does a runner. The deepest is where the code is.
+    let deepest =
+        traces.reduce(
+            |deepest, trace| {
+                if trace.awaits.len() > deepest.awaits.len() { trace } else { deepest }
+            },
+        );
+    (polled, deepest)
+}
+
+/// Makes a poll the current one, unwinding included.
+struct Watched(Option<CurrentPoll>);
+
+impl Watched {
+    fn begin(probe: u64, woken: &Woken) -> Self {
+        Self(POLL.replace(Some(CurrentPoll { probe, woken: woken.clone(), clones: Vec::new() })))
+    }
+
+    fn end(mut self) -> Vec<Backtrace> {
+        let poll = POLL.replace(self.0.take());
+        poll.map(|poll| poll.clones).unwrap_or_default()
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            POLL.set(self.0.take());
+        }
+    }
 }
 
 fn resolve(frames: &[BacktraceFrame]) -> Trace {
@@ -177,19 +175,26 @@ fn resolve(frames: &[BacktraceFrame]) -> Trace {
 
 /// What of the user's source is at a frame; several if functions were inlined there.
 fn look_up(frame: &BacktraceFrame) -> Vec<Await> {
+    /// Where `file!()` begins: the root of the workspace.
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let here = std::env::current_dir().unwrap_or_default();
+        let root = here.ancestors().find(|folder| folder.join("Cargo.lock").exists());
+        root.unwrap_or(&here).to_owned()
+    });
     let mut frame = frame.clone();
     frame.resolve();
-    let here = std::env::current_dir().unwrap_or_default();
-    let in_source = |symbol: &backtrace::BacktraceSymbol| {
+    let in_source = |symbol: &BacktraceSymbol| {
         let (file, line) = (symbol.filename()?, symbol.lineno()?);
         if !is_of_the_user(&file.to_string_lossy()) {
             return None;
         }
-        let name = symbol.name().map(|name| format!("{name:#}").replace("::{{closure}}", ""));
+        let name = symbol.name().map(|name| {
+            format!("{name:#}").replace("::{{closure}}", "").replace("::{{synthetic}}", "")
+        });
         Some(Await {
             // With line tables alone, an `async fn` is called `{async_fn#0}`.
             function: name.filter(|name| !name.starts_with('{')),
-            file: file.strip_prefix(&here).unwrap_or(file).display().to_string(),
+            file: file.strip_prefix(&*ROOT).unwrap_or(file).display().to_string(),
             line,
             column: symbol.colno(),
         })

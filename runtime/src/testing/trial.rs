@@ -11,7 +11,7 @@ use super::{
     cut::{Await, Cut},
     disconnects::Disconnects,
     exchange::{BoxError, End, Left, exchange},
-    point::{Count, Moment, Point, Seed},
+    point::{Disconnect, Moment, Point, Seed},
     request::Requests,
     run::{Run, State},
     summary::{Failure, Summary},
@@ -21,6 +21,9 @@ use super::{
 /// How often a point is tried that some run has come to: how often a request waits may differ from run to
 /// run.
 const TRIES: usize = 3;
+
+/// How often a seed is repeated.
+const REPLAYS: usize = 10;
 
 /// One request, on its way through all its points.
 pub(super) struct Trial<'a, S, C> {
@@ -32,9 +35,6 @@ pub(super) struct Trial<'a, S, C> {
     pub(super) summary: Summary,
     /// The method and the path of the last request.
     request: String,
-    /// Some suspension passed by unseen in the runs that look where it is: only by their number can such
-    /// ones be met.
-    unseen: bool,
     /// The most waits at each stage, of all runs.
     waits: Vec<usize>,
     /// The `await`s of a request that is left alone, in their order.
@@ -77,49 +77,36 @@ where
             settings,
             summary: Summary::default(),
             request: String::new(),
-            unseen: false,
             waits: Vec::new(),
             way: Vec::new(),
         }
     }
 
-    /// Leaves the request alone, to see which way it takes.
-    pub(super) async fn rehearse(&mut self) -> Result<(), Failure> {
-        let count = Count::ByStage { stage: u16::MAX, wait: 0 };
-        let by = self.settings.first_way();
-        self.run(Point { count, moment: Moment::Waiting, by, entropy: 0 }).await.map(drop)
+    /// The method and the path of the last request.
+    pub(super) fn request(&self) -> &str {
+        &self.request
     }
 
-    /// Every suspension at every `await` that can be told from the others.
-    pub(super) async fn by_stage(
+    /// Leaves the request alone, to see which way it takes.
+    pub(super) async fn rehearse(&mut self, by: Disconnect) -> Result<(), Failure> {
+        let nowhere = Point { stage: u16::MAX, wait: 0, moment: Moment::Waiting, by, entropy: 0 };
+        self.run(nowhere).await.map(drop)
+    }
+
+    /// Every suspension at every `await`, each at the point that `point` makes of its stage and its wait.
+    pub(super) async fn every_await(
         &mut self,
-        mut point: impl FnMut(Count) -> Point,
+        mut point: impl FnMut(u16, u16) -> Point,
     ) -> Result<(), Failure> {
         for stage in 0..u16::MAX {
             // Before the first `await` that can be seen, there is no wait that is the first at it.
             for wait in u16::from(stage == 0)..u16::MAX {
-                match self.try_at(|| point(Count::ByStage { stage, wait })).await? {
+                match self.try_at(|| point(stage, wait)).await? {
                     Came::There => {}
                     Came::PastIt => break,
                     Came::NotThere if stage == 0 => break,
                     Came::NotThere | Came::Stuck => return Ok(()),
                 }
-            }
-        }
-        Ok(())
-    }
-
-    /// Every suspension, whatever it is, if that can make a difference.
-    pub(super) async fn by_suspension(
-        &mut self,
-        mut point: impl FnMut(Count) -> Point,
-    ) -> Result<(), Failure> {
-        if !self.unseen {
-            return Ok(());
-        }
-        for suspension in 1.. {
-            if self.try_at(|| point(Count::BySuspension(suspension))).await? != Came::There {
-                break;
             }
         }
         Ok(())
@@ -131,7 +118,7 @@ where
             let point = point();
             let came = self.run(point).await?;
             tried += 1;
-            let again = matches!(came, Came::PastIt | Came::NotThere) && self.is_known(point.count);
+            let again = matches!(came, Came::PastIt | Came::NotThere) && self.is_known(point);
             if !again || tried == TRIES {
                 return Ok(came);
             }
@@ -139,18 +126,29 @@ where
     }
 
     /// Whether some run has come there.
-    fn is_known(&self, count: Count) -> bool {
-        match count {
-            Count::ByStage { stage, wait } => {
-                self.waits.get(usize::from(stage)).is_some_and(|most| usize::from(wait) <= *most)
-            }
-            Count::BySuspension(_) => true,
-        }
+    fn is_known(&self, point: Point) -> bool {
+        let waits = self.waits.get(usize::from(point.stage));
+        waits.is_some_and(|most| usize::from(point.wait) <= *most)
     }
 
-    /// Runs one point, whatever the request makes of it.
+    /// Runs one point until the request was cut there so often that timing has had its chances.
     pub(super) async fn replay(&mut self, seed: Seed) -> Result<(), Failure> {
-        self.run(seed.point()).await.map(drop)
+        let point = seed.point();
+        self.rehearse(point.by).await?;
+        let mut there = 0;
+        for _ in 0..REPLAYS * TRIES {
+            there += usize::from(self.run(point).await? == Came::There);
+            if there == REPLAYS {
+                break;
+            }
+        }
+        if there == 0 {
+            return Err(Failure::before(format!(
+                "no request came to the point of the seed {seed}: expected the test that printed it, alone, as in \
+                 `FOLLOWTHROUGH_SEED={seed} cargo test its_name`"
+            )));
+        }
+        Ok(())
     }
 
     async fn run(&mut self, point: Point) -> Result<Came, Failure> {
@@ -163,30 +161,29 @@ where
             left.map_err(|error| Failure::before(format!("no request can be sent: {error}")))?;
         let at_point = run.is_at_point();
         let state = run.take();
-        let came = match (left.end, point.count) {
-            (End::Cut, _) if at_point => Came::There,
-            (End::Stuck, _) => Came::Stuck,
-            (_, Count::ByStage { stage, .. }) if state.stage() > usize::from(stage) => Came::PastIt,
+        let wanted = usize::from(point.stage);
+        let came = match left.end {
+            End::Cut if at_point => Came::There,
+            End::Cut | End::Whole if state.stage() > wanted => Came::PastIt,
+            End::Whole if state.stage() == wanted => Came::PastIt,
+            End::Whole => Came::NotThere,
             // A cut elsewhere is that of a request without end.
-            (End::Cut, _) => Came::Stuck,
-            (_, Count::ByStage { stage, .. }) if state.stage() == usize::from(stage) => {
-                Came::PastIt
-            }
-            _ => Came::NotThere,
+            End::Cut | End::Stuck => Came::Stuck,
         };
-        self.unseen |= state.unseen;
         self.waits.resize(self.waits.len().max(state.waits.len()), 0);
         for (most, waits) in self.waits.iter_mut().zip(&state.waits) {
             *most = (*most).max(*waits);
         }
         if came == Came::NotThere && self.way.is_empty() {
             self.way.extend(state.way().cloned());
+            self.summary.alone(state.status);
         }
         self.judge(point, state, left).await?;
         Ok(came)
     }
 
     async fn judge(&mut self, point: Point, state: State, left: Left) -> Result<(), Failure> {
+        let stuck = matches!(left.end, End::Stuck);
         let next = if state.seen { None } else { self.way.get(state.stage()).cloned() };
         let cut = Cut {
             request: self.request.clone(),
@@ -214,7 +211,7 @@ where
         if let Some(why) = complaint {
             return Err(Failure::at(cut, why));
         }
-        self.summary.add(&cut);
+        self.summary.add(&cut, stuck);
         Ok(())
     }
 }

@@ -2,11 +2,11 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         mpsc::{self, RecvTimeoutError, Sender},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::Notify;
@@ -17,6 +17,8 @@ use tokio::sync::Notify;
 pub(super) struct Watchdog {
     pets: Sender<()>,
     bark: Arc<Notify>,
+    petted: Arc<Mutex<Instant>>,
+    patience: Duration,
 }
 
 impl Watchdog {
@@ -39,16 +41,26 @@ impl Watchdog {
                 }
             }
         });
-        Self { pets, bark }
+        Self { pets, bark, petted: Arc::new(Mutex::new(Instant::now())), patience }
     }
 
     /// Something has happened, or is about to: the patience begins anew.
     pub(super) fn pet(&self) {
+        *self.petted.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         let _ = self.pets.send(());
+    }
+
+    fn is_calm(&self) -> bool {
+        let petted = *self.petted.lock().unwrap_or_else(PoisonError::into_inner);
+        petted.elapsed() < self.patience
     }
 
     /// Resolves when it has barked.
     pub(super) async fn barked(&self) {
         self.bark.notified().await;
+        // It may have barked while nobody listened, at a check that took its time, say.
+        while self.is_calm() {
+            self.bark.notified().await;
+        }
     }
 }
