@@ -88,6 +88,10 @@ impl Life {
         self.standing.wake_of(shard)
     }
 
+    pub(crate) fn wake_of_bodies(&self, shard: u16) -> Arc<Notify> {
+        self.standing.wake_of_bodies(shard)
+    }
+
     pub(crate) fn begin_accepting(&self) {
         self.standing.begin_accepting();
     }

@@ -7,7 +7,9 @@
 //!    changes nothing but stands in the one order of all changes: a change that it does not
 //!    see comes after it in that order, and so sees what was published before. Plain loads and
 //!    stores would need `SeqCst` throughout.
-//! 2. A bounded count is never above its limit, not even for a moment.
+//! 2. Whoever takes the count to zero, and nobody else, is told so: a drain that has seen more than
+//!    zero hears of it from that one, and looks again once and not once for each.
+//! 3. A bounded count is never above its limit, not even for a moment.
 
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
@@ -26,9 +28,11 @@ impl Count {
         take(&self.0, limit)
     }
 
+    /// Whether that was the last one.
     #[inline]
-    pub(crate) fn down(&self) {
-        give_back(&self.0);
+    #[must_use]
+    pub(crate) fn down(&self) -> bool {
+        self.0.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
     /// How many there are, for whoever has published before that it looks.

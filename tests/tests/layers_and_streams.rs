@@ -1,11 +1,19 @@
 //! What is told apart between a request that ended well and a client that left: under a layer,
 //! with streams, and at the edges of HTTP.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    future::poll_fn,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    task::Poll,
+    time::Duration,
+};
 
 use axum::{
     Router,
-    body::Body,
+    body::{Body, to_bytes},
     extract::{FromRequestParts, Request, State},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -13,7 +21,7 @@ use axum::{
 use bytes::Bytes;
 use followthrough::{RequestToken, cancellable};
 use followthrough_tests::{Log, Marks, Server, h1, lifecycle, soon};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::yield_now, time::Instant};
 use tower::{Layer, Service, ServiceExt};
 
 /// The token of a request that is over.
@@ -44,6 +52,40 @@ async fn a_stream_under_another_server_ends_cleanly_when_the_service_closes() {
     let report = soon("the drain", lifecycle.drained()).await;
     assert!(report.abandoned.is_empty(), "{report}");
     server.abort();
+}
+
+#[cancellable(read)]
+async fn count_polls(State(polls): State<Arc<AtomicUsize>>) -> &'static str {
+    poll_fn(|_| {
+        polls.fetch_add(1, SeqCst);
+        Poll::Pending
+    })
+    .await
+}
+
+#[tokio::test(start_paused = true)]
+async fn under_another_server_closing_wakes_streams_and_stopping_reads() {
+    const READ_GRACE: Duration = Duration::from_secs(2);
+    let lifecycle = lifecycle().read_grace(READ_GRACE).build().unwrap();
+    let polls = Arc::<AtomicUsize>::default();
+    let app = Router::new().route("/read", get(count_polls)).with_state(polls.clone());
+    let app = app.route("/stream", get(endless_stream)).layer(lifecycle.layer());
+    let call = |path| app.clone().oneshot(http::Request::get(path).body(Body::empty()).unwrap());
+    let read = tokio::spawn(call("/read"));
+    let stream = call("/stream").await.unwrap().into_body();
+    let stream = tokio::spawn(to_bytes(stream, usize::MAX));
+    while polls.load(SeqCst) == 0 {
+        yield_now().await;
+    }
+    let begun = Instant::now();
+    lifecycle.shutdown();
+    assert_eq!(stream.await.unwrap().unwrap(), "first");
+    assert!(begun.elapsed() < READ_GRACE);
+    assert_eq!(polls.load(SeqCst), 1, "woken for what cannot end it");
+    assert_eq!(read.await.unwrap().unwrap().status(), 503);
+    assert!(begun.elapsed() >= READ_GRACE);
+    assert_eq!(polls.load(SeqCst), 2, "once, before it is cut");
+    soon("the drain", lifecycle.drained()).await;
 }
 
 #[cancellable(stream)]

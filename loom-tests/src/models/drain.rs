@@ -1,7 +1,7 @@
 //! A drain: woken by the last one out, and never while work changes hands.
 
 use loom::{
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     thread,
 };
 
@@ -57,6 +57,26 @@ fn a_drain_hears_of_the_last_request() {
         life.drain();
         assert!(over.is_over());
         join(request);
+    });
+}
+
+#[test]
+fn a_drain_hears_of_whichever_request_of_a_shard_is_the_last() {
+    bounded(|| {
+        let life = Life::with_limit(1);
+        let left = Arc::new(AtomicUsize::new(2));
+        let requests = [(); 2].map(|()| {
+            let (life, left) = (life.clone(), left.clone());
+            let shard = life.request_came();
+            thread::spawn(move || {
+                left.fetch_sub(1, Relaxed);
+                life.request_left(shard);
+            })
+        });
+        life.advance(Phase::Closing);
+        life.drain();
+        assert_eq!(left.load(Relaxed), 0);
+        requests.into_iter().for_each(join);
     });
 }
 
@@ -136,8 +156,9 @@ fn work_that_moves_from_a_connection_to_a_permit_is_never_seen_as_nothing() {
                 let shard = life.request_came();
                 let permit = acquire(&life);
                 life.request_left(shard);
-                life.connections().down();
-                life.note_progress();
+                if life.connections().down() {
+                    life.note_progress();
+                }
                 running.end();
                 permit.leave(Ended::Completed);
             })

@@ -10,7 +10,7 @@ use super::{bounded, join};
 use crate::{
     lifecycle::{Ended, InFlight, Life, Phase, WorkKind, on_shard},
     policy::{HandlerPolicy, Place},
-    sync::Arc,
+    sync::{Arc, Notify},
 };
 
 const NOTHING: usize = 0;
@@ -58,20 +58,20 @@ fn a_checkpoint_refuses_or_the_drain_waits_for_what_passed_it() {
     });
 }
 
-/// What a request under somebody else's server does between its polls: asks to be woken, looks, sleeps.
-#[test]
-fn a_request_that_asks_to_be_woken_hears_of_stopping() {
-    bounded(|| {
+/// What a request under somebody else's server does between its polls until it sees `phase`: asks to be
+/// woken, looks, sleeps.
+fn hears(phase: Phase, wake_of: fn(&Life, u16) -> Arc<Notify>) {
+    bounded(move || {
         let life = Life::with_limit(1);
         let shard = life.request_came();
         let request = {
             let life = life.clone();
             thread::spawn(move || {
-                let wake = life.wake_of(shard);
+                let wake = wake_of(&life, shard);
                 block_on(async {
                     loop {
                         let woken = wake.notified();
-                        if life.is_stopping() {
+                        if life.phase() >= phase {
                             break;
                         }
                         woken.await;
@@ -80,8 +80,22 @@ fn a_request_that_asks_to_be_woken_hears_of_stopping() {
                 life.request_left(shard);
             })
         };
-        life.advance(Phase::Stopping);
+        life.advance(Phase::Closing);
+        // Left out, it is not what wakes.
+        if phase > Phase::Closing {
+            life.advance(Phase::Stopping);
+        }
         life.drain();
         join(request);
     });
+}
+
+#[test]
+fn a_request_that_asks_to_be_woken_hears_of_stopping() {
+    hears(Phase::Stopping, Life::wake_of);
+}
+
+#[test]
+fn a_body_that_asks_to_be_woken_hears_of_closing() {
+    hears(Phase::Closing, Life::wake_of_bodies);
 }

@@ -107,7 +107,10 @@ impl Drop for Signal {
 
 impl Drop for Ambient {
     fn drop(&mut self) {
-        self.clear();
+        // A spare is clear.
+        if self.life.is_some() {
+            self.clear();
+        }
     }
 }
 
@@ -212,9 +215,14 @@ impl Ambient {
         request
     }
 
-    /// What wakes this request where no connection of ours does.
+    /// What wakes this request at *stopping* where no connection of ours does.
     pub(crate) fn wake(&self) -> Option<OwnedNotified> {
         Some(self.life().wake_of(self.counted?).notified_owned())
+    }
+
+    /// What wakes its response's body there, at the next advance.
+    pub(crate) fn wake_body(&self) -> Option<OwnedNotified> {
+        Some(self.life().wake_of_bodies(self.counted?).notified_owned())
     }
 
     /// Whether a server or a layer of ours received it.

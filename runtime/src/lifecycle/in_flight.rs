@@ -9,8 +9,8 @@
 //! 1. Never more permits than the limits allow, and each comes back once: when its entry goes.
 //! 2. An entry stays in its shard, and its begin and its end are noted under that shard's lock.
 //!    So what has begun and not ended is exactly what is still there, whenever one asks.
-//! 3. The entry goes before its permit, the permit before the drain is told. A drain that finds
-//!    no permits finds all ends noted.
+//! 3. The entry goes before its permit, the permit before the drain is told that it was the last.
+//!    A drain that finds no permits finds all ends noted.
 
 use std::time::Duration;
 
@@ -264,9 +264,10 @@ impl InFlight {
         }
         let own = place.policy.own_limit();
         if own.is_some_and(|(limit, in_flight)| !count::take(in_flight, limit)) {
-            permits.down();
-            // A drain may have counted it.
-            life.note_progress();
+            if permits.down() {
+                // A drain may have counted it.
+                life.note_progress();
+            }
             return None;
         }
         Some(Self::enter(life.clone(), place, kind, true))
@@ -330,15 +331,17 @@ impl Drop for InFlight {
             }
             entry.policy
         };
-        if self.permit {
+        let last = if self.permit {
             if let Some((_, in_flight)) = policy.own_limit() {
                 count::give_back(in_flight);
             }
-            registry.permits.down();
+            registry.permits.down()
         } else {
-            registry.unlimited.down();
+            registry.unlimited.down()
+        };
+        if last {
+            self.life.note_progress();
         }
-        self.life.note_progress();
     }
 }
 

@@ -90,9 +90,17 @@ where
             this.linked.as_mut().settle(Cause::ClientDisconnected);
         }
         loop {
-            // A wake-up is asked for before the signals are looked at: an advance between the
-            // two is then not missed.
-            if this.wake.is_none() {
+            // One that has come is taken first: dropped as it is, it would ask for the lock that
+            // all the others' wake-ups are behind.
+            let may_have_come =
+                this.linked.as_ref().request().is_some_and(|request| request.life().is_stopping());
+            let came = may_have_come
+                && this.wake.as_mut().as_pin_mut().is_some_and(|wake| wake.poll(cx).is_ready());
+            // The next one is asked for before the signals are looked at, so that an advance
+            // between the two is not missed, or else they are looked at again.
+            if came {
+                this.wake.set(None);
+            } else if this.wake.is_none() {
                 this.wake.set(this.linked.as_ref().request().and_then(|request| request.wake()));
             }
             let gone = std::cell::RefCell::new(&mut *this.gone);
@@ -106,7 +114,7 @@ where
             }
             let woken =
                 this.wake.as_mut().as_pin_mut().is_some_and(|wake| wake.poll(cx).is_ready());
-            if !woken {
+            if !came && !woken {
                 return Poll::Pending;
             }
             this.wake.set(None);

@@ -216,22 +216,27 @@ impl Life {
         self.standing.request_left(shard);
     }
 
-    /// What wakes the requests of `shard` when the phase advances.
+    /// What wakes the requests of `shard` that are not answered, from *stopping* on.
     pub(crate) fn wake_of(&self, shard: u16) -> Arc<Notify> {
         self.standing.wake_of(shard)
+    }
+
+    /// What wakes the bodies of the responses of `shard` whenever the phase advances.
+    pub(crate) fn wake_of_bodies(&self, shard: u16) -> Arc<Notify> {
+        self.standing.wake_of_bodies(shard)
     }
 
     pub(super) fn requests(&self) -> usize {
         self.standing.requests()
     }
 
-    /// Tells a drain that something has ended.
+    /// Tells a drain that the last of something has ended.
     #[inline]
     pub(crate) fn note_progress(&self) {
         self.standing.note_progress();
     }
 
-    /// Waits until `done`, looking again whenever something ends.
+    /// Waits until `done`, looking again whenever the last of something ends.
     pub(super) async fn until(&self, done: impl Fn(&Self) -> bool) {
         self.standing.until(|| done(self)).await;
     }

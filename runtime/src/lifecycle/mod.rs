@@ -34,6 +34,7 @@ use std::{
 
 use axum::response::Response;
 
+pub(crate) use builder::OnCancelled;
 pub use builder::{BuildError, LifecycleBuilder};
 pub use callers::CallerDeadlines;
 pub use client_gone::ClientGone;

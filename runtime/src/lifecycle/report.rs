@@ -11,12 +11,16 @@ use serde::Serialize;
 use super::{
     FailedWorker,
     in_flight::{Counts, Work, millis},
+    sharded::{Sharded, shard_of_thread},
 };
 use crate::{cause::Cause, serve::ConnectionCut};
 
 /// How many requests were answered without their handler's own value, since the start.
 #[derive(Debug, Default)]
-pub(super) struct Cancellations {
+pub(super) struct Cancellations(Sharded<Tally>);
+
+#[derive(Debug, Default)]
+struct Tally {
     disconnects: AtomicU64,
     deadlines: AtomicU64,
     shutdown: AtomicU64,
@@ -25,21 +29,25 @@ pub(super) struct Cancellations {
 
 impl Cancellations {
     pub(super) fn note(&self, cause: Cause) {
+        let tally = self.0.get(shard_of_thread());
         let count = match cause {
-            Cause::ClientDisconnected => &self.disconnects,
-            Cause::DeadlineExceeded => &self.deadlines,
-            Cause::ShuttingDown => &self.shutdown,
-            Cause::LimitReached | Cause::TimeTooShort => &self.refused,
+            Cause::ClientDisconnected => &tally.disconnects,
+            Cause::DeadlineExceeded => &tally.deadlines,
+            Cause::ShuttingDown => &tally.shutdown,
+            Cause::LimitReached | Cause::TimeTooShort => &tally.refused,
         };
         count.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn read(&self) -> CancelledRequests {
+        let sum = |count: fn(&Tally) -> &AtomicU64| {
+            self.0.iter().map(|tally| count(tally).load(Ordering::Relaxed)).sum()
+        };
         CancelledRequests {
-            client_disconnected: self.disconnects.load(Ordering::Relaxed),
-            deadline_exceeded: self.deadlines.load(Ordering::Relaxed),
-            shutting_down: self.shutdown.load(Ordering::Relaxed),
-            refused: self.refused.load(Ordering::Relaxed),
+            client_disconnected: sum(|tally| &tally.disconnects),
+            deadline_exceeded: sum(|tally| &tally.deadlines),
+            shutting_down: sum(|tally| &tally.shutdown),
+            refused: sum(|tally| &tally.refused),
         }
     }
 }

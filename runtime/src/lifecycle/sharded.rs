@@ -27,21 +27,26 @@ pub(super) fn shard_of_thread() -> u16 {
 
 /// Fixed shards of something, one for each few threads.
 #[derive(Debug)]
-pub(super) struct Sharded<T>([T; SHARDS as usize]);
+pub(super) struct Sharded<T>([Line<T>; SHARDS as usize]);
+
+/// Two that shared a cache line would meet all the same. Processors fetch lines in pairs.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Line<T>(T);
 
 impl<T: Default> Default for Sharded<T> {
     fn default() -> Self {
-        Self(std::array::from_fn(|_| T::default()))
+        Self(std::array::from_fn(|_| Line::default()))
     }
 }
 
 impl<T> Sharded<T> {
     #[inline]
     pub(super) fn get(&self, shard: u16) -> &T {
-        &self.0[usize::from(shard % SHARDS)]
+        &self.0[usize::from(shard % SHARDS)].0
     }
 
-    pub(super) fn iter(&self) -> std::slice::Iter<'_, T> {
-        self.0.iter()
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().map(|line| &line.0)
     }
 }

@@ -6,9 +6,11 @@
 //! 1. The phase only advances, under the lock of the watch channel; `code` mirrors it for the hot
 //!    path.
 //! 2. An advance first publishes the phase and only then wakes. Whoever waits registers first
-//!    and only then looks at the phase, so no advance is missed.
+//!    and only then looks at the phase, so no advance is missed. A request that is not answered
+//!    looks for *stopping* alone, and the advances before it leave it alone.
 //! 3. The last one out sees the drain, or the drain sees it gone: a [`Count`] goes down before the
-//!    phase is read, and a drain publishes its phase, registers, and then reads the counts.
+//!    phase is read, and a drain publishes its phase, registers, and then reads the counts. It waits
+//!    only for counts to be zero, so who is not the last of a count has nothing to tell it.
 //! 4. A request is counted before its checkpoint looks at the phase. So either the checkpoint
 //!    sees *stopping* and refuses, or the drain that published it sees the request.
 //! 5. What hands over to something else lets go only when the other is counted, and the counts
@@ -38,7 +40,7 @@ pub(crate) struct Standing {
     /// A server of ours listens.
     accepting: AtomicBool,
     requests: Sharded<Requests>,
-    /// Something ended while the service drains.
+    /// The last of something ended while the service drains.
     progress: Notify,
 }
 
@@ -46,7 +48,10 @@ pub(crate) struct Standing {
 #[derive(Debug, Default)]
 struct Requests {
     count: Count,
+    /// Those that are not answered, from *stopping* on.
     wake: Arc<Notify>,
+    /// Those whose response's body is on its way, at every advance.
+    wake_bodies: Arc<Notify>,
 }
 
 impl Default for Standing {
@@ -103,7 +108,10 @@ impl Standing {
             self.grace_over.cancel();
         }
         for requests in self.requests.iter() {
-            requests.wake.notify_waiters();
+            if to >= Phase::Stopping {
+                requests.wake.notify_waiters();
+            }
+            requests.wake_bodies.notify_waiters();
         }
         wake_others();
         self.progress.notify_waiters();
@@ -135,13 +143,19 @@ impl Standing {
 
     #[inline]
     pub(super) fn request_left(&self, shard: u16) {
-        self.requests.get(shard).count.down();
-        self.note_progress();
+        if self.requests.get(shard).count.down() {
+            self.note_progress();
+        }
     }
 
-    /// What wakes the requests of `shard` when the phase advances.
+    /// What wakes the requests of `shard` that are not answered, from *stopping* on.
     pub(super) fn wake_of(&self, shard: u16) -> Arc<Notify> {
         self.requests.get(shard).wake.clone()
+    }
+
+    /// What wakes the bodies of the responses of `shard` whenever the phase advances.
+    pub(super) fn wake_of_bodies(&self, shard: u16) -> Arc<Notify> {
+        self.requests.get(shard).wake_bodies.clone()
     }
 
     pub(super) fn requests(&self) -> usize {
@@ -157,7 +171,7 @@ impl Standing {
         self.note_progress();
     }
 
-    /// Tells a drain that something has ended.
+    /// Tells a drain that the last of something has ended.
     #[inline]
     pub(super) fn note_progress(&self) {
         if self.code.load(Ordering::Acquire) != Phase::Running as u8 {
@@ -165,7 +179,7 @@ impl Standing {
         }
     }
 
-    /// Waits until `done`, looking again whenever something ends.
+    /// Waits until `done`, looking again whenever the last of something ends.
     pub(super) async fn until(&self, done: impl Fn() -> bool) {
         loop {
             let mut progress = std::pin::pin!(self.progress.notified());

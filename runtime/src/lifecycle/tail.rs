@@ -165,7 +165,7 @@ impl Tail {
     /// Where nothing of ours polls the body when the phase advances or the client leaves.
     #[cold]
     pub(super) fn wakes(&mut self, gone: Option<Gone>) {
-        self.0.stream_wake = self.0.wake().map(Box::pin);
+        self.0.stream_wake = self.0.wake_body().map(Box::pin);
         if gone.is_some() {
             self.extra().gone = gone;
         }
@@ -187,7 +187,7 @@ impl Tail {
         let request = &mut self.0;
         // Every advance of the phase wakes, and the next one is to be heard as well.
         while request.stream_wake.as_mut().is_some_and(|wake| wake.as_mut().poll(cx).is_ready()) {
-            request.stream_wake = request.wake().map(Box::pin);
+            request.stream_wake = request.wake_body().map(Box::pin);
         }
         let gone = request.tail.extra.as_mut().and_then(|extra| extra.gone.as_mut());
         if gone.is_some_and(|gone| gone.poll(cx).is_ready()) {

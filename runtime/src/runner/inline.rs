@@ -152,10 +152,11 @@ pub(super) fn cut<C: Undo>(
     ended: Ended,
     drop_body: impl FnOnce(),
 ) {
-    let (past, place) = (core.past, core.place());
+    let past = core.past;
+    let place = compensation.as_ref().map(|_| core.place());
     core.within(Stage::Cut, drop_body);
     let undo = || {
-        if let Some(compensation) = compensation.filter(|_| !past) {
+        if let Some((compensation, place)) = compensation.filter(|_| !past).zip(place) {
             compensation.undo(place);
         }
     };

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::{
     ambient,
     cause::{Cancelled, Cause},
-    lifecycle::Life,
+    lifecycle::{Life, OnCancelled},
     policy::HandlerPolicy,
 };
 
@@ -20,15 +20,18 @@ pub(crate) fn report(
     policy: &'static HandlerPolicy,
     cancelled: Cancelled,
 ) -> Option<Box<Response>> {
-    let (life, arrival) = ambient::with(|request| {
+    let (hook, arrival) = ambient::with(|request| {
         let first = !std::mem::replace(&mut request.flags.reported, true);
-        first.then(|| (request.life().clone(), request.arrival()))
+        first.then(|| {
+            // A clone of the life itself would be one more for each of many that end at a time.
+            request.life().note_cancelled(cancelled.ended_by());
+            (request.life().hook(), request.arrival())
+        })
     })
     .flatten()?;
-    life.note_cancelled(cancelled.ended_by());
     let status = cancelled.status().as_u16();
     log(policy, cancelled, arrival, Some(status), "request cancelled");
-    ask_hook(&life, policy, cancelled)
+    ask(&hook?, policy, cancelled)
 }
 
 /// Reports that a stream ended before it was done. Its client has had an answer, so there is
@@ -41,15 +44,14 @@ pub(crate) fn report_stream(
 ) {
     life.note_cancelled(cancelled.ended_by());
     log(policy, cancelled, arrival, None, "stream ended early");
-    drop(ask_hook(life, policy, cancelled));
+    drop(life.hook().and_then(|hook| ask(&hook, policy, cancelled)));
 }
 
-fn ask_hook(
-    life: &Life,
+fn ask(
+    hook: &OnCancelled,
     policy: &'static HandlerPolicy,
     cancelled: Cancelled,
 ) -> Option<Box<Response>> {
-    let hook = life.hook()?;
     // The hook may run in a destructor, where a second panic would end the process.
     match catch_unwind(AssertUnwindSafe(|| hook(&cancelled, policy))) {
         Ok(answer) => answer.map(Box::new),

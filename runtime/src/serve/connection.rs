@@ -317,8 +317,10 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.life.connections.leave(self.key, self.life.has_ended().then(|| self.describe()));
-        self.life.note_progress();
+        let cut = self.life.has_ended().then(|| self.describe());
+        if self.life.connections.leave(self.key, cut) {
+            self.life.note_progress();
+        }
     }
 }
 

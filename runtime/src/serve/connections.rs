@@ -33,12 +33,14 @@ impl Connections {
         lock(&self.open).insert(connection)
     }
 
-    pub(super) fn leave(&self, key: usize, cut: Option<ConnectionCut>) {
+    /// Whether that was the last one.
+    #[must_use]
+    pub(super) fn leave(&self, key: usize, cut: Option<ConnectionCut>) -> bool {
         lock(&self.open).try_remove(key);
         if let Some(cut) = cut {
             lock(&self.cut).push(cut);
         }
-        self.count.down();
+        self.count.down()
     }
 
     pub(super) fn all(&self) -> Vec<Arc<Connection>> {
