@@ -26,7 +26,9 @@ const TASKS: u64 = 16;
 /// If there is no such way, or an answer is not 200.
 pub fn calls<T>(way: &str, calls: u64, measure: impl FnOnce(&mut dyn FnMut()) -> T) -> T {
     let runtime = on_this_thread();
-    match app::<Once>(way) {
+    // As a connection is made where it is served: the timers that it keeps belong there.
+    let made = runtime.block_on(async { app::<Once>(way) });
+    match made {
         App::Plain(mut app) => {
             runtime.block_on(call(&mut app, WARM_UP));
             measure(&mut || runtime.block_on(call(&mut app, calls)))
@@ -46,7 +48,8 @@ pub fn calls<T>(way: &str, calls: u64, measure: impl FnOnce(&mut dyn FnMut()) ->
 /// If there is no such way.
 pub fn pending<T>(way: &str, requests: usize, measure: impl FnOnce(&mut dyn FnMut()) -> T) -> T {
     let runtime = on_this_thread();
-    match app::<Forever>(way) {
+    let made = runtime.block_on(async { app::<Forever>(way) });
+    match made {
         App::Plain(app) => measure(&mut || runtime.block_on(begin(&app, requests))),
         App::Linked(app) => measure(&mut || runtime.block_on(begin(&app, requests))),
     }

@@ -117,11 +117,13 @@ impl Alarms {
         Self { kept: Mutex::default(), runtime: current() }
     }
 
+    #[inline]
     pub(super) fn take(&self) -> Option<Alarm> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
     /// For the next request; of a task of its own if `alone`.
+    #[inline]
     pub(super) fn keep(&self, mut alarm: Alarm, alone: bool) {
         if alone || alarm.0.runtime != self.runtime {
             alarm.disarm();

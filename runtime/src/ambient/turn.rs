@@ -31,6 +31,7 @@ impl Ambient {
     }
 
     /// The same with a deadline, or with a permit of the service alone.
+    #[inline]
     fn begin_prepared(&mut self, policy: &'static HandlerPolicy) -> Option<u64> {
         let durable = policy.mode() == Mode::DurableWrite;
         if policy.is_cooperative() || policy.needs().is_some() {
@@ -75,6 +76,7 @@ impl Ambient {
     }
 
     /// The request is over.
+    #[inline]
     pub(super) fn keep_alarm(&mut self) {
         match &self.alarms {
             Some(alarms) => {
