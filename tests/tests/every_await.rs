@@ -16,19 +16,15 @@ use axum::{
     body::{Body, Bytes},
     extract::{Request, State},
     http::{Response, StatusCode},
-    response::IntoResponse,
     routing::{MethodRouter, get, post},
 };
 use followthrough::{
-    DurableToken, RequestToken, cancellable, durable_write,
-    testing::{
-        Cut, Disconnect, Disconnects, Failure, Moment, Summary, TestLifecycle,
-        disconnect_at_every_await,
-    },
+    cancellable, durable_write,
+    testing::{Cut, Disconnect, Disconnects, Failure, Moment, Summary, disconnect_at_every_await},
 };
 use futures_util::stream;
 use tokio::{sync::oneshot, task::yield_now, time::sleep};
-use tower::{ServiceExt, service_fn};
+use tower::service_fn;
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -328,6 +324,8 @@ async fn work_that_does_not_end_is_named() {
         brief.at_every_await(app, order(), async |_| ()).await.expect_err("it never ends");
     let said = failure.to_string();
     assert!(said.starts_with("work did not end within the grace: every_await::"), "{said}");
+    assert!(said.contains("\n    handler: `every_await::"), "{said}");
+    assert!(said.contains("` at tests/tests/every_await.rs:"), "{said}");
 }
 
 #[tokio::test]
@@ -349,55 +347,4 @@ fn the_short_form_panics_with_all_that_is_known() {
     let panic = catch_unwind(AssertUnwindSafe(|| runtime.block_on(all))).expect_err("it loses one");
     let said = panic.downcast_ref::<String>().expect("a message");
     assert!(said.contains("every_await.rs:") && said.contains("FOLLOWTHROUGH_SEED"), "{said}");
-}
-
-#[cancellable(read, deadline = "1h")]
-async fn read(_: RequestToken) -> &'static str {
-    pending().await
-}
-
-#[durable_write]
-async fn to_the_last(token: DurableToken) -> String {
-    token.cancelled().await;
-    "told at the end".to_owned()
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_shutdown_goes_as_the_test_says() {
-    let lifecycle = TestLifecycle::new();
-    let app = Router::new().route("/", get(read).post(to_the_last)).layer(lifecycle.layer());
-    let ask = |request: Request<String>| tokio::spawn(app.clone().oneshot(request));
-    let reads = ask(Request::get("/").body(String::new()).expect("a sound request"));
-    let writes = ask(order());
-    while lifecycle.lifecycle().in_flight().requests < 2 {
-        yield_now().await;
-    }
-
-    lifecycle.stop().await;
-    let read = reads.await.expect("no panic").into_response();
-    assert_eq!(read.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert!(!writes.is_finished(), "a durable write hears nothing of it");
-
-    lifecycle.end_grace().await;
-    let Ok(write) = writes.await.expect("no panic");
-    assert_eq!(write.status(), StatusCode::OK);
-    let report = lifecycle.drained().await;
-    assert_eq!((report.durable.completed, report.abandoned.len()), (1, 0), "{report}");
-}
-
-#[tokio::test]
-async fn what_is_left_can_be_abandoned() {
-    #[durable_write]
-    async fn endless() {
-        pending::<()>().await;
-    }
-    let lifecycle = TestLifecycle::with(|builder| builder.grace(HOUR));
-    let app = Router::new().route("/", post(endless)).layer(lifecycle.layer());
-    let answer = tokio::spawn(app.oneshot(order()));
-    while lifecycle.lifecycle().in_flight().work.is_empty() {
-        yield_now().await;
-    }
-    let report = lifecycle.abandon().await;
-    assert_eq!(report.abandoned.len(), 1, "{report}");
-    answer.abort();
 }

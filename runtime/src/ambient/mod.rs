@@ -17,6 +17,7 @@ mod alarm;
 mod body;
 mod ongoing;
 mod request;
+mod signal;
 mod turn;
 
 use std::{cell::Cell, mem::ManuallyDrop};
@@ -26,7 +27,8 @@ pub(crate) use self::{
     alarm::{Alarm, Alarms},
     body::{Body, Frame, Stage, next_id},
     ongoing::Ongoing,
-    request::{Ambient, Flags, Signal},
+    request::{Ambient, Flags},
+    signal::Signal,
 };
 use crate::cause::Cause;
 

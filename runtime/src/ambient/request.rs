@@ -9,7 +9,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
-use super::{Alarm, Alarms, Body, Ongoing, Stage};
+use super::{Alarm, Alarms, Body, Ongoing, Signal, Stage};
 use crate::{
     cause::Cause,
     lifecycle::{Life, TailState},
@@ -72,37 +72,6 @@ pub(crate) struct Flags {
     pub(crate) head: bool,
     pub(crate) connect: bool,
     pub(crate) http1: bool,
-}
-
-/// The request's tokens, to be fired outside the borrow; dropping it fires them.
-#[must_use]
-pub(crate) struct Signal {
-    raw: Option<CancellationToken>,
-    state: Option<Arc<RequestState>>,
-    cause: Cause,
-}
-
-impl Signal {
-    pub(crate) fn fire(self) {
-        drop(self);
-    }
-
-    /// There is nothing to fire.
-    pub(crate) fn disarm(mut self) {
-        self.raw = None;
-        self.state = None;
-    }
-}
-
-impl Drop for Signal {
-    fn drop(&mut self) {
-        if let Some(state) = &self.state {
-            state.settle(self.cause);
-        }
-        if let Some(raw) = &self.raw {
-            raw.cancel();
-        }
-    }
 }
 
 impl Drop for Ambient {
