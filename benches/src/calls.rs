@@ -12,7 +12,7 @@ use tokio::{runtime::Runtime, task::JoinSet};
 use tower::{Service, ServiceExt};
 
 use crate::{
-    apps::{App, app},
+    apps::{App, app, connected},
     work::{Forever, Once, until_waiting, waiting},
 };
 
@@ -81,7 +81,11 @@ pub fn on_threads(threads: usize, way: &str, calls: u64) -> Duration {
         for _ in 0..TASKS {
             match &one {
                 App::Plain(app) => tasks.spawn(call_owned(app.clone(), calls / TASKS)),
-                App::Linked(app) => tasks.spawn(call_owned(app.clone(), calls / TASKS)),
+                App::Linked(app) => {
+                    let stream = connected().expect("there is a loopback");
+                    let app = app.on_another(stream).expect("it is connected");
+                    tasks.spawn(call_owned(app, calls / TASKS))
+                }
             };
         }
         while let Some(ended) = tasks.join_next().await {

@@ -2,6 +2,7 @@
 
 pub use core;
 use std::{
+    io,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -10,6 +11,7 @@ use std::{
 use http::{Request, Response};
 use http_body::Body;
 pub use inventory;
+use tokio::net::TcpStream;
 pub use tokio_util::sync::CancellationToken;
 use tower::Service;
 
@@ -22,9 +24,10 @@ pub use crate::{
     site::{bound, enter, reopen},
 };
 use crate::{
-    ambient::{self, Alarms, Ongoing},
+    ambient::{self, Ongoing},
     governed::Answer,
-    lifecycle::{Life, ResponseBody},
+    lifecycle::ResponseBody,
+    serve::{Connection, OnConnection, Socket},
     token::{DurableToken, RawToken, RequestToken},
 };
 
@@ -104,23 +107,38 @@ pub const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// What [`serve`](crate::serve) puts around a service, for the benchmarks.
-pub fn linked<S>(lifecycle: &crate::Lifecycle, inner: S) -> Served<S> {
-    Served { life: lifecycle.life.clone(), alarms: Arc::new(Alarms::new()), inner }
+/// What [`serve`](crate::serve) puts around a service, for the benchmarks. The connection is as hyper
+/// would have it, and nothing comes or goes over `stream`.
+///
+/// # Errors
+///
+/// `stream` is not connected.
+pub fn linked<S>(
+    lifecycle: &crate::Lifecycle,
+    stream: TcpStream,
+    inner: S,
+) -> io::Result<Served<S>> {
+    let peer = stream.peer_addr()?;
+    let connection = Connection::open(lifecycle.life.clone(), Socket::Tcp(stream), peer.into());
+    Ok(Served { connection, inner })
 }
 
-/// A service as one connection of [`serve`](crate::serve) sees it.
-#[derive(Debug)]
+/// A service as the requests on one connection of [`serve`](crate::serve) see it.
+#[derive(Clone, Debug)]
 pub struct Served<S> {
-    life: Arc<Life>,
-    alarms: Arc<Alarms>,
+    connection: Arc<Connection>,
     inner: S,
 }
 
-impl<S: Clone> Clone for Served<S> {
-    /// As another connection sees it.
-    fn clone(&self) -> Self {
-        Self { life: self.life.clone(), alarms: Arc::new(Alarms::new()), inner: self.inner.clone() }
+impl<S: Clone> Served<S> {
+    /// As those on another connection of the same server see it.
+    ///
+    /// # Errors
+    ///
+    /// `stream` is not connected.
+    pub fn on_another(&self, stream: TcpStream) -> io::Result<Self> {
+        let lifecycle = crate::Lifecycle { life: self.connection.life().clone() };
+        linked(&lifecycle, stream, self.inner.clone())
     }
 }
 
@@ -139,9 +157,7 @@ where
     }
 
     fn call(&mut self, request: Request<Req>) -> Self::Future {
-        let upload = !request.body().is_end_stream();
-        let mut ongoing = Ongoing::received(&self.life, &request, upload);
-        ongoing.alarms = Some(self.alarms.clone());
-        Linked::new(ongoing, request, |request| self.inner.call(request))
+        let on = OnConnection::begin(&self.connection, request.version());
+        Linked::new(Ongoing::on(on, &request), self.inner.call(request))
     }
 }

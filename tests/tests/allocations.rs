@@ -147,7 +147,13 @@ fn over_bare(method: MethodRouter) -> u64 {
     let runtime = runtime();
     let plain = in_process(&runtime, routed(post(bare)));
     let lifecycle = Lifecycle::builder().build().expect("the defaults are sound");
-    let linked = followthrough::__private::linked(&lifecycle, routed(method));
+    let linked = runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let at = listener.local_addr().expect("it is bound");
+        let stream = TcpStream::connect(at).await.expect("it listens");
+        let linked = followthrough::__private::linked(&lifecycle, stream, routed(method));
+        linked.expect("it is connected")
+    });
     each(in_process(&runtime, linked), plain)
 }
 

@@ -3,12 +3,15 @@
 pub mod by_hand;
 pub mod governed;
 
+use std::io;
+
 use axum::{
     Router,
     extract::FromRef,
     routing::{MethodRouter, post},
 };
 use followthrough::{__private::Served, Lifecycle};
+use tokio::net::TcpStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::work::Work;
@@ -71,12 +74,32 @@ pub enum App {
 ///
 /// # Panics
 ///
-/// If `way` is none of [`WAYS`].
+/// If `way` is none of [`WAYS`], or outside of a runtime.
 pub fn app<W: Work>(way: &str) -> App {
     if let Some(router) = by_hand::router::<W>(way, &CancellationToken::new()) {
         return App::Plain(router);
     }
-    App::Linked(followthrough::__private::linked(&lifecycle(), governed::router::<W>(way)))
+    App::Linked(served(&lifecycle(), governed::router::<W>(way)))
+}
+
+/// `router` as the requests on one connection of `serve` see it.
+///
+/// # Panics
+///
+/// Outside of a runtime, or where there is no loopback.
+pub(crate) fn served(lifecycle: &Lifecycle, router: Router) -> Served<Router> {
+    let stream = connected().expect("there is a loopback");
+    followthrough::__private::linked(lifecycle, stream, router).expect("it is connected")
+}
+
+/// A stream for a connection over which nothing comes or goes. Its other end has been closed, which
+/// nobody looks for.
+pub(crate) fn connected() -> io::Result<TcpStream> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let stream = std::net::TcpStream::connect(listener.local_addr()?)?;
+    drop(listener.accept()?);
+    stream.set_nonblocking(true)?;
+    TcpStream::from_std(stream)
 }
 
 /// A lifecycle with room for what is measured here.

@@ -23,6 +23,9 @@ fn counted(arguments: &[&str], times: u64) -> Result<u64, String> {
             format!("cannot run valgrind: {error}; install it, on Debian with `apt-get install valgrind`")
         })?;
     let said = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        return Err(format!("{arguments:?} failed under valgrind:\n{said}"));
+    }
     said.lines()
         .find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok())
         .ok_or_else(|| format!("valgrind gave no count:\n{said}"))

@@ -15,7 +15,7 @@ use tower::{Service, ServiceExt};
 
 use super::{Scale, command, median, row};
 use crate::{
-    apps::{by_hand, governed, lifecycle},
+    apps::{by_hand, governed, lifecycle, served},
     calls::{on_workers, request},
     results::Table,
     work::{self, Gated, until_waiting, waiting},
@@ -66,9 +66,8 @@ fn of_spawned(requests: usize) -> Times {
 fn of_ours(requests: usize) -> Times {
     let lifecycle = lifecycle();
     let router = governed::router::<Gated>("durable_write");
-    let app = followthrough::__private::linked(&lifecycle, router);
     on_workers(2).block_on(async {
-        let times = reset(app, requests).await;
+        let times = reset(served(&lifecycle, router), requests).await;
         lifecycle.shutdown();
         let followed_through = lifecycle.drained().await.durable.followed_through;
         assert_eq!(followed_through, requests as u64, "a body was lost");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::servers::{SERVERS, Server};
 
-/// What is measured, and for how long. The default takes below nine minutes, and what has to be built before.
+/// What is measured, and for how long. The default takes some fourteen minutes, and what has to be built before.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// How long one server is loaded at a time.
@@ -17,7 +17,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { seconds: 0.8, rounds: 5, only: Vec::new() }
+        Self { seconds: 0.5, rounds: 15, only: Vec::new() }
     }
 }
 

@@ -11,9 +11,10 @@
 //!    that asked: `waker` is a clone of what the timer was last polled with, so nothing else can have
 //!    its address, and a timer lets go of its waker only when it has elapsed.
 //! 2. Whoever finds it not to cover its deadline polls it, and that makes it so.
-//! 3. One that is [kept](Alarms::keep) armed wakes the task of its connection, or what middleware put in the
-//!    place of its waker, and belongs to the runtime of that task, which lives longer. The task of an HTTP/2 stream is over, and a timer that
-//!    wakes it would keep it from being freed; so what a stream leaves is the box alone.
+//! 3. One that is [kept](Alarms::keep) armed wakes the task of its connection, or what middleware
+//!    put in the place of its waker, and belongs to the runtime of that task, which lives longer. The
+//!    task of an HTTP/2 stream is over, and a timer that wakes it would keep it from being freed; so
+//!    what a stream leaves is the box alone.
 
 use std::{
     pin::{Pin, pin},

@@ -15,17 +15,22 @@
 
 mod alarm;
 mod body;
+mod home;
 mod ongoing;
 mod request;
 mod signal;
 mod turn;
 
-use std::{cell::Cell, mem::ManuallyDrop};
+use std::{
+    cell::Cell,
+    mem::{self, ManuallyDrop},
+};
 
 pub use self::request::Given;
 pub(crate) use self::{
     alarm::{Alarm, Alarms},
     body::{Body, Frame, Stage, next_id},
+    home::Home,
     ongoing::Ongoing,
     request::{Ambient, Flags},
     signal::Signal,
@@ -60,7 +65,8 @@ impl Drop for Scope<'_> {
 #[inline]
 fn exchange(slot: &mut Option<Ongoing>) {
     let current = CURRENT.replace(ManuallyDrop::new(slot.take()));
-    *slot = ManuallyDrop::into_inner(current);
+    // What it replaces was taken, and the compiler would look.
+    mem::forget(mem::replace(slot, ManuallyDrop::into_inner(current)));
 }
 
 /// Whether some request is running.
@@ -72,9 +78,19 @@ pub(crate) fn is_present() -> bool {
 /// Looks at the current request, if there is one.
 #[inline]
 pub(crate) fn with<T>(look: impl FnOnce(&mut Ambient) -> T) -> Option<T> {
-    let mut current = None;
-    let scope = Scope::enter(&mut current);
-    scope.slot.as_deref_mut().map(look)
+    let current = CURRENT.replace(ManuallyDrop::new(None));
+    let mut taken = Taken(ManuallyDrop::into_inner(current));
+    taken.0.as_deref_mut().map(look)
+}
+
+/// A request that goes back into [`CURRENT`], unwinding included. Nothing has come there meanwhile.
+struct Taken(Option<Ongoing>);
+
+impl Drop for Taken {
+    #[inline]
+    fn drop(&mut self) {
+        CURRENT.set(ManuallyDrop::new(self.0.take()));
+    }
 }
 
 /// Looks at the body that is running, if one is.

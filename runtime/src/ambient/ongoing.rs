@@ -3,13 +3,13 @@
 use std::{
     cell::RefCell,
     ops::{Deref, DerefMut},
-    sync::Arc,
 };
 
-use http::Request;
+use http::{Method, Request, Version};
+use http_body::Body;
 
-use super::Ambient;
-use crate::lifecycle::Life;
+use super::{Ambient, Home};
+use crate::{lifecycle::Life, serve::OnConnection};
 
 thread_local! {
     // In boxes, because that is how they are handed out again.
@@ -27,36 +27,54 @@ const SPARES: usize = 256;
 pub(crate) struct Ongoing(Box<Ambient>);
 
 impl Ongoing {
-    pub(crate) fn new(life: Arc<Life>) -> Self {
+    #[inline]
+    pub(crate) fn new(home: Home) -> Self {
         let spare = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
         let mut ambient = spare.unwrap_or_default();
-        ambient.begin(life);
+        ambient.begin(home);
         Self(ambient)
+    }
+
+    /// A request that has just come in on a connection of ours.
+    #[inline]
+    pub(crate) fn on<B: Body>(on: OnConnection, head: &Request<B>) -> Self {
+        Self::received(Home::Connection(on), head, !head.body().is_end_stream())
     }
 
     /// A request that a server or a layer has just received.
     #[inline]
-    pub(crate) fn received<B>(life: &Arc<Life>, head: &Request<B>, upload: bool) -> Self {
-        let mut request = Self::new(life.clone());
+    pub(crate) fn received<B>(home: Home, head: &Request<B>, upload: bool) -> Self {
+        let mut request = Self::new(home);
         request.count();
-        if let Some(time) = life.time_of_caller(head.headers()) {
+        if let Some(time) = request.life().time_of_caller(head.headers()) {
             request.shorten(time);
         }
         #[cfg(feature = "lambda")]
-        if let Some(left) = life.time_of_platform(head.extensions()) {
+        if let Some(left) = request.life().time_of_platform(head.extensions()) {
             request.shorten(left.for_answer);
             request.limit(left.in_all);
         }
         request.flags.upload = upload;
+        request.flags.head = *head.method() == Method::HEAD;
+        request.flags.connect = *head.method() == Method::CONNECT;
+        request.flags.http1 = head.version() <= Version::HTTP_11;
         request
     }
 
     /// A request without a server of ours around it: it sees disconnects and deadlines only.
     pub(crate) fn unlinked() -> Self {
-        Self::new(Life::unlinked())
+        Self::new(Home::Elsewhere(Life::unlinked()))
+    }
+
+    /// The service inside had no answer.
+    #[cold]
+    pub(crate) fn failed(self) {
+        self.finish();
+        self.release();
     }
 
     /// The request is over; its box is used again.
+    #[inline]
     pub(crate) fn release(self) {
         let Self(mut ambient) = self;
         ambient.clear();

@@ -1,6 +1,6 @@
 //! One request: its signals, its tokens, its body.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{mem, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::{
     sync::futures::OwnedNotified,
@@ -9,7 +9,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
-use super::{Alarm, Alarms, Body, Ongoing, Signal, Stage};
+use super::{Alarm, Body, Home, Ongoing, Signal, Stage};
 use crate::{
     cause::Cause,
     lifecycle::{Life, TailState},
@@ -22,8 +22,8 @@ use crate::{
 #[derive(Default)]
 pub(crate) struct Ambient {
     /// Some, but for a spare box.
-    life: Option<Arc<Life>>,
-    /// Where the life counts this request, if it does.
+    home: Option<Home>,
+    /// Where it is counted, if it is.
     counted: Option<u16>,
     /// When it came in; a deadline counts from here. Some, but for a spare box.
     arrival: Option<Instant>,
@@ -48,10 +48,6 @@ pub(crate) struct Ambient {
     pub(crate) flags: Flags,
     /// What wakes whoever waits for the body at its deadline.
     pub(crate) alarm: Option<Alarm>,
-    /// Under `serve`: where alarms are kept.
-    pub(crate) alarms: Option<Arc<Alarms>>,
-    /// Under `serve`.
-    pub(crate) on: Option<OnConnection>,
     /// Of the response's body.
     pub(crate) tail: TailState,
 }
@@ -77,7 +73,7 @@ pub(crate) struct Flags {
 impl Drop for Ambient {
     fn drop(&mut self) {
         // A spare is clear.
-        if self.life.is_some() {
+        if self.home.is_some() {
             self.clear();
         }
     }
@@ -86,12 +82,13 @@ impl Drop for Ambient {
 impl Ambient {
     /// Makes a request of a spare.
     #[inline]
-    pub(super) fn begin(&mut self, life: Arc<Life>) {
+    pub(super) fn begin(&mut self, home: Home) {
         let now = Instant::now();
         self.arrival = Some(now);
-        self.deadline = life.default_deadline().map(|after| now + after);
+        self.deadline = home.life().default_deadline().map(|after| now + after);
         self.limit = None;
-        self.life = Some(life);
+        // A spare has none, and the compiler would look.
+        mem::forget(self.home.replace(home));
     }
 
     /// It has at most so long, from its arrival.
@@ -116,10 +113,10 @@ impl Ambient {
         ends.any(|end| end.saturating_duration_since(Instant::now()) < needs)
     }
 
-    /// The life counts it until it is a spare again.
+    /// It is counted until it is answered, or a spare again.
     #[inline]
     pub(super) fn count(&mut self) {
-        self.counted = Some(self.life().request_came());
+        self.counted = self.home.as_ref().map(Home::count);
     }
 
     /// Makes a spare of it. Every field is here, or set by [`begin`](Self::begin); a body is set
@@ -128,51 +125,72 @@ impl Ambient {
     #[inline(always)]
     pub(super) fn clear(&mut self) {
         self.answered();
-        self.life = None;
-        if self.on.is_some() {
-            self.on = None;
-        }
         if self.alarm.is_some() {
             self.keep_alarm();
         }
-        if self.alarms.is_some() {
-            self.alarms = None;
-        }
+        self.home = None;
         // What has a destructor is there only with a token, a stream or a begun body.
         let begun = self.body.stage != Stage::Vacant || self.body.given.is_some();
         if self.has_token() || self.flags.stream || begun {
-            self.raw = None;
-            self.state = None;
-            self.stream_sleep = None;
-            self.stream_wake = None;
-            self.stream_span = None;
-            self.tail.extra = None;
-            self.body = Body::default();
+            self.clear_rest();
         }
-        self.tail.watched = false;
         self.body.id = 0;
         self.cause = None;
         self.remaining = None;
         self.flags = Flags::default();
     }
 
-    /// The life does not count it any more.
+    #[cold]
+    fn clear_rest(&mut self) {
+        self.raw = None;
+        self.state = None;
+        self.stream_sleep = None;
+        self.stream_wake = None;
+        self.stream_span = None;
+        self.tail = TailState::default();
+        self.body = Body::default();
+    }
+
+    /// It is not counted any more.
     #[inline]
     pub(crate) fn answered(&mut self) {
-        if let (Some(life), Some(shard)) = (&self.life, self.counted.take()) {
-            life.request_left(shard);
+        if let (Some(home), Some(counted)) = (&self.home, self.counted.take()) {
+            home.answered(counted);
         }
     }
 
     #[inline]
     pub(crate) fn life(&self) -> &Arc<Life> {
-        self.life.as_ref().expect("only a spare has none")
+        self.home.as_ref().expect("only a spare has none").life()
+    }
+
+    /// Under `serve`.
+    #[inline]
+    pub(crate) fn on(&self) -> Option<&OnConnection> {
+        self.home.as_ref()?.connection()
+    }
+
+    /// The same, beside what it keeps of the response's body.
+    pub(crate) fn on_and_tail(&mut self) -> (Option<&OnConnection>, &mut TailState) {
+        (self.home.as_ref().and_then(Home::connection), &mut self.tail)
+    }
+
+    /// It goes on without its connection.
+    pub(crate) fn leave_connection(&mut self) -> Option<OnConnection> {
+        let elsewhere = Home::Elsewhere(self.on()?.life().clone());
+        let counted = self.counted.map(|_| elsewhere.count());
+        self.answered();
+        self.counted = counted;
+        match self.home.replace(elsewhere) {
+            Some(Home::Connection(on)) => Some(on),
+            _ => None,
+        }
     }
 
     /// What a body takes along when it outlives the wait. The deadline stays behind: it
     /// bounded the wait (law 17).
     pub(crate) fn detached(&self, body: Body) -> Ongoing {
-        let mut request = Ongoing::new(self.life().clone());
+        let mut request = Ongoing::new(Home::Elsewhere(self.life().clone()));
         request.deadline = None;
         request.arrival = self.arrival;
         request.limit = self.limit;

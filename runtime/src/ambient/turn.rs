@@ -24,16 +24,20 @@ impl Ambient {
         if !policy.is_plain() || self.deadline.is_some() {
             return self.begin_prepared(policy);
         }
+        Some(self.begin_with(Frame::new(policy, None)))
+    }
+
+    #[inline]
+    fn begin_with(&mut self, frame: Frame) -> u64 {
         let id = next_id();
-        self.body.renew(Frame::new(policy, None), id);
+        self.body.renew(frame, id);
         self.body.stage = Stage::Polled;
-        Some(id)
+        id
     }
 
     /// The same with a deadline, or with a permit of the service alone.
-    #[inline]
+    #[inline(never)]
     fn begin_prepared(&mut self, policy: &'static HandlerPolicy) -> Option<u64> {
-        let durable = policy.mode() == Mode::DurableWrite;
         if policy.is_cooperative() || policy.needs().is_some() {
             return None;
         }
@@ -42,24 +46,30 @@ impl Ambient {
             (Some(deadline), Some(own)) => Some(deadline.min(own)),
             (deadline, own) => deadline.or(own),
         };
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            return None;
+        if let Some(deadline) = deadline {
+            if Instant::now() >= deadline {
+                return None;
+            }
+            if self.alarm.is_none() {
+                self.alarm = self.on().and_then(|on| on.alarms().take());
+            }
         }
+        if policy.mode() == Mode::DurableWrite {
+            return self.begin_durable(policy, deadline);
+        }
+        Some(self.begin_with(Frame::new(policy, deadline)))
+    }
+
+    #[inline(never)]
+    fn begin_durable(
+        &mut self,
+        policy: &'static HandlerPolicy,
+        deadline: Option<Instant>,
+    ) -> Option<u64> {
         let place = Place { policy, site: None };
-        let permit = if durable {
-            Some(InFlight::acquire(self.life(), place, WorkKind::Durable)?)
-        } else {
-            None
-        };
-        if deadline.is_some() && self.alarm.is_none() {
-            self.alarm = self.alarms.as_ref().and_then(|alarms| alarms.take());
-        }
-        let id = next_id();
-        self.body.renew(Frame { past: durable, ..Frame::new(policy, deadline) }, id);
-        self.body.stage = Stage::Polled;
-        if durable {
-            self.body.permit = permit;
-        }
+        let permit = InFlight::acquire(self.life(), place, WorkKind::Durable)?;
+        let id = self.begin_with(Frame { past: true, ..Frame::new(policy, deadline) });
+        self.body.permit = Some(permit);
         Some(id)
     }
 
@@ -78,20 +88,18 @@ impl Ambient {
     /// The request is over.
     #[inline]
     pub(super) fn keep_alarm(&mut self) {
-        match &self.alarms {
-            Some(alarms) => {
-                self.alarm
-                    .take()
-                    .into_iter()
-                    .for_each(|alarm| alarms.keep(alarm, !self.flags.http1));
-            }
-            None => self.alarm.iter_mut().for_each(Alarm::disarm),
+        let Some(mut alarm) = self.alarm.take() else { return };
+        if let Some(on) = self.on() {
+            on.alarms().keep(alarm, !self.flags.http1);
+        } else {
+            alarm.disarm();
+            self.alarm = Some(alarm);
         }
     }
 
     /// The alarm for its body, to be given back.
     pub(crate) fn take_alarm(&mut self) -> Alarm {
-        let kept = || self.alarms.as_ref().and_then(|alarms| alarms.take());
-        self.alarm.take().or_else(kept).unwrap_or_default()
+        let alarm = self.alarm.take();
+        alarm.or_else(|| self.on()?.alarms().take()).unwrap_or_default()
     }
 }

@@ -12,7 +12,10 @@ use tokio::sync::futures::OwnedNotified;
 use tower::{Layer, Service};
 
 use super::{ClientGone, Life, Linked, ResponseBody, client_gone::Gone};
-use crate::{ambient::Ongoing, cause::Cause};
+use crate::{
+    ambient::{Home, Ongoing},
+    cause::Cause,
+};
 
 /// Links the requests of any tower service to a [`Lifecycle`](crate::Lifecycle); made by
 /// [`Lifecycle::layer`](crate::Lifecycle::layer).
@@ -60,8 +63,8 @@ where
         let life = &self.layer.life;
         life.remember_runtime();
         let gone = request.extensions_mut().remove().map(ClientGone::wait);
-        let ongoing = Ongoing::received(life, &request, false);
-        let linked = Linked::new(ongoing, request, |request| self.inner.call(request));
+        let ongoing = Ongoing::received(Home::Elsewhere(life.clone()), &request, false);
+        let linked = Linked::new(ongoing, self.inner.call(request));
         ResponseFuture { linked, gone, wake: None }
     }
 }

@@ -205,7 +205,7 @@ impl Life {
         self.standing.reached(at_least).await;
     }
 
-    /// A request has come in; pass what this gives to [`request_left`](Self::request_left).
+    /// A request has come in through a layer; pass what this gives to [`request_left`](Self::request_left).
     #[inline]
     pub(crate) fn request_came(&self) -> u16 {
         self.standing.request_came()
@@ -226,8 +226,10 @@ impl Life {
         self.standing.wake_of_bodies(shard)
     }
 
+    /// The requests that are not answered. A drain need not ask for those on connections: it asks
+    /// for the connections, which live longer.
     pub(super) fn requests(&self) -> usize {
-        self.standing.requests()
+        self.standing.requests() + self.connections.unanswered()
     }
 
     /// Tells a drain that the last of something has ended.

@@ -4,18 +4,17 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderValue, Response, StatusCode, header};
 use http_body::Body;
 
-use super::{LastEvent, Life, Phase, ResponseBody, Tail, Work, WorkKind};
+use super::{LastEvent, Phase, ResponseBody, Tail, Work, WorkKind};
 use crate::{
     ambient::{self, Flags, Ongoing, Scope},
     cause::Cause,
-    serve::{OnConnection, Upgraded},
+    serve::Upgraded,
 };
 
 pin_project_lite::pin_project! {
@@ -43,7 +42,7 @@ pin_project_lite::pin_project! {
 fn hang_up<F>(mut inner: Pin<&mut Option<F>>, slot: &mut Option<Ongoing>) {
     let Some(request) = slot.as_ref() else { return };
     let life = request.life().clone();
-    if let Some(on) = request.on.as_ref().filter(|_| life.has_ended()) {
+    if let Some(on) = request.on().filter(|_| life.has_ended()) {
         on.left(Work::cut(request.policy(), WorkKind::Request, request.arrival()));
     }
     let scope = Scope::enter(slot);
@@ -61,31 +60,10 @@ fn hang_up<F>(mut inner: Pin<&mut Option<F>>, slot: &mut Option<Ongoing>) {
 }
 
 impl<F> Linked<F> {
-    /// A request that has just come in.
+    /// What the service inside makes of `request`. Both are long, and neither is moved on the way.
     #[inline]
-    pub(crate) fn new<B>(
-        mut request: Ongoing,
-        head: Request<B>,
-        call: impl FnOnce(Request<B>) -> F,
-    ) -> Self {
-        request.flags.head = *head.method() == Method::HEAD;
-        request.flags.connect = *head.method() == Method::CONNECT;
-        request.flags.http1 = head.version() <= Version::HTTP_11;
-        Self { inner: Some(call(head)), request: Some(request), begun: false }
-    }
-
-    /// The same, on a connection of ours.
-    #[inline]
-    pub(crate) fn on<B: Body>(
-        on: OnConnection,
-        life: &Arc<Life>,
-        request: Request<B>,
-        call: impl FnOnce(Request<B>) -> F,
-    ) -> Self {
-        let mut ongoing = Ongoing::received(life, &request, !request.body().is_end_stream());
-        ongoing.alarms = Some(on.alarms().clone());
-        ongoing.on = Some(on);
-        Self::new(ongoing, request, call)
+    pub(crate) const fn new(request: Ongoing, inner: F) -> Self {
+        Self { inner: Some(inner), request: Some(request), begun: false }
     }
 
     pub(super) const fn request(self: Pin<&Self>) -> Option<&Ongoing> {
@@ -142,35 +120,41 @@ impl<F> Linked<F> {
                 this.request.as_ref().is_some_and(|request| request.is_stopping_unheard());
             let unheard = if stopping { Some(Cause::ShuttingDown) } else { signal(cx) };
             let Some(cause) = unheard else { return Poll::Pending };
-            let _scope = this.request.is_some().then(|| Scope::enter(this.request));
-            // Recorded first, fired after another poll: a runner then ends its body, where a body
-            // that saw its token fire would only give up.
-            let _fires = ambient::with(|request| request.settle(cause).1);
-            polled = match this.inner.as_mut().as_pin_mut() {
-                Some(inner) => inner.poll(cx),
-                None => Poll::Pending,
-            };
+            polled = poll_after(cause, this.inner.as_mut(), this.request, cx);
             if polled.is_pending() {
                 return Poll::Pending;
             }
-            this.inner.set(None);
         }
-        let request = this.request.take();
-        polled.map(|result| match result {
-            Ok(mut response) => {
-                let mut tail = request.and_then(|request| answered(request, &mut response));
-                tail.as_mut().map(keep);
-                Ok(response.map(|body| ResponseBody::new(body, tail)))
+        // A response is long, and moves once: it is looked at where it is.
+        let mut tail = None;
+        if let Some(request) = this.request.take() {
+            match &mut polled {
+                Poll::Ready(Ok(response)) => tail = answered(request, response),
+                _ => request.failed(),
             }
-            Err(error) => {
-                if let Some(request) = request {
-                    request.finish();
-                    request.release();
-                }
-                Err(error)
-            }
-        })
+        }
+        tail.as_mut().map(keep);
+        polled
+            .map(|result| result.map(|response| response.map(|body| ResponseBody::new(body, tail))))
     }
+}
+
+/// Polls the service inside once more, for `cause`. It is recorded first and fired after the poll: a
+/// runner then ends its body, where a body that saw its token fire would only give up.
+#[cold]
+fn poll_after<F: Future>(
+    cause: Cause,
+    mut inner: Pin<&mut Option<F>>,
+    request: &mut Option<Ongoing>,
+    cx: &mut Context<'_>,
+) -> Poll<F::Output> {
+    let _scope = request.is_some().then(|| Scope::enter(request));
+    let _fires = ambient::with(|request| request.settle(cause).1);
+    let polled = inner.as_mut().as_pin_mut().map_or(Poll::Pending, |inner| inner.poll(cx));
+    if polled.is_ready() {
+        inner.set(None);
+    }
+    polled
 }
 
 impl<F, Res, E> Future for Linked<F>
@@ -191,7 +175,7 @@ where
 #[inline]
 fn answered<B: Body>(request: Ongoing, response: &mut Response<B>) -> Option<Tail> {
     // hyper says so by itself once it has been told; this answer may be quicker.
-    let closing = request.on.is_some() && request.life().phase() >= Phase::Closing;
+    let closing = request.on().is_some() && request.life().phase() >= Phase::Closing;
     if request.flags.http1 && (request.flags.close || closing) {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -207,7 +191,7 @@ fn answered_stream<B: Body>(mut request: Ongoing, response: &mut Response<B>) ->
     let status = response.status();
     let Flags { connect, http1, .. } = request.flags;
     if status == StatusCode::SWITCHING_PROTOCOLS || (connect && status.is_success()) {
-        if let Some(on) = request.on.take() {
+        if let Some(on) = request.leave_connection() {
             Upgraded::follow(request, on, http1);
         }
         return None;

@@ -59,8 +59,14 @@ where
                 }
                 tail.poll_watched(inner, cx)
             }
-            (Some(inner), Some(tail)) => tail.poll_unwatched(inner, cx),
-            (Some(inner), None) => inner.poll_frame(cx),
+            (Some(inner), Some(tail)) if tail.is_measured() => {
+                let polled = inner.poll_frame(cx);
+                if let Poll::Ready(Some(Ok(frame))) = &polled {
+                    tail.gives(frame);
+                }
+                polled
+            }
+            (Some(inner), _) => inner.poll_frame(cx),
             (None, Some(tail)) => tail.poll_last(Cause::ShuttingDown, cx),
             (None, None) => Poll::Ready(None),
         }

@@ -11,8 +11,9 @@
 //! 3. The last one out sees the drain, or the drain sees it gone: a [`Count`] goes down before the
 //!    phase is read, and a drain publishes its phase, registers, and then reads the counts. It waits
 //!    only for counts to be zero, so who is not the last of a count has nothing to tell it.
-//! 4. A request is counted before its checkpoint looks at the phase. So either the checkpoint
-//!    sees *stopping* and refuses, or the drain that published it sees the request.
+//! 4. A request is counted, or the connection that it came on, before its checkpoint looks at the
+//!    phase. So either the checkpoint sees *stopping* and refuses, or the drain that published it
+//!    sees the request.
 //! 5. What hands over to something else lets go only when the other is counted, and the counts
 //!    are read in the direction in which work moves: the listener, connections, requests,
 //!    permits, compensations. So work that passed its checkpoint is never taken for gone while it
@@ -44,7 +45,8 @@ pub(crate) struct Standing {
     progress: Notify,
 }
 
-/// The requests of a few threads: how many there are, and a way to wake them.
+/// The requests of a few threads that came through a layer: how many there are, and a way to wake them.
+/// On a connection of ours, that counts and wakes its own.
 #[derive(Debug, Default)]
 struct Requests {
     count: Count,
@@ -133,7 +135,7 @@ impl Standing {
         }
     }
 
-    /// A request has come in; pass what this gives to [`request_left`](Self::request_left).
+    /// A request has come in through a layer; pass what this gives to [`request_left`](Self::request_left).
     #[inline]
     pub(super) fn request_came(&self) -> u16 {
         let shard = shard_of_thread();

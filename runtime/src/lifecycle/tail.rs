@@ -25,10 +25,10 @@ use tracing::Span;
 
 use super::{LastEvent, Phase, Work, WorkKind, client_gone::Gone, last_event::as_data};
 use crate::{
-    ambient::{Ambient, Ongoing, Signal},
+    ambient::{Ongoing, Signal},
     cause::{Cancelled, Cause, Outcome},
     runner::report_stream,
-    serve::Gate,
+    serve::{Gate, OnConnection},
 };
 
 /// A request whose head is sent and whose body is not. One word, for it moves with every response:
@@ -85,31 +85,38 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 impl Tail {
     /// Looks after the body of a response to `request`, if anybody could tell the difference.
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "one for each kind of service, and in every request's way"
+    )]
+    #[inline(always)]
     pub(crate) fn new<B: Body>(request: Ongoing, response: &mut Response<B>) -> Option<Self> {
-        if request.flags.stream || request.has_token() || request.on.is_some() {
+        if request.flags.stream || request.has_token() || request.on().is_some() {
             return Self::kept(request, response);
         }
         request.release();
         None
     }
 
+    #[expect(clippy::inline_always, reason = "its only caller's")]
+    #[inline(always)]
     fn kept<B: Body>(mut request: Ongoing, response: &Response<B>) -> Option<Self> {
         let watched = (request.flags.stream || request.has_token())
             && Self::begins_to_watch(&mut request, response);
         if !watched {
-            if request.on.is_none() {
+            if request.on().is_none() {
                 request.release();
                 return None;
             }
             request.answered();
         }
         let exact = || response.body().size_hint().exact();
-        let long = request.on.is_some() && exact().is_none_or(|bytes| bytes > SHORT);
+        let long = request.on().is_some() && exact().is_none_or(|bytes| bytes > SHORT);
         if long && !request.flags.stream {
             warn_of_events(&request, response);
         }
-        request.tail = TailState { extra: None, watched, polled: false, told: false, long };
+        request.tail.watched = watched;
+        request.tail.long = long;
         let mut tail = Self(request);
         if watched && tail.0.flags.stream {
             tail.is_told_by_its_connection();
@@ -123,7 +130,7 @@ impl Tail {
     }
 
     fn is_told_by_its_connection(&mut self) {
-        let Some(on) = &self.0.on else { return };
+        let Some(on) = self.0.on() else { return };
         if let Some(signal) = self.0.signal(Cause::ShuttingDown) {
             let told_by = on.tells(signal);
             self.extra().told_by = Some(told_by);
@@ -132,7 +139,7 @@ impl Tail {
 
     fn is_not_told_any_more(&mut self) {
         let told_by = self.0.tail.extra.as_mut().and_then(|extra| extra.told_by.take());
-        if let (Some(on), Some(key)) = (&self.0.on, told_by) {
+        if let (Some(on), Some(key)) = (self.0.on(), told_by) {
             on.tells_not(key);
         }
     }
@@ -263,16 +270,28 @@ impl Tail {
         if self.0.tail.watched {
             self.dropped();
         }
-        self.is_not_told_any_more();
-        if let Some(on) = &self.0.on {
-            let (policy, since) = (self.0.policy(), self.0.arrival());
-            if on.is_cut() {
-                on.left(Work::cut(policy, WorkKind::Response, since));
-            } else if self.0.tail.long {
-                on.taken(policy, since);
+        if self.0.tail.extra.is_some() {
+            self.is_not_told_any_more();
+        }
+        if let Some(on) = self.0.on() {
+            if on.is_cut() || self.0.tail.long {
+                self.leaves_a_trace(on);
             }
         }
         self.0.release();
+    }
+}
+
+impl Tail {
+    /// For the report of a drain that ends before everything has gone out.
+    #[cold]
+    fn leaves_a_trace(&self, on: &OnConnection) {
+        let (policy, since) = (self.0.policy(), self.0.arrival());
+        if on.is_cut() {
+            on.left(Work::cut(policy, WorkKind::Response, since));
+        } else {
+            on.taken(policy, since);
+        }
     }
 }
 
@@ -290,16 +309,17 @@ pub(crate) fn end_stream(request: &mut Ongoing, ended_by: Cause) {
 type Polled<D, E> = Poll<Option<Result<Frame<D>, E>>>;
 
 impl Tail {
-    pub(super) fn poll_unwatched<B: Body>(
-        &self,
-        inner: Pin<&mut B>,
-        cx: &mut Context<'_>,
-    ) -> Polled<B::Data, B::Error> {
-        let polled = inner.poll_frame(cx);
-        if let (Some(on), Poll::Ready(Some(Ok(frame)))) = (&self.0.on, &polled) {
+    /// Whether its connection counts the bytes of its body, watched or not.
+    #[inline]
+    pub(super) fn is_measured(&self) -> bool {
+        !self.0.flags.http1
+    }
+
+    /// A frame of a body that nobody watches goes out.
+    pub(super) fn gives<D: bytes::Buf>(&self, frame: &Frame<D>) {
+        if let Some(on) = self.0.on() {
             on.given(frame.data_ref().map_or(0, bytes::Buf::remaining));
         }
-        polled
     }
 
     pub(super) fn poll_watched<B: Body>(
@@ -312,7 +332,7 @@ impl Tail {
     {
         self.0.tail.polled = true;
         let stream = self.0.flags.stream;
-        if let (true, Some(on), Some(extra)) = (stream, &self.0.on, &self.0.tail.extra) {
+        if let (true, Some(on), Some(extra)) = (stream, self.0.on(), &self.0.tail.extra) {
             if extra.gate.is_shut(on, cx) {
                 return Poll::Pending;
             }
@@ -322,7 +342,7 @@ impl Tail {
             None | Some(Err(_)) => true,
             Some(Ok(frame)) => {
                 let bytes = frame.data_ref().map_or(0, bytes::Buf::remaining);
-                if let Some(on) = &self.0.on {
+                if let Some(on) = self.0.on() {
                     on.given(bytes);
                 }
                 self.sent(bytes as u64) || inner.is_end_stream()
@@ -331,7 +351,7 @@ impl Tail {
         if whole {
             self.finish();
         }
-        let Ambient { on, tail, .. } = &mut *self.0;
+        let (on, tail) = self.0.on_and_tail();
         Poll::Ready(polled.map(|frame| {
             frame.map(|frame| match on {
                 Some(on) if stream && !whole => {

@@ -43,7 +43,7 @@ pub(crate) struct Connection {
     peer: PeerAddr,
     since: Instant,
     /// For the deadlines of its requests.
-    pub(super) alarms: Arc<Alarms>,
+    pub(super) alarms: Alarms,
     /// Of its tasks.
     wakers: Wakers,
     /// hyper waits for bytes since the last poll.
@@ -52,12 +52,15 @@ pub(crate) struct Connection {
     blocked: AtomicBool,
     flushes: Flushes,
     /// Requests that are being answered, the sending of their bodies included.
-    pub(super) requests: AtomicUsize,
+    requests: AtomicUsize,
+    /// Those whose head is not sent.
+    unanswered: AtomicUsize,
+    /// What it does when it answers none.
     stage: AtomicU8,
-    /// Changes of `stage`, for the sweep.
+    /// Changes of `stage` and requests that came, for the sweep.
     changes: AtomicUsize,
     /// What the sweep saw, and when first: by the real clock, for peers do not live by a paused one.
-    seen: Mutex<(usize, std::time::Instant)>,
+    seen: Mutex<Seen>,
     pub(super) protocol: AtomicU8,
     /// How much of the preface of HTTP/2 has come.
     preface: AtomicU8,
@@ -78,6 +81,14 @@ pub(crate) struct Connection {
     pub(super) has_unsent: AtomicBool,
 }
 
+/// What the sweep saw, and when.
+#[derive(Clone, Copy)]
+struct Seen {
+    changes: usize,
+    state: ConnectionState,
+    at: std::time::Instant,
+}
+
 /// Whose answer it is, and when its request came.
 type Answered = (Option<&'static HandlerPolicy>, Instant);
 
@@ -90,22 +101,27 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const NO_PREFACE: u8 = u8::MAX;
 
 impl Connection {
-    pub(super) fn open(life: Arc<Life>, socket: Socket, peer: PeerAddr) -> Arc<Self> {
+    pub(crate) fn open(life: Arc<Life>, socket: Socket, peer: PeerAddr) -> Arc<Self> {
         Arc::new_cyclic(|weak: &Weak<Self>| Self {
             key: life.connections.enter(weak.clone()),
             life,
             socket,
             peer,
             since: Instant::now(),
-            alarms: Arc::new(Alarms::new()),
+            alarms: Alarms::new(),
             wakers: Wakers::default(),
             reading: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
             flushes: Flushes::default(),
             requests: AtomicUsize::new(0),
+            unanswered: AtomicUsize::new(0),
             stage: AtomicU8::new(ConnectionState::Head as u8),
             changes: AtomicUsize::new(0),
-            seen: Mutex::new((0, std::time::Instant::now())),
+            seen: Mutex::new(Seen {
+                changes: 0,
+                state: ConnectionState::Head,
+                at: std::time::Instant::now(),
+            }),
             protocol: AtomicU8::new(UNKNOWN),
             preface: AtomicU8::new(0),
             given: AtomicUsize::new(0),
@@ -127,7 +143,8 @@ impl Connection {
         self.life.phase()
     }
 
-    pub(super) fn life(&self) -> &Arc<Life> {
+    #[inline]
+    pub(crate) fn life(&self) -> &Arc<Life> {
         &self.life
     }
 
@@ -226,28 +243,63 @@ impl Connection {
         streams.into_iter().for_each(Signal::fire);
     }
 
-    pub(super) fn enter(&self, state: ConnectionState) {
+    /// A request's head has come.
+    #[inline]
+    pub(super) fn request_came(&self) {
+        self.requests.fetch_add(1, Relaxed);
+        self.unanswered.fetch_add(1, Relaxed);
+        self.enter(ConnectionState::Idle);
+    }
+
+    /// The head of its response is sent, or it was dropped before.
+    #[inline]
+    pub(super) fn request_answered(&self) {
+        self.unanswered.fetch_sub(1, Relaxed);
+    }
+
+    /// The body of its response is gone, too.
+    #[inline]
+    pub(super) fn request_over(&self) {
+        self.requests.fetch_sub(1, Relaxed);
+    }
+
+    pub(super) fn unanswered(&self) -> usize {
+        self.unanswered.load(Relaxed)
+    }
+
+    fn enter(&self, state: ConnectionState) {
         self.stage.store(state as u8, Relaxed);
         // Two at once may count as one: it has changed all the same.
         self.changes.store(self.changes.load(Relaxed).wrapping_add(1), Relaxed);
     }
 
-    pub(super) fn state(&self) -> ConnectionState {
-        ConnectionState::ALL[usize::from(self.stage.load(Relaxed))]
+    /// The end of the drain took a request away, and that is what is said of it from now on.
+    pub(super) fn was_answering(&self) {
+        if self.state() != ConnectionState::Upgraded {
+            self.enter(ConnectionState::Answering);
+        }
+    }
+
+    fn state(&self) -> ConnectionState {
+        match ConnectionState::ALL[usize::from(self.stage.load(Relaxed))] {
+            ConnectionState::Upgraded => ConnectionState::Upgraded,
+            _ if self.requests.load(Relaxed) > 0 => ConnectionState::Answering,
+            at_rest => at_rest,
+        }
     }
 
     /// What it has been doing, and for how long, as far as the looks at it tell. One that is
     /// still sending has something to do.
     pub(super) fn unchanged(&self) -> (ConnectionState, Duration) {
-        let before = self.changes.load(SeqCst);
-        let state = self.state();
-        let now = std::time::Instant::now();
+        let (changes, state) = (self.changes.load(SeqCst), self.state());
+        let at = std::time::Instant::now();
         let mut seen = lock(&self.seen);
-        let changed = seen.0 != before || self.changes.load(SeqCst) != before;
-        if changed || self.blocked.load(Relaxed) {
-            *seen = (before, now);
+        let same =
+            (seen.changes, seen.state) == (changes, state) && self.changes.load(SeqCst) == changes;
+        if !same || self.blocked.load(Relaxed) {
+            *seen = Seen { changes, state, at };
         }
-        (state, now.duration_since(seen.1))
+        (state, at.duration_since(seen.at))
     }
 
     pub(super) const fn peer(&self) -> &PeerAddr {

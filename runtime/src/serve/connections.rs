@@ -28,6 +28,11 @@ impl Connections {
         &self.count
     }
 
+    /// The requests on them whose head is not sent.
+    pub(crate) fn unanswered(&self) -> usize {
+        self.all().iter().map(|connection| connection.unanswered()).sum()
+    }
+
     pub(super) fn enter(&self, connection: Weak<Connection>) -> usize {
         self.count.up();
         lock(&self.open).insert(connection)

@@ -31,7 +31,8 @@ pub use self::{
 };
 use self::{conduct::Server, settings::Settings};
 pub(crate) use self::{
-    connections::Connections, gate::Gate, on_connection::OnConnection, upgraded::Upgraded,
+    connection::Connection, connections::Connections, gate::Gate, on_connection::OnConnection,
+    socket::Socket, upgraded::Upgraded,
 };
 use crate::lifecycle::{BuildError, Life, Lifecycle, Phase, ShutdownReport};
 

@@ -8,11 +8,10 @@ use tokio::time::Instant;
 use super::{
     connection::{Connection, HTTP_2, UNKNOWN},
     connections::lock,
-    cut::ConnectionState,
 };
 use crate::{
     ambient::{Alarms, Signal},
-    lifecycle::Work,
+    lifecycle::{Life, Work},
     policy::HandlerPolicy,
 };
 
@@ -20,7 +19,8 @@ use crate::{
 pub(crate) struct OnConnection(Arc<Connection>);
 
 impl OnConnection {
-    pub(super) fn begin(connection: &Arc<Connection>, version: Version) -> Self {
+    #[inline]
+    pub(crate) fn begin(connection: &Arc<Connection>, version: Version) -> Self {
         if connection.protocol.load(Relaxed) == UNKNOWN {
             let protocol = match version {
                 Version::HTTP_2 => HTTP_2,
@@ -29,8 +29,7 @@ impl OnConnection {
             };
             connection.protocol.store(protocol, Relaxed);
         }
-        connection.requests.fetch_add(1, Relaxed);
-        connection.enter(ConnectionState::Answering);
+        connection.request_came();
         Self(connection.clone())
     }
 
@@ -38,8 +37,19 @@ impl OnConnection {
         &self.0
     }
 
-    pub(crate) fn alarms(&self) -> &Arc<Alarms> {
+    #[inline]
+    pub(crate) fn life(&self) -> &Arc<Life> {
+        self.0.life()
+    }
+
+    pub(crate) fn alarms(&self) -> &Alarms {
         &self.0.alarms
+    }
+
+    /// The head of its response is sent, or never will be. To be said once.
+    #[inline]
+    pub(crate) fn answered(&self) {
+        self.0.request_answered();
     }
 
     /// Bytes of its response go to hyper.
@@ -74,16 +84,12 @@ impl OnConnection {
     /// The end of the drain takes it away.
     pub(crate) fn left(&self, work: Work) {
         lock(&self.0.left).push(work);
+        self.0.was_answering();
     }
 }
 
 impl Drop for OnConnection {
     fn drop(&mut self) {
-        if self.0.requests.fetch_sub(1, Relaxed) == 1
-            && self.0.state() == ConnectionState::Answering
-            && !self.0.life.has_ended()
-        {
-            self.0.enter(ConnectionState::Idle);
-        }
+        self.0.request_over();
     }
 }

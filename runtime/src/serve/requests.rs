@@ -8,7 +8,10 @@ use hyper::body::Incoming;
 use tower::{Service, ServiceExt, util::Oneshot};
 
 use super::{OnConnection, connection::Connection};
-use crate::lifecycle::{Linked, ResponseBody, Upload};
+use crate::{
+    ambient::Ongoing,
+    lifecycle::{Linked, ResponseBody, Upload},
+};
 
 /// What hyper calls: links each request to the lifecycle and to its connection.
 pub(super) struct Requests<S> {
@@ -35,8 +38,6 @@ where
         let version = request.version();
         let on = OnConnection::begin(&self.connection, version);
         let request = request.map(|body| Body::new(Upload::new(body, version)));
-        Linked::on(on, self.connection.life(), request, |request| {
-            self.service.clone().oneshot(request)
-        })
+        Linked::new(Ongoing::on(on, &request), self.service.clone().oneshot(request))
     }
 }

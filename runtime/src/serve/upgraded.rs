@@ -5,7 +5,7 @@
 //! hyper runs one for the upgraded stream, and that one carries the request.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     future::poll_fn,
     pin::Pin,
     task::{Context, Poll},
@@ -28,9 +28,17 @@ pub(crate) struct Upgraded {
 thread_local! {
     /// What hyper is about to spawn the task of, within the poll that made it.
     static COMING: RefCell<Option<Upgraded>> = const { RefCell::new(None) };
+    /// Whether something is: without a destructor, so that whoever asks in vain asks for little.
+    static COMES: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Upgraded {
+    /// The one whose task is about to be spawned.
+    #[inline]
+    fn take_coming() -> Option<Self> {
+        COMES.replace(false).then(|| COMING.take()).flatten()
+    }
+
     /// Looks after `request`, whose answer upgrades its connection.
     pub(crate) fn follow(request: Ongoing, on: OnConnection, http1: bool) {
         let mut upgraded = Self { request, on, ended: false };
@@ -38,6 +46,7 @@ impl Upgraded {
         upgraded.request.alarm = None;
         if !http1 {
             COMING.set(Some(upgraded));
+            COMES.set(true);
             return;
         }
         let connection = upgraded.on.connection().clone();
@@ -107,7 +116,7 @@ pin_project_lite::pin_project! {
 
 impl<F> Carrier<F> {
     pub(super) fn new(future: F) -> Self {
-        Self { future, upgraded: COMING.take() }
+        Self { future, upgraded: Upgraded::take_coming() }
     }
 }
 
@@ -121,7 +130,7 @@ impl<F: Future> Future for Carrier<F> {
         }
         let polled = this.future.poll(cx);
         // An upgrade that did not come about.
-        drop(COMING.take());
+        drop(Upgraded::take_coming());
         polled.map(|_| {
             if let Some(upgraded) = this.upgraded {
                 upgraded.fire();

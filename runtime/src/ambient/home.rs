@@ -1,0 +1,51 @@
+//! Where a request came in.
+
+use std::sync::Arc;
+
+use crate::{lifecycle::Life, serve::OnConnection};
+
+/// Where a request came in, and by that whose it is.
+///
+/// One on a connection of ours has its service's life through that: a reference of its own would be
+/// a count that all requests of all threads write to.
+pub(crate) enum Home {
+    Connection(OnConnection),
+    /// Through a layer, or where nothing of ours was around it.
+    Elsewhere(Arc<Life>),
+}
+
+impl Home {
+    #[inline]
+    pub(crate) fn life(&self) -> &Arc<Life> {
+        match self {
+            Self::Connection(on) => on.life(),
+            Self::Elsewhere(life) => life,
+        }
+    }
+
+    /// Counts a request that has come in here; pass what this gives to [`answered`](Self::answered).
+    #[inline]
+    pub(super) fn count(&self) -> u16 {
+        match self {
+            // It has counted it.
+            Self::Connection(_) => 0,
+            Self::Elsewhere(life) => life.request_came(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn answered(&self, counted: u16) {
+        match self {
+            Self::Connection(on) => on.answered(),
+            Self::Elsewhere(life) => life.request_left(counted),
+        }
+    }
+
+    #[inline]
+    pub(crate) const fn connection(&self) -> Option<&OnConnection> {
+        match self {
+            Self::Connection(on) => Some(on),
+            Self::Elsewhere(_) => None,
+        }
+    }
+}
