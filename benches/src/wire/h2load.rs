@@ -3,9 +3,13 @@
 //! A run has a number of requests, not a time: the timed mode of the versions that Debian has often hangs at
 //! its end when the machine is busy. So the rate is taken out of the log of all requests, from its middle.
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
-use super::{Protocol, child::Running};
+use super::{
+    Protocol,
+    child::Running,
+    cores::{self, Cores},
+};
 
 /// Beyond this a run is stuck, on whatever machine: it is meant to take ten seconds at the very most.
 const STUCK: Duration = Duration::from_mins(1);
@@ -30,6 +34,7 @@ pub(super) struct Target<'a> {
     pub(super) connections: u32,
     /// Where h2load's log goes meanwhile.
     pub(super) log: &'a Path,
+    pub(super) cores: Option<Cores>,
 }
 
 impl Target<'_> {
@@ -60,7 +65,7 @@ impl Target<'_> {
             fs::remove_file(log)
                 .map_err(|error| format!("cannot remove {}: {error}", log.display()))?;
         }
-        let mut command = Command::new("timeout");
+        let mut command = cores::client(self.cores, "timeout");
         command.args(["--kill-after=5", &STUCK.as_secs().to_string(), "h2load"]);
         command.arg(format!("--requests={requests}"));
         command.arg(format!("--clients={}", self.connections));

@@ -9,6 +9,7 @@
 //! generator is on the same cores, and so is whatever else the machine does.
 
 mod child;
+mod cores;
 mod h2load;
 mod install;
 mod ours;
@@ -104,7 +105,7 @@ pub fn measure(settings: &Settings) -> Result<Vec<Table>, String> {
     let found = load_all(settings, &places, &wanted, &running, &mut notes)?;
     let mut tables = tables(&wanted, &found, &settings.command(), &notes);
     // Once on a page is enough.
-    tables[0].notes.splice(0..0, general_notes());
+    tables[0].notes.splice(0..0, general_notes(places.cores()));
     Ok(tables)
 }
 
@@ -146,7 +147,8 @@ fn load_all(
             continue;
         }
         let Cell { protocol, connections, server } = cell;
-        let target = Target { protocol, server: &running[server], connections, log };
+        let (server_at, cores) = (&running[server], places.cores());
+        let target = Target { protocol, server: server_at, connections, log, cores };
         let requests = match calibrated.get(&cell) {
             Some(requests) => Ok(*requests),
             None => target.calibrate(settings.duration()),
@@ -192,7 +194,16 @@ fn announce(settings: &Settings, servers: usize, steps: &[Step]) {
     );
 }
 
-fn general_notes() -> Vec<String> {
+fn general_notes(cores: Option<cores::Cores>) -> Vec<String> {
+    let where_they_run = if cores.is_some() {
+        "All servers run on one core and h2load on another, kept there by `taskset`: otherwise the scheduler's choice \
+         decides. They share the machine all the same, so rates and percentiles suffer from whatever else it does. \
+         Processor time does less: it is of the server alone, user and system, and less is better."
+    } else {
+        "Servers and h2load are not kept on cores of their own, because there is one core or no `taskset`: the \
+         scheduler's choice decides about rates and percentiles. Processor time is of the server alone, user \
+         and system, and less is better."
+    };
     let mut notes: Vec<String> = [
         "Of all tables on the wire: each figure is the median over the rounds of its ratio to bare axum in the same \
          round; each round takes every server in turn, in a rotated order. The second process of bare axum shows \
@@ -200,9 +211,7 @@ fn general_notes() -> Vec<String> {
         "`GET /x`, a handler that is pending once and answers two bytes; over h2c, too, one request is under way \
          on a connection at a time. Rate and 99th percentile are taken out of h2load's log of all requests of a run, \
          without the first tenth and the last fifth of them to end: connections are made then, and end.",
-        "Servers and h2load are separate processes that share the machine's cores and are not pinned, so rates and \
-         percentiles suffer from whatever else the machine does. Processor time does much less: it is of the \
-         server alone, user and system, and less is better.",
+        where_they_run,
         "A server has two worker threads, Go `GOMAXPROCS=2`; fastify is one node process with one thread for \
          JavaScript.",
         "dropshot logs nowhere (`slog::Discard`) and has no deadline, Trillium neither; Go's handler has one of \

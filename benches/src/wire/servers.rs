@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::cores::{self, Cores};
+
 /// One server of the tables.
 #[derive(Debug)]
 pub struct Server {
@@ -66,7 +68,7 @@ impl Server {
     /// What starts it; `None` if it is not installed.
     pub fn command(&self, places: &Places) -> Option<Command> {
         let command = |program: PathBuf, arguments: &[&str]| {
-            let mut command = Command::new(&program);
+            let mut command = cores::server(places.cores, &program);
             command.args(arguments);
             program.exists().then_some(command)
         };
@@ -77,7 +79,7 @@ impl Server {
             Kind::Cargo(binary, arguments) => command(places.release(binary), arguments),
             Kind::Go => command(places.go_server(), &[]),
             Kind::Fastify => {
-                let mut node = Command::new("node");
+                let mut node = cores::server(places.cores, "node");
                 node.arg(places.fastify().join("server.js"));
                 places.fastify().join("node_modules/fastify").exists().then_some(node)
             }
@@ -92,6 +94,8 @@ pub struct Places {
     itself: PathBuf,
     /// Cargo's target directory.
     target: PathBuf,
+    /// For them to run on.
+    cores: Option<Cores>,
 }
 
 impl Places {
@@ -104,7 +108,11 @@ impl Places {
         let target = program.ancestors().nth(2);
         let target =
             target.ok_or_else(|| format!("{} is in no target directory", program.display()))?;
-        Ok(Self { itself: program.to_owned(), target: target.to_owned() })
+        Ok(Self { itself: program.to_owned(), target: target.to_owned(), cores: Cores::find() })
+    }
+
+    pub(super) const fn cores(&self) -> Option<Cores> {
+        self.cores
     }
 
     pub(super) fn target(&self) -> &Path {
