@@ -10,7 +10,7 @@ use crate::{lifecycle::Life, serve::OnConnection};
 /// a count that all requests of all threads write to.
 pub(crate) enum Home {
     Connection(OnConnection),
-    /// Through a layer, or where nothing of ours was around it.
+    /// Through a layer, where nothing of ours was around it, or on a connection that it has left.
     Elsewhere(Arc<Life>),
 }
 
@@ -27,8 +27,10 @@ impl Home {
     #[inline]
     pub(super) fn count(&self) -> u16 {
         match self {
-            // It has counted it.
-            Self::Connection(_) => 0,
+            Self::Connection(on) => {
+                on.count();
+                0
+            }
             Self::Elsewhere(life) => life.request_came(),
         }
     }

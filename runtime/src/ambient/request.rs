@@ -120,7 +120,7 @@ impl Ambient {
     }
 
     /// Makes a spare of it. Every field is here, or set by [`begin`](Self::begin); a body is set
-    /// by the runner that begins it.
+    /// by the runner that begins it, and what is known of a response's body when there is one.
     #[expect(clippy::inline_always, reason = "its only other caller is the path of panics")]
     #[inline(always)]
     pub(super) fn clear(&mut self) {
@@ -129,7 +129,8 @@ impl Ambient {
             self.keep_alarm();
         }
         self.home = None;
-        // What has a destructor is there only with a token, a stream or a begun body.
+        // What has a destructor, and whatever a watched body has, is there only with a token, a
+        // stream or a begun body.
         let begun = self.body.stage != Stage::Vacant || self.body.given.is_some();
         if self.has_token() || self.flags.stream || begun {
             self.clear_rest();
@@ -140,7 +141,7 @@ impl Ambient {
         self.flags = Flags::default();
     }
 
-    #[cold]
+    #[inline(never)]
     fn clear_rest(&mut self) {
         self.raw = None;
         self.state = None;
@@ -204,12 +205,14 @@ impl Ambient {
 
     /// What wakes this request at *stopping* where no connection of ours does.
     pub(crate) fn wake(&self) -> Option<OwnedNotified> {
-        Some(self.life().wake_of(self.counted?).notified_owned())
+        let shard = self.counted.filter(|_| self.on().is_none())?;
+        Some(self.life().wake_of(shard).notified_owned())
     }
 
     /// What wakes its response's body there, at the next advance.
     pub(crate) fn wake_body(&self) -> Option<OwnedNotified> {
-        Some(self.life().wake_of_bodies(self.counted?).notified_owned())
+        let shard = self.counted.filter(|_| self.on().is_none())?;
+        Some(self.life().wake_of_bodies(shard).notified_owned())
     }
 
     /// Whether a server or a layer of ours received it.

@@ -205,7 +205,7 @@ impl Life {
         self.standing.reached(at_least).await;
     }
 
-    /// A request has come in through a layer; pass what this gives to [`request_left`](Self::request_left).
+    /// A request is there that no connection of ours counts; pass what this gives to [`request_left`](Self::request_left).
     #[inline]
     pub(crate) fn request_came(&self) -> u16 {
         self.standing.request_came()

@@ -60,7 +60,7 @@ fn hang_up<F>(mut inner: Pin<&mut Option<F>>, slot: &mut Option<Ongoing>) {
 }
 
 impl<F> Linked<F> {
-    /// What the service inside makes of `request`. Both are long, and neither is moved on the way.
+    /// A request, and the future that the service inside has made of its head.
     #[inline]
     pub(crate) const fn new(request: Ongoing, inner: F) -> Self {
         Self { inner: Some(inner), request: Some(request), begun: false }

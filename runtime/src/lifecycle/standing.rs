@@ -45,8 +45,8 @@ pub(crate) struct Standing {
     progress: Notify,
 }
 
-/// The requests of a few threads that came through a layer: how many there are, and a way to wake them.
-/// On a connection of ours, that counts and wakes its own.
+/// The requests of a few threads that no connection of ours counts and wakes: how many there are, and a
+/// way to wake them.
 #[derive(Debug, Default)]
 struct Requests {
     count: Count,
@@ -135,7 +135,7 @@ impl Standing {
         }
     }
 
-    /// A request has come in through a layer; pass what this gives to [`request_left`](Self::request_left).
+    /// A request is there that no connection of ours counts; pass what this gives to [`request_left`](Self::request_left).
     #[inline]
     pub(super) fn request_came(&self) -> u16 {
         let shard = shard_of_thread();

@@ -48,6 +48,13 @@ pub(crate) struct TailState {
     long: bool,
 }
 
+impl TailState {
+    /// Nothing has been done to the body.
+    const fn is_fresh(&self) -> bool {
+        self.extra.is_none() && !self.watched && !self.polled && !self.told
+    }
+}
+
 /// What only some bodies have.
 #[derive(Default)]
 pub(crate) struct Extra {
@@ -115,6 +122,7 @@ impl Tail {
         if long && !request.flags.stream {
             warn_of_events(&request, response);
         }
+        debug_assert!(request.tail.is_fresh(), "a spare box kept something of another body");
         request.tail.watched = watched;
         request.tail.long = long;
         let mut tail = Self(request);
@@ -284,7 +292,6 @@ impl Tail {
 
 impl Tail {
     /// For the report of a drain that ends before everything has gone out.
-    #[cold]
     fn leaves_a_trace(&self, on: &OnConnection) {
         let (policy, since) = (self.0.policy(), self.0.arrival());
         if on.is_cut() {
@@ -309,7 +316,7 @@ pub(crate) fn end_stream(request: &mut Ongoing, ended_by: Cause) {
 type Polled<D, E> = Poll<Option<Result<Frame<D>, E>>>;
 
 impl Tail {
-    /// Whether its connection counts the bytes of its body, watched or not.
+    /// Whether a connection may want to know how many bytes its body has.
     #[inline]
     pub(super) fn is_measured(&self) -> bool {
         !self.0.flags.http1

@@ -53,8 +53,8 @@ pub(crate) struct Connection {
     flushes: Flushes,
     /// Requests that are being answered, the sending of their bodies included.
     requests: AtomicUsize,
-    /// Those whose head is not sent.
-    unanswered: AtomicUsize,
+    /// Those that are not answered. One whose body somebody watches is when that has ended.
+    pub(super) unanswered: AtomicUsize,
     /// What it does when it answers none.
     stage: AtomicU8,
     /// Changes of `stage` and requests that came, for the sweep.
@@ -247,17 +247,10 @@ impl Connection {
     #[inline]
     pub(super) fn request_came(&self) {
         self.requests.fetch_add(1, Relaxed);
-        self.unanswered.fetch_add(1, Relaxed);
         self.enter(ConnectionState::Idle);
     }
 
-    /// The head of its response is sent, or it was dropped before.
-    #[inline]
-    pub(super) fn request_answered(&self) {
-        self.unanswered.fetch_sub(1, Relaxed);
-    }
-
-    /// The body of its response is gone, too.
+    /// The body of its response is gone.
     #[inline]
     pub(super) fn request_over(&self) {
         self.requests.fetch_sub(1, Relaxed);
@@ -275,9 +268,12 @@ impl Connection {
 
     /// The end of the drain took a request away, and that is what is said of it from now on.
     pub(super) fn was_answering(&self) {
-        if self.state() != ConnectionState::Upgraded {
-            self.enter(ConnectionState::Answering);
-        }
+        const ANSWERING: u8 = ConnectionState::Answering as u8;
+        const UPGRADED: u8 = ConnectionState::Upgraded as u8;
+        // Nobody looks for changes any more.
+        let _ = self
+            .stage
+            .fetch_update(Relaxed, Relaxed, |stage| (stage != UPGRADED).then_some(ANSWERING));
     }
 
     fn state(&self) -> ConnectionState {

@@ -28,7 +28,7 @@ impl Connections {
         &self.count
     }
 
-    /// The requests on them whose head is not sent.
+    /// The requests on them that are not answered.
     pub(crate) fn unanswered(&self) -> usize {
         self.all().iter().map(|connection| connection.unanswered()).sum()
     }

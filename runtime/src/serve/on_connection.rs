@@ -46,10 +46,15 @@ impl OnConnection {
         &self.0.alarms
     }
 
-    /// The head of its response is sent, or never will be. To be said once.
+    /// It is among those that are not answered, until [`answered`](Self::answered).
+    #[inline]
+    pub(crate) fn count(&self) {
+        self.0.unanswered.fetch_add(1, Relaxed);
+    }
+
     #[inline]
     pub(crate) fn answered(&self) {
-        self.0.request_answered();
+        self.0.unanswered.fetch_sub(1, Relaxed);
     }
 
     /// Bytes of its response go to hyper.
