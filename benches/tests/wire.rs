@@ -112,11 +112,11 @@ fn what_is_compared_is_loaded_one_after_the_other_and_begins_elsewhere_each_roun
 }
 
 #[test]
-fn a_default_run_takes_less_than_nine_minutes() {
+fn a_default_run_takes_less_than_a_quarter_of_an_hour() {
     let settings = Settings::default();
     let steps = plan(SERVERS.len(), settings.rounds);
     let whole = time(&steps, Duration::from_secs_f64(settings.seconds));
-    assert!(whole < Duration::from_mins(9), "{whole:?}");
+    assert!(whole < Duration::from_mins(15), "{whole:?}");
 }
 
 /// Three rounds of a machine that slows down: in each, `serve` has nine tenths of bare axum's rate.
