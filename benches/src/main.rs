@@ -91,12 +91,7 @@ fn show(table: &Table) {
     println!("{}\n\n{}", table.title, page::rows(table));
     for goal in &table.goals {
         let met = if goal.is_met() { "met" } else { "missed" };
-        println!(
-            "{}: {}, goal {}: {met}",
-            goal.name,
-            page::figure(goal.is),
-            page::figure(goal.aim)
-        );
+        println!("{}: {}, goal {}: {met}", goal.name, page::reached(goal), page::figure(goal.aim));
     }
     println!();
 }

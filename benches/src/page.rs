@@ -121,7 +121,18 @@ pub(crate) fn goals(table: &Table) -> String {
 fn line(goal: &Goal) -> String {
     let (sign, met) =
         (if goal.at_most { "≤" } else { "≥" }, if goal.is_met() { "met" } else { "missed" });
-    format!("| {} | {} | {sign} {} | {met} |\n", goal.name, figure(goal.is), figure(goal.aim))
+    format!("| {} | {} | {sign} {} | {met} |\n", goal.name, reached(goal), figure(goal.aim))
+}
+
+/// What a goal has come to, with a digit more where it is missed by less than can be seen.
+#[must_use]
+pub fn reached(goal: &Goal) -> String {
+    let seen = figure(goal.is);
+    if !goal.is_met() && seen == format!("{:.2}", goal.aim) {
+        format!("{:.3}", goal.is)
+    } else {
+        seen
+    }
 }
 
 /// The table alone, in Markdown.

@@ -62,6 +62,14 @@ fn unheard_of(is: f64) -> Results {
 }
 
 #[test]
+fn what_is_missed_by_little_is_shown_with_a_digit_more() {
+    let shown = |is| page::reached(&unheard_of(is).tables[0].goals[0]);
+    assert_eq!(shown(1.998), "1.998");
+    assert_eq!(shown(1.98), "1.98");
+    assert_eq!(shown(2.001), "2.00");
+}
+
+#[test]
 fn a_missed_goal_without_a_reason_is_named() {
     assert_eq!(reasons::missing(&unheard_of(1.0)), ["unheard_of: leaps of a hare"]);
     assert!(reasons::missing(&unheard_of(2.0)).is_empty());
