@@ -7,18 +7,12 @@ use crate::results::Results;
 const REASONS: &[(&str, &str)] = &[
     (
         "instructions over bare: a read / by hand",
-        "0.2 of what it costs by hand are 366, and a request under `serve` takes 418 before it has any policy: 121 \
+        "0.2 of what it costs by hand are some 370, and a request under `serve` takes 418 before it has any policy: 121 \
          when its body is gone, which gives back its box, its place on the connection and its count, 21 when \
          its future is, 26 for one look at the clock, and 250 to take the box, to count, to go into a thread-local and \
          out of it at two polls, and to move the response once. The read adds 373: 201 to go into its body and \
          out again at two polls, 138 for the future with its caught panic, 35 for its end. All of that is what \
          a drain, a log and a panic need. It was 1,173, and did not yet hold what a connection keeps account of.",
-    ),
-    (
-        "instructions over bare: a read with a deadline / ",
-        "a few instructions. To arm one of tokio's timers and take it back takes some 800, so a connection keeps \
-         its timers armed for the requests that come after. About 200 of what a deadline adds are tokio's driver, which \
-         looks at an armed timer whenever it parks.",
     ),
     (
         "instructions over bare: `#[durable_write]` / `TaskTracker::spawn`",
@@ -34,24 +28,16 @@ const REASONS: &[(&str, &str)] = &[
         "from *stopping* until all are reached / tokio-util's children",
         "the other side takes 3,909 instructions for each, of which 3,160 are neither its token's nor its \
          `Notify`'s: a task is woken and polled, its futures are dropped, an answer is made. So a signal that \
-         costs nothing would give 0.81, and ours is there with its answer, a problem document with four headers \
-         where the other has a bare status. It was 8,949 instructions and 1.55.",
+         costs nothing would give 0.81. Ours makes a problem document with four headers besides, where the other \
+         has a bare status. It was 8,949 instructions and 1.55.",
     ),
-    ("/ axum::serve, HTTP/1, geometric mean over the numbers of connections", ON_THE_WIRE),
-    ("/ axum::serve, h2c, geometric mean over the numbers of connections", ON_THE_WIRE),
     (
         "durable_write / dropshot, Detached",
-        "bare axum itself, with no promise at all, has 1.08 times dropshot's rate over HTTP/1 and 1.18 times over \
+        "bare axum itself, with no promise at all, has 1.12 times dropshot's rate over HTTP/1 and 1.17 times over \
          h2c, and the durable write is as fast as that: nothing that runs on axum reaches 1.3. The kernel and \
          h2load take their part of a rate, whoever serves.",
     ),
 ];
-
-/// Of every rate.
-const ON_THE_WIRE: &str = "by less than what two processes of bare axum differ by, 0.98 to 1.01. A timer that is \
-                           armed, whose ever it is, costs each turn of tokio's driver 2 to 4 in a hundred, and bare axum has none: \
-                           ours look for silent peers. Over h2c, 900 of our 33,400 instructions for a \
-                           request are hyper's timer for pings, which axum does not send.";
 
 /// The reason for missing `goal`.
 #[must_use]

@@ -29,7 +29,7 @@ func answer(w http.ResponseWriter, r *http.Request) {
 }
 
 func main() {
-	runtime.GOMAXPROCS(2)
+	runtime.GOMAXPROCS(1)
 	port := "0"
 	if len(os.Args) > 1 {
 		port = os.Args[1]

@@ -14,7 +14,7 @@ pub const TEXT: &str = "ok";
 /// If the system gives no threads.
 pub fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(1)
         .enable_all()
         .build()
         .expect("a runtime can be built")

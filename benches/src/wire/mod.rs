@@ -37,7 +37,7 @@ use crate::results::Table;
 pub const TEXT: &str = "ok";
 
 /// What every server has; the peers have it in their own sources.
-const WORKER_THREADS: usize = 2;
+const WORKER_THREADS: usize = 1;
 
 /// What a client speaks, in the clear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -212,8 +212,8 @@ fn general_notes(cores: Option<cores::Cores>) -> Vec<String> {
          on a connection at a time. Rate and 99th percentile are taken out of h2load's log of all requests of a run, \
          without the first tenth and the last fifth of them to end: connections are made then, and end.",
         where_they_run,
-        "A server has two worker threads, Go `GOMAXPROCS=2`; fastify is one node process with one thread for \
-         JavaScript.",
+        "A server has one worker thread, Go `GOMAXPROCS=1`, and fastify is one node process: two threads on one core \
+         would take turns in slices of the scheduler's, and the 99th percentile would be those.",
         "dropshot logs nowhere (`slog::Discard`) and has no deadline, Trillium neither; Go's handler has one of \
          10 s, and fastify its `handlerTimeout`, as our read + deadline.",
     ]
