@@ -13,15 +13,45 @@ use crate::{
     sync::{Arc, Notify},
 };
 
+const SHARD: u16 = 1;
 const NOTHING: usize = 0;
 const BEGUN: usize = 1;
 const DONE: usize = 2;
 
+/// What a request is counted by while it looks at the phase.
+#[derive(Clone, Copy)]
+enum CountedBy {
+    /// Its shard, as under a layer.
+    Shard,
+    /// The connection that it came on, which goes with it.
+    Connection,
+}
+
+impl CountedBy {
+    fn up(self, life: &Life) {
+        match self {
+            Self::Shard => assert_eq!(life.request_came(), SHARD),
+            Self::Connection => life.connections().up(),
+        }
+    }
+
+    fn down(self, life: &Life) {
+        match self {
+            Self::Shard => life.request_left(SHARD),
+            Self::Connection => {
+                if life.connections().down() {
+                    life.note_progress();
+                }
+            }
+        }
+    }
+}
+
 /// A request with a durable statement: it is counted, looks at the phase, takes its permit. It is
 /// answered before the work is done, as one that is cut is.
-fn request(life: &Arc<Life>, ran: &AtomicUsize) {
+fn request(life: &Arc<Life>, ran: &AtomicUsize, counted: CountedBy) {
     let policy = HandlerPolicy::with_limit(None);
-    let shard = life.request_came();
+    counted.up(life);
     let refused = life.is_stopping();
     let permit = if refused {
         None
@@ -31,7 +61,7 @@ fn request(life: &Arc<Life>, ran: &AtomicUsize) {
     if permit.is_some() {
         ran.store(BEGUN, Relaxed);
     }
-    life.request_left(shard);
+    counted.down(life);
     if let Some(permit) = permit {
         ran.store(DONE, Relaxed);
         permit.leave(Ended::Completed);
@@ -40,13 +70,22 @@ fn request(life: &Arc<Life>, ran: &AtomicUsize) {
 
 #[test]
 fn a_checkpoint_refuses_or_the_drain_waits_for_what_passed_it() {
-    bounded(|| {
+    refuses_or_is_waited_for(CountedBy::Shard);
+}
+
+#[test]
+fn a_checkpoint_on_a_connection_refuses_or_the_drain_waits_for_what_passed_it() {
+    refuses_or_is_waited_for(CountedBy::Connection);
+}
+
+fn refuses_or_is_waited_for(counted: CountedBy) {
+    bounded(move || {
         let (life, ran) = (Life::with_limit(1), Arc::new(AtomicUsize::new(NOTHING)));
         let handler = {
             let (life, ran) = (life.clone(), ran.clone());
             thread::spawn(move || {
-                on_shard(1);
-                request(&life, &ran);
+                on_shard(SHARD);
+                request(&life, &ran, counted);
             })
         };
         life.advance(Phase::Stopping);

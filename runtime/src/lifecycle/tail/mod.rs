@@ -7,23 +7,20 @@
 //! told so by that, and has a second to say goodbye. A stream's next frame is asked for
 //! when the connection has taken the one before, so that a peer that does not read holds up one.
 
-use std::{
-    pin::Pin,
-    sync::Once,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+mod frames;
+
+use std::{sync::Once, task::Context, time::Duration};
 
 use axum::body::Body as AxumBody;
 use http::{
     HeaderValue, Response,
     header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
-use http_body::{Body, Frame};
+use http_body::Body;
 use tokio::time::Instant;
 use tracing::Span;
 
-use super::{LastEvent, Phase, Work, WorkKind, client_gone::Gone, last_event::as_data};
+use super::{LastEvent, Phase, Work, WorkKind, client_gone::Gone};
 use crate::{
     ambient::{Ongoing, Signal},
     cause::{Cancelled, Cause, Outcome},
@@ -69,6 +66,7 @@ pub(crate) struct Extra {
 
 /// What every socket's buffer takes.
 const SHORT: u64 = 16 << 10;
+
 /// The compiler sees an `Sse` in the return type, and not behind `impl IntoResponse`.
 #[cold]
 fn warn_of_events<B>(request: &Ongoing, response: &Response<B>) {
@@ -288,9 +286,7 @@ impl Tail {
         }
         self.0.release();
     }
-}
 
-impl Tail {
     /// For the report of a drain that ends before everything has gone out.
     fn leaves_a_trace(&self, on: &OnConnection) {
         let (policy, since) = (self.0.policy(), self.0.arrival());
@@ -311,95 +307,4 @@ pub(crate) fn end_stream(request: &mut Ongoing, ended_by: Cause) {
     let span = request.stream_span.take();
     let _entered = span.as_ref().map(Span::enter);
     report_stream(request.life(), policy, cancelled, request.arrival());
-}
-
-type Polled<D, E> = Poll<Option<Result<Frame<D>, E>>>;
-
-impl Tail {
-    /// Whether a connection may want to know how many bytes its body has.
-    #[inline]
-    pub(super) fn is_measured(&self) -> bool {
-        !self.0.flags.http1
-    }
-
-    /// A frame of a body that nobody watches goes out.
-    pub(super) fn gives<D: bytes::Buf>(&self, frame: &Frame<D>) {
-        if let Some(on) = self.0.on() {
-            on.given(frame.data_ref().map_or(0, bytes::Buf::remaining));
-        }
-    }
-
-    pub(super) fn poll_watched<B: Body>(
-        &mut self,
-        mut inner: Pin<&mut B>,
-        cx: &mut Context<'_>,
-    ) -> Polled<B::Data, B::Error>
-    where
-        B::Data: 'static,
-    {
-        self.0.tail.polled = true;
-        let stream = self.0.flags.stream;
-        if let (true, Some(on), Some(extra)) = (stream, self.0.on(), &self.0.tail.extra) {
-            if extra.gate.is_shut(on, cx) {
-                return Poll::Pending;
-            }
-        }
-        let polled = ready!(inner.as_mut().poll_frame(cx));
-        let whole = match &polled {
-            None | Some(Err(_)) => true,
-            Some(Ok(frame)) => {
-                let bytes = frame.data_ref().map_or(0, bytes::Buf::remaining);
-                if let Some(on) = self.0.on() {
-                    on.given(bytes);
-                }
-                self.sent(bytes as u64) || inner.is_end_stream()
-            }
-        };
-        if whole {
-            self.finish();
-        }
-        let (on, tail) = self.0.on_and_tail();
-        Poll::Ready(polled.map(|frame| {
-            frame.map(|frame| match on {
-                Some(on) if stream && !whole => {
-                    tail.extra.get_or_insert_default().gate.pass(on, frame)
-                }
-                _ => frame,
-            })
-        }))
-    }
-
-    /// What is still to be said of a stream that the service has ended.
-    pub(super) fn poll_last<D: 'static, E>(
-        &mut self,
-        ended_by: Cause,
-        cx: &mut Context<'_>,
-    ) -> Polled<D, E> {
-        let Some(extra) = &mut self.0.tail.extra else { return Poll::Ready(None) };
-        if ended_by == Cause::ClientDisconnected {
-            extra.last = None;
-        }
-        if let Some(last) = extra.last.take() {
-            extra.saying = Some(last.into_body());
-        }
-        while let Some(body) = &mut extra.saying {
-            match ready!(Pin::new(body).poll_frame(cx)) {
-                Some(Ok(frame)) => {
-                    if let Some(data) = frame.into_data().ok().and_then(as_data) {
-                        return Poll::Ready(Some(Ok(Frame::data(data))));
-                    }
-                }
-                Some(Err(_)) | None => extra.saying = None,
-            }
-        }
-        Poll::Ready(None)
-    }
-
-    pub(super) fn has_more_to_say(&self) -> bool {
-        self.0
-            .tail
-            .extra
-            .as_ref()
-            .is_some_and(|extra| extra.last.is_some() || extra.saying.is_some())
-    }
 }

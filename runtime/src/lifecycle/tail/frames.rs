@@ -1,0 +1,102 @@
+//! The frames of a response's body, on their way to the connection.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use http_body::{Body, Frame};
+
+use super::{super::last_event::as_data, Tail};
+use crate::cause::Cause;
+
+type Polled<D, E> = Poll<Option<Result<Frame<D>, E>>>;
+
+impl Tail {
+    /// Whether a connection may want to know how many bytes its body has.
+    #[inline]
+    pub(in crate::lifecycle) fn is_measured(&self) -> bool {
+        !self.0.flags.http1
+    }
+
+    /// A frame of a body that nobody watches goes out.
+    pub(in crate::lifecycle) fn gives<D: bytes::Buf>(&self, frame: &Frame<D>) {
+        if let Some(on) = self.0.on() {
+            on.given(frame.data_ref().map_or(0, bytes::Buf::remaining));
+        }
+    }
+
+    pub(in crate::lifecycle) fn poll_watched<B: Body>(
+        &mut self,
+        mut inner: Pin<&mut B>,
+        cx: &mut Context<'_>,
+    ) -> Polled<B::Data, B::Error>
+    where
+        B::Data: 'static,
+    {
+        self.0.tail.polled = true;
+        let stream = self.0.flags.stream;
+        if let (true, Some(on), Some(extra)) = (stream, self.0.on(), &self.0.tail.extra) {
+            if extra.gate.is_shut(on, cx) {
+                return Poll::Pending;
+            }
+        }
+        let polled = ready!(inner.as_mut().poll_frame(cx));
+        let whole = match &polled {
+            None | Some(Err(_)) => true,
+            Some(Ok(frame)) => {
+                let bytes = frame.data_ref().map_or(0, bytes::Buf::remaining);
+                if let Some(on) = self.0.on() {
+                    on.given(bytes);
+                }
+                self.sent(bytes as u64) || inner.is_end_stream()
+            }
+        };
+        if whole {
+            self.finish();
+        }
+        let (on, tail) = self.0.on_and_tail();
+        Poll::Ready(polled.map(|frame| {
+            frame.map(|frame| match on {
+                Some(on) if stream && !whole => {
+                    tail.extra.get_or_insert_default().gate.pass(on, frame)
+                }
+                _ => frame,
+            })
+        }))
+    }
+
+    /// What is still to be said of a stream that the service has ended.
+    pub(in crate::lifecycle) fn poll_last<D: 'static, E>(
+        &mut self,
+        ended_by: Cause,
+        cx: &mut Context<'_>,
+    ) -> Polled<D, E> {
+        let Some(extra) = &mut self.0.tail.extra else { return Poll::Ready(None) };
+        if ended_by == Cause::ClientDisconnected {
+            extra.last = None;
+        }
+        if let Some(last) = extra.last.take() {
+            extra.saying = Some(last.into_body());
+        }
+        while let Some(body) = &mut extra.saying {
+            match ready!(Pin::new(body).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    if let Some(data) = frame.into_data().ok().and_then(as_data) {
+                        return Poll::Ready(Some(Ok(Frame::data(data))));
+                    }
+                }
+                Some(Err(_)) | None => extra.saying = None,
+            }
+        }
+        Poll::Ready(None)
+    }
+
+    pub(in crate::lifecycle) fn has_more_to_say(&self) -> bool {
+        self.0
+            .tail
+            .extra
+            .as_ref()
+            .is_some_and(|extra| extra.last.is_some() || extra.saying.is_some())
+    }
+}
