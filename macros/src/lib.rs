@@ -37,7 +37,7 @@ use symbol::Symbol;
 /// | mode | for | when the request ends |
 /// |---|---|---|
 /// | `read` | queries, outbound reads | the body is dropped at its current `.await` |
-/// | `stream` | server-sent events, streamed bodies, upgrades | as `read`; a response body that has begun ends cleanly |
+/// | `stream` | server-sent events, streamed bodies, upgrades | as `read`; a response body that has begun is cut, and its client can see that |
 /// | `idempotent_write` | upserts, work that is safe to repeat | as `read`, counted and reported as a write |
 /// | `reversible_write` | work that can be undone | as `read`, and then `on_cancel` runs |
 ///
@@ -45,6 +45,8 @@ use symbol::Symbol;
 ///
 /// - `cooperative`: the body is not dropped. Its token fires, and it stops where it chooses. It
 ///   needs a parameter `cancel: CancellationToken` or `cancel: RequestToken`.
+/// - `finish`: with `stream`. At a shutdown the token fires, and the response body has the read grace to end by
+///   itself; what is left then is cut. For streams that end soon, such as the answer of a language model.
 /// - `on_cancel = undo(db.clone(), id)`: with `reversible_write`, and required there. An expression
 ///   over the handler's parameters that gives a future. It is evaluated before the body runs,
 ///   polled only if the body was begun and then cancelled, and dropped otherwise.

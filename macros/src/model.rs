@@ -40,6 +40,8 @@ impl Mode {
 pub(crate) struct Policy {
     pub(crate) mode: Mode,
     pub(crate) cooperative: bool,
+    /// A stream that has the read grace to end by itself.
+    pub(crate) finish: bool,
     pub(crate) on_cancel: Option<Expr>,
     pub(crate) deadline: Option<Bound>,
     pub(crate) name: Option<LitStr>,

@@ -1,6 +1,6 @@
 //! All annotated handlers of the program, for review.
 
-use std::{fmt, time::Duration};
+use std::{collections::HashMap, fmt, sync::LazyLock, time::Duration};
 
 use serde::{Serialize, Serializer};
 
@@ -65,6 +65,43 @@ pub fn policies() -> Policies {
 /// Every annotated handler, and every copy that another macro has made of one.
 pub(crate) fn declared() -> Vec<&'static HandlerPolicy> {
     inventory::iter::<Declared>.into_iter().map(|declared| declared.0).collect()
+}
+
+/// The annotated handler whose function `type_name` names, if it is one.
+pub(crate) fn declared_at(type_name: &str) -> Option<&'static HandlerPolicy> {
+    static PATHS: LazyLock<HashMap<String, &'static HandlerPolicy>> = LazyLock::new(|| {
+        let path = |policy: &'static HandlerPolicy| Some((function_of(policy.path()?), policy));
+        declared().into_iter().filter_map(path).collect()
+    });
+    PATHS.get(&without_generics(type_name)).copied()
+}
+
+/// The path of a function, from that of a static within its body.
+fn function_of(path: &str) -> String {
+    let path = path.rsplit_once("::__FT_POLICY").map_or(path, |(function, _)| function);
+    let mut function = without_generics(path);
+    while let Some(outer) = function.strip_suffix("::{{closure}}") {
+        function.truncate(outer.len());
+    }
+    function
+}
+
+/// The same path without the arguments of generic types and functions, `a::B<u8>::c<T>` as `a::B::c`. What
+/// begins a path or a part of it, `<a::B as C>::c`, stays.
+fn without_generics(path: &str) -> String {
+    let (mut short, mut depth, mut before) = (String::with_capacity(path.len()), 0_usize, ' ');
+    for char in path.chars() {
+        let after_name = before.is_alphanumeric() || before == '_';
+        match char {
+            '<' if depth > 0 || after_name => depth += 1,
+            // Not that of an arrow, `fn() -> u8`.
+            '>' if depth > 0 && before != '-' => depth -= 1,
+            _ if depth > 0 => {}
+            _ => short.push(char),
+        }
+        before = char;
+    }
+    short
 }
 
 /// The annotated handlers of the program, by name; made by [`policies`] and
@@ -300,4 +337,24 @@ fn write_row(f: &mut fmt::Formatter<'_>, row: &[String; 7], widths: &[usize; 7])
     let cells: Vec<_> =
         row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
     writeln!(f, "{}", cells.join(" | ").trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_within_a_function_leads_to_the_name_of_its_type() {
+        for (within, name) in [
+            ("a::m::free::{{closure}}::__FT_POLICY::__path", "a::m::free"),
+            ("a::free::{{closure}}::{{closure}}::__FT_POLICY::__path", "a::free"),
+            ("a::m::Gen<_>::get::{{closure}}::__FT_POLICY::__path", "a::m::Gen<fn(u8) -> u8>::get"),
+            ("a::m::get::{{closure}}::__FT_POLICY::__path", "a::m::get<a::Db<u8>, b::C>"),
+            ("<a::S as a::T>::t::{{closure}}::__FT_POLICY::__path", "<a::S as a::T>::t"),
+            ("a::<impl b::S>::t::{{closure}}::__FT_POLICY::__path", "a::<impl b::S>::t"),
+            ("a::main::{{closure}}::local::{{closure}}::__FT_POLICY::__path", "a::main::{{closure}}::local"),
+        ] {
+            assert_eq!(function_of(within), without_generics(name));
+        }
+    }
 }

@@ -18,6 +18,8 @@ pub enum Cause {
     LimitReached,
     /// Less time was left than the write `needs`.
     TimeTooShort,
+    /// The bytes of the request's body came too slowly, or not at all.
+    BodyReadTimeout,
 }
 
 impl Cause {
@@ -30,6 +32,7 @@ impl Cause {
             Self::ShuttingDown => "shutting_down",
             Self::LimitReached => "limit_reached",
             Self::TimeTooShort => "time_too_short",
+            Self::BodyReadTimeout => "body_read_timeout",
         }
     }
 
@@ -41,11 +44,12 @@ impl Cause {
             Self::ShuttingDown | Self::LimitReached | Self::TimeTooShort => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
+            Self::BodyReadTimeout => StatusCode::REQUEST_TIMEOUT,
         }
     }
 
     /// How many there are.
-    pub(crate) const COUNT: usize = Self::TimeTooShort as usize + 1;
+    pub(crate) const COUNT: usize = Self::BodyReadTimeout as usize + 1;
 
     /// The inverse of `as u8 + 1`; zero and anything unknown are no cause.
     pub(crate) const fn from_code(code: u8) -> Option<Self> {
@@ -55,6 +59,7 @@ impl Cause {
             3 => Some(Self::ShuttingDown),
             4 => Some(Self::LimitReached),
             5 => Some(Self::TimeTooShort),
+            6 => Some(Self::BodyReadTimeout),
             _ => None,
         }
     }
@@ -139,7 +144,8 @@ impl Cancelled {
         self.outcome
     }
 
-    /// The status of the answer: 499 for a disconnect, 504 for a deadline, 503 otherwise.
+    /// The status of the answer: 499 for a disconnect, 504 for a deadline, 408 for a request body that did not
+    /// come in time, 503 otherwise.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.ended_by.status()
@@ -166,6 +172,7 @@ mod tests {
             Cause::ShuttingDown,
             Cause::LimitReached,
             Cause::TimeTooShort,
+            Cause::BodyReadTimeout,
         ] {
             assert_eq!(Cause::from_code(cause.code()), Some(cause));
         }

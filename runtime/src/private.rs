@@ -146,7 +146,7 @@ impl<S, Req, Res> Service<Request<Req>> for Served<S>
 where
     S: Service<Request<Req>, Response = Response<Res>>,
     Req: Body,
-    Res: Body,
+    Res: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
 {
     type Response = Response<ResponseBody<Res>>;
     type Error = S::Error;

@@ -150,6 +150,13 @@ impl Call {
         String::from_utf8_lossy(&rest).into_owned()
     }
 
+    /// What comes until the server ends the connection; none if it ends in a reset.
+    pub async fn whole(&mut self) -> Option<String> {
+        let mut rest = Vec::new();
+        let read = soon("the end of the connection", self.stream.read_to_end(&mut rest)).await;
+        read.ok().map(|_| String::from_utf8_lossy(&rest).into_owned())
+    }
+
     /// Sends more.
     ///
     /// # Panics

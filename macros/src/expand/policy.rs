@@ -59,7 +59,9 @@ fn policy(handler: &Handler) -> TokenStream {
     );
     let (sites, reopened) = (handler.durable_sites, handler.reopened_sites);
     let settings = [
+        Some(path()),
         policy.cooperative.then(|| quote!(.with_cooperation())),
+        policy.finish.then(|| quote!(.with_finish())),
         (sites > 0).then(|| quote!(.with_durable_sites(#sites))),
         (reopened > 0).then(|| quote!(.with_reopened_sites(#reopened))),
         policy.deadline.as_ref().map(|deadline| match deadline {
@@ -73,4 +75,17 @@ fn policy(handler: &Handler) -> TokenStream {
     ];
     let settings = settings.iter().flatten();
     quote!(#private::HandlerPolicy::new(#name, #place, #private::Mode::#mode)#(#settings)*)
+}
+
+/// The path of the handler's function, by which a router knows its policy before its body runs.
+fn path() -> TokenStream {
+    let path = Ident::new("__path", Span::mixed_site());
+    quote! {
+        .with_path({
+            fn #path() -> &'static ::core::primitive::str {
+                ::core::any::type_name_of_val(&#path)
+            }
+            #path
+        })
+    }
 }

@@ -139,7 +139,8 @@ fn mode(attribute: &Attribute, options: &Options, errors: &mut Errors) {
 fn refuse_the_handlers(options: &Options, errors: &mut Errors) {
     let on_cancel = options.on_cancel.as_ref().map(|(name, _)| name);
     let name = options.name.as_ref().map(|(name, _)| name);
-    let words = [options.cooperative.as_ref(), options.internal.as_ref(), on_cancel, name];
+    let (cooperative, internal) = (options.cooperative.as_ref(), options.internal.as_ref());
+    let words = [cooperative, options.finish.as_ref(), internal, on_cancel, name];
     for option in words.into_iter().flatten() {
         errors.at(
             option,

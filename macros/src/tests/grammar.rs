@@ -53,7 +53,7 @@ const GRAMMAR: &[Rule] = &[
     ]),
     ("args", &["", "$arg", "$arg, $args", "$arg, $arg,", "$arg $args", "$token $args"]),
     ("arg", &[
-        "read", "stream", "idempotent_write", "reversible_write", "cooperative",
+        "read", "stream", "idempotent_write", "reversible_write", "cooperative", "finish",
         "on_cancel = $expr", "deadline = $period", "$period", "needs = $period", "name = $text",
         "reason = $text", "streaming_body = $text", "max_in_flight = $expr",
         "crate = ::renamed::path", "crate = $path", "$name = $expr", "$name =", "$name", "$expr",

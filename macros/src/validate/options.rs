@@ -20,6 +20,7 @@ pub(crate) struct Options {
     /// Something stood where the mode belongs, so its absence needs no second message.
     pub(crate) mode_faulted: bool,
     pub(crate) cooperative: Option<Ident>,
+    pub(crate) finish: Option<Ident>,
     pub(crate) internal: Option<Ident>,
     pub(crate) on_cancel: Option<(Ident, Expr)>,
     /// The same of `on_cancel`.
@@ -37,7 +38,7 @@ pub(crate) struct Options {
 fn names(symbol: Symbol) -> &'static [&'static str] {
     match symbol {
         Symbol::Cancellable => {
-            &["cooperative", "on_cancel", "deadline", "name", "internal", "crate"]
+            &["cooperative", "finish", "on_cancel", "deadline", "name", "internal", "crate"]
         }
         Symbol::DurableWrite => &[
             "reason",
@@ -112,6 +113,9 @@ impl Options {
             (Symbol::Cancellable, Some((_, mode))) => self.mode = Some((word, *mode)),
             (Symbol::Cancellable, None) if text == "cooperative" => {
                 flag(&mut self.cooperative, word, errors);
+            }
+            (Symbol::Cancellable, None) if text == "finish" => {
+                flag(&mut self.finish, word, errors);
             }
             (Symbol::Cancellable | Symbol::DurableWrite | Symbol::Exempt, None)
                 if text == "internal" =>
@@ -193,7 +197,7 @@ impl Options {
             (Symbol::Cancellable, Some((_, mode))) => {
                 self.mode.get_or_insert((name.clone(), *mode));
             }
-            (Symbol::Cancellable, None) if text == "cooperative" => {}
+            (Symbol::Cancellable, None) if text == "cooperative" || text == "finish" => {}
             _ => return self.unknown(symbol, name, errors),
         }
         errors.at(name, format!("`{text}` takes no value: write `{text}`"));

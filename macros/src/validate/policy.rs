@@ -22,12 +22,14 @@ pub(crate) fn policy(
     let deadline = deadline(symbol, &options, &attributes.deadlines, errors);
     let mode = mode(symbol, &options, errors);
     compensation(symbol, mode, &options, errors);
+    finish(mode, &options, errors);
     if let Some((_, expr)) = &options.max_in_flight {
         max_in_flight(expr, errors);
     }
     Policy {
         mode,
         cooperative: options.cooperative.is_some(),
+        finish: options.finish.is_some(),
         on_cancel: options.on_cancel.map(|(_, expr)| expr),
         deadline,
         name: options.name.and_then(|(_, name)| name),
@@ -187,6 +189,18 @@ fn compensation(symbol: Symbol, mode: Mode, options: &Options, errors: &mut Erro
             "`on_cancel` belongs to `reversible_write`: write \
              `#[cancellable(reversible_write, on_cancel = ..)]`",
         ),
+    }
+}
+
+/// Only what goes on after its head has something to finish.
+fn finish(mode: Mode, options: &Options, errors: &mut Errors) {
+    let Some(word) = options.finish.as_ref().filter(|_| mode != Mode::Stream) else { return };
+    if !options.mode_faulted {
+        errors.at(
+            word,
+            "`finish` belongs to `stream`, whose response goes on after its head: write \
+             `#[cancellable(stream, finish)]`",
+        );
     }
 }
 

@@ -17,6 +17,7 @@ mod alarm;
 mod body;
 mod home;
 mod ongoing;
+mod progress;
 mod request;
 mod signal;
 mod turn;
@@ -32,6 +33,7 @@ pub(crate) use self::{
     body::{Body, Frame, Stage, next_id},
     home::Home,
     ongoing::Ongoing,
+    progress::Progress,
     request::{Ambient, Flags},
     signal::Signal,
 };

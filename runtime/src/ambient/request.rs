@@ -9,7 +9,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
-use super::{Alarm, Body, Home, Ongoing, Signal, Stage};
+use super::{Alarm, Body, Home, Ongoing, Progress, Signal, Stage};
 use crate::{
     cause::Cause,
     lifecycle::{Life, TailState},
@@ -46,6 +46,7 @@ pub(crate) struct Ambient {
     /// The first cause, unless `state` knows it.
     cause: Option<Cause>,
     pub(crate) flags: Flags,
+    pub(crate) progress: Progress,
     /// What wakes whoever waits for the body at its deadline.
     pub(crate) alarm: Option<Alarm>,
     /// Of the response's body.
@@ -64,6 +65,8 @@ pub(crate) struct Flags {
     pub(crate) close: bool,
     /// Bytes of the request's own body are still to come.
     pub(crate) upload: bool,
+    /// The last poll ended in a wait for them.
+    pub(crate) awaits_upload: bool,
     /// What of the request's head matters for its answer: the two methods, and the version.
     pub(crate) head: bool,
     pub(crate) connect: bool,
@@ -132,13 +135,14 @@ impl Ambient {
         // What has a destructor, and whatever a watched body has, is there only with a token, a
         // stream or a begun body.
         let begun = self.body.stage != Stage::Vacant || self.body.given.is_some();
-        if self.has_token() || self.flags.stream || begun {
+        if self.has_token() || self.flags.stream || begun || self.tail.has_extra() {
             self.clear_rest();
         }
         self.body.id = 0;
         self.cause = None;
         self.remaining = None;
         self.flags = Flags::default();
+        self.progress = Progress::Unknown;
     }
 
     #[inline(never)]
@@ -220,9 +224,12 @@ impl Ambient {
         self.counted.is_some()
     }
 
-    /// The policy of the handler that ran last, if a governed one did.
+    /// The policy of the handler that ran last, or whose extractors run.
     pub(crate) fn policy(&self) -> Option<&'static HandlerPolicy> {
-        (self.body.id != 0).then_some(self.body.frame.policy)
+        match self.progress {
+            Progress::Handler(policy) => Some(policy),
+            _ => (self.body.id != 0).then_some(self.body.frame.policy),
+        }
     }
 
     /// When the request came in.
@@ -314,13 +321,17 @@ impl Ambient {
 
     /// Whether the body that runs is one that its runner drops for `cause`, told by this token.
     pub(crate) fn ends_its_body(&self, token: &Arc<RequestState>, cause: Cause) -> bool {
+        let given = || self.body.given.as_ref().is_some_and(|given| Arc::ptr_eq(given, token));
+        self.drops_its_body(cause) && (self.is_own(token) || given())
+    }
+
+    /// Whether the body that runs is one that its runner drops for `cause`.
+    pub(crate) fn drops_its_body(&self, cause: Cause) -> bool {
         let body = &self.body;
-        let given = || body.given.as_ref().is_some_and(|given| Arc::ptr_eq(given, token));
         body.stage == Stage::Polled
             && !body.frame.nested
             && !body.frame.policy.is_cooperative()
             && (!body.past || (body.is_reopened() && cause != Cause::ShuttingDown))
-            && (self.is_own(token) || given())
     }
 
     pub(crate) fn follows_given(&self) -> bool {

@@ -5,7 +5,7 @@ use std::task::Waker;
 
 use tokio::time::Instant;
 
-use super::{Alarm, Ambient, Body, Frame, Stage, next_id};
+use super::{Alarm, Ambient, Body, Frame, Progress, Stage, next_id};
 use crate::{
     lifecycle::{InFlight, WorkKind},
     policy::{HandlerPolicy, Mode, Place},
@@ -31,6 +31,7 @@ impl Ambient {
     fn begin_with(&mut self, frame: Frame) -> u64 {
         let id = next_id();
         self.body.renew(frame, id);
+        self.progress = Progress::Begun;
         self.body.stage = Stage::Polled;
         id
     }

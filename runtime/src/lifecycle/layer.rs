@@ -1,19 +1,21 @@
 //! The wrapper around any service that makes its requests known, and wakes them.
 
 use std::{
+    any::Any,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
+use axum::body::Body as AxumBody;
 use http::{Request, Response};
 use http_body::Body;
 use tokio::sync::futures::OwnedNotified;
 use tower::{Layer, Service};
 
-use super::{ClientGone, Life, Linked, ResponseBody, client_gone::Gone};
+use super::{BoxError, ClientGone, Life, Linked, ResponseBody, Upload, client_gone::Gone};
 use crate::{
-    ambient::{Home, Ongoing},
+    ambient::{self, Home, Ongoing},
     cause::Cause,
 };
 
@@ -48,8 +50,8 @@ pub struct LifecycleService<S> {
 impl<S, Req, Res> Service<Request<Req>> for LifecycleService<S>
 where
     S: Service<Request<Req>, Response = Response<Res>>,
-    Req: Body,
-    Res: Body,
+    Req: Body + 'static,
+    Res: Body<Error: Into<BoxError>>,
 {
     type Response = Response<ResponseBody<Res>>;
     type Error = S::Error;
@@ -63,9 +65,21 @@ where
         let life = &self.layer.life;
         life.remember_runtime();
         let gone = request.extensions_mut().remove().map(ClientGone::wait);
+        watch_upload(&mut request);
         let ongoing = Ongoing::received(Home::Elsewhere(life.clone()), &request, false);
         let linked = Linked::new(ongoing, self.inner.call(request));
         ResponseFuture { linked, gone, wake: None }
+    }
+}
+
+/// Sees a client leave that has sent half of an upload. A body of another type than axum's passes through.
+fn watch_upload<Req: Body + 'static>(request: &mut Request<Req>) {
+    if request.body().is_end_stream() || ambient::is_present() {
+        return;
+    }
+    let version = request.version();
+    if let Some(body) = (request.body_mut() as &mut dyn Any).downcast_mut::<AxumBody>() {
+        *body = AxumBody::new(Upload::new(std::mem::take(body), version, None));
     }
 }
 
@@ -83,7 +97,7 @@ pin_project_lite::pin_project! {
 impl<F, Res, E> Future for ResponseFuture<F>
 where
     F: Future<Output = Result<Response<Res>, E>>,
-    Res: Body,
+    Res: Body<Error: Into<BoxError>>,
 {
     type Output = Result<Response<ResponseBody<Res>>, E>;
 

@@ -7,13 +7,16 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::Body;
 
-use super::{LastEvent, Phase, ResponseBody, Tail, Work, WorkKind};
+use super::{BoxError, LastEvent, Phase, ResponseBody, Tail, Work, WorkKind};
 use crate::{
     ambient::{self, Flags, Ongoing, Scope},
-    cause::Cause,
+    cause::{Cancelled, Cause, Outcome},
+    policy::{HandlerPolicy, Mode},
+    problem,
+    runner::report,
     serve::Upgraded,
 };
 
@@ -46,9 +49,14 @@ fn hang_up<F>(mut inner: Pin<&mut Option<F>>, slot: &mut Option<Ongoing>) {
         on.left(Work::cut(request.policy(), WorkKind::Request, request.arrival()));
     }
     let scope = Scope::enter(slot);
-    let first = ambient::settle(life.hung_up_by());
+    let cause = life.hung_up_by();
+    let first = ambient::settle(cause);
+    let waited = ambient::with(|request| request.is_before_its_body().then(|| request.policy()));
     inner.set(None);
-    if ambient::with(|request| request.flags.reported) == Some(false) {
+    if let Some(policy) = waited.flatten() {
+        let cancelled = Cancelled::new(first, cause, Outcome::NotBegun);
+        report(policy.unwrap_or(&UNROUTED), cancelled);
+    } else if ambient::with(|request| request.flags.reported) == Some(false) {
         tracing::debug!(
             target: "followthrough",
             cause = %first,
@@ -96,7 +104,7 @@ impl<F> Linked<F> {
     /// Polls the service inside. `signal` says what nobody else would notice; `keep` is told of
     /// what is left of the request.
     #[inline]
-    pub(super) fn poll_with<Res: Body, E>(
+    pub(super) fn poll_with<Res: Body<Error: Into<BoxError>>, E>(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         signal: impl FnOnce(&mut Context<'_>) -> Option<Cause>,
@@ -109,6 +117,9 @@ impl<F> Linked<F> {
         let Some(inner) = this.inner.as_mut().as_pin_mut() else {
             panic!("a request's future was polled after it ended");
         };
+        if let Some(request) = this.request.as_mut() {
+            request.flags.awaits_upload = false;
+        }
         let scope = this.request.is_some().then(|| Scope::enter(this.request));
         let mut polled = inner.poll(cx);
         if polled.is_ready() {
@@ -119,10 +130,14 @@ impl<F> Linked<F> {
             let stopping =
                 this.request.as_ref().is_some_and(|request| request.is_stopping_unheard());
             let unheard = if stopping { Some(Cause::ShuttingDown) } else { signal(cx) };
-            let Some(cause) = unheard else { return Poll::Pending };
-            polled = poll_after(cause, this.inner.as_mut(), this.request, cx);
+            if let Some(cause) = unheard {
+                polled = poll_after(cause, this.inner.as_mut(), this.request, cx);
+            }
             if polled.is_pending() {
-                return Poll::Pending;
+                let ended = this.request.as_mut().and_then(|request| request.ends_before_its_body(cx));
+                let Some(cause) = ended else { return Poll::Pending };
+                let response = give_up(cause, this.inner, this.request, keep);
+                return Poll::Ready(Ok(response));
             }
         }
         // A response is long, and moves once: it is looked at where it is.
@@ -138,6 +153,35 @@ impl<F> Linked<F> {
             .map(|result| result.map(|response| response.map(|body| ResponseBody::new(body, tail))))
     }
 }
+
+/// Ends a request whose handler's body has not begun (law 3): drops what waits, and answers.
+#[cold]
+fn give_up<F, B>(
+    cause: Cause,
+    mut inner: Pin<&mut Option<F>>,
+    slot: &mut Option<Ongoing>,
+    keep: impl FnOnce(&mut Tail),
+) -> Response<ResponseBody<B>> {
+    let scope = Scope::enter(slot);
+    let cancelled = Cancelled::new(ambient::settle(cause), cause, Outcome::NotBegun);
+    let policy = ambient::with(|request| request.policy()).flatten();
+    inner.set(None);
+    let answer = report(policy.unwrap_or(&UNROUTED), cancelled);
+    drop(scope);
+    let answer = answer.map_or_else(|| problem::cancelled(cancelled), |answer| *answer);
+    let (mut parts, body) = answer.into_parts();
+    let tail = slot.take().map(|mut request| {
+        request.flags.close |= request.flags.upload || cause == Cause::ShuttingDown;
+        say_close(&request, &mut parts.headers);
+        Tail::answering(request, body)
+    });
+    let mut body = ResponseBody::answer(tail);
+    body.tail_mut().map(keep);
+    Response::from_parts(parts, body)
+}
+
+/// What a request is named by that no router of ours has passed on.
+static UNROUTED: HandlerPolicy = HandlerPolicy::new("(before its handler)", "", 0, Mode::Read);
 
 /// Polls the service inside once more, for `cause`. It is recorded first and fired after the poll: a
 /// runner then ends its body, where a body that saw its token fire would only give up.
@@ -160,7 +204,7 @@ fn poll_after<F: Future>(
 impl<F, Res, E> Future for Linked<F>
 where
     F: Future<Output = Result<Response<Res>, E>>,
-    Res: Body,
+    Res: Body<Error: Into<BoxError>>,
 {
     type Output = Result<Response<ResponseBody<Res>>, E>;
 
@@ -174,15 +218,20 @@ where
 /// The request is answered; what is left of it goes with the response's body.
 #[inline]
 fn answered<B: Body>(request: Ongoing, response: &mut Response<B>) -> Option<Tail> {
-    // hyper says so by itself once it has been told; this answer may be quicker.
-    let closing = request.on().is_some() && request.life().phase() >= Phase::Closing;
-    if request.flags.http1 && (request.flags.close || closing) {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
+    say_close(&request, response.headers_mut());
     if request.flags.stream {
         answered_stream(request, response)
     } else {
         Tail::new(request, response)
+    }
+}
+
+#[inline]
+fn say_close(request: &Ongoing, headers: &mut HeaderMap) {
+    // hyper says so by itself once it has been told; this answer may be quicker.
+    let closing = request.on().is_some() && request.life().phase() >= Phase::Closing;
+    if request.flags.http1 && (request.flags.close || closing) {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
 }
 

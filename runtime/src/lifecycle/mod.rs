@@ -4,6 +4,7 @@
 //! ends cancellable requests; *grace over* fires in the last moments and is the only thing that
 //! durable work hears of.
 
+mod body_times;
 mod builder;
 mod callers;
 mod carry;
@@ -34,6 +35,10 @@ use std::{
 
 use axum::response::Response;
 
+/// Any error of a body.
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+pub(crate) use body_times::BodyTimes;
 pub(crate) use builder::OnCancelled;
 pub use builder::{BuildError, LifecycleBuilder};
 pub use callers::CallerDeadlines;

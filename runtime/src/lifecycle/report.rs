@@ -25,6 +25,7 @@ struct Tally {
     deadlines: AtomicU64,
     shutdown: AtomicU64,
     refused: AtomicU64,
+    body_read_timeout: AtomicU64,
 }
 
 impl Cancellations {
@@ -35,6 +36,7 @@ impl Cancellations {
             Cause::DeadlineExceeded => &tally.deadlines,
             Cause::ShuttingDown => &tally.shutdown,
             Cause::LimitReached | Cause::TimeTooShort => &tally.refused,
+            Cause::BodyReadTimeout => &tally.body_read_timeout,
         };
         count.fetch_add(1, Ordering::Relaxed);
     }
@@ -48,6 +50,7 @@ impl Cancellations {
             deadline_exceeded: sum(|tally| &tally.deadlines),
             shutting_down: sum(|tally| &tally.shutdown),
             refused: sum(|tally| &tally.refused),
+            body_read_timeout: sum(|tally| &tally.body_read_timeout),
         }
     }
 }
@@ -64,6 +67,8 @@ pub struct CancelledRequests {
     pub shutting_down: u64,
     /// A limit was reached or too little time was left: 503 before anything began.
     pub refused: u64,
+    /// The bytes of the request's body came too slowly: 408.
+    pub body_read_timeout: u64,
 }
 
 /// How long each phase of a shutdown took; in milliseconds, as `…_ms`, when serialised.
@@ -180,6 +185,9 @@ impl fmt::Display for ShutdownReport {
             cancelled.shutting_down,
             cancelled.refused
         )?;
+        if cancelled.body_read_timeout > 0 {
+            write!(f, ", {} by the time-out for their body", cancelled.body_read_timeout)?;
+        }
         write!(f, "\n  phases: {}", self.phases)?;
         if self.ignored_deadlines > 0 {
             write!(

@@ -1,19 +1,23 @@
-//! Notices when the client has sent its request whole, and when it has not.
+//! Looks after the body of a request: notices when the client has sent it whole, when the client has left, and
+//! when its bytes take too long.
 
 use std::{
+    io,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use http::Version;
 use http_body::{Body, Frame, SizeHint};
 
-use crate::ambient;
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+use super::{
+    BoxError,
+    body_times::{BodyTimes, BodyWait, Overrun},
+};
+use crate::{ambient, cause::Cause};
 
 pin_project_lite::pin_project! {
-    /// A request body that tells the request when it has ended. It is read where the request
+    /// A request body that tells the request what becomes of it. It is read where the request
     /// runs, so it needs no cell of its own; read elsewhere, the request believes that bytes are
     /// still to come, and the connection is closed where it could have been kept.
     ///
@@ -23,12 +27,15 @@ pin_project_lite::pin_project! {
         #[pin]
         inner: B,
         http2: bool,
+        times: Option<BodyTimes>,
+        wait: Option<Box<BodyWait>>,
     }
 }
 
 impl<B> Upload<B> {
-    pub(crate) fn new(inner: B, version: Version) -> Self {
-        Self { inner, http2: version == Version::HTTP_2 }
+    /// `times` bound the wait for its bytes where a server of ours reads them.
+    pub(crate) const fn new(inner: B, version: Version, times: Option<BodyTimes>) -> Self {
+        Self { inner, http2: matches!(version, Version::HTTP_2), times, wait: None }
     }
 }
 
@@ -43,18 +50,34 @@ impl<B: Body<Error: Into<BoxError>>> Body for Upload<B> {
         let this = self.project();
         let mut inner = this.inner;
         let polled = inner.as_mut().poll_frame(cx);
-        let ended = match &polled {
-            Poll::Ready(None) if *this.http2 && !inner.is_end_stream() => {
-                return Poll::Ready(Some(Err("the client reset its request".into())));
+        if polled.is_pending() {
+            let overrun = ready!(pends(*this.times, this.wait, cx));
+            return fails(Cause::BodyReadTimeout, timed_out(overrun));
+        }
+        let ended = match ready!(polled) {
+            None if *this.http2 && !inner.is_end_stream() => {
+                return fails(Cause::ClientDisconnected, "the client reset its request".into());
             }
-            Poll::Ready(None) => true,
-            Poll::Ready(Some(Ok(_))) => inner.is_end_stream(),
-            _ => false,
+            Some(Err(error)) => {
+                let error = error.into();
+                return if has_left(&*error) {
+                    fails(Cause::ClientDisconnected, error)
+                } else {
+                    Poll::Ready(Some(Err(error)))
+                };
+            }
+            None => None,
+            Some(Ok(frame)) => {
+                if let (Some(wait), Some(data)) = (this.wait, frame.data_ref()) {
+                    wait.received(bytes::Buf::remaining(data));
+                }
+                Some(frame)
+            }
         };
-        if ended {
+        if ended.is_none() || inner.is_end_stream() {
             ambient::with(|request| request.flags.upload = false);
         }
-        polled.map_err(Into::into)
+        Poll::Ready(ended.map(Ok))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -64,4 +87,54 @@ impl<B: Body<Error: Into<BoxError>>> Body for Upload<B> {
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
     }
+}
+
+/// No bytes are there. Ready once the client has kept a request waiting for too long.
+#[cold]
+fn pends(
+    times: Option<BodyTimes>,
+    wait: &mut Option<Box<BodyWait>>,
+    cx: &mut Context<'_>,
+) -> Poll<Overrun> {
+    // Once its answer has begun, or elsewhere, nobody's answer waits for these bytes.
+    if ambient::with(|request| request.flags.awaits_upload = true).is_none() {
+        return Poll::Pending;
+    }
+    let Some(times) = times else { return Poll::Pending };
+    let wait = wait.get_or_insert_with(|| Box::new(BodyWait::new(times)));
+    wait.pends(cx).map_or(Poll::Pending, Poll::Ready)
+}
+
+fn timed_out(overrun: Overrun) -> BoxError {
+    io::Error::new(io::ErrorKind::TimedOut, overrun).into()
+}
+
+/// No more of the body comes, for `cause`. A request that can end for that ends with this poll, and its
+/// reader sees nothing: it would take `error` for the client's mistake. Any other reader gets the error.
+#[cold]
+fn fails<D>(cause: Cause, error: BoxError) -> Poll<Option<Result<Frame<D>, BoxError>>> {
+    let left = cause == Cause::ClientDisconnected;
+    let ends = ambient::with(|request| {
+        request.flags.awaits_upload = true;
+        request.is_before_its_body() || (left && request.drops_its_body(cause))
+    });
+    if ends.is_some() && (ends == Some(true) || left) {
+        ambient::settle(cause);
+    }
+    if ends == Some(true) { Poll::Pending } else { Poll::Ready(Some(Err(error))) }
+}
+
+/// Whether `error` says that the client has left, and not that it sent what cannot be read.
+fn has_left(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut chain = std::iter::successors(Some(error), |error| error.source());
+    let (mut of_server, mut malformed) = (false, false);
+    let _ = chain.all(|error| {
+        of_server |= error.is::<hyper::Error>();
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            let kind = error.kind();
+            malformed |= matches!(kind, io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData);
+        }
+        true
+    });
+    of_server && !malformed
 }

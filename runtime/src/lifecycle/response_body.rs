@@ -7,13 +7,13 @@ use std::{
 
 use http_body::{Body, Frame, SizeHint};
 
-use super::Tail;
+use super::{BoxError, Tail};
 use crate::cause::Cause;
 
 pin_project_lite::pin_project! {
     /// What the layer makes of a response's body.
     pub struct ResponseBody<B> {
-        // None once it was ended by us, before its own end.
+        // None once it was ended by us, before its own end, and for an answer of ours.
         #[pin]
         inner: Option<B>,
         tail: Option<Tail>,
@@ -35,27 +35,36 @@ impl<B> ResponseBody<B> {
     pub(crate) const fn new(inner: B, tail: Option<Tail>) -> Self {
         Self { inner: Some(inner), tail }
     }
+
+    /// The body of an answer of ours, which is in the tail.
+    pub(super) const fn answer(tail: Option<Tail>) -> Self {
+        Self { inner: None, tail }
+    }
+
+    pub(super) const fn tail_mut(&mut self) -> Option<&mut Tail> {
+        self.tail.as_mut()
+    }
 }
 
-impl<B: Body> Body for ResponseBody<B>
+impl<B: Body<Error: Into<BoxError>>> Body for ResponseBody<B>
 where
     B::Data: 'static,
 {
     type Data = B::Data;
-    type Error = B::Error;
+    type Error = BoxError;
 
     #[inline]
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+    ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
         let mut this = self.project();
         match (this.inner.as_mut().as_pin_mut(), &mut *this.tail) {
             (Some(inner), Some(tail)) if tail.is_watched() => {
                 if let Some(cause) = tail.ended(cx) {
-                    tail.cut(cause);
+                    tail.cut_short(cause);
                     this.inner.set(None);
-                    return tail.poll_last(cause, cx);
+                    return tail.poll_last(cx);
                 }
                 tail.poll_watched(inner, cx)
             }
@@ -64,10 +73,10 @@ where
                 if let Poll::Ready(Some(Ok(frame))) = &polled {
                     tail.gives(frame);
                 }
-                polled
+                polled.map_err(Into::into)
             }
-            (Some(inner), _) => inner.poll_frame(cx),
-            (None, Some(tail)) => tail.poll_last(Cause::ShuttingDown, cx),
+            (Some(inner), _) => inner.poll_frame(cx).map_err(Into::into),
+            (None, Some(tail)) => tail.poll_last(cx),
             (None, None) => Poll::Ready(None),
         }
     }
@@ -83,11 +92,23 @@ where
     fn size_hint(&self) -> SizeHint {
         match (&self.inner, &self.tail) {
             (Some(inner), _) => inner.size_hint(),
-            (None, Some(tail)) if tail.has_more_to_say() => SizeHint::default(),
-            (None, _) => SizeHint::with_exact(0),
+            (None, Some(tail)) => tail.rest_hint::<B::Data>(),
+            (None, None) => SizeHint::with_exact(0),
         }
     }
 }
+
+/// Ends a response body that the service has cut, so that no client takes it for whole.
+#[derive(Debug)]
+pub(super) struct CutShort(pub(super) Cause);
+
+impl std::fmt::Display for CutShort {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the response was cut before its end: {}", self.0)
+    }
+}
+
+impl std::error::Error for CutShort {}
 
 impl<B> std::fmt::Debug for ResponseBody<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -186,6 +186,10 @@ where
 #[diagnostic::do_not_recommend]
 impl<F, P: Policy, T> GovernedHandler<T> for GovernedClosure<F, P> {
     type Policy = P;
+
+    fn declared(handler: Option<&Self>) -> Option<&'static HandlerPolicy> {
+        handler.map(|handler| handler.policy)
+    }
 }
 
 closures! {

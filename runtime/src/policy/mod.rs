@@ -13,6 +13,9 @@ pub trait Policy: 'static {
     const WRITE: bool;
     /// Whether the response body is part of the work.
     const STREAM: bool = false;
+    /// Whether nothing of ours ends the handler.
+    #[doc(hidden)]
+    const EXEMPT: bool = false;
 }
 
 /// `#[cancellable(read)]` without durable sites.
@@ -40,6 +43,7 @@ impl Policy for Write {
 }
 impl Policy for Exempt {
     const WRITE: bool = false;
+    const EXEMPT: bool = true;
 }
 
 /// The policy that a handler wrote.
@@ -78,6 +82,10 @@ pub struct HandlerPolicy {
     needs: Option<Duration>,
     /// The body needs nothing at its begin or end but to be known.
     plain: bool,
+    /// A stream that has the read grace to end by itself.
+    finish: bool,
+    /// The path of the function, as `type_name` writes it, with what stands around the policy.
+    path: Option<fn() -> &'static str>,
     /// Counted only with a `max_in_flight`.
     in_flight: AtomicUsize,
 }
@@ -101,6 +109,8 @@ impl HandlerPolicy {
             max_in_flight: None,
             needs: None,
             plain: !matches!(mode, Mode::DurableWrite | Mode::Stream),
+            finish: false,
+            path: None,
             in_flight: AtomicUsize::new(0),
         }
     }
@@ -110,6 +120,20 @@ impl HandlerPolicy {
     pub const fn with_cooperation(mut self) -> Self {
         self.cooperative = true;
         self.plain = false;
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn with_finish(mut self) -> Self {
+        self.finish = true;
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn with_path(mut self, path: fn() -> &'static str) -> Self {
+        self.path = Some(path);
         self
     }
 
@@ -209,6 +233,17 @@ impl HandlerPolicy {
     #[must_use]
     pub const fn is_cooperative(&self) -> bool {
         self.cooperative
+    }
+
+    /// Whether a stream has the read grace to end by itself.
+    #[must_use]
+    pub const fn finishes(&self) -> bool {
+        self.finish
+    }
+
+    /// The path of the function as `type_name` writes it, and more behind it.
+    pub(crate) fn path(&self) -> Option<&'static str> {
+        self.path.map(|path| path())
     }
 
     /// How many durable sites the handler has.

@@ -1,10 +1,13 @@
 //! Which handlers may be routed.
 
+use std::any::type_name;
+
 use axum::handler::Layered;
 
 use crate::{
+    catalogue,
     governed::Governed,
-    policy::{Exempt, Policy, Read, Stream},
+    policy::{Exempt, HandlerPolicy, Policy, Read, Stream},
 };
 
 /// A handler with a policy: an annotated function, or a closure in [`policy::read`] and its
@@ -22,6 +25,10 @@ use crate::{
 pub trait GovernedHandler<T> {
     /// Its policy.
     type Policy: Policy;
+
+    /// What it declared, where that can be told from its type or from the handler.
+    #[doc(hidden)]
+    fn declared(handler: Option<&Self>) -> Option<&'static HandlerPolicy>;
 }
 
 /// What a governed handler returns.
@@ -58,6 +65,10 @@ macro_rules! functions {
                 Fut: Future<Output: IsGoverned>,
             {
                 type Policy = <Fut::Output as IsGoverned>::Policy;
+
+                fn declared(_: Option<&Self>) -> Option<&'static HandlerPolicy> {
+                    catalogue::declared_at(type_name::<F>())
+                }
             }
         )*
     };
@@ -70,6 +81,10 @@ where
     H: GovernedHandler<T>,
 {
     type Policy = H::Policy;
+
+    fn declared(_: Option<&Self>) -> Option<&'static HandlerPolicy> {
+        H::declared(None)
+    }
 }
 
 #[diagnostic::do_not_recommend]
@@ -79,6 +94,10 @@ where
     Fut: Future<Output: IsGoverned>,
 {
     type Policy = <Fut::Output as IsGoverned>::Policy;
+
+    fn declared(_: Option<&Self>) -> Option<&'static HandlerPolicy> {
+        catalogue::declared_at(type_name::<F>())
+    }
 }
 
 functions! {

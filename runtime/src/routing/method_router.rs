@@ -4,9 +4,13 @@
 use std::convert::Infallible;
 
 use axum::{extract::Request, handler::Handler, response::IntoResponse, routing as axum_routing};
-use tower::{Layer, Service};
+use tower::{Layer, Service, layer::util::Stack};
 
-use super::{GovernedHandler, ReadOnly};
+use super::{
+    GovernedHandler, ReadOnly,
+    announce::{Announced, Mark},
+};
+use crate::ambient::Progress;
 
 /// The governed handlers of one path, one for each method: what [`get`](super::get) and its
 /// siblings make, and what [`Router::route`](crate::Router::route) takes. It mirrors
@@ -22,7 +26,7 @@ where
     T: 'static,
     S: Clone + Send + Sync + 'static,
 {
-    MethodRouter(axum_routing::get(handler))
+    MethodRouter(axum_routing::get(Announced::new(handler)))
 }
 
 /// Routes HEAD to a handler that does not write.
@@ -32,7 +36,7 @@ where
     T: 'static,
     S: Clone + Send + Sync + 'static,
 {
-    MethodRouter(axum_routing::head(handler))
+    MethodRouter(axum_routing::head(Announced::new(handler)))
 }
 
 /// Routes OPTIONS to a handler that does not write.
@@ -42,7 +46,7 @@ where
     T: 'static,
     S: Clone + Send + Sync + 'static,
 {
-    MethodRouter(axum_routing::options(handler))
+    MethodRouter(axum_routing::options(Announced::new(handler)))
 }
 
 /// Routes every method to a handler that does not write, such as a `WebSocket`'s.
@@ -52,7 +56,7 @@ where
     T: 'static,
     S: Clone + Send + Sync + 'static,
 {
-    MethodRouter(axum_routing::any(handler))
+    MethodRouter(axum_routing::any(Announced::new(handler)))
 }
 
 /// Routes POST to a governed handler.
@@ -62,7 +66,7 @@ where
     T: 'static,
     S: Clone + Send + Sync + 'static,
 {
-    MethodRouter(axum_routing::post(handler))
+    MethodRouter(axum_routing::post(Announced::new(handler)))
 }
 
 /// Routes PUT to a governed handler.
@@ -72,7 +76,7 @@ where
     T: 'static,
     S: Clone + Send + Sync + 'static,
 {
-    MethodRouter(axum_routing::put(handler))
+    MethodRouter(axum_routing::put(Announced::new(handler)))
 }
 
 /// Routes PATCH to a governed handler.
@@ -82,7 +86,7 @@ where
     T: 'static,
     S: Clone + Send + Sync + 'static,
 {
-    MethodRouter(axum_routing::patch(handler))
+    MethodRouter(axum_routing::patch(Announced::new(handler)))
 }
 
 /// Routes DELETE to a governed handler.
@@ -92,7 +96,7 @@ where
     T: 'static,
     S: Clone + Send + Sync + 'static,
 {
-    MethodRouter(axum_routing::delete(handler))
+    MethodRouter(axum_routing::delete(Announced::new(handler)))
 }
 
 impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
@@ -107,7 +111,7 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
         H: Handler<T, S> + GovernedHandler<T, Policy: ReadOnly>,
         T: 'static,
     {
-        Self(self.0.get(handler))
+        Self(self.0.get(Announced::new(handler)))
     }
 
     /// Routes HEAD, too.
@@ -121,7 +125,7 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
         H: Handler<T, S> + GovernedHandler<T, Policy: ReadOnly>,
         T: 'static,
     {
-        Self(self.0.head(handler))
+        Self(self.0.head(Announced::new(handler)))
     }
 
     /// Routes OPTIONS, too.
@@ -135,7 +139,7 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
         H: Handler<T, S> + GovernedHandler<T, Policy: ReadOnly>,
         T: 'static,
     {
-        Self(self.0.options(handler))
+        Self(self.0.options(Announced::new(handler)))
     }
 
     /// Routes POST, too.
@@ -149,7 +153,7 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
         H: Handler<T, S> + GovernedHandler<T>,
         T: 'static,
     {
-        Self(self.0.post(handler))
+        Self(self.0.post(Announced::new(handler)))
     }
 
     /// Routes PUT, too.
@@ -163,7 +167,7 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
         H: Handler<T, S> + GovernedHandler<T>,
         T: 'static,
     {
-        Self(self.0.put(handler))
+        Self(self.0.put(Announced::new(handler)))
     }
 
     /// Routes PATCH, too.
@@ -177,7 +181,7 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
         H: Handler<T, S> + GovernedHandler<T>,
         T: 'static,
     {
-        Self(self.0.patch(handler))
+        Self(self.0.patch(Announced::new(handler)))
     }
 
     /// Routes DELETE, too.
@@ -191,7 +195,7 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
         H: Handler<T, S> + GovernedHandler<T>,
         T: 'static,
     {
-        Self(self.0.delete(handler))
+        Self(self.0.delete(Announced::new(handler)))
     }
 
     /// What answers every other method. It does not write.
@@ -200,7 +204,7 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
         H: Handler<T, S> + GovernedHandler<T, Policy: ReadOnly>,
         T: 'static,
     {
-        Self(self.0.fallback(handler))
+        Self(self.0.fallback(Announced::new(handler)))
     }
 
     /// Adds the methods of `other`.
@@ -221,7 +225,7 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
         L::Service: Clone + Send + Sync + 'static,
         <L::Service as Service<Request>>::Future: Send + 'static,
     {
-        Self(self.0.layer(layer))
+        Self(self.0.layer(Stack::new(layer, Mark(Progress::Middleware))))
     }
 
     /// Puts a layer around the methods that there are.
@@ -237,7 +241,7 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
         L::Service: Clone + Send + Sync + 'static,
         <L::Service as Service<Request>>::Future: Send + 'static,
     {
-        Self(self.0.route_layer(layer))
+        Self(self.0.route_layer(Stack::new(layer, Mark(Progress::Middleware))))
     }
 
     /// Gives the handlers their state.

@@ -11,6 +11,7 @@
 //! - What [`Router::merge_axum`] lets in, which is what its reason is for, and a plain
 //!   [`axum::Router`], which takes annotated handlers as well as any other.
 
+mod announce;
 mod handler;
 mod method_router;
 mod router;

@@ -15,9 +15,13 @@ use axum::{
     serve,
 };
 use bytes::Bytes;
-use tower::{Layer, Service};
+use tower::{Layer, Service, layer::util::Stack};
 
-use super::{GovernedHandler, MethodRouter, ReadOnly};
+use super::{
+    GovernedHandler, MethodRouter, ReadOnly,
+    announce::{Announced, Mark},
+};
+use crate::ambient::Progress;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -140,7 +144,7 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
             !reason.trim().is_empty(),
             "`merge_axum` needs a reason: say why these routes have no policy"
         );
-        Self(self.0.merge(router))
+        Self(self.0.merge(router.layer(Mark(Progress::Ungoverned))))
     }
 
     /// Puts a layer around every route that there is, the fallback included. As in axum, the last
@@ -152,7 +156,7 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
         L::Service: Clone + Send + Sync + 'static,
         <L::Service as Service<Request>>::Future: Send + 'static,
     {
-        Self(self.0.layer(layer))
+        Self(self.0.layer(Stack::new(layer, Mark(Progress::Middleware))))
     }
 
     /// Puts a layer around the routes only: what matches none does not see it.
@@ -168,7 +172,7 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
         L::Service: Clone + Send + Sync + 'static,
         <L::Service as Service<Request>>::Future: Send + 'static,
     {
-        Self(self.0.route_layer(layer))
+        Self(self.0.route_layer(Stack::new(layer, Mark(Progress::Middleware))))
     }
 
     /// What answers a path that matches no route. It stands behind every method, so it does not
@@ -178,7 +182,7 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
         H: Handler<T, S> + GovernedHandler<T, Policy: ReadOnly>,
         T: 'static,
     {
-        Self(self.0.fallback(handler))
+        Self(self.0.fallback(Announced::new(handler)))
     }
 
     /// Takes the fallback away again.
@@ -197,7 +201,7 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
         H: Handler<T, S> + GovernedHandler<T, Policy: ReadOnly>,
         T: 'static,
     {
-        Self(self.0.method_not_allowed_fallback(handler))
+        Self(self.0.method_not_allowed_fallback(Announced::new(handler)))
     }
 
     /// Gives the handlers their state.

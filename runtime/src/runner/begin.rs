@@ -10,7 +10,7 @@ use super::{
     signals::{GivenSeen, GivenToken},
 };
 use crate::{
-    ambient::{self, Ambient, Body, Frame, Stage},
+    ambient::{self, Ambient, Body, Frame, Progress, Stage},
     cause::{Cancelled, Cause, Outcome},
     lifecycle::{InFlight, WorkKind},
     policy::{HandlerPolicy, Mode, Place},
@@ -131,6 +131,7 @@ fn begin_top(
     let mut body = Body::of(Frame::new(policy, deadline), id);
     body.given = given.map(|given| given.own);
     let first = mem::replace(&mut request.body, body);
+    request.progress = Progress::Begun;
     let place = Place { policy, site: None };
     let begun = if durable {
         pass(request, place)

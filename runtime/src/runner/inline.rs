@@ -15,7 +15,7 @@ use super::{
     scope,
 };
 use crate::{
-    ambient::{self, Body, Given, Stage},
+    ambient::{self, Body, Given, Progress, Stage},
     cause::{Cancelled, Cause, Outcome},
     governed::{Governed, unlinked},
     lifecycle::Ended,
@@ -89,6 +89,7 @@ where
 /// Runs `body` without a policy.
 #[doc(hidden)]
 pub async fn run_exempt<R, P, F: Future<Output = R> + Send>(body: F) -> Governed<R, P> {
+    ambient::with(|request| request.advance_to(Progress::Ungoverned));
     Governed::done(body.await, None)
 }
 

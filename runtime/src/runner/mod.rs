@@ -30,7 +30,7 @@ pub use boxed::run_boxed;
 use core::Core;
 pub use detached::{Compensate, Compensation, NoCompensation, compensate};
 pub use inline::{run_exempt, run_inline};
-pub(crate) use report::{panic_message, report_stream};
+pub(crate) use report::{panic_message, report, report_stream};
 
 use std::sync::Once;
 

@@ -88,7 +88,7 @@ fn log(
         };
     }
     match cancelled.ended_by() {
-        Cause::ClientDisconnected => event!(debug),
+        Cause::ClientDisconnected | Cause::BodyReadTimeout => event!(debug),
         Cause::ShuttingDown => event!(info),
         Cause::DeadlineExceeded | Cause::LimitReached | Cause::TimeTooShort => event!(warn),
     }

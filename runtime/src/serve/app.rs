@@ -6,7 +6,7 @@ use axum::extract::Request;
 use http::Response;
 use tower::{Service, ServiceExt};
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What [`serve`](crate::serve) can serve on a listener whose peers are known as `Peer`:
 ///

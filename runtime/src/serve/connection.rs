@@ -95,6 +95,7 @@ type Answered = (Option<&'static HandlerPolicy>, Instant);
 /// The protocols that a connection may turn out to speak; the first one is none yet.
 const PROTOCOLS: [&str; 4] = ["unknown", "http/1.0", "http/1.1", "http/2"];
 pub(super) const UNKNOWN: u8 = 0;
+pub(super) const HTTP_10: u8 = 1;
 pub(super) const HTTP_2: u8 = 3;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// More than it has bytes.

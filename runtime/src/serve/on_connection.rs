@@ -6,7 +6,7 @@ use http::Version;
 use tokio::time::Instant;
 
 use super::{
-    connection::{Connection, HTTP_2, UNKNOWN},
+    connection::{Connection, HTTP_2, HTTP_10, UNKNOWN},
     connections::lock,
 };
 use crate::{
@@ -25,7 +25,7 @@ impl OnConnection {
             let protocol = match version {
                 Version::HTTP_2 => HTTP_2,
                 Version::HTTP_11 => 2,
-                _ => 1,
+                _ => HTTP_10,
             };
             connection.protocol.store(protocol, Relaxed);
         }
@@ -73,6 +73,13 @@ impl OnConnection {
     pub(crate) fn tells_not(&self, key: usize) {
         let signal = lock(&self.0.streams).try_remove(key);
         signal.into_iter().for_each(Signal::disarm);
+    }
+
+    /// A response of it ends before its end. Over HTTP/1.0 only a reset tells that from a whole one.
+    pub(crate) fn response_cut_short(&self) {
+        if self.0.protocol.load(Relaxed) == HTTP_10 {
+            self.0.socket().reset_on_close();
+        }
     }
 
     /// Whether the end of the drain is what ends it.

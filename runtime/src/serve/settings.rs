@@ -5,12 +5,15 @@ use std::{io, time::Duration};
 use hyper_util::{rt::TokioTimer, server::conn::auto};
 
 use super::{Serve, executor::Executor};
+use crate::lifecycle::BodyTimes;
 
 /// What [`Serve`] is told; copied into every connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Settings {
     pub(super) header_read_timeout: Duration,
     pub(super) idle_timeout: Duration,
+    body_read_timeout: Duration,
+    body_min_rate: (u32, Duration),
     http1_keep_alive: bool,
     http1_max_headers: Option<usize>,
     http1_max_buf_size: Option<usize>,
@@ -30,6 +33,8 @@ impl Default for Settings {
         Self {
             header_read_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(620),
+            body_read_timeout: Duration::from_secs(30),
+            body_min_rate: (100, Duration::from_secs(60)),
             http1_keep_alive: true,
             // hyper's own defaults; asked for by number, they cost an allocation a request.
             http1_max_headers: None,
@@ -64,6 +69,11 @@ impl Settings {
         } else if self.idle_timeout.is_zero() {
             "`idle_timeout` is zero: for connections that end after each answer, say \
              `http1_keep_alive(false)`"
+        } else if self.body_read_timeout.is_zero() {
+            "`body_read_timeout` is zero, and no upload could pause for a packet: the default is 30 s"
+        } else if self.body_min_rate.1.is_zero() {
+            "`body_min_rate` counts from the first byte, when there is no rate yet: the default is after \
+             60 s, and a rate of zero turns it off"
         } else if self.http1_max_headers == Some(0) {
             "`http1_max_headers` is zero, and every request has one: the default is 100"
         } else if self.http1_max_buf_size.is_some_and(|size| size < LEAST_BUF) {
@@ -89,6 +99,12 @@ impl Settings {
             return Ok(());
         };
         Err(io::Error::new(io::ErrorKind::InvalidInput, wrong))
+    }
+
+    /// How long a request's body may keep its reader waiting.
+    pub(super) fn body_times(&self) -> BodyTimes {
+        let (min_rate, rated_after) = self.body_min_rate;
+        BodyTimes { pause: self.body_read_timeout.min(LONGEST), min_rate, rated_after }
     }
 
     pub(super) fn builder(&self, executor: Executor, half_close: bool) -> auto::Builder<Executor> {
@@ -123,6 +139,18 @@ impl Settings {
     }
 }
 
+impl Serve {
+    /// The least rate of a request's body, in bytes a second, once its reader has waited for the client for
+    /// `after` in all. A body that is slower is answered 408, or ends in an error, as with
+    /// [`body_read_timeout`](Self::body_read_timeout). A handler that reads slowly costs the client nothing.
+    /// Default: 100 bytes a second after 60 s, less than any link carries, and more than a peer sends
+    /// that trickles bytes to hold a connection. A rate of zero turns it off.
+    pub fn body_min_rate(mut self, bytes_per_second: u32, after: Duration) -> Self {
+        self.options.settings.body_min_rate = (bytes_per_second, after);
+        self
+    }
+}
+
 macro_rules! settings {
     ($($(#[$doc:meta])* $name:ident: $kind:ty,)*) => {
         impl Serve {
@@ -146,6 +174,13 @@ settings! {
     /// connections open must give up first, or it sends a request to a connection that is just
     /// being closed. Default: 620 s, for Google's gives up after 600 s and AWS's after 60 s.
     idle_timeout: Duration,
+    /// How long a request's body may pause while an extractor or a handler waits for its next byte. A body
+    /// that pauses longer before the handler's own body has begun is answered 408; a handler that reads it
+    /// itself gets an error. Every byte starts the time anew, so a slow but steady upload survives.
+    /// Default: 30 s. A mobile link that loses five packets in a row is quiet for about 12 s, and a peer that
+    /// is quiet for longer than 30 s has gone more often than not. Calls of gRPC, whose streams
+    /// may pause between two messages, have no such time-out.
+    body_read_timeout: Duration,
     /// Whether an HTTP/1 connection takes another request after an answer. Default: yes.
     http1_keep_alive: bool,
     /// How many headers an HTTP/1 request may have; one with more is answered 431. Default: 100; any other number

@@ -7,6 +7,7 @@ use std::{
     io,
     net::Shutdown,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use socket2::SockRef;
@@ -131,6 +132,11 @@ impl Socket {
     /// Ends both directions, whoever else holds the socket.
     pub(super) fn cut(&self) {
         let _ = self.shutdown(Shutdown::Both);
+    }
+
+    /// Tells the peer by a reset, once the socket is closed, that what it has got is not whole.
+    pub(super) fn reset_on_close(&self) {
+        let _ = each!(self, socket => SockRef::from(socket).set_linger(Some(Duration::ZERO)));
     }
 
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {

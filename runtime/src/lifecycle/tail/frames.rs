@@ -5,12 +5,16 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http_body::{Body, Frame};
+use http_body::{Body, Frame, SizeHint};
 
-use super::{super::last_event::as_data, Tail};
-use crate::cause::Cause;
+use bytes::Bytes;
 
-type Polled<D, E> = Poll<Option<Result<Frame<D>, E>>>;
+use super::{
+    super::{BoxError, last_event::as_data, response_body::CutShort},
+    Tail,
+};
+
+type Polled<D> = Poll<Option<Result<Frame<D>, BoxError>>>;
 
 impl Tail {
     /// Whether a connection may want to know how many bytes its body has.
@@ -26,11 +30,11 @@ impl Tail {
         }
     }
 
-    pub(in crate::lifecycle) fn poll_watched<B: Body>(
+    pub(in crate::lifecycle) fn poll_watched<B: Body<Error: Into<BoxError>>>(
         &mut self,
         mut inner: Pin<&mut B>,
         cx: &mut Context<'_>,
-    ) -> Polled<B::Data, B::Error>
+    ) -> Polled<B::Data>
     where
         B::Data: 'static,
     {
@@ -57,7 +61,7 @@ impl Tail {
         }
         let (on, tail) = self.0.on_and_tail();
         Poll::Ready(polled.map(|frame| {
-            frame.map(|frame| match on {
+            frame.map_err(Into::into).map(|frame| match on {
                 Some(on) if stream && !whole => {
                     tail.extra.get_or_insert_default().gate.pass(on, frame)
                 }
@@ -66,16 +70,9 @@ impl Tail {
         }))
     }
 
-    /// What is still to be said of a stream that the service has ended.
-    pub(in crate::lifecycle) fn poll_last<D: 'static, E>(
-        &mut self,
-        ended_by: Cause,
-        cx: &mut Context<'_>,
-    ) -> Polled<D, E> {
+    /// What is still to be said of a body that the service has ended, or that is an answer of ours.
+    pub(in crate::lifecycle) fn poll_last<D: 'static>(&mut self, cx: &mut Context<'_>) -> Polled<D> {
         let Some(extra) = &mut self.0.tail.extra else { return Poll::Ready(None) };
-        if ended_by == Cause::ClientDisconnected {
-            extra.last = None;
-        }
         if let Some(last) = extra.last.take() {
             extra.saying = Some(last.into_body());
         }
@@ -86,17 +83,29 @@ impl Tail {
                         return Poll::Ready(Some(Ok(Frame::data(data))));
                     }
                 }
-                Some(Err(_)) | None => extra.saying = None,
+                Some(Err(error)) => {
+                    extra.saying = None;
+                    return Poll::Ready(Some(Err(error.into())));
+                }
+                None => extra.saying = None,
             }
         }
-        Poll::Ready(None)
+        Poll::Ready(extra.error.take().map(|cause| Err(CutShort(cause).into())))
     }
 
     pub(in crate::lifecycle) fn has_more_to_say(&self) -> bool {
-        self.0
-            .tail
-            .extra
-            .as_ref()
-            .is_some_and(|extra| extra.last.is_some() || extra.saying.is_some())
+        self.0.tail.extra.as_ref().is_some_and(|extra| {
+            extra.last.is_some() || extra.saying.is_some() || extra.error.is_some()
+        })
+    }
+
+    /// How much of it there is, where it can go out as `D`.
+    pub(in crate::lifecycle) fn rest_hint<D: 'static>(&self) -> SizeHint {
+        let extra = self.0.tail.extra.as_ref();
+        match extra.and_then(|extra| extra.saying.as_ref()) {
+            Some(saying) if as_data::<D>(Bytes::new()).is_some() => saying.size_hint(),
+            None if !self.has_more_to_say() => SizeHint::with_exact(0),
+            _ => SizeHint::default(),
+        }
     }
 }

@@ -4,7 +4,9 @@
 //! the policy is `stream`. Every other body passes through.
 //!
 //! A stream ends when the service stops accepting. One whose handler took the request's token is
-//! told so by that, and has a second to say goodbye. A stream's next frame is asked for
+//! told so by that, and has a second to say goodbye; one that is to finish has the read grace. A body that is
+//! cut ends in an error, so that it never looks whole, unless its client asks again for what is missing (law
+//! 6). A stream's next frame is asked for
 //! when the connection has taken the one before, so that a peer that does not read holds up one.
 
 mod frames;
@@ -41,14 +43,20 @@ pub(crate) struct TailState {
     polled: bool,
     /// It was told that the service ends.
     told: bool,
+    /// Its client takes an end for a pause, and asks again.
+    reconnects: bool,
     /// More than a socket's buffer is sure to take.
     long: bool,
 }
 
 impl TailState {
+    pub(crate) const fn has_extra(&self) -> bool {
+        self.extra.is_some()
+    }
+
     /// Nothing has been done to the body.
     const fn is_fresh(&self) -> bool {
-        self.extra.is_none() && !self.watched && !self.polled && !self.told
+        self.extra.is_none() && !self.watched && !self.polled && !self.told && !self.reconnects
     }
 }
 
@@ -57,8 +65,10 @@ impl TailState {
 pub(crate) struct Extra {
     gone: Option<Gone>,
     last: Option<LastEvent>,
-    /// `last`, on its way.
+    /// `last`, on its way, or an answer of ours.
     saying: Option<AxumBody>,
+    /// The body was cut for this, and that is to be seen.
+    error: Option<Cause>,
     gate: Gate,
     /// Where the connection fires the stream's token.
     told_by: Option<usize>,
@@ -71,9 +81,7 @@ const SHORT: u64 = 16 << 10;
 #[cold]
 fn warn_of_events<B>(request: &Ongoing, response: &Response<B>) {
     static ONCE: Once = Once::new();
-    let content = response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    let is_events = content.is_some_and(|content| content.starts_with(b"text/event-stream"));
-    if let (true, Some(policy)) = (is_events, request.policy()) {
+    if let (true, Some(policy)) = (is_events(response), request.policy()) {
         ONCE.call_once(|| {
             tracing::warn!(
                 target: "followthrough",
@@ -83,6 +91,11 @@ fn warn_of_events<B>(request: &Ongoing, response: &Response<B>) {
             );
         });
     }
+}
+
+fn is_events<B>(response: &Response<B>) -> bool {
+    let content = response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    content.is_some_and(|content| content.starts_with(b"text/event-stream"))
 }
 
 /// How long a stream that was told may go on.
@@ -125,9 +138,19 @@ impl Tail {
         request.tail.long = long;
         let mut tail = Self(request);
         if watched && tail.0.flags.stream {
+            tail.0.tail.reconnects = is_events(response);
             tail.is_told_by_its_connection();
         }
         Some(tail)
+    }
+
+    /// An answer of ours, whose body is `body`.
+    pub(super) fn answering(mut request: Ongoing, body: AxumBody) -> Self {
+        request.answered();
+        request.tail = TailState::default();
+        let mut tail = Self(request);
+        tail.extra().saying = Some(body);
+        tail
     }
 
     #[inline]
@@ -188,6 +211,7 @@ impl Tail {
     pub(super) fn says_last(&mut self, last: LastEvent) {
         if self.0.tail.watched && self.0.flags.stream && self.0.remaining.is_none() {
             self.extra().last = Some(last);
+            self.0.tail.reconnects = true;
         }
     }
 
@@ -213,20 +237,29 @@ impl Tail {
             }
             return None;
         }
-        if !request.tail.told && request.life().phase() >= Phase::Closing {
-            if !request.has_token() {
+        let phase = request.life().phase();
+        let finishes = request.body.frame.policy.finishes();
+        if finishes && phase >= Phase::Stopping {
+            return Some(Cause::ShuttingDown);
+        }
+        if !request.tail.told && phase >= Phase::Closing {
+            request.tail.told = true;
+            if finishes {
+                request.settle(Cause::ShuttingDown).1.into_iter().for_each(Signal::fire);
+            } else if request.has_token() {
+                end_stream(request, Cause::ShuttingDown);
+                request.sooner(Instant::now() + FAREWELL);
+            } else {
+                request.tail.told = false;
                 return Some(Cause::ShuttingDown);
             }
-            request.tail.told = true;
-            end_stream(request, Cause::ShuttingDown);
-            request.sooner(Instant::now() + FAREWELL);
         }
         let deadline = request.deadline?;
         let sleep = request
             .stream_sleep
             .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         let over = sleep.as_mut().poll(cx).is_ready();
-        over.then_some(if request.tail.told {
+        over.then_some(if request.tail.told && !finishes {
             Cause::ShuttingDown
         } else {
             Cause::DeadlineExceeded
@@ -249,10 +282,25 @@ impl Tail {
         }
     }
 
+    /// The body ends before its end, and its client may still be there to see it.
+    pub(super) fn cut_short(&mut self, ended_by: Cause) {
+        self.cut(ended_by);
+        let left = ended_by == Cause::ClientDisconnected;
+        if left || !self.0.tail.reconnects || self.0.remaining.is_some() {
+            self.extra().last = None;
+        }
+        if !left && (!self.0.tail.reconnects || self.0.remaining.is_some()) {
+            self.extra().error = Some(ended_by);
+            if let Some(on) = self.0.on() {
+                on.response_cut_short();
+            }
+        }
+    }
+
     /// The body ends before its end.
-    pub(super) fn cut(&mut self, ended_by: Cause) {
+    fn cut(&mut self, ended_by: Cause) {
         self.0.tail.watched = false;
-        if self.0.tail.told {
+        if self.0.tail.told && !self.0.body.frame.policy.finishes() {
             return;
         }
         if self.0.flags.stream {

@@ -1,0 +1,146 @@
+//! How long the bytes of a request's body may keep their reader waiting.
+//!
+//! Only the time in which somebody waits for the client counts: a handler that reads slowly is not the
+//! client's fault.
+
+use std::{fmt, pin::Pin, task::Context, time::Duration};
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// The settings.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BodyTimes {
+    /// The longest pause.
+    pub(crate) pause: Duration,
+    /// Bytes a second, from `rated_after` of waiting on.
+    pub(crate) min_rate: u32,
+    pub(crate) rated_after: Duration,
+}
+
+/// The wait for one body, from its first pause on.
+#[derive(Debug)]
+pub(super) struct BodyWait {
+    times: BodyTimes,
+    sleep: Pin<Box<Sleep>>,
+    /// When the pause began that goes on.
+    since: Option<Instant>,
+    waited: Duration,
+    bytes: u64,
+}
+
+/// What the client has overrun.
+#[derive(Debug)]
+pub(super) enum Overrun {
+    Pause(Duration),
+    Rate(u32),
+}
+
+impl BodyWait {
+    pub(super) fn new(times: BodyTimes) -> Self {
+        let now = Instant::now();
+        let sleep = Box::pin(sleep_until(now + times.pause));
+        Self { times, sleep, since: Some(now), waited: Duration::ZERO, bytes: 0 }
+    }
+
+    /// Nothing has come; `cx` is woken when the pause has been too long.
+    pub(super) fn pends(&mut self, cx: &mut Context<'_>) -> Option<Overrun> {
+        let now = Instant::now();
+        let BodyTimes { pause, min_rate, rated_after } = self.times;
+        if self.since.is_none() {
+            self.since = Some(now);
+            self.sleep.as_mut().reset(now + pause);
+        }
+        let waited = self.waited + self.since.map_or(Duration::ZERO, |since| now - since);
+        let due = waited.as_secs_f64() * f64::from(min_rate);
+        #[expect(clippy::cast_precision_loss, reason = "a rate is no matter of single bytes")]
+        let slow = waited >= rated_after && (self.bytes as f64) < due;
+        if slow {
+            return Some(Overrun::Rate(min_rate));
+        }
+        self.sleep.as_mut().poll(cx).is_ready().then_some(Overrun::Pause(pause))
+    }
+
+    /// Bytes have come.
+    pub(super) fn received(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+        if let Some(since) = self.since.take() {
+            self.waited += since.elapsed();
+        }
+    }
+}
+
+impl fmt::Display for Overrun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pause(pause) => {
+                write!(f, "no byte of the request's body came for {pause:?} (`body_read_timeout`)")
+            }
+            Self::Rate(rate) => write!(
+                f,
+                "the request's body came at less than {rate} bytes a second (`body_min_rate`)"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Overrun {}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use tokio::time::advance;
+
+    use super::*;
+
+    const S: Duration = Duration::from_secs(1);
+
+    fn times() -> BodyTimes {
+        BodyTimes { pause: 30 * S, min_rate: 100, rated_after: 60 * S }
+    }
+
+    fn pends(wait: &mut BodyWait) -> Option<Overrun> {
+        wait.pends(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_counts_from_the_last_byte() {
+        let mut wait = BodyWait::new(times());
+        for _ in 0..10 {
+            assert!(pends(&mut wait).is_none());
+            advance(29 * S).await;
+            wait.received(100_000);
+        }
+        assert!(pends(&mut wait).is_none());
+        advance(31 * S).await;
+        assert!(matches!(pends(&mut wait), Some(Overrun::Pause(_))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_trickle_is_too_slow_after_a_minute_and_a_steady_body_is_not() {
+        for (bytes, survives) in [(1, false), (99, false), (101, true)] {
+            let mut wait = BodyWait::new(times());
+            let mut slow = false;
+            for second in 0..120 {
+                let too_slow = pends(&mut wait).is_some();
+                assert!(!too_slow || second >= 60, "{bytes} bytes a second, after {second} s");
+                slow |= too_slow;
+                advance(S).await;
+                wait.received(bytes);
+            }
+            assert_eq!(slow, !survives, "{bytes} bytes a second");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handler_that_reads_slowly_is_not_the_clients_fault() {
+        let mut wait = BodyWait::new(times());
+        wait.received(1);
+        for _ in 0..100 {
+            // The handler is busy, and finds the next bytes at once.
+            advance(100 * S).await;
+            wait.received(1);
+        }
+        assert!(pends(&mut wait).is_none());
+    }
+}

@@ -1,0 +1,92 @@
+//! Tells a request which handler it goes to, before that handler's extractors run (law 3).
+
+use std::task::{Context, Poll};
+
+use axum::{extract::Request, handler::Handler};
+use tower::{Layer, Service};
+
+use super::GovernedHandler;
+use crate::{
+    ambient::{self, Progress},
+    policy::{HandlerPolicy, Policy},
+};
+
+/// A handler that tells each request its policy first.
+#[derive(Clone, Debug)]
+pub(super) struct Announced<H> {
+    handler: H,
+    route: Route,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Route {
+    To(&'static HandlerPolicy),
+    /// A handler with a policy that the catalogue does not find.
+    Governed,
+    Exempt,
+}
+
+impl<H> Announced<H> {
+    pub(super) fn new<T>(handler: H) -> Self
+    where
+        H: GovernedHandler<T>,
+    {
+        let route = match H::declared(Some(&handler)) {
+            _ if H::Policy::EXEMPT => Route::Exempt,
+            Some(policy) => Route::To(policy),
+            None => Route::Governed,
+        };
+        Self { handler, route }
+    }
+}
+
+impl<H, T, S> Handler<T, S> for Announced<H>
+where
+    H: Handler<T, S>,
+{
+    type Future = H::Future;
+
+    fn call(self, request: Request, state: S) -> H::Future {
+        ambient::with(|request| match self.route {
+            Route::To(policy) => request.routed_to(policy),
+            Route::Governed => request.advance_to(Progress::Middleware),
+            Route::Exempt => request.advance_to(Progress::Ungoverned),
+        });
+        self.handler.call(request, state)
+    }
+}
+
+/// Tells each request that it is in the middleware of a router in which every handler has a policy, or in a
+/// route without one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark(pub(super) Progress);
+
+/// The service of [`Mark`].
+#[derive(Clone, Debug)]
+pub(super) struct Marked<S> {
+    inner: S,
+    progress: Progress,
+}
+
+impl<S> Layer<S> for Mark {
+    type Service = Marked<S>;
+
+    fn layer(&self, inner: S) -> Marked<S> {
+        Marked { inner, progress: self.0 }
+    }
+}
+
+impl<S: Service<Request>> Service<Request> for Marked<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request) -> S::Future {
+        ambient::with(|request| request.advance_to(self.progress));
+        self.inner.call(request)
+    }
+}
