@@ -352,7 +352,10 @@ mod tests {
             ("a::m::get::{{closure}}::__FT_POLICY::__path", "a::m::get<a::Db<u8>, b::C>"),
             ("<a::S as a::T>::t::{{closure}}::__FT_POLICY::__path", "<a::S as a::T>::t"),
             ("a::<impl b::S>::t::{{closure}}::__FT_POLICY::__path", "a::<impl b::S>::t"),
-            ("a::main::{{closure}}::local::{{closure}}::__FT_POLICY::__path", "a::main::{{closure}}::local"),
+            (
+                "a::main::{{closure}}::local::{{closure}}::__FT_POLICY::__path",
+                "a::main::{{closure}}::local",
+            ),
         ] {
             assert_eq!(function_of(within), without_generics(name));
         }

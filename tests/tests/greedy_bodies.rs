@@ -35,7 +35,9 @@ async fn streams_on() -> Body {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_streamed_body_that_does_so_meets_it_too() {
     let server = Server::start(Router::new().route("/", get(streams_on))).await;
-    h1::send(server.at, "GET", "/").await.until("\r\n0\r\n\r\n").await;
+    // A body that is cut has no last chunk.
+    let rest = h1::send(server.at, "GET", "/").await.rest().await;
+    assert!(rest.ends_with("\r\n\r\n") && !rest.ends_with("0\r\n\r\n"), "{rest}");
 }
 
 #[tokio::test]

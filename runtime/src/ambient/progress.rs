@@ -76,8 +76,7 @@ impl Ambient {
             return Some(Cause::ShuttingDown);
         }
         let deadline = self.deadline_before_its_body()?;
-        let covered =
-            self.alarm.as_ref().is_some_and(|alarm| alarm.covers(deadline, cx.waker()));
+        let covered = self.alarm.as_ref().is_some_and(|alarm| alarm.covers(deadline, cx.waker()));
         if covered {
             return None;
         }
@@ -89,7 +88,8 @@ impl Ambient {
 
     fn deadline_before_its_body(&self) -> Option<Instant> {
         let Progress::Handler(policy) = self.progress else { return self.deadline };
-        let own = self.life().deadline_of(policy).and_then(|after| self.arrival().checked_add(after));
+        let own =
+            self.life().deadline_of(policy).and_then(|after| self.arrival().checked_add(after));
         self.deadline.into_iter().chain(own).min()
     }
 }

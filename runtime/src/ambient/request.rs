@@ -204,6 +204,7 @@ impl Ambient {
         request.body = body;
         request.cause = self.cause();
         request.flags.reported = true;
+        request.progress = Progress::Begun;
         request
     }
 

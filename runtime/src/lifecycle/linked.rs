@@ -134,7 +134,8 @@ impl<F> Linked<F> {
                 polled = poll_after(cause, this.inner.as_mut(), this.request, cx);
             }
             if polled.is_pending() {
-                let ended = this.request.as_mut().and_then(|request| request.ends_before_its_body(cx));
+                let ended =
+                    this.request.as_mut().and_then(|request| request.ends_before_its_body(cx));
                 let Some(cause) = ended else { return Poll::Pending };
                 let response = give_up(cause, this.inner, this.request, keep);
                 return Poll::Ready(Ok(response));

@@ -124,17 +124,23 @@ fn fails<D>(cause: Cause, error: BoxError) -> Poll<Option<Result<Frame<D>, BoxEr
     if ends == Some(true) { Poll::Pending } else { Poll::Ready(Some(Err(error))) }
 }
 
-/// Whether `error` says that the client has left, and not that it sent what cannot be read.
+/// Whether `error` says that the client has left, and not that it sent what cannot be read, or that it has
+/// closed its sending half where that is no disconnect.
 fn has_left(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut chain = std::iter::successors(Some(error), |error| error.source());
-    let (mut of_server, mut malformed) = (false, false);
-    let _ = chain.all(|error| {
-        of_server |= error.is::<hyper::Error>();
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            let kind = error.kind();
-            malformed |= matches!(kind, io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData);
+    let (mut of_server, mut malformed, mut ended) = (false, false, false);
+    for error in std::iter::successors(Some(error), |error| error.source()) {
+        if let Some(error) = error.downcast_ref::<hyper::Error>() {
+            of_server = true;
+            ended |= error.is_incomplete_message();
         }
-        true
-    });
-    of_server && !malformed
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            match error.kind() {
+                io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => malformed = true,
+                io::ErrorKind::UnexpectedEof => ended = true,
+                _ => {}
+            }
+        }
+    }
+    let half_close = || ambient::with(|request| request.life().allows_half_close()) == Some(true);
+    of_server && !malformed && !(ended && half_close())
 }

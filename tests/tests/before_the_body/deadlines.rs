@@ -94,7 +94,9 @@ async fn middleware_that_waits_ends_with_the_deadline_of_the_service() {
 async fn an_exempt_handler_waits_for_its_upload_for_as_long_as_it_takes() {
     let marks = Marks::default();
     let server = Server::with(noting(&marks).default_deadline(DEADLINE), governed(&marks)).await;
-    let mut late = h1::raw(server.at, "POST /exempted HTTP/1.1\r\nhost: test\r\ncontent-length: 5\r\n\r\nhe").await;
+    let mut late =
+        h1::raw(server.at, "POST /exempted HTTP/1.1\r\nhost: test\r\ncontent-length: 5\r\n\r\nhe")
+            .await;
     // A deadline that passes on the same server is the sign that this one's has passed as well.
     let mut other = h1::raw(server.at, format!("POST /patient{FIVE_OF_A_HUNDRED}")).await;
     assert_eq!(other.answer().await.status, 504);

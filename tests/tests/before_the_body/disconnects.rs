@@ -12,7 +12,11 @@ const UPLOADS: [(&str, &str, &str); 5] = [
     ("/lands", "application/octet-stream", "half"),
     ("/patient", "text/plain", "half"),
     ("/form", "application/x-www-form-urlencoded", "a=half"),
-    ("/multipart", "multipart/form-data; boundary=x", "--x\r\ncontent-disposition: form-data; name=\"a\"\r\n\r\nhalf"),
+    (
+        "/multipart",
+        "multipart/form-data; boundary=x",
+        "--x\r\ncontent-disposition: form-data; name=\"a\"\r\n\r\nhalf",
+    ),
 ];
 
 fn head(path: &str, media: &str, begin: &str, chunked: bool) -> String {

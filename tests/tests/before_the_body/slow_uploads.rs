@@ -36,7 +36,8 @@ async fn an_upload_that_pauses_is_answered_408() {
 #[tokio::test]
 async fn a_slow_but_steady_upload_survives() {
     let marks = Marks::default();
-    let (at, _lifecycle) = serve_as(governed(&marks), |serve| serve.body_read_timeout(400 * MS)).await;
+    let (at, _lifecycle) =
+        serve_as(governed(&marks), |serve| serve.body_read_timeout(400 * MS)).await;
     let mut call =
         h1::raw(at, "POST /patient HTTP/1.1\r\nhost: test\r\ncontent-length: 20\r\n\r\n").await;
     for _ in 0..20 {

@@ -9,6 +9,12 @@ async fn append(
             ::core::line!(),
             ::followthrough::__private::Mode::DurableWrite,
         )
+        .with_path({
+            fn __path() -> &'static ::core::primitive::str {
+                ::core::any::type_name_of_val(&__path)
+            }
+            __path
+        })
         .with_reopened_sites(1usize)
         .with_deadline(::core::time::Duration::from_millis(10000u64))
         .with_reason("the ledger is append-only")

@@ -8,6 +8,12 @@ async fn health() -> ::followthrough::Governed<
             ::core::line!(),
             ::followthrough::__private::Mode::Exempt,
         )
+        .with_path({
+            fn __path() -> &'static ::core::primitive::str {
+                ::core::any::type_name_of_val(&__path)
+            }
+            __path
+        })
         .with_reason("answers at once and touches nothing");
     ::followthrough::__private::inventory::submit! {
         ::followthrough::__private::Declared(& __FT_POLICY)

@@ -6,11 +6,17 @@ async fn order(
     ::followthrough::policy::Read,
 > {
     static __FT_POLICY: ::followthrough::__private::HandlerPolicy = ::followthrough::__private::HandlerPolicy::new(
-        ::core::concat!(::core::module_path!(), "::", "order"),
-        ::core::file!(),
-        ::core::line!(),
-        ::followthrough::__private::Mode::Read,
-    );
+            ::core::concat!(::core::module_path!(), "::", "order"),
+            ::core::file!(),
+            ::core::line!(),
+            ::followthrough::__private::Mode::Read,
+        )
+        .with_path({
+            fn __path() -> &'static ::core::primitive::str {
+                ::core::any::type_name_of_val(&__path)
+            }
+            __path
+        });
     ::followthrough::__private::inventory::submit! {
         ::followthrough::__private::Declared(& __FT_POLICY)
     }

@@ -9,6 +9,12 @@ async fn report(
             ::core::line!(),
             ::renamed::__private::Mode::Read,
         )
+        .with_path({
+            fn __path() -> &'static ::core::primitive::str {
+                ::core::any::type_name_of_val(&__path)
+            }
+            __path
+        })
         .with_cooperation();
     ::renamed::__private::inventory::submit! {
         ::renamed::__private::Declared(& __FT_POLICY)

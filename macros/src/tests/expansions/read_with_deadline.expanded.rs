@@ -10,6 +10,12 @@ pub async fn orders<S: Store>(
             ::core::line!(),
             ::followthrough::__private::Mode::Read,
         )
+        .with_path({
+            fn __path() -> &'static ::core::primitive::str {
+                ::core::any::type_name_of_val(&__path)
+            }
+            __path
+        })
         .with_deadline(::core::time::Duration::from_millis(10000u64));
     ::followthrough::__private::inventory::submit! {
         ::followthrough::__private::Declared(& __FT_POLICY)

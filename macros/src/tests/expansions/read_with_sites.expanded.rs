@@ -12,6 +12,12 @@ async fn place_order(
             ::core::line!(),
             ::followthrough::__private::Mode::Read,
         )
+        .with_path({
+            fn __path() -> &'static ::core::primitive::str {
+                ::core::any::type_name_of_val(&__path)
+            }
+            __path
+        })
         .with_durable_sites(1usize)
         .with_reopened_sites(1usize)
         .with_deadline(::core::time::Duration::from_millis(30000u64));

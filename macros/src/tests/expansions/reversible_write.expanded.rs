@@ -3,11 +3,17 @@ async fn reserve(
     Path(id): Path<u64>,
 ) -> ::followthrough::Governed<StatusCode, ::followthrough::policy::Write> {
     static __FT_POLICY: ::followthrough::__private::HandlerPolicy = ::followthrough::__private::HandlerPolicy::new(
-        ::core::concat!(::core::module_path!(), "::", "reserve"),
-        ::core::file!(),
-        ::core::line!(),
-        ::followthrough::__private::Mode::ReversibleWrite,
-    );
+            ::core::concat!(::core::module_path!(), "::", "reserve"),
+            ::core::file!(),
+            ::core::line!(),
+            ::followthrough::__private::Mode::ReversibleWrite,
+        )
+        .with_path({
+            fn __path() -> &'static ::core::primitive::str {
+                ::core::any::type_name_of_val(&__path)
+            }
+            __path
+        });
     ::followthrough::__private::inventory::submit! {
         ::followthrough::__private::Declared(& __FT_POLICY)
     }

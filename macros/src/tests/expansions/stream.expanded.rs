@@ -5,11 +5,17 @@ async fn events(
     ::followthrough::policy::Stream,
 > {
     static __FT_POLICY: ::followthrough::__private::HandlerPolicy = ::followthrough::__private::HandlerPolicy::new(
-        ::core::concat!(::core::module_path!(), "::", "events"),
-        ::core::file!(),
-        ::core::line!(),
-        ::followthrough::__private::Mode::Stream,
-    );
+            ::core::concat!(::core::module_path!(), "::", "events"),
+            ::core::file!(),
+            ::core::line!(),
+            ::followthrough::__private::Mode::Stream,
+        )
+        .with_path({
+            fn __path() -> &'static ::core::primitive::str {
+                ::core::any::type_name_of_val(&__path)
+            }
+            __path
+        });
     ::followthrough::__private::inventory::submit! {
         ::followthrough::__private::Declared(& __FT_POLICY)
     }

@@ -71,7 +71,10 @@ impl Tail {
     }
 
     /// What is still to be said of a body that the service has ended, or that is an answer of ours.
-    pub(in crate::lifecycle) fn poll_last<D: 'static>(&mut self, cx: &mut Context<'_>) -> Polled<D> {
+    pub(in crate::lifecycle) fn poll_last<D: 'static>(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Polled<D> {
         let Some(extra) = &mut self.0.tail.extra else { return Poll::Ready(None) };
         if let Some(last) = extra.last.take() {
             extra.saying = Some(last.into_body());
@@ -89,6 +92,12 @@ impl Tail {
                 }
                 None => extra.saying = None,
             }
+        }
+        // hyper drops what it has buffered when a body fails, and flushes it when a body is pending.
+        if extra.error.is_some() && extra.flushes_before_error > 0 {
+            extra.flushes_before_error -= 1;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         Poll::Ready(extra.error.take().map(|cause| Err(CutShort(cause).into())))
     }

@@ -69,6 +69,7 @@ pub(crate) struct Extra {
     saying: Option<AxumBody>,
     /// The body was cut for this, and that is to be seen.
     error: Option<Cause>,
+    flushes_before_error: u8,
     gate: Gate,
     /// Where the connection fires the stream's token.
     told_by: Option<usize>,
@@ -290,7 +291,9 @@ impl Tail {
             self.extra().last = None;
         }
         if !left && (!self.0.tail.reconnects || self.0.remaining.is_some()) {
-            self.extra().error = Some(ended_by);
+            // The first may find that the body has used up its task's budget.
+            let extra = self.extra();
+            (extra.error, extra.flushes_before_error) = (Some(ended_by), 2);
             if let Some(on) = self.0.on() {
                 on.response_cut_short();
             }
