@@ -92,6 +92,9 @@ async fn big() -> Vec<u8> {
     vec![0; BIG]
 }
 
+#[cancellable(read)]
+async fn upload(_body: String) {}
+
 #[exempt(reason = "says who asks")]
 async fn peer(ConnectInfo(peer): ConnectInfo<SocketAddr>) -> String {
     peer.ip().to_string()
@@ -151,6 +154,7 @@ pub fn app(marks: &Marks, lifecycle: &Lifecycle) -> Router {
         .route("/stream", get(stream_with_a_token))
         .route("/deaf", get(stream_that_is_deaf))
         .route("/big", get(big))
+        .route("/upload", post(upload))
         .route("/peer", get(peer))
         .route("/socket", get(socket))
         .route("/socket-raw", get(socket_raw))

@@ -32,6 +32,7 @@ async fn start_with_a_short_grace(marks: &Marks) -> Running {
 hold! { start:
     a_read_ends_with_its_client,
     a_begun_write_follows_through,
+    a_client_that_leaves_during_its_upload_is_counted,
     a_stream_ends_with_its_client,
     a_signal_ends_reads_and_lets_writes_land,
     a_worker_that_fails_stops_the_server(POST_WRITE),

@@ -226,7 +226,7 @@ async fn a_signal_ends_reads_and_lets_writes_land() {
     let heeds = soon("the end", heeds.message()).await.unwrap_err();
     assert_eq!((heeds.code(), heeds.message()), (Code::Unavailable, "shutting_down"));
     let deaf = soon("the end", deaf.message()).await.unwrap_err();
-    assert_eq!(deaf.code(), Code::Unknown, "{deaf:?}");
+    assert_eq!(deaf.code(), Code::Internal, "{deaf:?}");
     assert!(deaf.message().contains("missing grpc-status trailer"), "{deaf:?}");
     server.refuses().await;
     assert!(!marks.has("relay: told"), "it outlives the write that may feed it");

@@ -17,6 +17,9 @@ async fn read() -> &'static str {
 #[cancellable(stream, deadline = "10s", name = "the stream")]
 async fn stream(_: RequestToken) {}
 
+#[cancellable(stream, finish)]
+async fn finishing(_: RequestToken) {}
+
 #[cancellable(idempotent_write, deadline = 500ms, internal)]
 async fn idempotent(_cancel: CancellationToken, stop: ShutdownToken) -> bool {
     stop.is_cancelled()
@@ -49,7 +52,7 @@ async fn cooperative_reversible(mut cancel: RequestToken) -> bool {
 }
 
 fn main() {
-    let _ = (read, stream, idempotent, reversible, cooperative, cooperative_reversible);
+    let _ = (read, stream, finishing, idempotent, reversible, cooperative, cooperative_reversible);
     let _ = read();
     let _ = stream(RequestToken::never());
     let _ = cooperative(CancellationToken::new().into());
