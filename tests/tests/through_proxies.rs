@@ -8,6 +8,8 @@
 mod service;
 #[path = "through_proxies/settings.rs"]
 mod settings;
+#[path = "through_proxies/uploads.rs"]
+mod uploads;
 
 use std::time::{Duration, Instant};
 

@@ -6,7 +6,7 @@ use axum::{
     Router,
     body::Body,
     extract::{ConnectInfo, Request, State, connect_info::Connected},
-    routing::get,
+    routing::{get, post},
 };
 use followthrough::{
     App, Lifecycle, Listener, RequestToken, ShutdownReport, UnixPeer, cancellable,
@@ -247,5 +247,27 @@ async fn over_tls_a_client_without_alpn_gets_http_1_and_its_leaving_is_seen() {
     }
     // A handshake that never comes does not hold the end.
     let _silent = TcpStream::connect(at).await.unwrap();
+    stop((lifecycle, running)).await;
+}
+
+/// The server ends the encryption first, and then reads on below it.
+#[tokio::test]
+async fn over_tls_a_client_that_sends_all_before_it_reads_gets_an_early_answer() {
+    const LENGTH: usize = 10 << 20;
+    let (config, connector) = tls(&[]);
+    let app: Router = Router::new().route("/", post(async || "early"));
+    let (listener, at) = tcp().await;
+    let lifecycle = lifecycle().build().unwrap();
+    let serve = followthrough::serve(listener, app).tls(config).lifecycle(lifecycle.clone());
+    let running = tokio::spawn(serve.into_future());
+    for _ in 0..10 {
+        let mut stream = connect(&connector, at).await;
+        let head = format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {LENGTH}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&vec![b'x'; LENGTH]).await.expect("no reset comes first");
+        let mut answer = String::new();
+        soon("the answer", stream.read_to_string(&mut answer)).await.expect("nor now");
+        assert!(answer.contains("connection: close\r\n") && answer.ends_with("early"), "{answer}");
+    }
     stop((lifecycle, running)).await;
 }

@@ -17,7 +17,7 @@ use crate::{
     policy::{HandlerPolicy, Mode},
     problem,
     runner::report,
-    serve::Upgraded,
+    serve::{OnConnection, Upgraded},
 };
 
 pin_project_lite::pin_project! {
@@ -28,6 +28,8 @@ pin_project_lite::pin_project! {
         // None once it is answered, and for a second layer: the first one counts.
         request: Option<Ongoing>,
         begun: bool,
+        // It was answered over HTTP/1 before the whole of its body had come.
+        early: bool,
     }
 
     impl<F> PinnedDrop for Linked<F> {
@@ -71,7 +73,13 @@ impl<F> Linked<F> {
     /// A request, and the future that the service inside has made of its head.
     #[inline]
     pub(crate) const fn new(request: Ongoing, inner: F) -> Self {
-        Self { inner: Some(inner), request: Some(request), begun: false }
+        Self { inner: Some(inner), request: Some(request), begun: false, early: false }
+    }
+
+    /// Whether it was answered over HTTP/1 before the whole of its body had come.
+    #[inline]
+    pub(crate) const fn is_early(&self) -> bool {
+        self.early
     }
 
     pub(super) const fn request(self: Pin<&Self>) -> Option<&Ongoing> {
@@ -137,6 +145,7 @@ impl<F> Linked<F> {
                 let ended =
                     this.request.as_mut().and_then(|request| request.ends_before_its_body(cx));
                 let Some(cause) = ended else { return Poll::Pending };
+                *this.early = this.request.as_ref().is_some_and(|request| is_early(request));
                 let response = give_up(cause, this.inner, this.request, keep);
                 return Poll::Ready(Ok(response));
             }
@@ -145,7 +154,10 @@ impl<F> Linked<F> {
         let mut tail = None;
         if let Some(request) = this.request.take() {
             match &mut polled {
-                Poll::Ready(Ok(response)) => tail = answered(request, response),
+                Poll::Ready(Ok(response)) => {
+                    *this.early = is_early(&request);
+                    tail = answered(request, response);
+                }
                 _ => request.failed(),
             }
         }
@@ -172,8 +184,8 @@ fn give_up<F, B>(
     let answer = answer.map_or_else(|| problem::cancelled(cancelled), |answer| *answer);
     let (mut parts, body) = answer.into_parts();
     let tail = slot.take().map(|mut request| {
-        request.flags.close |= request.flags.upload || cause == Cause::ShuttingDown;
-        say_close(&request, &mut parts.headers);
+        request.flags.close |= cause == Cause::ShuttingDown;
+        prepare_head(&request, &mut parts.headers);
         Tail::answering(request, body)
     });
     let mut body = ResponseBody::answer(tail);
@@ -219,7 +231,7 @@ where
 /// The request is answered; what is left of it goes with the response's body.
 #[inline]
 fn answered<B: Body>(request: Ongoing, response: &mut Response<B>) -> Option<Tail> {
-    say_close(&request, response.headers_mut());
+    prepare_head(&request, response.headers_mut());
     if request.flags.stream {
         answered_stream(request, response)
     } else {
@@ -227,12 +239,21 @@ fn answered<B: Body>(request: Ongoing, response: &mut Response<B>) -> Option<Tai
     }
 }
 
+/// Whether `request` is answered over HTTP/1 before the whole of its body has come.
 #[inline]
-fn say_close(request: &Ongoing, headers: &mut HeaderMap) {
+fn is_early(request: &Ongoing) -> bool {
+    request.flags.upload && request.flags.http1
+}
+
+#[inline]
+fn prepare_head(request: &Ongoing, headers: &mut HeaderMap) {
     // hyper says so by itself once it has been told; this answer may be quicker.
     let closing = request.on().is_some() && request.life().phase() >= Phase::Closing;
     if request.flags.http1 && (request.flags.close || closing) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    if request.flags.upload {
+        request.on().into_iter().for_each(OnConnection::answered_early);
     }
 }
 

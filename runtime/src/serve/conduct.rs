@@ -18,6 +18,7 @@ use super::{
     app::App,
     connection::Connection,
     executor::{Executor, Task},
+    linger::linger,
     listener::PeerAddr,
     requests::Requests,
     settings::Settings,
@@ -60,17 +61,38 @@ impl<A> Server<A> {
                 Some(tls) => match conduct.until_over(tls.accept(stream)).await {
                     Some(Ok(stream)) => conduct.serve(stream, service).await,
                     Some(Err(error)) => Err(error.into()),
-                    None => Ok(()),
+                    None => Ok(Ended::Cut),
                 },
                 None => conduct.serve(stream, service).await,
             };
             #[cfg(not(feature = "tls"))]
             let ended = conduct.serve(stream, service).await;
-            if let Err(error) = ended {
+            if let Err(error) = &ended {
                 tracing::trace!(target: "followthrough", %error, "connection ended");
+            }
+            if leaves_an_answer(&ended) && conduct.connection.is_stream_gone() {
+                linger(&conduct.connection).await;
             }
         };
         drop(tokio::spawn(Task::new(conducted, connection)));
+    }
+}
+
+/// How a connection came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// hyper has sent what there was to send.
+    Sent,
+    /// The peer had left, or its time was over.
+    Cut,
+}
+
+/// Whether an answer may be on its way that a reset would overtake. hyper gives its own answer to
+/// a head that it cannot read, and ends in an error.
+fn leaves_an_answer(ended: &Result<Ended, BoxError>) -> bool {
+    match ended {
+        Ok(ended) => *ended == Ended::Sent,
+        Err(error) => error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse),
     }
 }
 
@@ -83,7 +105,7 @@ struct Conduct {
 }
 
 impl Conduct {
-    async fn serve<I, S, B>(&self, stream: I, service: S) -> Result<(), BoxError>
+    async fn serve<I, S, B>(&self, stream: I, service: S) -> Result<Ended, BoxError>
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         S: Service<Request, Response = Response<B>, Error = std::convert::Infallible>,
@@ -110,7 +132,7 @@ impl Conduct {
                 connection.begin_poll();
                 if let Poll::Ready(ended) = serving.as_mut().poll(cx) {
                     connection.handed_over();
-                    return Poll::Ready(ended);
+                    return Poll::Ready(ended.map(|()| Ended::Sent));
                 }
                 let closing = !told && connection.phase() >= Phase::Closing;
                 if !closing || connection.is_new() || arrived.as_mut().poll(cx).is_pending() {
@@ -121,7 +143,7 @@ impl Conduct {
                 serving.as_mut().graceful_shutdown();
             }
             if self.is_over() {
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(Ok(Ended::Cut));
             }
             if !connection.is_blind() {
                 return Poll::Pending;
@@ -129,7 +151,7 @@ impl Conduct {
             let watch = watch
                 .get_or_insert_with(|| Box::pin(peer_left(connection.clone(), self.half_close)));
             // Dropping what hyper holds takes the path of every other disconnect.
-            watch.as_mut().poll(cx).map(Ok)
+            watch.as_mut().poll(cx).map(|()| Ok(Ended::Cut))
         })
         .await
     }

@@ -74,6 +74,8 @@ pub(crate) struct Connection {
     expired: AtomicBool,
     /// The stream is gone.
     closed: AtomicBool,
+    /// The last answer came before the whole of its request's body.
+    unread: AtomicBool,
     /// Requests that the end of the drain took away.
     pub(super) left: Mutex<Vec<Work>>,
     /// The last long answer that hyper took whole, until the socket has, and whether there is one.
@@ -130,6 +132,7 @@ impl Connection {
             streams: Mutex::default(),
             expired: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            unread: AtomicBool::new(false),
             left: Mutex::default(),
             unsent: Mutex::default(),
             has_unsent: AtomicBool::new(false),
@@ -248,6 +251,9 @@ impl Connection {
     #[inline]
     pub(super) fn request_came(&self) {
         self.requests.fetch_add(1, Relaxed);
+        if self.unread.load(Relaxed) {
+            self.unread.store(false, Relaxed);
+        }
         self.enter(ConnectionState::Idle);
     }
 
@@ -325,6 +331,23 @@ impl Connection {
     /// hyper has let go of it, and somebody may hold its stream.
     pub(super) fn handed_over(&self) {
         self.enter(ConnectionState::Upgraded);
+    }
+
+    /// An answer is given before the whole of its request's body has come.
+    #[cold]
+    pub(super) fn answered_early(&self) {
+        self.unread.store(true, Relaxed);
+    }
+
+    /// Whether the last answer came before the whole of its request's body.
+    #[inline]
+    pub(super) fn was_answered_early(&self) -> bool {
+        self.unread.load(Relaxed)
+    }
+
+    /// Its last answer is sent, and the socket is only read.
+    pub(super) fn lingers(&self) {
+        self.enter(ConnectionState::Closing);
     }
 
     pub(super) fn stream_gone(&self) {

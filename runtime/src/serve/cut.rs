@@ -19,10 +19,13 @@ pub enum ConnectionState {
     Answering,
     /// Somebody took it over, such as a WebSocket.
     Upgraded,
+    /// Its last answer is sent. What the peer still sends is discarded.
+    Closing,
 }
 
 impl ConnectionState {
-    pub(super) const ALL: [Self; 4] = [Self::Idle, Self::Head, Self::Answering, Self::Upgraded];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Idle, Self::Head, Self::Answering, Self::Upgraded, Self::Closing];
 
     fn as_str(self) -> &'static str {
         match self {
@@ -30,6 +33,7 @@ impl ConnectionState {
             Self::Head => "request head incomplete",
             Self::Answering => "answering",
             Self::Upgraded => "upgraded",
+            Self::Closing => "closing",
         }
     }
 }

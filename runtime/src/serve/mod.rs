@@ -7,6 +7,7 @@ mod connections;
 mod cut;
 mod executor;
 mod gate;
+mod linger;
 mod listener;
 mod on_connection;
 mod out;
@@ -60,6 +61,11 @@ const BACKLOG: usize = 1024;
 /// A client that leaves is noticed within 100 ms, also behind a pipelined request or an unread
 /// request body. One that closes only its sending half has left, unless
 /// [`half_close(true)`](crate::LifecycleBuilder::half_close) says otherwise.
+///
+/// An HTTP/1 answer that comes before the whole of its request's body says `Connection: close` if
+/// the connection ends with it. What the client still sends is then read and discarded, until the
+/// client closes its side, for at most 2 s and 64 MiB: closing a socket with unread bytes would
+/// reset it, and the answer could be lost.
 ///
 /// # Errors
 ///

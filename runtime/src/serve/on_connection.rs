@@ -57,6 +57,11 @@ impl OnConnection {
         self.0.unanswered.fetch_sub(1, Relaxed);
     }
 
+    /// It is answered before the whole of its body has come.
+    pub(crate) fn answered_early(&self) {
+        self.0.answered_early();
+    }
+
     /// Bytes of its response go to hyper.
     pub(crate) fn given(&self, bytes: usize) {
         if self.0.speaks_http2() {

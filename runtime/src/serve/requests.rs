@@ -1,6 +1,10 @@
 //! The requests of one connection, on their way to the service and back.
 
-use std::sync::Arc;
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use axum::{body::Body, extract::Request};
 use http::{HeaderMap, Response, header::CONTENT_TYPE};
@@ -33,14 +37,53 @@ where
 {
     type Response = Response<ResponseBody<B>>;
     type Error = S::Error;
-    type Future = Linked<Oneshot<S, Request>>;
+    type Future = Answering<Oneshot<S, Request>, Result<Self::Response, S::Error>>;
 
     fn call(&self, request: http::Request<Incoming>) -> Self::Future {
         let version = request.version();
         let on = OnConnection::begin(&self.connection, version);
         let times = (!is_grpc(request.headers())).then_some(self.times);
         let request = request.map(|body| Body::new(Upload::new(body, version, times)));
-        Linked::new(Ongoing::on(on, &request), self.service.clone().oneshot(request))
+        let inner = Linked::new(Ongoing::on(on, &request), self.service.clone().oneshot(request));
+        Answering { inner, held: None }
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A request that is being answered.
+    ///
+    /// Over HTTP/1 an answer that comes before the whole of its request's body is held back for one
+    /// poll of the connection. hyper finds meanwhile that nobody reads the body any more, takes what
+    /// has arrived of it, and knows whether the connection can be kept: its `Connection: close` is
+    /// then on the answer exactly if the connection ends.
+    pub(super) struct Answering<F, R> {
+        #[pin]
+        inner: Linked<F>,
+        held: Option<Box<R>>,
+    }
+}
+
+impl<F, B, E> Future for Answering<F, Result<Response<ResponseBody<B>>, E>>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: http_body::Body<Error: Into<BoxError>>,
+{
+    type Output = Result<Response<ResponseBody<B>>, E>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if let Some(held) = this.held.take() {
+            return Poll::Ready(*held);
+        }
+        match this.inner.as_mut().poll(cx) {
+            Poll::Ready(answer) if this.inner.is_early() => {
+                *this.held = Some(Box::new(answer));
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            polled => polled,
+        }
     }
 }
 

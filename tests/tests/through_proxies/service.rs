@@ -67,6 +67,14 @@ async fn up() -> &'static str {
     "up"
 }
 
+/// A write that is refused at the limit before its body is read.
+#[durable_write]
+async fn counts(State(Shared { marks, .. }): State<Shared>) -> &'static str {
+    marks.set("counted");
+    marks.until("go").await;
+    "counted"
+}
+
 #[cancellable(read)]
 async fn waits(State(shared): State<Shared>, token: RequestToken) -> &'static str {
     let _held = shared.begin(token);
@@ -183,6 +191,7 @@ impl Behind {
             .route("/unbuffered", any(unbuffered_events))
             .route("/large", any(large))
             .route("/writes", any(writes))
+            .route("/counts", any(counts))
             .with_state(shared);
         let server = Server::with(builder, app).await;
         let proxy = Proxy::start(make, server.at, edits).await?;

@@ -22,7 +22,7 @@ use super::service::{Behind, request};
 /// Five times as long as it may take where it is passed on.
 const UNSEEN: Duration = Duration::from_millis(500);
 /// Stands in front of what is added to nginx's `location`.
-const LOCATION: &str = "proxy_pass http";
+pub(crate) const LOCATION: &str = "proxy_pass http";
 const ABORT_ON_CLOSE: &str = "    option abortonclose\n";
 
 /// A client that leaves `request` leaves it running.
