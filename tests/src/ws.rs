@@ -56,6 +56,7 @@ pub async fn open(at: SocketAddr, path: &str) -> Socket {
     }
     let answer = String::from_utf8(answer).expect("a head is text");
     assert!(answer.starts_with("HTTP/1.1 101 ") && answer.contains(ACCEPT), "{answer}");
+    assert!(answer.to_lowercase().contains("\r\nconnection: upgrade\r\n"), "{answer}");
     Socket { stream }
 }
 

@@ -115,7 +115,8 @@ impl LifecycleBuilder {
     }
 
     /// How long to keep accepting after the signal, so that load balancers can notice that the
-    /// service is not ready any more. Part of the grace. Default: 0.
+    /// service is not ready any more. HTTP/1 answers given meanwhile under
+    /// [`serve`](crate::serve) say `Connection: close`. Part of the grace. Default: 0.
     pub fn drain_delay(mut self, drain_delay: Duration) -> Self {
         self.config.drain_delay = drain_delay;
         self

@@ -185,7 +185,7 @@ fn give_up<F, B>(
     let (mut parts, body) = answer.into_parts();
     let tail = slot.take().map(|mut request| {
         request.flags.close |= cause == Cause::ShuttingDown;
-        prepare_head(&request, &mut parts.headers);
+        prepare_head(&request, parts.status, &mut parts.headers);
         Tail::answering(request, body)
     });
     let mut body = ResponseBody::answer(tail);
@@ -231,7 +231,8 @@ where
 /// The request is answered; what is left of it goes with the response's body.
 #[inline]
 fn answered<B: Body>(request: Ongoing, response: &mut Response<B>) -> Option<Tail> {
-    prepare_head(&request, response.headers_mut());
+    let status = response.status();
+    prepare_head(&request, status, response.headers_mut());
     if request.flags.stream {
         answered_stream(request, response)
     } else {
@@ -246,10 +247,15 @@ fn is_early(request: &Ongoing) -> bool {
 }
 
 #[inline]
-fn prepare_head(request: &Ongoing, headers: &mut HeaderMap) {
-    // hyper says so by itself once it has been told; this answer may be quicker.
-    let closing = request.on().is_some() && request.life().phase() >= Phase::Closing;
-    if request.flags.http1 && (request.flags.close || closing) {
+fn prepare_head(request: &Ongoing, status: StatusCode, headers: &mut HeaderMap) {
+    // Said while the service still accepts, a client has its next connection before this one is
+    // closed. hyper says so by itself only once it has been told.
+    let closing = request.on().is_some() && request.life().phase() >= Phase::NotReady;
+    if request.flags.http1
+        && (request.flags.close || closing)
+        // An upgraded connection goes on, and its head has a `Connection` of its own.
+        && status != StatusCode::SWITCHING_PROTOCOLS
+    {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     if request.flags.upload {
