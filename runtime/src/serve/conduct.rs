@@ -6,12 +6,16 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::Poll,
+    time::Duration,
 };
 
 use axum::extract::Request;
 use http::Response;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Sleep, sleep},
+};
 use tower::Service;
 
 use super::{
@@ -27,6 +31,10 @@ use super::{
     watch::peer_left,
 };
 use crate::lifecycle::{Life, Phase};
+
+/// How long an HTTP/2 peer has to answer the PING behind the first GOAWAY. Requests that crossed that
+/// come before the answer, and hyper ends the connection after it.
+const PONG: Duration = Duration::from_secs(1);
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -125,11 +133,15 @@ impl Conduct {
             connection.life().reached(Phase::Closing).await;
             tokio::task::yield_now().await;
         });
+        // Of an HTTP/2 peer, from when it is told.
+        let mut pong: Option<Pin<Box<Sleep>>> = None;
         // Boxed, for it is made only once hyper looks away.
         let mut watch: Option<Pin<Box<_>>> = None;
         poll_fn(|cx| {
+            let mut had_streams;
             loop {
                 connection.begin_poll();
+                had_streams = connection.has_streams();
                 if let Poll::Ready(ended) = serving.as_mut().poll(cx) {
                     connection.handed_over();
                     return Poll::Ready(ended.map(|()| Ended::Sent));
@@ -141,8 +153,12 @@ impl Conduct {
                 told = true;
                 connection.tell_streams();
                 serving.as_mut().graceful_shutdown();
+                pong = connection.speaks_http2().then(|| Box::pin(sleep(PONG)));
             }
-            if self.is_over() {
+            let is_over = !had_streams && self.is_over();
+            // The timer wakes this task.
+            let waits = |pong: &mut Pin<Box<Sleep>>| pong.as_mut().poll(cx).is_pending();
+            if is_over && !pong.as_mut().is_some_and(waits) {
                 return Poll::Ready(Ok(Ended::Cut));
             }
             if !connection.is_blind() {

@@ -64,10 +64,14 @@ pub(crate) struct Connection {
     pub(super) protocol: AtomicU8,
     /// How much of the preface of HTTP/2 has come.
     preface: AtomicU8,
-    /// Over HTTP/2: bytes of bodies that hyper was given, and bytes of everything that the socket
-    /// took. While the first is more, an answer waits for its window.
+    /// Over HTTP/2: bytes of bodies that hyper was given, and those that have left it. While the
+    /// first is more, an answer waits for its window.
     given: AtomicUsize,
     sent: AtomicUsize,
+    /// The tasks of its streams.
+    tasks: AtomicUsize,
+    /// Over HTTP/2, a stream was upgraded: what goes out there was not given by an answer.
+    tunnels: AtomicBool,
     /// The tokens of streams.
     pub(super) streams: Mutex<Slab<Signal>>,
     /// Its time is over: it said nothing for too long.
@@ -129,6 +133,8 @@ impl Connection {
             preface: AtomicU8::new(0),
             given: AtomicUsize::new(0),
             sent: AtomicUsize::new(0),
+            tasks: AtomicUsize::new(0),
+            tunnels: AtomicBool::new(false),
             streams: Mutex::default(),
             expired: AtomicBool::new(false),
             closed: AtomicBool::new(false),
@@ -194,12 +200,37 @@ impl Connection {
         !self.reading.load(Relaxed) && self.requests.load(Relaxed) > 0
     }
 
-    /// Whether nothing is lost with it: no request, and no answer in hyper's hands. What HTTP/2
-    /// has in its own hands is not known.
+    /// Whether nothing is lost with it: no request, and no answer in hyper's hands. Over HTTP/2, only
+    /// if [no stream had a task](Self::has_streams) before the poll: what a task leaves with hyper
+    /// at its end goes out with the next poll of the connection.
     pub(super) fn is_vacant(&self) -> bool {
         self.requests.load(Relaxed) == 0
             && !self.blocked.load(Relaxed)
-            && self.protocol.load(Relaxed) != HTTP_2
+            && (!self.speaks_http2() || (!self.has_streams() && self.has_sent_all()))
+    }
+
+    /// Whether a stream of HTTP/2 has a task.
+    pub(super) fn has_streams(&self) -> bool {
+        self.tasks.load(SeqCst) > 0
+    }
+
+    pub(super) fn stream_began(&self) {
+        self.tasks.fetch_add(1, SeqCst);
+    }
+
+    pub(super) fn stream_ended(&self) {
+        self.tasks.fetch_sub(1, SeqCst);
+    }
+
+    /// A stream of HTTP/2 is upgraded.
+    pub(super) fn opens_tunnel(&self) {
+        self.tunnels.store(true, Relaxed);
+    }
+
+    /// Whether every byte that answers over HTTP/2 gave to hyper has left it. Bytes of a stream that
+    /// the peer has reset are not sent, and count as if they waited.
+    fn has_sent_all(&self) -> bool {
+        !self.tunnels.load(Relaxed) && self.given.load(Relaxed) <= self.sent.load(Relaxed)
     }
 
     /// Whether no whole head of a request has come yet.
@@ -236,7 +267,7 @@ impl Connection {
         self.given.fetch_add(bytes, Relaxed);
     }
 
-    /// Bytes go to the peer.
+    /// Bytes of bodies go to the peer.
     pub(super) fn sent(&self, bytes: usize) {
         self.sent.store(self.sent.load(Relaxed).wrapping_add(bytes), Relaxed);
     }
@@ -369,8 +400,7 @@ impl Connection {
                 requests.push(Work::cut(None, WorkKind::Upgraded, self.since));
             }
             // Everything that hyper was given has gone out.
-            Some(_)
-                if self.speaks_http2() && self.given.load(Relaxed) <= self.sent.load(Relaxed) => {}
+            Some(_) if self.speaks_http2() && self.has_sent_all() => {}
             Some((policy, since)) => {
                 requests.push(Work::cut(policy, WorkKind::Response, since));
                 state = ConnectionState::Answering;

@@ -29,8 +29,10 @@ where
     F: Future<Output: Send> + Send + 'static,
 {
     fn execute(&self, future: F) {
-        let task = Task::new(upgraded::Carrier::new(future), self.connection.clone());
-        drop(tokio::spawn(task));
+        drop(tokio::spawn(Task::of_stream(
+            upgraded::Carrier::new(future),
+            self.connection.clone(),
+        )));
     }
 }
 
@@ -41,13 +43,18 @@ pin_project_lite::pin_project! {
         future: Option<F>,
         connection: Arc<Connection>,
         waker: Option<usize>,
+        of_stream: bool,
     }
 
     impl<F> PinnedDrop for Task<F> {
         fn drop(this: Pin<&mut Self>) {
-            let this = this.project();
+            let mut this = this.project();
             if let Some(key) = this.waker.take() {
                 this.connection.wakers().leave(key);
+            }
+            if *this.of_stream {
+                this.future.set(None);
+                this.connection.stream_ended();
             }
         }
     }
@@ -55,7 +62,13 @@ pin_project_lite::pin_project! {
 
 impl<F> Task<F> {
     pub(super) const fn new(future: F, connection: Arc<Connection>) -> Self {
-        Self { future: Some(future), connection, waker: None }
+        Self { future: Some(future), connection, waker: None, of_stream: false }
+    }
+
+    /// The task of a stream of HTTP/2.
+    fn of_stream(future: F, connection: Arc<Connection>) -> Self {
+        connection.stream_began();
+        Self { future: Some(future), connection, waker: None, of_stream: true }
     }
 }
 

@@ -6,6 +6,7 @@ mod connection;
 mod connections;
 mod cut;
 mod executor;
+mod frames;
 mod gate;
 mod linger;
 mod listener;

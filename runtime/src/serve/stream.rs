@@ -9,7 +9,7 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::connection::Connection;
+use super::{connection::Connection, frames::Frames};
 
 /// The socket of a connection; notes who waits for what.
 #[derive(Debug)]
@@ -39,8 +39,7 @@ impl Stream {
     fn written(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &polled {
             Poll::Pending => self.0.waits_to_write(),
-            Poll::Ready(Ok(bytes)) => self.0.sent(*bytes),
-            Poll::Ready(Err(_)) => {}
+            Poll::Ready(_) => {}
         }
         polled
     }
@@ -89,12 +88,14 @@ pin_project_lite::pin_project! {
         #[pin]
         stream: S,
         connection: Arc<Connection>,
+        // What goes out over HTTP/2.
+        frames: Frames,
     }
 }
 
 impl<S> Observed<S> {
-    pub(super) const fn new(stream: S, connection: Arc<Connection>) -> Self {
-        Self { stream, connection }
+    pub(super) fn new(stream: S, connection: Arc<Connection>) -> Self {
+        Self { stream, connection, frames: Frames::default() }
     }
 }
 
@@ -121,7 +122,12 @@ impl<S: AsyncWrite> AsyncWrite for Observed<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.project().stream.poll_write(cx, buf)
+        let this = self.project();
+        let polled = this.stream.poll_write(cx, buf);
+        if this.connection.speaks_http2() {
+            this.frames.note(this.connection, &polled, &[io::IoSlice::new(buf)]);
+        }
+        polled
     }
 
     fn poll_write_vectored(
@@ -129,7 +135,12 @@ impl<S: AsyncWrite> AsyncWrite for Observed<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.project().stream.poll_write_vectored(cx, bufs)
+        let this = self.project();
+        let polled = this.stream.poll_write_vectored(cx, bufs);
+        if this.connection.speaks_http2() {
+            this.frames.note(this.connection, &polled, bufs);
+        }
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {
