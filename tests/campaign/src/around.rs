@@ -6,7 +6,7 @@ use std::{
     future::poll_fn,
     pin::{Pin, pin},
     sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use axum::{
@@ -50,7 +50,7 @@ pub(crate) async fn around(
 ) -> Response {
     let id = request.uri().path().rsplit('/').next().and_then(|id| id.parse().ok());
     let Some(visit) = id.and_then(|id| expected.take(id)) else { return next.run(request).await };
-    let around = Around(visit.watch().clone());
+    let (around, answers) = (Around(visit.watch().clone()), visit.clone());
     request.extensions_mut().insert(visit);
     let mut inner = pin!(next.run(request));
     let response = poll_fn(|cx| {
@@ -58,13 +58,20 @@ pub(crate) async fn around(
         inner.as_mut().poll(cx)
     })
     .await;
-    response.map(|body| Body::new(AroundBody { body, around }))
+    let pause: Option<Pin<Box<dyn Future<Output = ()> + Send>>> =
+        Some(Box::pin(async move { answers.pause(ANSWER).await }));
+    response.map(|body| Body::new(AroundBody { body, around, pause }))
 }
+
+/// The stage between the head of an answer and its body.
+pub(crate) const ANSWER: &str = "answer";
 
 /// The same around the response body.
 struct AroundBody {
     body: Body,
     around: Around,
+    /// What is between the head and the body.
+    pause: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 impl http_body::Body for AroundBody {
@@ -76,11 +83,15 @@ impl http_body::Body for AroundBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         self.around.0.polled_around(cx);
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.as_mut().poll(cx));
+            self.pause = None;
+        }
         Pin::new(&mut self.body).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.pause.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -14,7 +14,12 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) retry_after: bool,
     pub(crate) body: String,
+    /// It came to its end.
+    pub(crate) whole: bool,
 }
+
+/// The body of a request, in two parts.
+pub(crate) const UPLOAD: [&str; 2] = ["first", "second"];
 
 impl Answer {
     /// The outcome that a problem's body states.
@@ -30,7 +35,7 @@ pub(crate) enum Client {
 }
 
 impl Client {
-    /// Connects and sends a request without a body.
+    /// Connects, and sends a request with the first half of its body.
     pub(crate) async fn send(
         at: SocketAddr,
         http2: bool,
@@ -44,7 +49,15 @@ impl Client {
         })
     }
 
-    /// Waits for the whole answer.
+    /// Sends the other half, once. A service that has answered already may not take it.
+    pub(crate) async fn finish(&mut self) {
+        match self {
+            Self::Http1(call) => call.finish().await,
+            Self::Http2(call) => call.finish(),
+        }
+    }
+
+    /// Waits for the whole answer, or for as much of it as comes.
     ///
     /// # Cancel safety
     ///

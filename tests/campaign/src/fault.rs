@@ -5,7 +5,9 @@ use std::{io, time::Duration};
 use tokio::time::Instant;
 
 use crate::{
+    around::ANSWER,
     client::{Answer, Client},
+    handlers::HANDLERS,
     plan::{Fault, Plan},
     service::Service,
     visit::Watch,
@@ -13,7 +15,7 @@ use crate::{
 
 /// How long a client waits whose deadline is the fault: enough to reach the point on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(150);
-/// A deadline that passes within an extractor is seen after it; by then it has passed for certain.
+/// By then a deadline that changes nothing has passed for certain.
 const MARGIN: Duration = Duration::from_millis(20);
 
 /// Lets the fault fall, waits until it has, and lets the request go on. Gives the client's answer,
@@ -25,7 +27,8 @@ pub(crate) async fn fall(
     watch: &Watch,
     service: &Service,
 ) -> Option<io::Result<Answer>> {
-    let in_body = watch.seen().held.is_some_and(|(_, in_body)| in_body);
+    let label = watch.seen().held.map_or("", |(label, _)| label);
+    let answers = label == ANSWER && HANDLERS[plan.handler].0 != "stream";
     let mut open = None;
     match plan.fault {
         Fault::Disconnect => {
@@ -45,12 +48,14 @@ pub(crate) async fn fall(
         Fault::Panic => {
             let panicked = client.sibling("/panics").await;
             watch.release();
+            client.finish().await;
             return Some(match panicked {
                 Ok(()) => client.answer().await,
                 Err(error) => Err(error),
             });
         }
-        Fault::Deadline if in_body => {
+        // What is answered before its deadline has none any more.
+        Fault::Deadline if !answers => {
             let answer = client.answer().await;
             watch.release();
             return Some(answer);

@@ -2,18 +2,20 @@
 //!
 //! None of them panics: a panic of the body itself ends it by law 7, and is nothing to be tried here.
 
-use axum::{Router, routing::post};
+use std::{future::poll_fn, pin::pin};
+
 use axum::{
-    body::{Body, Bytes},
-    extract::FromRequestParts,
-    http::{StatusCode, request::Parts},
+    body::{Body, Bytes, to_bytes},
+    extract::{FromRequest, Request},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
-use followthrough::{cancellable, durable_write};
+use followthrough::{Router, cancellable, durable_write, routing::post};
 use futures_util::stream;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    client::UPLOAD,
     database::{Row, Tx},
     visit::{ON_PURPOSE, Visit},
 };
@@ -86,14 +88,19 @@ impl IntoResponse for Failed {
 
 type Done = Result<&'static str, Failed>;
 
-/// An extractor that waits, as one that looks up its caller does: nothing has begun there.
-impl<S: Sync> FromRequestParts<S> for Visit {
+/// An extractor that waits, as one that looks up its caller does, and then reads an upload: nothing has begun
+/// there.
+impl<S: Sync> FromRequest<S> for Visit {
     type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
-        let visit = parts.extensions.remove::<Self>();
+    async fn from_request(mut request: Request, _: &S) -> Result<Self, Response> {
+        let visit = request.extensions_mut().remove::<Self>();
         let visit = visit.ok_or_else(|| StatusCode::NOT_FOUND.into_response())?;
         visit.rows("extract").await.map_err(IntoResponse::into_response)?;
+        let upload = visit.run("upload", visit.upload(request.into_body())).await;
+        if upload.is_none_or(|upload| upload != UPLOAD.concat()) {
+            return Err(StatusCode::BAD_REQUEST.into_response());
+        }
         visit.extracted();
         Ok(visit)
     }
@@ -101,6 +108,19 @@ impl<S: Sync> FromRequestParts<S> for Visit {
 
 /// Statements with a point before, within and after each.
 impl Visit {
+    /// The whole upload; the rest of it is sent once this has waited for it.
+    async fn upload(&self, body: Body) -> Option<Bytes> {
+        let mut whole = pin!(to_bytes(body, 100));
+        poll_fn(|cx| {
+            let polled = whole.as_mut().poll(cx);
+            if polled.is_pending() {
+                self.uploads();
+            }
+            polled.map(Result::ok)
+        })
+        .await
+    }
+
     async fn rows(&self, label: &'static str) -> Result<(i64, i64), Failed> {
         Ok(self.run(label, self.db.rows(self.id)).await?)
     }
@@ -196,7 +216,7 @@ async fn undo(visit: Visit) {
 
 /// Three safe points, the last of them just before it writes.
 #[cancellable(idempotent_write, cooperative)]
-async fn cooperative(visit: Visit, cancel: CancellationToken) -> Done {
+async fn cooperative(cancel: CancellationToken, visit: Visit) -> Done {
     visit.enters();
     for _ in 0..3 {
         visit.rows("read").await?;

@@ -160,11 +160,19 @@ impl Slot {
         let path = format!("/{name}/{id}");
         let mut client = Client::send(service.at, plan.http2, &path, patience).await?;
         let sent = Instant::now();
-        let early = tokio::select! {
+        let mut early = tokio::select! {
             biased;
-            () = watch.until(|seen| seen.held.is_some()) => None,
+            () = watch.until(|seen| seen.held.is_some() || seen.uploads) => None,
             answer = client.answer() => Some(answer),
         };
+        if early.is_none() && watch.seen().held.is_none() {
+            client.finish().await;
+            early = tokio::select! {
+                biased;
+                () = watch.until(|seen| seen.held.is_some()) => None,
+                answer = client.answer() => Some(answer),
+            };
+        }
         let held = watch.seen().held.filter(|_| early.is_none());
         let answer = match early {
             // Or it would be held later, by a body that goes on.
@@ -209,6 +217,7 @@ async fn send_again(
 ) -> Result<Answer, Failure> {
     service.expected.add(watch.visit(db.clone(), id));
     let mut client = Client::send(service.at, http2, &format!("/{name}/{id}"), None).await?;
+    client.finish().await;
     let answer = client.answer().await?;
     service.settles(watch, id).await;
     Ok(answer)

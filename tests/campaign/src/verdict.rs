@@ -1,6 +1,7 @@
 //! What became of one request, compared with what its policy promises.
 
 use crate::{
+    around::ANSWER,
     client::Answer,
     handlers::{HANDLERS, Promise},
     plan::{Fault, Plan},
@@ -75,10 +76,14 @@ impl Facts {
         }
         if let Some(answer) = &self.answer {
             self.wrong_answer(promise, answer, &mut wrong);
-            if let Some(expected) = self.expected(plan, promise)
-                && !expected.contains(&answer.status)
-            {
-                wrong.push(format!("status {}, expected {expected:?}", answer.status));
+            if let Some(expected) = self.expected(plan, promise) {
+                if !expected.contains(&answer.status) {
+                    wrong.push(format!("status {}, expected {expected:?}", answer.status));
+                }
+                let cut = answer.status == 200 && self.is_cut(plan, answer.whole);
+                if answer.whole == cut {
+                    wrong.push(format!("the answer is whole: {}", answer.whole));
+                }
             }
         } else if self.expected(plan, promise).is_some() {
             wrong.push("no answer for a client that waited".to_owned());
@@ -128,21 +133,37 @@ impl Facts {
         );
     }
 
+    /// Whether the body of the answer is cut, which its client has to see (law 6). Where a deadline has
+    /// fallen is not known of a stream that was not held: then it is what the client saw.
+    fn is_cut(&self, plan: &Plan, whole: bool) -> bool {
+        let cuts = matches!(plan.fault, Fault::Deadline | Fault::Stopping);
+        if HANDLERS[plan.handler].0 != "stream" || !cuts {
+            return false;
+        }
+        match self.held {
+            Some((label, _)) => label == ANSWER || label.starts_with("stream:"),
+            None => plan.fault == Fault::Deadline && !whole,
+        }
+    }
+
     /// The statuses that a client may see after the fault; none if it may see nothing.
     fn expected(&self, plan: &Plan, promise: Promise) -> Option<&'static [u16]> {
         // Without the fault it is answered; a deadline may have fallen before its point.
-        let Some((label, in_body)) = self.held else {
+        let Some((label, _)) = self.held else {
             return Some(if plan.fault == Fault::Deadline { &[200, 504] } else { &[200] });
         };
-        // After the head of a stream, its body ends as the signal says, and the status stands.
-        let streams = label.starts_with("stream:");
+        // After the head the status stands.
+        let answered = label == ANSWER || label.starts_with("stream:");
         match plan.fault {
             Fault::Panic if plan.sibling => Some(&[200]),
             Fault::Disconnect | Fault::Reset | Fault::Panic => None,
-            Fault::Deadline if !in_body => Some(&[200, 504]),
-            Fault::Deadline if streams => Some(&[200]),
+            // It may have fallen before.
+            Fault::Deadline if label == ANSWER => Some(&[200, 504]),
+            Fault::Deadline if answered => Some(&[200]),
             Fault::Deadline => Some(&[504]),
-            Fault::Stopping if streams || promise == Promise::Durable && self.begun => Some(&[200]),
+            Fault::Stopping if answered || promise == Promise::Durable && self.begun => {
+                Some(&[200])
+            }
             Fault::Stopping => Some(&[503]),
         }
     }

@@ -29,6 +29,8 @@ pub(crate) struct Seen {
     /// The stage that was reached last, and its name.
     pub(crate) stage: u32,
     pub(crate) label: &'static str,
+    /// The extractor of the upload waits for the rest of it.
+    pub(crate) uploads: bool,
     /// The extractors are through.
     pub(crate) extracted: bool,
     /// The body was polled.
@@ -200,6 +202,11 @@ impl Drop for Hold<'_> {
 impl Visit {
     pub(crate) fn watch(&self) -> &Arc<Watch> {
         &self.watch
+    }
+
+    /// The extractor of the upload waits for the rest of it.
+    pub(crate) fn uploads(&self) {
+        self.watch.update(|seen| seen.uploads = true);
     }
 
     /// The extractors are through.

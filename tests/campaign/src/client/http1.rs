@@ -7,11 +7,12 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{Answer, TIMEOUT};
+use super::{Answer, TIMEOUT, UPLOAD};
 
 pub(crate) struct Call {
     stream: TcpStream,
     read: Vec<u8>,
+    finished: bool,
 }
 
 impl Call {
@@ -24,19 +25,28 @@ impl Call {
         stream.set_nodelay(true)?;
         let timeout = timeout
             .map_or_else(String::new, |timeout| format!("{TIMEOUT}: {}\r\n", timeout.as_millis()));
-        let head =
-            format!("POST {path} HTTP/1.1\r\nhost: campaign\r\n{timeout}content-length: 0\r\n\r\n");
+        let length = UPLOAD.concat().len();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: campaign\r\n{timeout}content-length: {length}\r\n\r\n{}",
+            UPLOAD[0]
+        );
         stream.write_all(head.as_bytes()).await?;
-        Ok(Self { stream, read: Vec::new() })
+        Ok(Self { stream, read: Vec::new(), finished: false })
+    }
+
+    pub(super) async fn finish(&mut self) {
+        if !std::mem::replace(&mut self.finished, true) {
+            let _ = self.stream.write_all(UPLOAD[1].as_bytes()).await;
+        }
     }
 
     pub(super) async fn answer(&mut self) -> io::Result<Answer> {
         loop {
-            if let Some(answer) = parse(&self.read) {
+            if let Some(answer) = parse(&self.read).filter(|answer| answer.whole) {
                 return Ok(answer);
             }
-            if self.stream.read_buf(&mut self.read).await? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+            if !matches!(self.stream.read_buf(&mut self.read).await, Ok(1..)) {
+                return parse(&self.read).ok_or_else(|| io::ErrorKind::UnexpectedEof.into());
             }
         }
     }
@@ -52,7 +62,7 @@ impl Call {
     }
 }
 
-/// A whole answer.
+/// An answer whose head has come.
 fn parse(bytes: &[u8]) -> Option<Answer> {
     let text = String::from_utf8_lossy(bytes);
     let (head, body) = text.split_once("\r\n\r\n")?;
@@ -62,7 +72,7 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
         Some(length) => body.len() >= length.parse().ok()?,
         None => body.ends_with("0\r\n\r\n"),
     };
-    whole.then_some(())?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    Some(Answer { status, retry_after: header("retry-after: ").is_some(), body: body.to_owned() })
+    let retry_after = header("retry-after: ").is_some();
+    Some(Answer { status, retry_after, body: body.to_owned(), whole })
 }

@@ -10,7 +10,7 @@ use h2::{
 use http::Request;
 use tokio::{net::TcpStream, task::JoinHandle};
 
-use super::{Answer, TIMEOUT};
+use super::{Answer, TIMEOUT, UPLOAD};
 
 pub(crate) struct Call {
     send: SendRequest<Bytes>,
@@ -19,6 +19,7 @@ pub(crate) struct Call {
     head: Option<ResponseFuture>,
     body: Option<RecvStream>,
     read: Answer,
+    finished: bool,
 }
 
 /// The connection. Dropping it closes it.
@@ -38,6 +39,7 @@ async fn request(
     send: &SendRequest<Bytes>,
     path: &str,
     timeout: Option<Duration>,
+    whole: bool,
 ) -> io::Result<(ResponseFuture, SendStream<Bytes>)> {
     let mut request = Request::post(format!("http://campaign{path}"));
     if let Some(timeout) = timeout {
@@ -45,7 +47,7 @@ async fn request(
     }
     let request = request.body(()).map_err(io::Error::other)?;
     let mut send = send.clone().ready().await.map_err(failed)?;
-    send.send_request(request, true).map_err(failed)
+    send.send_request(request, whole).map_err(failed)
 }
 
 impl Call {
@@ -61,8 +63,16 @@ impl Call {
             // What ends it is seen by its streams.
             let _ = connection.await;
         }));
-        let (head, stream) = request(&send, path, timeout).await?;
-        Ok(Self { send, driver, stream, head: Some(head), body: None, read: Answer::default() })
+        let (head, mut stream) = request(&send, path, timeout, false).await?;
+        stream.send_data(Bytes::from_static(UPLOAD[0].as_bytes()), false).map_err(failed)?;
+        let read = Answer::default();
+        Ok(Self { send, driver, stream, head: Some(head), body: None, read, finished: false })
+    }
+
+    pub(super) fn finish(&mut self) {
+        if !std::mem::replace(&mut self.finished, true) {
+            let _ = self.stream.send_data(Bytes::from_static(UPLOAD[1].as_bytes()), true);
+        }
     }
 
     pub(super) async fn answer(&mut self) -> io::Result<Answer> {
@@ -76,10 +86,11 @@ impl Call {
         }
         let Some(body) = &mut self.body else { return Err(io::ErrorKind::UnexpectedEof.into()) };
         while let Some(chunk) = body.data().await {
-            let chunk = chunk.map_err(failed)?;
+            let Ok(chunk) = chunk else { return Ok(self.read.clone()) };
             let _ = body.flow_control().release_capacity(chunk.len());
             self.read.body.push_str(&String::from_utf8_lossy(&chunk));
         }
+        self.read.whole = true;
         Ok(self.read.clone())
     }
 
@@ -94,7 +105,7 @@ impl Call {
     }
 
     pub(super) async fn sibling(&mut self, path: &str) -> io::Result<()> {
-        let (head, _stream) = request(&self.send, path, None).await?;
+        let (head, _stream) = request(&self.send, path, None, true).await?;
         // It is reset, because its handler panics.
         drop(head.await);
         Ok(())
