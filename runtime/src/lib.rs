@@ -124,7 +124,9 @@ pub use routing::Router;
 pub use runner::{Compensate, compensate};
 #[cfg(unix)]
 pub use serve::UnixPeer;
-pub use serve::{App, ConnectionCut, ConnectionState, Listener, Serve, serve};
+pub use serve::{
+    Accepted, App, ConnectionCut, ConnectionState, HandshakeIo, Listener, MapListener, Serve, serve,
+};
 pub use token::{DurableToken, RawToken, RequestToken, RequestTokenHandle, ShutdownToken};
 
 /// The examples of the README, compiled.

@@ -119,7 +119,8 @@ pub fn linked<S>(
     inner: S,
 ) -> io::Result<Served<S>> {
     let peer = stream.peer_addr()?;
-    let connection = Connection::open(lifecycle.life.clone(), Socket::Tcp(stream), peer.into());
+    let connection =
+        Connection::open(lifecycle.life.clone(), Socket::Tcp(stream), Box::new(peer), None);
     Ok(Served { connection, inner })
 }
 

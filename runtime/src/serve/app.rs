@@ -1,6 +1,6 @@
 //! What can be served.
 
-use std::{any::Any, convert::Infallible};
+use std::{any::Any, convert::Infallible, io};
 
 use axum::extract::Request;
 use http::Response;
@@ -46,9 +46,12 @@ pub trait App<Peer, Kind>: Send + 'static {
     #[doc(hidden)]
     fn prepare(&mut self) {}
 
-    /// Once for each connection.
+    /// Once for each connection, whose `peer` becomes known.
     #[doc(hidden)]
-    fn connect(&self, peer: Peer) -> impl Future<Output = Self::Service> + Send + 'static;
+    fn connect(
+        &self,
+        peer: impl Future<Output = io::Result<Peer>> + Send + 'static,
+    ) -> impl Future<Output = io::Result<Self::Service>> + Send + 'static;
 }
 
 /// It answers requests.
@@ -78,8 +81,12 @@ where
         }
     }
 
-    fn connect(&self, _: Peer) -> impl Future<Output = S> + Send + 'static {
-        std::future::ready(self.clone())
+    fn connect(
+        &self,
+        peer: impl Future<Output = io::Result<Peer>> + Send + 'static,
+    ) -> impl Future<Output = io::Result<S>> + Send + 'static {
+        let service = self.clone();
+        async move { peer.await.map(|_| service) }
     }
 }
 
@@ -95,11 +102,14 @@ where
     type Service = S;
     type Body = B;
 
-    fn connect(&self, peer: Peer) -> impl Future<Output = S> + Send + 'static {
-        let made = self.clone().oneshot(peer);
+    fn connect(
+        &self,
+        peer: impl Future<Output = io::Result<Peer>> + Send + 'static,
+    ) -> impl Future<Output = io::Result<S>> + Send + 'static {
+        let make = self.clone();
         async move {
-            match made.await {
-                Ok(service) => service,
+            match make.oneshot(peer.await?).await {
+                Ok(service) => Ok(service),
                 Err(never) => match never {},
             }
         }

@@ -2,7 +2,9 @@
 
 use std::{
     error::Error,
+    fmt,
     future::poll_fn,
+    io,
     pin::{Pin, pin},
     sync::Arc,
     task::Poll,
@@ -14,19 +16,19 @@ use http::Response;
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
+    sync::OwnedSemaphorePermit,
     time::{Sleep, sleep},
 };
 use tower::Service;
 
 use super::{
+    accepted::{Accepted, shake_hands},
     app::App,
     connection::Connection,
     executor::{Executor, Task},
     linger::linger,
-    listener::PeerAddr,
     requests::Requests,
     settings::Settings,
-    socket::Socket,
     stream::{Observed, Stream},
     watch::peer_left,
 };
@@ -50,20 +52,29 @@ pub(super) struct Server<A> {
 
 impl<A> Server<A> {
     /// Serves one connection in a task of its own.
-    pub(super) fn spawn<P, K>(&self, socket: Socket, peer: P)
+    pub(super) fn spawn<P, K>(&self, accepted: Accepted<P>, slot: OwnedSemaphorePermit)
     where
         A: App<P, K>,
-        P: Clone + Into<PeerAddr>,
+        P: fmt::Display + Clone + Send + Sync + 'static,
     {
-        let connection = Connection::open(self.life.clone(), socket, peer.clone().into());
+        let (socket, peer, handshake) = accepted.into_parts();
+        if let Some(idle) = self.settings.tcp_keepalive {
+            socket.keep_alive(idle);
+        }
+        let connection =
+            Connection::open(self.life.clone(), socket, Box::new(peer.clone()), Some(slot));
         let stream = Stream::new(connection.clone());
-        let made = self.app.connect(peer);
+        let made = self.app.connect(shake_hands(connection.clone(), peer, handshake));
         let (settings, half_close) = (self.settings, self.half_close);
         let conduct = Conduct { connection: connection.clone(), settings, half_close };
         #[cfg(feature = "tls")]
         let tls = self.tls.clone();
         let conducted = async move {
-            let Some(service) = conduct.until_over(made).await else { return };
+            let service = match conduct.until_over(made).await {
+                Some(Ok(service)) => service,
+                Some(Err(error)) => return handshake_failed(&conduct.connection, &error),
+                None => return,
+            };
             #[cfg(feature = "tls")]
             let ended = match tls {
                 Some(tls) => match conduct.until_over(tls.accept(stream)).await {
@@ -84,6 +95,16 @@ impl<A> Server<A> {
         };
         drop(tokio::spawn(Task::new(conducted, connection)));
     }
+}
+
+#[cold]
+fn handshake_failed(connection: &Connection, error: &io::Error) {
+    tracing::debug!(
+        target: "followthrough",
+        peer = %connection.peer(),
+        %error,
+        "the handshake failed, closing the connection"
+    );
 }
 
 /// How a connection came to its end.

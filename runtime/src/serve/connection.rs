@@ -10,7 +10,7 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, Weak,
+        Arc, Mutex, OnceLock, Weak,
         atomic::{
             AtomicBool, AtomicU8, AtomicUsize,
             Ordering::{Relaxed, SeqCst},
@@ -20,13 +20,12 @@ use std::{
 };
 
 use slab::Slab;
-use tokio::time::Instant;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{
     connections::lock,
     cut::{ConnectionCut, ConnectionState},
     gate::Flushes,
-    listener::PeerAddr,
     socket::Socket,
     wakers::Wakers,
 };
@@ -36,11 +35,18 @@ use crate::{
     policy::HandlerPolicy,
 };
 
+/// A peer, for logs and reports.
+pub(super) type Peer = Box<dyn fmt::Display + Send + Sync>;
+
 pub(crate) struct Connection {
     pub(super) life: Arc<Life>,
     key: usize,
     socket: Socket,
-    peer: PeerAddr,
+    peer: Peer,
+    /// Who the peer turned out to be in a handshake.
+    client: OnceLock<Peer>,
+    /// Its place among those that may be open.
+    _slot: Option<OwnedSemaphorePermit>,
     since: Instant,
     /// For the deadlines of its requests.
     pub(super) alarms: Alarms,
@@ -108,12 +114,19 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const NO_PREFACE: u8 = u8::MAX;
 
 impl Connection {
-    pub(crate) fn open(life: Arc<Life>, socket: Socket, peer: PeerAddr) -> Arc<Self> {
+    pub(crate) fn open(
+        life: Arc<Life>,
+        socket: Socket,
+        peer: Peer,
+        slot: Option<OwnedSemaphorePermit>,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|weak: &Weak<Self>| Self {
             key: life.connections.enter(weak.clone()),
             life,
             socket,
             peer,
+            client: OnceLock::new(),
+            _slot: slot,
             since: Instant::now(),
             alarms: Alarms::new(),
             wakers: Wakers::default(),
@@ -336,8 +349,13 @@ impl Connection {
         (state, at.duration_since(seen.at))
     }
 
-    pub(super) const fn peer(&self) -> &PeerAddr {
-        &self.peer
+    pub(super) fn peer(&self) -> &Peer {
+        self.client.get().unwrap_or(&self.peer)
+    }
+
+    /// A handshake has said who the peer is.
+    pub(super) fn comes_from(&self, client: Peer) {
+        let _ = self.client.set(client);
     }
 
     pub(super) fn speaks_http2(&self) -> bool {
@@ -408,7 +426,7 @@ impl Connection {
             None => {}
         }
         ConnectionCut {
-            peer: self.peer.to_string(),
+            peer: self.peer().to_string(),
             protocol: PROTOCOLS[usize::from(self.protocol.load(Relaxed))],
             state,
             age: self.since.elapsed(),
@@ -429,7 +447,7 @@ impl Drop for Connection {
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
-            .field("peer", &self.peer)
+            .field("peer", &format_args!("{}", self.peer()))
             .field("state", &self.state())
             .finish_non_exhaustive()
     }

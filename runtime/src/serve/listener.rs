@@ -1,80 +1,237 @@
-//! Where connections come from: TCP and Unix sockets.
+//! Where connections come from.
 
-use std::{fmt, io, net::SocketAddr};
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
 
-#[cfg(unix)]
-use axum::extract::connect_info::Connected;
+use axum::serve::TapIo;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
-use tokio::net::{UnixListener, UnixStream, unix::UCred};
+use tokio::net::{UnixListener, UnixStream};
 
-use super::socket::Socket;
+use super::accepted::Accepted;
+#[cfg(unix)]
+use super::unix_peer::UnixPeer;
 
-/// What [`serve`](crate::serve) can listen on: [`tokio::net::TcpListener`] and, on Unix,
-/// [`tokio::net::UnixListener`]. Nothing else implements it, because the watch for clients that
-/// leave needs the socket itself.
+/// What [`serve`](crate::serve) accepts connections on.
+///
+/// - [`tokio::net::TcpListener`] and, on Unix, [`tokio::net::UnixListener`];
+/// - one of them behind [`map`](Self::map), or behind axum's
+///   [`tap_io`](axum::serve::ListenerExt::tap_io);
+/// - several at once: a tuple of two to four, or a `Vec`, whose peers have one type;
+/// - a type of your own, whose connections are TCP or Unix streams. The watch for clients that
+///   leave needs the socket itself, so any other stream is for
+///   [`Lifecycle::layer`](crate::Lifecycle::layer) under another server.
+///
+/// # Examples
+///
+/// Several listeners for one service, each with its name in errors and logs:
+///
+/// ```
+/// use tokio::net::TcpListener;
+///
+/// # #[tokio::main]
+/// # async fn main() -> std::io::Result<()> {
+/// let public = TcpListener::bind("127.0.0.1:0").await?;
+/// let internal = TcpListener::bind("127.0.0.1:0").await?;
+/// # let both = [public.local_addr()?, internal.local_addr()?];
+///
+/// let app = axum::Router::new().route("/", axum::routing::get(async || "hello"));
+/// let lifecycle = followthrough::Lifecycle::builder().build().expect("it is sound");
+/// let served = followthrough::serve((public, internal), app).lifecycle(lifecycle.clone());
+/// # let served = tokio::spawn(served.into_future());
+/// # for at in both {
+/// #     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// #     let mut client = tokio::net::TcpStream::connect(at).await?;
+/// #     client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await?;
+/// #     let mut answer = String::new();
+/// #     client.read_to_string(&mut answer).await?;
+/// #     assert!(answer.ends_with("hello"), "{answer}");
+/// # }
+/// # lifecycle.shutdown();
+/// # let served = async { served.await.expect("it does not panic") };
+/// let report = served.await?;
+/// # assert!(report.connections_cut.is_empty());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// The PROXY protocol, version 1: a load balancer sends a line with the address of its client before
+/// the first byte of HTTP, or of TLS. The line is read in the task of its connection, so that one
+/// that comes slowly is in nobody's way, and has to come within the
+/// [`header_read_timeout`](crate::Serve::header_read_timeout).
+///
+/// ```
+/// use std::{io, net::SocketAddr};
+///
+/// use axum::{Router, extract::ConnectInfo, routing::get};
+/// use followthrough::{Accepted, HandshakeIo, Listener};
+/// use tokio::{io::AsyncReadExt, net::TcpListener};
+///
+/// /// Reads a line such as `PROXY TCP4 203.0.113.7 192.0.2.1 49152 443`.
+/// async fn client_of(mut io: HandshakeIo, proxy: SocketAddr) -> io::Result<SocketAddr> {
+///     let mut line = Vec::new();
+///     // Byte by byte: what follows belongs to HTTP.
+///     while !line.ends_with(b"\r\n") && line.len() < 107 {
+///         line.push(io.read_u8().await?);
+///     }
+///     let line = String::from_utf8_lossy(&line);
+///     client_in(&line, proxy).ok_or(io::ErrorKind::InvalidData.into())
+/// }
+///
+/// fn client_in(line: &str, proxy: SocketAddr) -> Option<SocketAddr> {
+///     match line.split_ascii_whitespace().collect::<Vec<_>>()[..] {
+///         // A health check of the load balancer's own.
+///         ["PROXY", "UNKNOWN", ..] => Some(proxy),
+///         ["PROXY", "TCP4" | "TCP6", client, _, port, _] => {
+///             Some(SocketAddr::new(client.parse().ok()?, port.parse().ok()?))
+///         }
+///         _ => None,
+///     }
+/// }
+///
+/// # #[tokio::main]
+/// # async fn main() -> io::Result<()> {
+/// let listener = TcpListener::bind("127.0.0.1:0").await?;
+/// # let at = listener.local_addr()?;
+/// let listener = listener.map(|accepted| accepted.handshake(client_of));
+///
+/// let whoami = get(async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.to_string());
+/// let app: Router = Router::new().route("/", whoami);
+/// let app = app.into_make_service_with_connect_info::<SocketAddr>();
+/// # let lifecycle = followthrough::Lifecycle::builder().build().expect("it is sound");
+/// let served = followthrough::serve(listener, app);
+/// # let served = tokio::spawn(served.lifecycle(lifecycle.clone()).into_future());
+/// # use tokio::io::AsyncWriteExt;
+/// # let mut client = tokio::net::TcpStream::connect(at).await?;
+/// # client.write_all(b"PROXY TCP4 203.0.113.7 192.0.2.1 49152 443\r\nGET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await?;
+/// # let mut answer = String::new();
+/// # client.read_to_string(&mut answer).await?;
+/// # assert!(answer.ends_with("203.0.113.7:49152"), "{answer}");
+/// # lifecycle.shutdown();
+/// # let served = async { served.await.expect("it does not panic") };
+/// let report = served.await?;
+/// # Ok(())
+/// # }
+/// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no listener that `serve` knows",
-    label = "expected a `tokio::net::TcpListener` or a `tokio::net::UnixListener`",
+    message = "`serve` cannot accept connections on `{Self}`",
+    label = "expected a `tokio::net::TcpListener`, a `tokio::net::UnixListener`, or several",
     note = "bind one: `tokio::net::TcpListener::bind(\"127.0.0.1:3000\").await?`",
     note = "one of `std` becomes one with `tokio::net::TcpListener::from_std`, after `set_nonblocking(true)`",
-    note = "under another server, put `lifecycle.layer()` around the router instead"
+    note = "a listener of your own for TCP or Unix streams implements `followthrough::Listener`",
+    note = "for any other stream, put `lifecycle.layer()` around the router under another server"
 )]
 pub trait Listener: Send + 'static {
-    /// How a peer is known: by its [`SocketAddr`], or as a [`UnixPeer`].
-    type Peer: Clone + Into<PeerAddr> + Send + 'static;
+    /// How a peer is known to the service, as `ConnectInfo` gives it, and to logs and reports.
+    type Peer: fmt::Display + Clone + Send + Sync + 'static;
 
-    /// Waits for the next connection.
-    #[doc(hidden)]
-    fn accept_one(&self) -> impl Future<Output = io::Result<(Socket, Self::Peer)>> + Send;
+    /// Waits for the next connection. An error is logged, and the next call tries again: after
+    /// 100 ms, or at once if only that one connection is to blame.
+    ///
+    /// What the peer has to send first is not to be waited for here, because the next connection
+    /// waits as well: say it with [`Accepted::handshake`].
+    ///
+    /// # Cancel safety
+    ///
+    /// The future is dropped when the service stops accepting and when another one of several
+    /// listeners is quicker; no connection may be lost with it. Those of tokio's listeners are
+    /// cancel safe.
+    fn accept(&mut self) -> impl Future<Output = io::Result<Accepted<Self::Peer>>> + Send;
 
-    /// Takes a connection that the system has accepted already, if there is one.
-    #[doc(hidden)]
-    fn accept_now(&self) -> io::Result<(Socket, Self::Peer)>;
-
-    /// What it listens on, for people.
-    #[doc(hidden)]
-    fn name(&self) -> io::Result<String>;
-}
-
-/// The address of a peer, whatever the transport.
-#[derive(Clone, Debug)]
-pub enum PeerAddr {
-    Tcp(SocketAddr),
-    #[cfg(unix)]
-    Unix(UnixPeer),
-}
-
-impl fmt::Display for PeerAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(f),
-            #[cfg(unix)]
-            Self::Unix(peer) => peer.fmt(f),
+    /// Takes a connection that is there already, without waiting; `None` if there is none. Those that
+    /// the system has accepted when the service stops accepting are served all the same.
+    ///
+    /// The default polls [`accept`](Self::accept) once. A type that has another listener inside asks
+    /// that one.
+    fn accept_now(&mut self) -> Option<io::Result<Accepted<Self::Peer>>> {
+        match pin!(self.accept()).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(accepted) => Some(accepted),
+            Poll::Pending => None,
         }
+    }
+
+    /// Names the listener in errors and logs, by its address for instance.
+    ///
+    /// # Errors
+    ///
+    /// If it has none; `serve` then ends with the error.
+    fn name(&self) -> io::Result<String>;
+
+    /// Changes each connection that is accepted, before it is served: sets options of its socket, gives
+    /// it another peer, or adds a handshake.
+    ///
+    /// ```no_run
+    /// # async fn run() -> std::io::Result<()> {
+    /// use followthrough::Listener;
+    ///
+    /// let listener = tokio::net::TcpListener::bind("0.0.0.0:3000").await?;
+    /// let listener = listener.map(|accepted| {
+    ///     if let Some(stream) = accepted.tcp_stream() {
+    ///         let _ = stream.set_ttl(64);
+    ///     }
+    ///     accepted
+    /// });
+    /// # drop(listener);
+    /// # Ok(())
+    /// # }
+    /// ```
+    fn map<F, P>(self, change: F) -> MapListener<Self, F>
+    where
+        Self: Sized,
+        F: FnMut(Accepted<Self::Peer>) -> Accepted<P> + Send + 'static,
+        P: fmt::Display + Clone + Send + Sync + 'static,
+    {
+        MapListener { listener: self, change }
     }
 }
 
-impl From<SocketAddr> for PeerAddr {
-    fn from(address: SocketAddr) -> Self {
-        Self::Tcp(address)
+/// A listener that changes what it accepts; made by [`Listener::map`].
+#[derive(Clone, Debug)]
+pub struct MapListener<L, F> {
+    listener: L,
+    change: F,
+}
+
+impl<L, F, P> Listener for MapListener<L, F>
+where
+    L: Listener,
+    F: FnMut(Accepted<L::Peer>) -> Accepted<P> + Send + 'static,
+    P: fmt::Display + Clone + Send + Sync + 'static,
+{
+    type Peer = P;
+
+    async fn accept(&mut self) -> io::Result<Accepted<P>> {
+        self.listener.accept().await.map(&mut self.change)
+    }
+
+    fn accept_now(&mut self) -> Option<io::Result<Accepted<P>>> {
+        self.listener.accept_now().map(|accepted| accepted.map(&mut self.change))
+    }
+
+    fn name(&self) -> io::Result<String> {
+        self.listener.name()
     }
 }
 
 impl Listener for TcpListener {
     type Peer = SocketAddr;
 
-    async fn accept_one(&self) -> io::Result<(Socket, SocketAddr)> {
-        let (stream, peer) = self.accept().await?;
-        Ok((tcp(stream), peer))
+    async fn accept(&mut self) -> io::Result<Accepted<SocketAddr>> {
+        let (stream, peer) = Self::accept(self).await?;
+        Ok(Accepted::tcp(stream, peer))
     }
 
-    fn accept_now(&self) -> io::Result<(Socket, SocketAddr)> {
-        let (socket, peer) = SockRef::from(self).accept()?;
-        socket.set_nonblocking(true)?;
-        let peer = peer.as_socket().ok_or(io::ErrorKind::Unsupported)?;
-        Ok((tcp(TcpStream::from_std(socket.into())?), peer))
+    fn accept_now(&mut self) -> Option<io::Result<Accepted<SocketAddr>>> {
+        // tokio asks the system only once it has heard of a connection.
+        waiting(SockRef::from(&*self).accept(), |socket, peer| {
+            let peer = peer.as_socket().ok_or(io::ErrorKind::Unsupported)?;
+            Ok(Accepted::tcp(TcpStream::from_std(socket.into())?, peer))
+        })
     }
 
     fn name(&self) -> io::Result<String> {
@@ -82,97 +239,22 @@ impl Listener for TcpListener {
     }
 }
 
-fn tcp(stream: TcpStream) -> Socket {
-    // An answer is not to wait for the acknowledgement of the one before.
-    let _ = stream.set_nodelay(true);
-    Socket::Tcp(stream)
-}
-
-#[cfg(unix)]
-fn unix(stream: UnixStream) -> (Socket, UnixPeer) {
-    let peer = UnixPeer(stream.peer_cred().ok());
-    (Socket::Unix(stream), peer)
-}
-
-/// The process at the other end of a Unix socket, as `ConnectInfo<UnixPeer>` gives it.
-///
-/// ```no_run
-/// # #[cfg(unix)] {
-/// use axum::{Router, extract::ConnectInfo, routing::get};
-/// use followthrough::UnixPeer;
-///
-/// async fn whoami(ConnectInfo(peer): ConnectInfo<UnixPeer>) -> String {
-///     format!("uid {:?}", peer.uid())
-/// }
-///
-/// # async fn run() -> std::io::Result<()> {
-/// let app: Router = Router::new().route("/", get(whoami));
-/// let listener = tokio::net::UnixListener::bind("/run/orders.sock")?;
-/// followthrough::serve(listener, app.into_make_service_with_connect_info::<UnixPeer>()).await?;
-/// # Ok(())
-/// # }
-/// # }
-/// ```
-#[cfg(unix)]
-#[derive(Clone, Copy, Debug)]
-pub struct UnixPeer(Option<UCred>);
-
-#[cfg(unix)]
-impl UnixPeer {
-    /// The user that the process ran as when it connected, if the system says.
-    pub fn uid(&self) -> Option<u32> {
-        self.0.map(|credentials| credentials.uid())
-    }
-
-    /// The group that it ran as.
-    pub fn gid(&self) -> Option<u32> {
-        self.0.map(|credentials| credentials.gid())
-    }
-
-    /// The process, where the system knows it.
-    pub fn pid(&self) -> Option<i32> {
-        self.0?.pid()
-    }
-}
-
-#[cfg(unix)]
-impl fmt::Display for UnixPeer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("unix")?;
-        if let Some(pid) = self.pid() {
-            write!(f, ":pid={pid}")?;
-        }
-        Ok(())
-    }
-}
-
-#[cfg(unix)]
-impl From<UnixPeer> for PeerAddr {
-    fn from(peer: UnixPeer) -> Self {
-        Self::Unix(peer)
-    }
-}
-
-#[cfg(unix)]
-impl Connected<Self> for UnixPeer {
-    fn connect_info(peer: Self) -> Self {
-        peer
-    }
-}
-
 #[cfg(unix)]
 impl Listener for UnixListener {
     type Peer = UnixPeer;
 
-    async fn accept_one(&self) -> io::Result<(Socket, UnixPeer)> {
-        let (stream, _) = self.accept().await?;
-        Ok(unix(stream))
+    async fn accept(&mut self) -> io::Result<Accepted<UnixPeer>> {
+        let (stream, _) = Self::accept(self).await?;
+        let peer = UnixPeer::of(&stream);
+        Ok(Accepted::unix(stream, peer))
     }
 
-    fn accept_now(&self) -> io::Result<(Socket, UnixPeer)> {
-        let (socket, _) = SockRef::from(self).accept()?;
-        socket.set_nonblocking(true)?;
-        Ok(unix(UnixStream::from_std(socket.into())?))
+    fn accept_now(&mut self) -> Option<io::Result<Accepted<UnixPeer>>> {
+        waiting(SockRef::from(&*self).accept(), |socket, _| {
+            let stream = UnixStream::from_std(socket.into())?;
+            let peer = UnixPeer::of(&stream);
+            Ok(Accepted::unix(stream, peer))
+        })
     }
 
     fn name(&self) -> io::Result<String> {
@@ -180,5 +262,34 @@ impl Listener for UnixListener {
         Ok(address
             .as_pathname()
             .map_or("a Unix socket".to_owned(), |path| path.display().to_string()))
+    }
+}
+
+/// What an accept without waiting has found.
+fn waiting<P>(
+    accepted: io::Result<(socket2::Socket, socket2::SockAddr)>,
+    make: impl FnOnce(socket2::Socket, socket2::SockAddr) -> io::Result<Accepted<P>>,
+) -> Option<io::Result<Accepted<P>>> {
+    match accepted {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+        Err(error) => Some(Err(error)),
+        Ok((socket, peer)) => Some(socket.set_nonblocking(true).and_then(|()| make(socket, peer))),
+    }
+}
+
+impl<L, F> Listener for TapIo<L, F>
+where
+    L: axum::serve::Listener<Io = TcpStream, Addr = SocketAddr>,
+    F: FnMut(&mut TcpStream) + Send + 'static,
+{
+    type Peer = SocketAddr;
+
+    async fn accept(&mut self) -> io::Result<Accepted<SocketAddr>> {
+        let (stream, peer) = axum::serve::Listener::accept(self).await;
+        Ok(Accepted::tcp(stream, peer))
+    }
+
+    fn name(&self) -> io::Result<String> {
+        Ok(axum::serve::Listener::local_addr(self)?.to_string())
     }
 }

@@ -1,5 +1,7 @@
 //! A server whose end is bounded and whose requests are linked.
 
+mod accept;
+mod accepted;
 mod app;
 mod conduct;
 mod connection;
@@ -14,41 +16,41 @@ mod on_connection;
 mod out;
 mod requests;
 mod settings;
+mod several;
 mod signals;
 mod socket;
 mod stream;
 mod sweep;
+#[cfg(unix)]
+mod unix_peer;
 mod upgraded;
 mod wakers;
 mod watch;
 
-use std::{fmt, io, pin::Pin, sync::Arc, time::Duration};
+use std::{fmt, io, pin::Pin, sync::Arc};
 
 #[cfg(unix)]
-pub use self::listener::UnixPeer;
+pub use self::unix_peer::UnixPeer;
 pub use self::{
+    accepted::{Accepted, HandshakeIo},
     app::App,
     cut::{ConnectionCut, ConnectionState},
-    listener::Listener,
+    listener::{Listener, MapListener},
 };
 use self::{conduct::Server, settings::Settings};
 pub(crate) use self::{
     connection::Connection, connections::Connections, gate::Gate, on_connection::OnConnection,
     socket::Socket, upgraded::Upgraded,
 };
-use crate::lifecycle::{BuildError, Life, Lifecycle, Phase, ShutdownReport};
-
-/// After an accept that failed for want of something, such as file descriptors.
-const BACK_OFF: Duration = Duration::from_millis(100);
-/// How many connections tokio's listeners let the system accept ahead.
-const BACKLOG: usize = 1024;
+use crate::lifecycle::{BuildError, Life, Lifecycle, ShutdownReport};
 
 /// Serves `app` on `listener` over HTTP/1 and HTTP/2 (with prior knowledge, or over TLS by ALPN)
 /// until a shutdown has drained it, and gives the report of that.
 ///
-/// `listener` is a TCP or a Unix one, `app` an axum router, what
-/// `into_make_service_with_connect_info` makes of it (without that, a `ConnectInfo` extractor
-/// answers 500, "missing request extension"), or a tower service like it: see [`App`].
+/// `listener` is a TCP or a Unix one, several of them, or one of your own: see [`Listener`]. `app`
+/// is an axum router, what `into_make_service_with_connect_info` makes of it (without that, a
+/// `ConnectInfo` extractor answers 500, "missing request extension"), or a tower service like it: see
+/// [`App`].
 ///
 /// SIGTERM or Ctrl-C begins the shutdown, unless
 /// [`signals(false)`](crate::LifecycleBuilder::signals) says otherwise, and so does
@@ -172,7 +174,7 @@ impl IntoFuture for Serve {
     }
 }
 
-async fn run<L, A, K>(listener: L, mut app: A, options: Options) -> io::Result<ShutdownReport>
+async fn run<L, A, K>(mut listener: L, mut app: A, options: Options) -> io::Result<ShutdownReport>
 where
     L: Listener,
     A: App<L::Peer, K>,
@@ -188,14 +190,15 @@ where
     };
     lifecycle.life.link();
     let life = lifecycle.life.clone();
-    life.begin_serving(listener.name()?)?;
+    let name = listener.name()?;
+    life.begin_serving(name.clone())?;
     let accepting = Accepting(life.clone());
     life.remember_runtime();
     app.prepare();
     let _signals = life.listens_for_signals().then(|| signals::listen(lifecycle.clone()));
     let _sweeping = sweep::sweep(&life, settings);
     let half_close = life.allows_half_close();
-    let server = Server {
+    let mut server = Server {
         life: life.clone(),
         app,
         settings,
@@ -203,24 +206,7 @@ where
         #[cfg(feature = "tls")]
         tls: options.tls.map(tokio_rustls::TlsAcceptor::from),
     };
-    let mut closing = std::pin::pin!(life.reached(Phase::Closing));
-    loop {
-        tokio::select! {
-            biased;
-            () = &mut closing => break,
-            accepted = listener.accept_one() => match accepted {
-                Ok((socket, peer)) => server.spawn(socket, peer),
-                Err(error) => accept_failed(&error).await,
-            },
-        }
-    }
-    // What the system has accepted for us by now is served: its clients believe in it.
-    for _ in 0..BACKLOG {
-        match listener.accept_now() {
-            Ok((socket, peer)) => server.spawn(socket, peer),
-            Err(_) => break,
-        }
-    }
+    accept::accept(&mut listener, &name, &mut server).await;
     drop((listener, server));
     drop(accepting);
     Ok(lifecycle.drained().await)
@@ -232,19 +218,6 @@ struct Accepting(Arc<Life>);
 impl Drop for Accepting {
     fn drop(&mut self) {
         self.0.stopped_accepting();
-    }
-}
-
-async fn accept_failed(error: &io::Error) {
-    let of_the_peer = matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-    );
-    if !of_the_peer {
-        tracing::error!(target: "followthrough", %error, "cannot accept a connection; trying again");
-        tokio::time::sleep(BACK_OFF).await;
     }
 }
 

@@ -1,6 +1,6 @@
 //! The server's limits and time-outs, each with a default that slow and greedy peers cannot bend.
 
-use std::{io, time::Duration};
+use std::{io, ops::RangeInclusive, time::Duration};
 
 use hyper_util::{rt::TokioTimer, server::conn::auto};
 
@@ -14,6 +14,8 @@ pub(super) struct Settings {
     pub(super) idle_timeout: Duration,
     body_read_timeout: Duration,
     body_min_rate: (u32, Duration),
+    pub(super) max_connections: usize,
+    pub(super) tcp_keepalive: Option<Duration>,
     http1_keep_alive: bool,
     http1_max_headers: Option<usize>,
     http1_max_buf_size: Option<usize>,
@@ -35,6 +37,8 @@ impl Default for Settings {
             idle_timeout: Duration::from_secs(620),
             body_read_timeout: Duration::from_secs(30),
             body_min_rate: (100, Duration::from_secs(60)),
+            max_connections: 100_000,
+            tcp_keepalive: Some(Duration::from_secs(60)),
             http1_keep_alive: true,
             // hyper's own defaults; asked for by number, they cost an allocation a request.
             http1_max_headers: None,
@@ -56,6 +60,8 @@ impl Default for Settings {
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 /// hyper refuses less.
 const LEAST_BUF: usize = 8 << 10;
+/// Linux takes no more than this for the idle time of a socket, and none of less than a second.
+const KEEPALIVE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(32_767);
 /// RFC 9113, section 6.9.1.
 const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 
@@ -74,6 +80,10 @@ impl Settings {
         } else if self.body_min_rate.1.is_zero() {
             "`body_min_rate` counts from the first byte, when there is no rate yet: the default is after \
              60 s, and a rate of zero turns it off"
+        } else if self.max_connections == 0 {
+            "`max_connections` is zero, and no client could come: the default is 100000"
+        } else if self.tcp_keepalive.is_some_and(|idle| !KEEPALIVE.contains(&idle)) {
+            "`tcp_keepalive` must be between 1 s and 32767 s, or `None` for none: the default is 60 s"
         } else if self.http1_max_headers == Some(0) {
             "`http1_max_headers` is zero, and every request has one: the default is 100"
         } else if self.http1_max_buf_size.is_some_and(|size| size < LEAST_BUF) {
@@ -181,6 +191,24 @@ settings! {
     /// is quiet for longer than 30 s has gone more often than not. Calls of gRPC, whose streams
     /// may pause between two messages, have no such time-out.
     body_read_timeout: Duration,
+    /// How many connections may be open at once, upgraded ones included. At the limit the server
+    /// accepts the next one when one has ended; until then clients wait in the backlog of the
+    /// listener. When the service stops accepting, those that wait there get their turn until the
+    /// read grace is over, and the others are reset. Default: 100,000, so that
+    /// the memory of a machine is the limit and not the kernel's patience: an idle HTTP/1 connection
+    /// takes about 22 KB, so that is 2.2 GB. Set it to what yours has room for; a service behind a proxy
+    /// seldom has more than some hundred open. Each takes a file descriptor, so the limit of the process
+    /// (`ulimit -n`) should be higher.
+    max_connections: usize,
+    /// How long a TCP connection may be silent before the system asks the peer for a sign of life;
+    /// `None` never asks. A peer that gives none has three chances, each a third of this time
+    /// apart. Then the connection is closed and its requests are cancelled: a peer that vanished
+    /// without a word, with its network or its power, is noticed after twice this time. Over HTTP/1
+    /// nothing else notices that while nothing is sent. While an answer is on its way, the
+    /// system's time-out for retransmission counts instead. In whole seconds, at least 1 s.
+    /// Default: 60 s, which also keeps load balancers and firewalls from forgetting a silent
+    /// connection, as the first of them do after four minutes.
+    tcp_keepalive: Option<Duration>,
     /// Whether an HTTP/1 connection takes another request after an answer. Default: yes.
     http1_keep_alive: bool,
     /// How many headers an HTTP/1 request may have; one with more is answered 431. Default: 100; any other number

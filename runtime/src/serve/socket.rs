@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 #[cfg(unix)]
 use tokio::net::UnixStream;
 use tokio::{
@@ -32,7 +32,7 @@ const EDGES: bool = cfg!(any(
 
 /// The socket of a connection.
 #[derive(Debug)]
-pub enum Socket {
+pub(crate) enum Socket {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
@@ -121,6 +121,25 @@ impl Socket {
         match each!(self, socket => socket.try_io(interest, tried)) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => short.map(Ok),
             result => Some(result),
+        }
+    }
+
+    /// Has the system ask a silent peer for a sign of life: after `idle`, then three times.
+    pub(super) fn keep_alive(&self, idle: Duration) {
+        let probes = TcpKeepalive::new().with_time(idle);
+        #[cfg(any(
+            target_os = "android",
+            target_os = "freebsd",
+            target_os = "ios",
+            target_os = "linux",
+            target_os = "macos",
+            target_os = "netbsd",
+            target_os = "windows",
+        ))]
+        let probes = probes.with_interval((idle / 3).max(Duration::from_secs(1))).with_retries(3);
+        // Without it, a peer that vanishes is noticed later.
+        if let Self::Tcp(socket) = self {
+            let _ = SockRef::from(socket).set_tcp_keepalive(&probes);
         }
     }
 

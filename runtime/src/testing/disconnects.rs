@@ -173,7 +173,9 @@ impl Disconnects {
         V: Verdict,
     {
         app.prepare();
-        let service = app.connect(SocketAddr::from(([127, 0, 0, 1], 0))).await;
+        let peer = SocketAddr::from(([127, 0, 0, 1], 0));
+        let known = async move { Ok(peer) };
+        let service = app.connect(known).await.expect("its peer is known");
         let requests = request.start().await.map_err(Failure::before)?;
         let watchdog = Watchdog::new(self.patience);
         let mut trial = Trial::new(service, requests, check, watchdog, &self);

@@ -5,8 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::{Router, extract::ConnectInfo, routing::get};
-use followthrough::Cause;
+use axum::{
+    Router,
+    extract::{ConnectInfo, connect_info::Connected},
+    routing::get,
+};
+use followthrough::{Cause, HandshakeIo, Listener};
 use followthrough_tests::{
     Leaving, h1, lifecycle,
     proxy::{
@@ -15,7 +19,7 @@ use followthrough_tests::{
     },
     soon,
 };
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{io::AsyncReadExt, net::TcpListener, time::timeout};
 
 use super::service::{Behind, request};
 
@@ -260,6 +264,43 @@ async fn nginx_keeps_its_connections_to_the_service() {
         assert_eq!(first == second, kept, "{edits:?}: from {first} and {second}");
     }
     server.abort();
+}
+
+/// The whole line, which is enough to tell.
+async fn proxy_line(mut io: HandshakeIo, _: String) -> std::io::Result<String> {
+    let mut line = String::new();
+    while !line.ends_with("\r\n") {
+        line.push(char::from(io.read_u8().await?));
+    }
+    Ok(line)
+}
+
+/// A peer that has a name.
+#[derive(Clone, Debug)]
+struct Named(String);
+
+impl Connected<String> for Named {
+    fn connect_info(name: String) -> Self {
+        Self(name)
+    }
+}
+
+#[tokio::test]
+async fn haproxy_says_who_its_client_is_in_the_proxy_protocol() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let listener =
+        listener.map(|accepted| accepted.map_peer(|proxy| proxy.to_string()).handshake(proxy_line));
+    let from = async |ConnectInfo(Named(line)): ConnectInfo<Named>| line;
+    let app = Router::new().route("/", get(from)).into_make_service_with_connect_info::<Named>();
+    let serve = followthrough::serve(listener, app).lifecycle(lifecycle().build().unwrap());
+    drop(tokio::spawn(serve.into_future()));
+    let says = ("server first @service@", "server first @service@ send-proxy");
+    let Some(proxy) = Proxy::start(Haproxy, at, &[says]).await else { return };
+    let mut call = h1::send(proxy.at, "GET", "/").await;
+    let line = call.answer().await.body;
+    let port = call.from().port().to_string();
+    assert!(line.starts_with("PROXY TCP4 127.0.0.1 ") && line.contains(&port), "{line}");
 }
 
 #[test]
