@@ -194,8 +194,8 @@ settings! {
     /// How many connections may be open at once, upgraded ones included. At the limit the server
     /// accepts the next one when one has ended; until then clients wait in the backlog of the
     /// listener. When the service stops accepting, those that wait there get their turn until the
-    /// read grace is over, and the others are reset. Default: 100,000, so that
-    /// the memory of a machine is the limit and not the kernel's patience: an idle HTTP/1 connection
+    /// read grace is over, and the others are reset. Default: 100,000, where
+    /// usually memory is what runs out first: an idle HTTP/1 connection
     /// takes about 22 KB, so that is 2.2 GB. Set it to what yours has room for; a service behind a proxy
     /// seldom has more than some hundred open. Each takes a file descriptor, so the limit of the process
     /// (`ulimit -n`) should be higher.
