@@ -300,24 +300,32 @@ pub fn deadline(args: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// # Examples
 ///
+/// The worker empties its queue after it was told to stop. Without the second loop, the process ends over
+/// what is queued, and the report counts nothing, because a queue in memory is not the lifecycle's.
+///
 /// ```
 /// # use followthrough::{Lifecycle, background};
+/// # use tokio::sync::mpsc;
 /// # use tokio_util::sync::CancellationToken;
-/// # struct Db;
-/// # impl Db { async fn next_batch(&self) -> u32 { std::future::pending().await } }
 /// # async fn publish(_: u32) {}
 /// #[background]
-/// async fn relay(stop: CancellationToken, db: Db) {
-///     while let Some(batch) = stop.run_until_cancelled(db.next_batch()).await {
-///         publish(batch).await;
+/// async fn relay(stop: CancellationToken, mut queue: mpsc::Receiver<u32>) {
+///     while let Some(Some(message)) = stop.run_until_cancelled(queue.recv()).await {
+///         publish(message).await;
+///     }
+///     queue.close();
+///     while let Some(message) = queue.recv().await {
+///         publish(message).await;
 ///     }
 /// }
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), followthrough::BuildError> {
 /// let lifecycle = Lifecycle::builder().build()?;
-/// lifecycle.spawn("relay", |stop| relay(stop, Db));
+/// let (sender, queue) = mpsc::channel(100);
+/// lifecycle.spawn("relay", |stop| relay(stop, queue));
 ///
+/// # assert!(sender.send(1).await.is_ok());
 /// lifecycle.shutdown();
 /// assert!(lifecycle.drained().await.abandoned.is_empty());
 /// # Ok(())

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{DurableToken, LinkedToken, RequestToken, ShutdownToken, ambient};
+use crate::{DurableToken, LinkedToken, RequestToken, ShutdownToken, ambient, token::RunUntil};
 
 /// What a connection's `follow` takes: any of this crate's tokens, or a `CancellationToken`.
 #[derive(Clone, Debug, Default)]
@@ -53,18 +53,16 @@ impl Follow {
         }
     }
 
-    /// `None` if the token fired first; a future that is ready wins the tie.
+    /// `None` if the token fired first, as `run_until_cancelled` of each token has it.
     pub(crate) async fn until<F: Future>(&self, future: F) -> Option<F::Output> {
         match &self.0 {
             Kind::Drop | Kind::Durable => Some(future.await),
             Kind::Request(token) if is_held_off(token) => Some(future.await),
             Kind::Request(token) => token.run_until_cancelled(future).await,
             Kind::Linked(token) => token.run_until_cancelled(future).await,
-            Kind::Raw(token) => tokio::select! {
-                biased;
-                output = future => Some(output),
-                () = token.cancelled() => None,
-            },
+            Kind::Raw(token) => {
+                RunUntil::new(token.is_cancelled(), token.cancelled(), future).await
+            }
         }
     }
 }

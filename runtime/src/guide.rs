@@ -40,3 +40,6 @@ pub mod streams {}
 #[cfg(feature = "testing")]
 #[doc = include_str!("../guide/testing.md")]
 pub mod testing {}
+
+#[doc = include_str!("../guide/workers.md")]
+pub mod workers {}

@@ -4,13 +4,11 @@ mod first;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use tokio::{
-    task::unconstrained,
-    time::{Instant, sleep_until},
-};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use self::first::{DEADLINE, First};
+use crate::token::RunUntil;
 
 /// Links any number of tokens into one that fires with the first of them; tokio-util's own
 /// tokens have one parent.
@@ -107,19 +105,15 @@ impl LinkedToken {
         }
     }
 
-    /// Runs `future` until it ends or a source fires; `None` if one fired first. A future that
-    /// is ready wins the tie.
+    /// Runs `future` until it ends or a source fires; `None` if one fired first. If a source has
+    /// fired before the call, `future` is never polled; otherwise a future that is ready wins the
+    /// tie.
     ///
     /// # Cancel safety
     ///
     /// As `future` itself, which is dropped when a source fires.
     pub async fn run_until_cancelled<F: Future>(&self, future: F) -> Option<F::Output> {
-        tokio::select! {
-            biased;
-            output = future => Some(output),
-            // A future that uses up its task's budget leaves none for this.
-            _ = unconstrained(self.cancelled()) => None,
-        }
+        RunUntil::new(self.is_cancelled(), self.cancelled(), future).await
     }
 }
 
@@ -164,11 +158,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_ready_future_wins_the_tie() {
-        let fired = CancellationToken::new();
-        fired.cancel();
-        let linked = link([fired]);
-        assert_eq!(linked.run_until_cancelled(async { 1 }).await, Some(1));
-        assert_eq!(linked.run_until_cancelled(std::future::pending::<()>()).await, None);
+    async fn a_ready_future_wins_the_tie_and_none_is_polled_after_it() {
+        let source = CancellationToken::new();
+        let linked = link([source.clone()]);
+        // It ends, and the source fires, within one poll.
+        let tied = async {
+            source.cancel();
+            1
+        };
+        assert_eq!(linked.run_until_cancelled(tied).await, Some(1));
+        assert_eq!(linked.run_until_cancelled(async { unreachable!() }).await, None::<()>);
     }
 }

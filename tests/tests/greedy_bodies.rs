@@ -1,7 +1,7 @@
 //! Bodies that always have more to do.
 
 use axum::{Router, body::Body, routing::get};
-use followthrough::{Cause, RequestToken, cancellable, link};
+use followthrough::{Cause, cancellable};
 use followthrough_tests::{Server, h1, soon};
 use futures_util::stream;
 use std::convert::Infallible;
@@ -38,13 +38,4 @@ async fn a_streamed_body_that_does_so_meets_it_too() {
     // A body that is cut has no last chunk.
     let rest = h1::send(server.at, "GET", "/").await.rest().await;
     assert!(rest.ends_with("\r\n\r\n") && !rest.ends_with("0\r\n\r\n"), "{rest}");
-}
-
-#[tokio::test]
-async fn a_future_that_does_so_ends_with_the_token_that_it_runs_under() {
-    let (token, handle) = RequestToken::new_pair();
-    handle.cancel(Cause::ClientDisconnected);
-    assert!(soon("the end", token.run_until_cancelled(never_an_item())).await.is_none());
-    let linked = link([token.token()]);
-    assert!(soon("the end", linked.run_until_cancelled(never_an_item())).await.is_none());
 }

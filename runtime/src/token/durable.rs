@@ -7,6 +7,7 @@ use http::request::Parts;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::RunUntil;
 use crate::{ambient, cause::Cause, lifecycle::Life};
 
 /// Fires only in the last moments of the grace (*grace over*), never for a client that leaves
@@ -83,14 +84,16 @@ impl DurableToken {
         self.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// Runs `future` until it ends or the token fires; `None` if the token fired first. A
-    /// future that is ready wins the tie.
+    /// Runs `future` until it ends or the token fires; `None` if the token fired first. If the
+    /// token has fired before the call, `future` is never polled; otherwise a future that is
+    /// ready wins the tie.
     ///
     /// # Cancel safety
     ///
     /// As `future` itself, which is dropped when the token fires.
     pub async fn run_until_cancelled<F: Future>(&self, future: F) -> Option<F::Output> {
-        self.life.grace_over().run_until_cancelled(future).await
+        let token = self.life.grace_over();
+        RunUntil::new(token.is_cancelled(), token.cancelled(), future).await
     }
 
     /// A token for other libraries, one for each call: cancelling it reaches nobody else.

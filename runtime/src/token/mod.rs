@@ -16,9 +16,11 @@ mod shutdown;
 mod state;
 #[cfg(test)]
 mod tests;
+mod until;
 
 pub use durable::DurableToken;
 pub use raw::RawToken;
 pub use request::{RequestToken, RequestTokenHandle};
 pub use shutdown::ShutdownToken;
 pub(crate) use state::{Deadline, RequestState};
+pub(crate) use until::RunUntil;

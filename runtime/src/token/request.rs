@@ -4,10 +4,10 @@ use std::{convert::Infallible, future::poll_fn, sync::Arc, task::Poll, time::Dur
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
-use tokio::{task::unconstrained, time::Instant};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Deadline, RequestState};
+use super::{Deadline, RequestState, RunUntil};
 use crate::{ambient, cause::Cause, runner};
 
 /// Fires when the client leaves, the deadline passes, or the service stops waiting for reads.
@@ -116,19 +116,15 @@ impl RequestToken {
         if self.state.is_bounded() { self.remaining() } else { None }
     }
 
-    /// Runs `future` until it ends or the token fires; `None` if the token fired first. A
-    /// future that is ready wins the tie.
+    /// Runs `future` until it ends or the token fires; `None` if the token fired first. If the
+    /// token has fired before the call, `future` is never polled; otherwise a future that is
+    /// ready wins the tie.
     ///
     /// # Cancel safety
     ///
     /// As `future` itself, which is dropped when the token fires.
     pub async fn run_until_cancelled<F: Future>(&self, future: F) -> Option<F::Output> {
-        tokio::select! {
-            biased;
-            output = future => Some(output),
-            // A future that uses up its task's budget leaves none for this.
-            _ = unconstrained(self.cancelled()) => None,
-        }
+        RunUntil::new(self.is_cancelled(), self.cancelled(), future).await
     }
 
     /// The token for other libraries. Cancelling it reaches whoever holds it, and nobody else:

@@ -7,6 +7,7 @@ use http::request::Parts;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::RunUntil;
 use crate::{ambient, cause::Cause, lifecycle::Life};
 
 /// Fires when the service stops: in a request with *stopping*, in a worker when the requests
@@ -82,14 +83,15 @@ impl ShutdownToken {
         self.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// Runs `future` until it ends or the token fires; `None` if the token fired first. A
-    /// future that is ready wins the tie.
+    /// Runs `future` until it ends or the token fires; `None` if the token fired first. If the
+    /// token has fired before the call, `future` is never polled; otherwise a future that is
+    /// ready wins the tie.
     ///
     /// # Cancel safety
     ///
     /// As `future` itself, which is dropped when the token fires.
     pub async fn run_until_cancelled<F: Future>(&self, future: F) -> Option<F::Output> {
-        self.token.run_until_cancelled(future).await
+        RunUntil::new(self.is_cancelled(), self.token.cancelled(), future).await
     }
 
     /// The token for other libraries. Cancelling it reaches nobody else.
