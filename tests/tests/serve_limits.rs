@@ -178,10 +178,15 @@ async fn settings_that_cannot_be_are_refused_and_the_fix_is_named() {
     refused(|serve| serve.http2_max_concurrent_streams(0), "the default is 200").await;
     refused(|serve| serve.http2_max_header_list_size(0), "the default is 16 KiB").await;
     refused(|serve| serve.http2_max_send_buf_size(0), "the default is 400 KiB").await;
-    refused(|serve| serve.http2_initial_stream_window_size(0), "the default is 1 MiB").await;
+    refused(|serve| serve.http2_initial_stream_window_size(0), "the default is 128 KiB").await;
     refused(
         |serve| serve.http2_initial_connection_window_size(1 << 31),
         "between 1 and 2147483647 bytes",
+    )
+    .await;
+    refused(
+        |serve| serve.http2_initial_connection_window_size(64 << 10),
+        "no stream could use its own: raise the one, lower the other",
     )
     .await;
 }
