@@ -179,7 +179,8 @@ impl Conduct {
             let is_over = !had_streams && self.is_over();
             // The timer wakes this task.
             let waits = |pong: &mut Pin<Box<Sleep>>| pong.as_mut().poll(cx).is_pending();
-            if is_over && !pong.as_mut().is_some_and(waits) {
+            let is_over = is_over && !pong.as_mut().is_some_and(waits);
+            if is_over || connection.stall().is_over() {
                 return Poll::Ready(Ok(Ended::Cut));
             }
             if !connection.is_blind() {

@@ -27,6 +27,7 @@ use super::{
     cut::{ConnectionCut, ConnectionState},
     gate::Flushes,
     socket::Socket,
+    stall::{Stall, Waits},
     wakers::Wakers,
 };
 use crate::{
@@ -56,6 +57,7 @@ pub(crate) struct Connection {
     reading: AtomicBool,
     /// A write waits for the peer since the last poll.
     blocked: AtomicBool,
+    stall: Stall,
     flushes: Flushes,
     /// Requests that are being answered, the sending of their bodies included.
     requests: AtomicUsize,
@@ -132,6 +134,7 @@ impl Connection {
             wakers: Wakers::default(),
             reading: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
+            stall: Stall::default(),
             flushes: Flushes::default(),
             requests: AtomicUsize::new(0),
             unanswered: AtomicUsize::new(0),
@@ -192,6 +195,37 @@ impl Connection {
 
     pub(super) fn waits_to_write(&self) {
         self.blocked.store(true, Relaxed);
+    }
+
+    pub(super) const fn stall(&self) -> &Stall {
+        &self.stall
+    }
+
+    /// How long bytes have waited for the peer while it took nothing, as far as the looks at it tell. An
+    /// upgraded connection is looked after by its owner.
+    pub(super) fn stalled(&self) -> Duration {
+        let (given, sent) = (self.given.load(Relaxed), self.sent.load(Relaxed));
+        let waits = if self.state() == ConnectionState::Upgraded {
+            None
+        } else if self.blocked.load(Relaxed) {
+            Some(Waits::Socket)
+        } else if self.speaks_http2() && given > sent && self.unanswered() == 0 {
+            Some(Waits::Window(sent))
+        } else {
+            None
+        };
+        let stalled = self.stall.look(waits);
+        if waits == Some(Waits::Socket) {
+            self.wake();
+        }
+        stalled
+    }
+
+    /// The peer takes nothing: what waits for it is thrown away, in the socket too.
+    pub(super) fn end_stalled(&self) {
+        self.socket.reset_on_close();
+        self.stall.end();
+        self.wake();
     }
 
     /// Everything that hyper had was taken by the socket.

@@ -19,6 +19,7 @@ mod settings;
 mod several;
 mod signals;
 mod socket;
+mod stall;
 mod stream;
 mod sweep;
 #[cfg(unix)]

@@ -12,6 +12,7 @@ use crate::lifecycle::BodyTimes;
 pub(super) struct Settings {
     pub(super) header_read_timeout: Duration,
     pub(super) idle_timeout: Duration,
+    pub(super) write_timeout: Duration,
     body_read_timeout: Duration,
     body_min_rate: (u32, Duration),
     pub(super) max_connections: usize,
@@ -35,6 +36,7 @@ impl Default for Settings {
         Self {
             header_read_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(620),
+            write_timeout: Duration::from_secs(30),
             body_read_timeout: Duration::from_secs(30),
             body_min_rate: (100, Duration::from_secs(60)),
             max_connections: 100_000,
@@ -84,6 +86,8 @@ impl Settings {
             "`max_connections` is zero, and no client could come: the default is 100000"
         } else if self.tcp_keepalive.is_some_and(|idle| !KEEPALIVE.contains(&idle)) {
             "`tcp_keepalive` must be between 1 s and 32767 s, or `None` for none: the default is 60 s"
+        } else if self.write_timeout.is_zero() {
+            "`write_timeout` is zero, and no answer could go out: the default is 30 s"
         } else if self.http1_max_headers == Some(0) {
             "`http1_max_headers` is zero, and every request has one: the default is 100"
         } else if self.http1_max_buf_size.is_some_and(|size| size < LEAST_BUF) {
@@ -224,6 +228,13 @@ settings! {
     /// Default: 60 s, which also keeps load balancers and firewalls from forgetting a silent
     /// connection, as the first of them do after four minutes.
     tcp_keepalive: Option<Duration>,
+    /// How long a peer may take nothing of an answer, or of anything else, that waits for it. Then
+    /// its connection is reset, and what waits is thrown away: a peer that does not read keeps whole
+    /// responses in memory. Over HTTP/2 that is also a peer whose windows stay shut while all its
+    /// requests are answered. A peer that reads slowly is none of these, as long as some bytes go.
+    /// It is looked at once a second. Upgraded connections, such as WebSockets, are their owner's.
+    /// Default: 30 s, in which TCP has tried a lost segment seven times.
+    write_timeout: Duration,
     /// Whether an HTTP/1 connection takes another request after an answer. Default: yes.
     http1_keep_alive: bool,
     /// How many headers an HTTP/1 request may have; one with more is answered 431. Default: 100; any other number

@@ -158,6 +158,14 @@ impl Socket {
         let _ = each!(self, socket => SockRef::from(socket).set_linger(Some(Duration::ZERO)));
     }
 
+    /// Writes what the system takes now, whatever the runtime knows of the socket.
+    pub(super) fn write_now(&self, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match each!(self, socket => SockRef::from(socket).send_vectored(bufs)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            result => Poll::Ready(result),
+        }
+    }
+
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         match each!(self, socket => SockRef::from(socket).shutdown(how)) {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),

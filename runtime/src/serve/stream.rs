@@ -36,10 +36,18 @@ impl AsyncRead for Stream {
 }
 
 impl Stream {
-    fn written(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn written(
+        &self,
+        mut polled: Poll<io::Result<usize>>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if polled.is_pending() && self.0.stall().tries() {
+            polled = self.0.socket().write_now(bufs);
+        }
         match &polled {
             Poll::Pending => self.0.waits_to_write(),
-            Poll::Ready(_) => {}
+            Poll::Ready(Ok(bytes)) => self.0.stall().took(*bytes),
+            Poll::Ready(Err(_)) => {}
         }
         polled
     }
@@ -51,7 +59,7 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.written(self.0.socket().poll_write(cx, buf))
+        self.written(self.0.socket().poll_write(cx, buf), &[io::IoSlice::new(buf)])
     }
 
     fn poll_write_vectored(
@@ -59,7 +67,7 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.written(self.0.socket().poll_write_vectored(cx, bufs))
+        self.written(self.0.socket().poll_write_vectored(cx, bufs), bufs)
     }
 
     fn is_write_vectored(&self) -> bool {

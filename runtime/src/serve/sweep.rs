@@ -1,4 +1,4 @@
-//! Closes the connections of peers that say nothing for too long.
+//! Closes the connections of peers that say nothing, or take nothing, for too long.
 //!
 //! One task looks at all of them now and then, so that no request pays for a timer.
 
@@ -24,16 +24,30 @@ impl Drop for Sweeping {
 /// Begins to sweep the connections of `life`.
 pub(super) fn sweep(life: &Arc<Life>, settings: Settings) -> Sweeping {
     let life = Arc::downgrade(life);
-    let shortest = settings.header_read_timeout.min(settings.idle_timeout);
+    let shortest =
+        settings.header_read_timeout.min(settings.idle_timeout).min(settings.write_timeout);
     let every = (shortest / 4).clamp(Duration::from_millis(10), Duration::from_secs(1));
     Sweeping(tokio::spawn(async move {
         while let Some(connections) = Weak::upgrade(&life).map(|life| life.connections.all()) {
             for connection in connections {
                 look(&connection, settings);
+                look_for_stall(&connection, settings);
             }
             tokio::time::sleep(every).await;
         }
     }))
+}
+
+fn look_for_stall(connection: &Connection, settings: Settings) {
+    let stalled = connection.stalled();
+    if stalled >= settings.write_timeout {
+        connection.end_stalled();
+        tracing::debug!(
+            target: "followthrough",
+            peer = %connection.peer(),
+            "the peer took nothing of what waits for it for {stalled:.1?}, closing the connection"
+        );
+    }
 }
 
 fn look(connection: &Connection, settings: Settings) {

@@ -1,0 +1,92 @@
+//! Peers that do not read what waits for them, and peers that read slowly.
+
+use std::time::Duration;
+
+use axum::{Router, body::Body, extract::State, response::Response, routing::get};
+use bytes::Bytes;
+use followthrough_tests::{Log, Marks, h2c, serve_as, soon};
+use socket2::{Domain, Socket, Type};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::{Instant, sleep},
+};
+
+const MS: Duration = Duration::from_millis(1);
+/// More than the buffers of two sockets and a server.
+const LONG: usize = 24 << 20;
+
+/// A body in memory, which says when nobody holds it any more.
+async fn long(State(marks): State<Marks>) -> Response {
+    struct Held<G> {
+        bytes: Vec<u8>,
+        _guard: G,
+    }
+    impl<G> AsRef<[u8]> for Held<G> {
+        fn as_ref(&self) -> &[u8] {
+            &self.bytes
+        }
+    }
+    let held = Held { bytes: vec![7; LONG], _guard: marks.on_drop("freed") };
+    Response::new(Body::from(Bytes::from_owner(held)))
+}
+
+fn app(marks: &Marks) -> Router {
+    Router::new().route("/", get(long)).with_state(marks.clone())
+}
+
+/// A client with a small receive buffer, so that it takes little unread.
+async fn small_client(at: std::net::SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(32 << 10).unwrap();
+    socket.connect(&at.into()).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let mut stream = TcpStream::from_std(socket.into()).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_reads_is_thrown_away_over_http_1() {
+    let (marks, log) = (Marks::default(), Log::capture());
+    let limit = 300 * MS;
+    let (at, lifecycle) = serve_as(app(&marks), |serve| serve.write_timeout(limit)).await;
+    let begun = Instant::now();
+    let mut client = small_client(at).await;
+    marks.until("freed").await;
+    assert!(begun.elapsed() >= limit, "not before its time: {:?}", begun.elapsed());
+    // What had arrived can still be read, and then comes the reset.
+    let mut read = Vec::new();
+    let ended = soon("the reset", client.read_to_end(&mut read)).await;
+    assert!(ended.is_err() && read.len() < LONG, "{ended:?} after {} bytes", read.len());
+    assert_eq!(log.with("took nothing of what waits for it").len(), 1);
+    assert_eq!(lifecycle.in_flight().requests, 0);
+}
+
+#[tokio::test]
+async fn an_answer_whose_window_stays_shut_is_thrown_away_over_http_2() {
+    let marks = Marks::default();
+    let (at, _) = serve_as(app(&marks), |serve| serve.write_timeout(300 * MS)).await;
+    let mut connection = h2c::connect(at).await;
+    // The head is read, and no byte of the body: the client answers PINGs meanwhile.
+    let open = connection.send("GET", "/").await.begins().await;
+    marks.until("freed").await;
+    drop(open);
+}
+
+#[tokio::test]
+async fn a_reader_that_is_slow_and_steady_does_not_stall() {
+    let marks = Marks::default();
+    // In its time-out it reads a part of what has to be free before the socket says so.
+    let (at, _) = serve_as(app(&marks), |serve| serve.write_timeout(1500 * MS)).await;
+    let mut client = small_client(at).await;
+    let (begun, mut read, mut part) = (Instant::now(), 0, vec![0; 4 << 10]);
+    while begun.elapsed() < 4000 * MS {
+        read += client.read(&mut part).await.unwrap();
+        sleep(20 * MS).await;
+    }
+    assert!(!marks.has("freed"), "after {read} bytes, more than the socket's buffers hold");
+    // And what it reads now is news.
+    let more = soon("more", client.read_exact(&mut part)).await;
+    assert!(more.is_ok() && read < LONG / 4, "{more:?} after {read} bytes");
+}
