@@ -14,7 +14,7 @@ pub enum Cause {
     DeadlineExceeded,
     /// The service is shutting down and the read grace is over.
     ShuttingDown,
-    /// The limit on durable work, of the service or of the handler, was reached.
+    /// A limit was reached: on durable work, of the service or of the handler, or on what is held of uploads.
     LimitReached,
     /// Less time was left than the write `needs`.
     TimeTooShort,

@@ -80,7 +80,7 @@ const fn detail(cancelled: Cancelled) -> &'static str {
             "the deadline passed after the durable work had landed"
         }
         (Cause::ShuttingDown, _) => "the service is shutting down; try again",
-        (Cause::LimitReached, _) => "too much durable work is in flight; try again",
+        (Cause::LimitReached, _) => "too much work is in flight; try again",
         (Cause::BodyReadTimeout, _) => "the body of the request did not come in time",
         (Cause::TimeTooShort, _) => "too little time is left to begin this write; try again",
     }

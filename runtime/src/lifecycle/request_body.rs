@@ -14,7 +14,7 @@ use super::{
     BoxError,
     body_times::{BodyTimes, BodyWait, Overrun},
 };
-use crate::{ambient, cause::Cause};
+use crate::{ambient, cause::Cause, serve::UploadsFull};
 
 pin_project_lite::pin_project! {
     /// A request body that tells the request what becomes of it. It is read where the request
@@ -60,6 +60,9 @@ impl<B: Body<Error: Into<BoxError>>> Body for Upload<B> {
             }
             Some(Err(error)) => {
                 let error = error.into();
+                if error.is::<UploadsFull>() {
+                    return fails(Cause::LimitReached, error);
+                }
                 return if has_left(&*error) {
                     fails(Cause::ClientDisconnected, error)
                 } else {

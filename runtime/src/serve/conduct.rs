@@ -145,7 +145,9 @@ impl Conduct {
         let connection = &self.connection;
         let stream = TokioIo::new(Observed::new(stream, connection.clone()));
         let builder = self.settings.builder(Executor::new(connection.clone()), self.half_close);
-        let requests = Requests::new(service, connection.clone(), self.settings.body_times());
+        let settings = &self.settings;
+        let (times, limits) = (settings.body_times(), settings.upload_limits());
+        let requests = Requests::new(service, connection.clone(), times, limits);
         let mut serving = pin!(builder.serve_connection_with_upgrades(stream, requests));
         let mut told = false;
         // The runtime looks at its sockets once more before a connection is told: a request that

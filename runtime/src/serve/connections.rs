@@ -1,6 +1,6 @@
 //! The open connections of a lifecycle, and those that the end of its drain cut.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicUsize};
 
 use slab::Slab;
 
@@ -12,6 +12,8 @@ use crate::count::Count;
 pub(crate) struct Connections {
     open: Mutex<Slab<Weak<Connection>>>,
     count: Count,
+    /// The bytes of uploads that are held.
+    pub(super) uploads: Arc<AtomicUsize>,
     cut: Mutex<Vec<ConnectionCut>>,
 }
 

@@ -25,6 +25,7 @@ mod sweep;
 #[cfg(unix)]
 mod unix_peer;
 mod upgraded;
+mod upload_memory;
 mod wakers;
 mod watch;
 
@@ -41,7 +42,7 @@ pub use self::{
 use self::{conduct::Server, settings::Settings};
 pub(crate) use self::{
     connection::Connection, connections::Connections, gate::Gate, on_connection::OnConnection,
-    socket::Socket, upgraded::Upgraded,
+    socket::Socket, upgraded::Upgraded, upload_memory::UploadsFull,
 };
 use crate::lifecycle::{BuildError, Life, Lifecycle, ShutdownReport};
 

@@ -11,7 +11,12 @@ use http::{HeaderMap, Response, header::CONTENT_TYPE};
 use hyper::body::Incoming;
 use tower::{Service, ServiceExt, util::Oneshot};
 
-use super::{OnConnection, app::BoxError, connection::Connection};
+use super::{
+    OnConnection,
+    app::BoxError,
+    connection::Connection,
+    upload_memory::{Metered, UploadLimits, UploadMemory},
+};
 use crate::{
     ambient::Ongoing,
     lifecycle::{BodyTimes, Linked, ResponseBody, Upload},
@@ -22,11 +27,18 @@ pub(super) struct Requests<S> {
     service: S,
     connection: Arc<Connection>,
     times: BodyTimes,
+    uploads: Arc<UploadMemory>,
 }
 
 impl<S> Requests<S> {
-    pub(super) const fn new(service: S, connection: Arc<Connection>, times: BodyTimes) -> Self {
-        Self { service, connection, times }
+    pub(super) fn new(
+        service: S,
+        connection: Arc<Connection>,
+        times: BodyTimes,
+        limits: UploadLimits,
+    ) -> Self {
+        let uploads = UploadMemory::new(limits, &connection.life.connections.uploads);
+        Self { service, connection, times, uploads }
     }
 }
 
@@ -43,7 +55,8 @@ where
         let version = request.version();
         let on = OnConnection::begin(&self.connection, version);
         let times = (!is_grpc(request.headers())).then_some(self.times);
-        let request = request.map(|body| Body::new(Upload::new(body, version, times)));
+        let request = request
+            .map(|body| Body::new(Upload::new(Metered::new(body, &self.uploads), version, times)));
         let inner = Linked::new(Ongoing::on(on, &request), self.service.clone().oneshot(request));
         Answering { inner, held: None }
     }

@@ -4,7 +4,7 @@ use std::{io, ops::RangeInclusive, time::Duration};
 
 use hyper_util::{rt::TokioTimer, server::conn::auto};
 
-use super::{Serve, executor::Executor};
+use super::{Serve, executor::Executor, upload_memory::UploadLimits};
 use crate::lifecycle::BodyTimes;
 
 /// What [`Serve`] is told; copied into every connection.
@@ -17,6 +17,8 @@ pub(super) struct Settings {
     body_min_rate: (u32, Duration),
     pub(super) max_connections: usize,
     pub(super) tcp_keepalive: Option<Duration>,
+    max_upload_memory_per_connection: usize,
+    max_upload_memory: usize,
     http1_keep_alive: bool,
     http1_max_headers: Option<usize>,
     http1_max_buf_size: Option<usize>,
@@ -41,6 +43,8 @@ impl Default for Settings {
             body_min_rate: (100, Duration::from_secs(60)),
             max_connections: 100_000,
             tcp_keepalive: Some(Duration::from_secs(60)),
+            max_upload_memory_per_connection: 32 << 20,
+            max_upload_memory: 256 << 20,
             http1_keep_alive: true,
             // hyper's own defaults; asked for by number, they cost an allocation a request.
             http1_max_headers: None,
@@ -64,6 +68,8 @@ const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 const LEAST_BUF: usize = 8 << 10;
 /// Linux takes no more than this for the idle time of a socket, and none of less than a second.
 const KEEPALIVE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(32_767);
+/// Less is used up by what each upload may hold in any case.
+const LEAST_UPLOADS: usize = 1 << 20;
 /// RFC 9113, section 6.9.1.
 const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 
@@ -88,6 +94,12 @@ impl Settings {
             "`tcp_keepalive` must be between 1 s and 32767 s, or `None` for none: the default is 60 s"
         } else if self.write_timeout.is_zero() {
             "`write_timeout` is zero, and no answer could go out: the default is 30 s"
+        } else if self.max_upload_memory_per_connection < LEAST_UPLOADS {
+            "`max_upload_memory_per_connection` is less than 1 MiB, and two uploads at once could not \
+             come: the default is 32 MiB"
+        } else if self.max_upload_memory < self.max_upload_memory_per_connection {
+            "`max_upload_memory` is less than `max_upload_memory_per_connection`, which then bounds \
+             nothing: raise the one or lower the other"
         } else if self.http1_max_headers == Some(0) {
             "`http1_max_headers` is zero, and every request has one: the default is 100"
         } else if self.http1_max_buf_size.is_some_and(|size| size < LEAST_BUF) {
@@ -124,6 +136,14 @@ impl Settings {
     pub(super) fn body_times(&self) -> BodyTimes {
         let (min_rate, rated_after) = self.body_min_rate;
         BodyTimes { pause: self.body_read_timeout.min(LONGEST), min_rate, rated_after }
+    }
+
+    /// How much of unfinished uploads may be held.
+    pub(super) const fn upload_limits(&self) -> UploadLimits {
+        UploadLimits {
+            connection: self.max_upload_memory_per_connection,
+            all: self.max_upload_memory,
+        }
     }
 
     /// The window of a connection: without a setting, that of each stream that it may have.
@@ -235,6 +255,18 @@ settings! {
     /// It is looked at once a second. Upgraded connections, such as WebSockets, are their owner's.
     /// Default: 30 s, in which TCP has tried a lost segment seven times.
     write_timeout: Duration,
+    /// How many bytes of request bodies the application may hold of one connection's uploads. At the
+    /// bound, an upload of which much is held ends: its request is answered 503 with `Retry-After`,
+    /// `limit_reached` and `not_begun`, or, where its handler reads the body itself, the handler reads an
+    /// error. A body is counted from its 65th KiB on, frame by frame, until the application drops the
+    /// frame, so a body of any size that is used as it comes is never refused, and neither is an
+    /// upload that is alone: how long one body may be is for axum's `DefaultBodyLimit`. Default:
+    /// 32 MiB, because an HTTP/2 peer with 200 bodies of 2 MB that it does not finish held 400 MB; 16
+    /// whole ones at a time go on.
+    max_upload_memory_per_connection: usize,
+    /// The same for all connections together. At least as much as of one. Default: 256 MiB, eight
+    /// connections at their bounds.
+    max_upload_memory: usize,
     /// Whether an HTTP/1 connection takes another request after an answer. Default: yes.
     http1_keep_alive: bool,
     /// How many headers an HTTP/1 request may have; one with more is answered 431. Default: 100; any other number
