@@ -6,7 +6,7 @@ use crate::{
     expand,
     model::Handler,
     parse::{Function, RawArgs},
-    scan::Text,
+    scan::{self, Text},
     sites::{self, Host},
     symbol::Symbol,
     validate::{self, Options},
@@ -82,6 +82,8 @@ fn handler(
     validate::compensation_variables(&options, &params, &function.body.stream(), errors);
     validate::bodies(symbol, &options, &function.sig, errors);
     let text = Text::new(&function.body);
+    let compensates =
+        text.may_have(&["compensate"]) && scan::calls(&function.body.stream(), "compensate");
     validate::calls(symbol, &params, (&function.body, &text), errors);
     validate::check_signature(symbol, &function.sig, errors);
     let receiver = validate::normalise_signature(&mut function.sig);
@@ -106,6 +108,7 @@ fn handler(
         receiver,
         durable_sites: governed.durable_sites,
         reopened_sites: governed.reopened_sites,
+        compensates,
         internal,
         rebinds: governed.rebinds,
         runtime,

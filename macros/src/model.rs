@@ -126,6 +126,8 @@ pub(crate) struct Handler {
     pub(crate) receiver: Option<syn::Receiver>,
     pub(crate) durable_sites: usize,
     pub(crate) reopened_sites: usize,
+    /// It calls `compensate`, so that it holds a permit from its begin.
+    pub(crate) compensates: bool,
     /// Called and never routed, so what it returns need not be a response.
     pub(crate) internal: bool,
     /// Whether any site gives the token another meaning.

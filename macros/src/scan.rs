@@ -70,6 +70,26 @@ pub(crate) fn has_word(tokens: &TokenStream, word: &str) -> bool {
         .any(|token| matches!(token, TokenTree::Ident(ident) if ident == word))
 }
 
+/// Whether a function of this name is called somewhere in `tokens`, however deep. A method is not.
+pub(crate) fn calls(tokens: &TokenStream, name: &str) -> bool {
+    let (mut named, mut is_method) = (false, false);
+    for token in tokens.clone() {
+        match token {
+            TokenTree::Group(group) => {
+                let is_call = named && group.delimiter() == Delimiter::Parenthesis;
+                if is_call || calls(&group.stream(), name) {
+                    return true;
+                }
+                (named, is_method) = (false, false);
+            }
+            TokenTree::Ident(ident) => (named, is_method) = (!is_method && ident == name, false),
+            TokenTree::Punct(punct) => (named, is_method) = (false, punct.as_char() == '.'),
+            TokenTree::Literal(_) => (named, is_method) = (false, false),
+        }
+    }
+    false
+}
+
 /// Whether `tokens` end in the middle of `db.insert`, as code that is being typed does.
 pub(crate) fn ends_with_dot(tokens: &TokenStream) -> bool {
     let is_dot =

@@ -108,21 +108,54 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// What becomes of work whose outcome is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It goes on.
+    GoesOn,
+    /// It was dropped where it was, and may be repeated.
+    Dropped,
+    /// It was dropped, and its compensation runs.
+    Undone,
+    /// It belongs to the same request and goes on without this part of it.
+    Elsewhere,
+}
+
+impl Fate {
+    /// How many there are.
+    pub(crate) const COUNT: usize = Self::Elsewhere as usize + 1;
+}
+
 /// A request that was answered without its handler's own value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancelled {
     cause: Cause,
     ended_by: Cause,
     outcome: Outcome,
+    fate: Fate,
 }
 
 impl Cancelled {
     pub(crate) const fn new(cause: Cause, ended_by: Cause, outcome: Outcome) -> Self {
-        Self { cause, ended_by, outcome }
+        Self { cause, ended_by, outcome, fate: Fate::GoesOn }
     }
 
     pub(crate) const fn with(self, outcome: Outcome) -> Self {
         Self { outcome, ..self }
+    }
+
+    /// What is known of work that was cut, and what becomes of it.
+    pub(crate) const fn cut(self, (outcome, fate): (Outcome, Fate)) -> Self {
+        Self { outcome, fate, ..self }
+    }
+
+    pub(crate) const fn fate(self) -> Fate {
+        self.fate
+    }
+
+    /// Other work of the same request may land, so an answer that invites to repeat it would be a lie.
+    pub(crate) const fn beside_work_that_goes_on(self) -> Self {
+        self.cut((Outcome::Unknown, Fate::Elsewhere))
     }
 
     /// The first thing that happened to the request.
@@ -145,10 +178,14 @@ impl Cancelled {
     }
 
     /// The status of the answer: 499 for a disconnect, 504 for a deadline, 408 for a request body that did not
-    /// come in time, 503 otherwise.
+    /// come in time, 503 otherwise. Never 503 if other work of the same request may land: 504 then, whatever
+    /// the cause.
     #[must_use]
     pub fn status(&self) -> StatusCode {
-        self.ended_by.status()
+        match (self.ended_by.status(), self.fate) {
+            (StatusCode::SERVICE_UNAVAILABLE, Fate::Elsewhere) => StatusCode::GATEWAY_TIMEOUT,
+            (status, _) => status,
+        }
     }
 }
 

@@ -112,16 +112,16 @@ pub use cause::{Cancelled, Cause, Outcome};
 pub use followthrough_macros::{background, cancellable, deadline, durable_write, exempt};
 pub use governed::{Answer, Governed};
 pub use lifecycle::{
-    BuildError, CallerDeadlines, CancelledRequests, ClientGone, Counts, FailedWorker,
-    InFlightSnapshot, LastEvent, Lifecycle, LifecycleBuilder, LifecycleLayer, LifecycleService,
-    OnWorkerExit, PhaseDurations, ResponseBody, ResponseFuture, ShutdownReport, Work, WorkKind,
-    Worker,
+    BuildError, CallerDeadlines, CancelledRequests, ClientGone, CompensationCounts, Counts,
+    FailedWorker, InFlightSnapshot, LastEvent, Lifecycle, LifecycleBuilder, LifecycleLayer,
+    LifecycleService, OnWorkerExit, PhaseDurations, ResponseBody, ResponseFuture, ShutdownReport,
+    Work, WorkKind, Worker,
 };
 pub use link::{LinkSource, LinkedToken, link};
 pub use overrides::{Overrides, OverridesError};
 pub use policy::HandlerPolicy;
 pub use routing::Router;
-pub use runner::{Compensate, compensate};
+pub use runner::{Compensate, CompensationOutput, compensate};
 #[cfg(unix)]
 pub use serve::UnixPeer;
 pub use serve::{

@@ -20,7 +20,7 @@ pub use crate::{
     catalogue::Declared,
     lifecycle::Linked,
     policy::{HandlerPolicy, Mode, Site},
-    runner::{Compensation, NoCompensation, run_boxed, run_exempt, run_inline},
+    runner::{Compensation, CompensationOutput, NoCompensation, run_boxed, run_exempt, run_inline},
     site::{bound, enter, reopen},
 };
 use crate::{
@@ -46,7 +46,10 @@ pub const fn no_value<R>() -> Option<R> {
     None
 }
 
-pub const fn compensation<C: Future + Send + 'static>(undo: C) -> Option<Compensation<C>> {
+pub fn compensation<C>(undo: C) -> Option<Compensation<C>>
+where
+    C: Future<Output: CompensationOutput> + Send + 'static,
+{
     Some(Compensation::new(undo))
 }
 

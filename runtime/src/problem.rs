@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, StatusCode, header};
 
-use crate::cause::{Cancelled, Cause, Outcome};
+use crate::cause::{Cancelled, Cause, Fate, Outcome};
 
 /// Seconds after which another instance, or this one, is likely to have room.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
@@ -13,12 +13,13 @@ const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+
 
 /// The answer to a request that ended early (law 5).
 pub(crate) fn cancelled(cancelled: Cancelled) -> Response {
+    const KINDS: usize = Cause::COUNT * Cause::COUNT * Outcome::COUNT * Fate::COUNT;
     /// Each is written once: a shutdown may ask for a hundred thousand of them at a time.
-    static TEXTS: [[[OnceLock<String>; Outcome::COUNT]; Cause::COUNT]; Cause::COUNT] =
-        [const { [const { [const { OnceLock::new() }; Outcome::COUNT] }; Cause::COUNT] };
-            Cause::COUNT];
+    static TEXTS: [OnceLock<String>; KINDS] = [const { OnceLock::new() }; KINDS];
     let (status, cause, outcome) = (cancelled.status(), cancelled.cause(), cancelled.outcome());
-    let text = &TEXTS[cancelled.ended_by() as usize][cause as usize][outcome as usize];
+    let causes = cancelled.ended_by() as usize * Cause::COUNT + cause as usize;
+    let work = outcome as usize * Fate::COUNT + cancelled.fate() as usize;
+    let text = &TEXTS[causes * (Outcome::COUNT * Fate::COUNT) + work];
     let text = text.get_or_init(|| text_of(status, detail(cancelled), cause, outcome));
     ended(status, Body::from(text.as_str()))
 }
@@ -70,11 +71,9 @@ fn ended(status: StatusCode, body: Body) -> Response {
 const fn detail(cancelled: Cancelled) -> &'static str {
     match (cancelled.ended_by(), cancelled.outcome()) {
         (Cause::ClientDisconnected, _) => "the client closed the request",
+        (cause, Outcome::Unknown) => unknown(cause, cancelled.fate()),
         (Cause::DeadlineExceeded, Outcome::NotBegun) => {
             "the deadline passed before anything that lasts was begun"
-        }
-        (Cause::DeadlineExceeded, Outcome::Unknown) => {
-            "the deadline passed and the work goes on; ask before repeating it"
         }
         (Cause::DeadlineExceeded, Outcome::Completed) => {
             "the deadline passed after the durable work had landed"
@@ -83,6 +82,32 @@ const fn detail(cancelled: Cancelled) -> &'static str {
         (Cause::LimitReached, _) => "too much work is in flight; try again",
         (Cause::BodyReadTimeout, _) => "the body of the request did not come in time",
         (Cause::TimeTooShort, _) => "too little time is left to begin this write; try again",
+    }
+}
+
+const fn unknown(ended_by: Cause, fate: Fate) -> &'static str {
+    match (ended_by, fate) {
+        (_, Fate::Elsewhere) => {
+            "an earlier attempt at this request goes on and may land; ask before repeating it"
+        }
+        (Cause::DeadlineExceeded, Fate::GoesOn) => {
+            "the deadline passed and the work goes on; ask before repeating it"
+        }
+        (Cause::DeadlineExceeded, Fate::Dropped) => {
+            "the deadline passed and the work was stopped where it was: some of it may have \
+             landed, and it may be repeated"
+        }
+        (Cause::DeadlineExceeded, Fate::Undone) => {
+            "the deadline passed and the work is being undone; ask before repeating it"
+        }
+        (Cause::ShuttingDown, Fate::Undone) => {
+            "the service is shutting down and the work is being undone; try again"
+        }
+        (Cause::ShuttingDown, _) => "the service is shutting down; try again",
+        (Cause::TimeTooShort, _) => "too little time is left to begin this write; try again",
+        (Cause::LimitReached, _) => "too much durable work is in flight; try again",
+        (Cause::ClientDisconnected, _) => "the client closed the request",
+        (Cause::BodyReadTimeout, _) => "the body of the request did not come in time",
     }
 }
 

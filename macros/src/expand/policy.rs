@@ -62,6 +62,7 @@ fn policy(handler: &Handler) -> TokenStream {
         Some(path()),
         policy.cooperative.then(|| quote!(.with_cooperation())),
         policy.finish.then(|| quote!(.with_finish())),
+        handler.compensates.then(|| quote!(.with_compensation())),
         (sites > 0).then(|| quote!(.with_durable_sites(#sites))),
         (reopened > 0).then(|| quote!(.with_reopened_sites(#reopened))),
         policy.deadline.as_ref().map(|deadline| match deadline {

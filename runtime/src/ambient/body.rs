@@ -37,6 +37,10 @@ pub(crate) struct Body {
     pub(crate) past: bool,
     /// Nobody waits for it any more.
     pub(crate) detached: bool,
+    /// Guards of `compensate` that were made before the point of no return.
+    guards: u32,
+    /// The same, past it.
+    late_guards: u32,
 }
 
 /// What a body is doing.
@@ -108,6 +112,8 @@ impl Body {
             refused: None,
             stage: Stage::Parked,
             detached: false,
+            guards: 0,
+            late_guards: 0,
         }
     }
 
@@ -124,6 +130,8 @@ impl Body {
         self.frame = frame;
         self.stage = Stage::Parked;
         self.detached = false;
+        self.guards = 0;
+        self.late_guards = 0;
     }
 
     #[cold]
@@ -148,6 +156,30 @@ impl Body {
     /// Whether this is a statement that gave itself back to the request.
     pub(crate) fn is_reopened(&self) -> bool {
         self.frame.reopened && !self.is_shielded()
+    }
+
+    /// Whether the handler that runs is past its own point of no return.
+    pub(crate) const fn is_past(&self) -> bool {
+        if self.frame.nested { self.frame.past } else { self.past }
+    }
+
+    /// A guard of `compensate` is made; whether that is past the point of no return.
+    pub(crate) const fn guard(&mut self) -> bool {
+        let past = self.is_past();
+        let guards = if past { &mut self.late_guards } else { &mut self.guards };
+        *guards += 1;
+        past
+    }
+
+    /// A guard that was made so is gone.
+    pub(crate) const fn unguard(&mut self, past: bool) {
+        let guards = if past { &mut self.late_guards } else { &mut self.guards };
+        *guards = guards.saturating_sub(1);
+    }
+
+    /// Whether a cut would begin the compensation of some guard.
+    pub(crate) const fn is_guarded(&self) -> bool {
+        self.late_guards > 0 || (self.guards > 0 && !self.is_past())
     }
 
     /// Takes the body away; what comes next finds none.

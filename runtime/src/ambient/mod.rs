@@ -15,6 +15,7 @@
 
 mod alarm;
 mod body;
+mod compensations;
 mod home;
 mod ongoing;
 mod progress;
@@ -31,6 +32,7 @@ pub use self::request::Given;
 pub(crate) use self::{
     alarm::{Alarm, Alarms},
     body::{Body, Frame, Stage, next_id},
+    compensations::{BoxCompensation, Compensations, Pending, Registered},
     home::Home,
     ongoing::Ongoing,
     progress::Progress,

@@ -9,7 +9,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
-use super::{Alarm, Body, Home, Ongoing, Progress, Signal, Stage};
+use super::{Alarm, Body, Compensations, Home, Ongoing, Progress, Signal, Stage};
 use crate::{
     cause::Cause,
     lifecycle::{Life, TailState},
@@ -36,6 +36,8 @@ pub(crate) struct Ambient {
     /// The request's token as ours, once asked for.
     state: Option<Arc<RequestState>>,
     pub(crate) body: Body,
+    /// What undoes it, once something does.
+    compensations: Option<Arc<Compensations>>,
     /// Bytes that `Content-Length` promised and that are still to come.
     pub(crate) remaining: Option<u64>,
     /// Where a streamed body logs.
@@ -61,6 +63,8 @@ pub(crate) struct Flags {
     pub(crate) stream: bool,
     /// The wait was reported already.
     pub(crate) reported: bool,
+    /// Work of it goes on by itself and may land, whatever becomes of the rest.
+    pub(crate) goes_on: bool,
     /// The connection cannot be used after the answer.
     pub(crate) close: bool,
     /// Bytes of the request's own body are still to come.
@@ -134,7 +138,9 @@ impl Ambient {
         self.home = None;
         // What has a destructor, and whatever a watched body has, is there only with a token, a
         // stream or a begun body.
-        let begun = self.body.stage != Stage::Vacant || self.body.given.is_some();
+        let begun = self.body.stage != Stage::Vacant
+            || self.body.given.is_some()
+            || self.compensations.is_some();
         if self.has_token() || self.flags.stream || begun || self.tail.has_extra() {
             self.clear_rest();
         }
@@ -152,6 +158,7 @@ impl Ambient {
         self.stream_sleep = None;
         self.stream_wake = None;
         self.stream_span = None;
+        self.compensations = None;
         self.tail = TailState::default();
         self.body = Body::default();
     }
@@ -201,11 +208,22 @@ impl Ambient {
         request.limit = self.limit;
         request.raw.clone_from(&self.raw);
         request.state.clone_from(&self.state);
+        request.compensations.clone_from(&self.compensations);
         request.body = body;
         request.cause = self.cause();
         request.flags.reported = true;
         request.progress = Progress::Begun;
         request
+    }
+
+    /// What undoes this request, made at first use.
+    pub(crate) fn compensations(&mut self) -> &Arc<Compensations> {
+        self.compensations.get_or_insert_default()
+    }
+
+    /// The same, if there is something.
+    pub(crate) const fn known_compensations(&self) -> Option<&Arc<Compensations>> {
+        self.compensations.as_ref()
     }
 
     /// What wakes this request at *stopping* where no connection of ours does.

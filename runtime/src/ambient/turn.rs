@@ -58,6 +58,9 @@ impl Ambient {
         if policy.mode() == Mode::DurableWrite {
             return self.begin_durable(policy, deadline);
         }
+        if policy.compensates() {
+            return self.begin_reversible(policy, deadline);
+        }
         Some(self.begin_with(Frame::new(policy, deadline)))
     }
 
@@ -70,6 +73,20 @@ impl Ambient {
         let place = Place { policy, site: None };
         let permit = InFlight::acquire(self.life(), place, WorkKind::Durable)?;
         let id = self.begin_with(Frame { past: true, ..Frame::new(policy, deadline) });
+        self.body.permit = Some(permit);
+        Some(id)
+    }
+
+    /// With a permit that its compensation takes over.
+    #[inline(never)]
+    fn begin_reversible(
+        &mut self,
+        policy: &'static HandlerPolicy,
+        deadline: Option<Instant>,
+    ) -> Option<u64> {
+        let place = Place { policy, site: None };
+        let permit = InFlight::acquire(self.life(), place, WorkKind::Reversible)?;
+        let id = self.begin_with(Frame::new(policy, deadline));
         self.body.permit = Some(permit);
         Some(id)
     }

@@ -167,7 +167,8 @@ fn publish(life: &Life, phases: PhaseDurations) {
     if life.reported.is_cancelled() {
         return;
     }
-    let abandoned = life.abandoned.get().cloned().unwrap_or_default();
+    let mut abandoned = life.abandoned.get().cloned().unwrap_or_default();
+    abandoned.extend(life.compensations.take_lost());
     let connections_cut = life.connections.take_cut();
     for connection in &connections_cut {
         tracing::debug!(target: "followthrough", "connection cut: {connection}");
@@ -185,6 +186,7 @@ fn publish(life: &Life, phases: PhaseDurations) {
         elapsed: life.timeline().began.elapsed(),
         phases,
         durable,
+        compensations: life.compensations.read(),
         cancelled: life.cancellations.read(),
         ignored_deadlines: life.ignored_deadlines(),
         unanswered: life.requests(),

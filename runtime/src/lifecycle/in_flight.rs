@@ -1,5 +1,5 @@
-//! The work that a shutdown waits for: one entry for each request past its point of no return
-//! and for each compensation, from its begin until its future is gone.
+//! The work that a shutdown waits for: one entry for each request past its point of no return or
+//! with something to undo it, until its future is gone, and what undoes it.
 //!
 //! The entries live in shards picked by thread, so that two requests seldom meet at a lock, and
 //! the limit is one atomic.
@@ -37,6 +37,8 @@ pub enum WorkKind {
     Durable,
     /// A cooperative body.
     Cooperative,
+    /// A request that can be undone: its compensation takes over its entry and its permit.
+    Reversible,
     /// What undoes a cancelled request.
     Compensation,
     /// A background worker.
@@ -54,6 +56,7 @@ impl WorkKind {
         match self {
             Self::Durable => "durable",
             Self::Cooperative => "cooperative",
+            Self::Reversible => "reversible",
             Self::Compensation => "compensation",
             Self::Worker => "worker",
             Self::Request => "request",
@@ -99,6 +102,19 @@ impl Work {
     }
 }
 
+impl Work {
+    /// A compensation that was never in flight.
+    pub(crate) fn compensation(place: Place) -> Self {
+        Self {
+            handler: place.policy.name().to_owned(),
+            kind: WorkKind::Compensation,
+            location: place.to_string(),
+            age: Duration::ZERO,
+            detached: true,
+        }
+    }
+}
+
 impl std::fmt::Display for Work {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let kind = self.kind.as_str();
@@ -120,6 +136,8 @@ struct Entry {
     kind: WorkKind,
     since: Instant,
     detached: bool,
+    /// Its begin is in the counts, and its end is not yet.
+    counted: bool,
     /// Whose own limit it counts for; the place moves on.
     policy: &'static HandlerPolicy,
 }
@@ -147,7 +165,7 @@ pub(super) struct Shard {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Passed their point of no return, or were cooperative: whatever held a permit.
+    /// Passed their point of no return, or were cooperative: what held a permit and cannot be undone.
     pub begun: u64,
     /// Reached their end.
     pub completed: u64,
@@ -282,10 +300,11 @@ impl InFlight {
     fn enter(life: Arc<Life>, place: Place, kind: WorkKind, permit: bool) -> Self {
         let shard = shard_of_thread();
         let since = Instant::now();
-        let entry = Entry { place, kind, since, detached: false, policy: place.policy };
+        let counted = permit && kind != WorkKind::Reversible;
+        let entry = Entry { place, kind, since, detached: false, counted, policy: place.policy };
         let key = {
             let mut shard = lock(life.registry.shards.get(shard));
-            shard.counts.begun += u64::from(permit);
+            shard.counts.begun += u64::from(counted);
             shard.entries.insert(entry)
         };
         let key = u32::try_from(key).expect("less work is in flight than memory has room for");
@@ -304,9 +323,32 @@ impl InFlight {
         self.update(|entry| entry.place = place);
     }
 
-    /// A cooperative body passed its point of no return.
+    /// A cooperative or reversible body passed its point of no return.
     pub(crate) fn became(&self, kind: WorkKind) {
-        self.update(|entry| entry.kind = kind);
+        let mut shard = lock(self.life.registry.shards.get(self.shard));
+        let Shard { entries, counts } = &mut *shard;
+        if let Some(entry) = entries.get_mut(self.key as usize) {
+            entry.kind = kind;
+            counts.begun += u64::from(self.permit && !entry.counted);
+            entry.counted = self.permit;
+        }
+    }
+
+    /// The work is gone, and this is how it ended; what undoes it, at `place`, has its entry and its
+    /// permit.
+    pub(crate) fn undone_by(self, ended: Ended, place: Place) -> Self {
+        let mut shard = lock(self.life.registry.shards.get(self.shard));
+        let Shard { entries, counts } = &mut *shard;
+        if let Some(entry) = entries.get_mut(self.key as usize) {
+            if entry.counted {
+                counts.note(ended, entry.detached);
+            }
+            let (kind, since) = (WorkKind::Compensation, Instant::now());
+            let policy = entry.policy;
+            *entry = Entry { place, kind, since, detached: true, counted: false, policy };
+        }
+        drop(shard);
+        self
     }
 
     /// Nobody waits for the work any more.
@@ -326,7 +368,7 @@ impl Drop for InFlight {
         let policy = {
             let mut shard = lock(registry.shards.get(self.shard));
             let entry = shard.entries.remove(self.key as usize);
-            if self.permit {
+            if entry.counted {
                 shard.counts.note(self.ended, entry.detached);
             }
             entry.policy

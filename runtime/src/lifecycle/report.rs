@@ -9,7 +9,7 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    FailedWorker,
+    CompensationCounts, FailedWorker,
     in_flight::{Counts, Work, millis},
     sharded::{Sharded, shard_of_thread},
 };
@@ -106,6 +106,8 @@ pub struct ShutdownReport {
     pub phases: PhaseDurations,
     /// What became of durable work.
     pub durable: Counts,
+    /// What became of what undoes cancelled requests.
+    pub compensations: CompensationCounts,
     /// Requests whose wait ended early.
     pub cancelled: CancelledRequests,
     /// Deadlines of callers that could not be read.
@@ -113,7 +115,8 @@ pub struct ShutdownReport {
     /// Requests that had no answer when it was over: under other servers, or on threads that are
     /// blocked. Those that [`serve`](crate::serve) cut are in `connections_cut`.
     pub unanswered: usize,
-    /// Work that did not end within the grace: durable, cooperative, compensations, workers.
+    /// Work that did not end within the grace: durable, cooperative, reversible, compensations,
+    /// workers.
     pub abandoned: Vec<Work>,
     /// Connections under [`serve`](crate::serve) that were open when the grace was over, with the
     /// requests on them. Of governed handlers no work is lost with them that `abandoned` does not
@@ -146,11 +149,14 @@ impl fmt::Display for PhaseDurations {
 const SHOWN: usize = 20;
 
 impl ShutdownReport {
-    /// 0 if no work was left behind and no worker failed, else 1. Connections that were cut do
+    /// 0 if no work was left behind and no worker failed, else 1. A compensation that failed was not
+    /// left behind: it is an ERROR in the log and a count here. Connections that were cut do
     /// not count: a peer that does not read can hold any shutdown to its end.
     #[must_use]
     pub fn exit_code(&self) -> i32 {
-        let lost = !self.abandoned.is_empty() || self.durable.abandoned > 0;
+        let lost = !self.abandoned.is_empty()
+            || self.durable.abandoned > 0
+            || self.compensations.abandoned > 0;
         i32::from(lost || !self.failed_workers.is_empty())
     }
 
@@ -164,7 +170,7 @@ impl ShutdownReport {
 
 impl fmt::Display for ShutdownReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { durable, cancelled, .. } = self;
+        let Self { durable, compensations, cancelled, .. } = self;
         writeln!(f, "shutdown took {:.1} s", self.elapsed.as_secs_f64())?;
         writeln!(
             f,
@@ -177,6 +183,13 @@ impl fmt::Display for ShutdownReport {
             durable.cut,
             durable.abandoned
         )?;
+        if *compensations != CompensationCounts::default() {
+            writeln!(
+                f,
+                "  compensations: {} run, {} failed, {} abandoned",
+                compensations.run, compensations.failed, compensations.abandoned
+            )?;
+        }
         write!(
             f,
             "  requests ended early: {} by their client, {} by a deadline, {} by shutdown, {} refused",
@@ -221,7 +234,7 @@ impl fmt::Display for ShutdownReport {
 pub struct InFlightSnapshot {
     /// Requests that have not been answered yet, whatever their policy.
     pub requests: usize,
-    /// Durable and cooperative work and compensations, the oldest first.
+    /// Durable, cooperative and reversible work and compensations, the oldest first.
     pub work: Vec<Work>,
     /// The workers that are running.
     pub workers: Vec<String>,

@@ -72,6 +72,7 @@ pub struct HandlerPolicy {
     line: u32,
     mode: Mode,
     cooperative: bool,
+    compensates: bool,
     durable_sites: usize,
     reopened_sites: usize,
     deadline: Option<Duration>,
@@ -100,6 +101,7 @@ impl HandlerPolicy {
             line,
             mode,
             cooperative: false,
+            compensates: matches!(mode, Mode::ReversibleWrite),
             durable_sites: 0,
             reopened_sites: 0,
             deadline: None,
@@ -108,7 +110,7 @@ impl HandlerPolicy {
             streaming_body: None,
             max_in_flight: None,
             needs: None,
-            plain: !matches!(mode, Mode::DurableWrite | Mode::Stream),
+            plain: !matches!(mode, Mode::DurableWrite | Mode::Stream | Mode::ReversibleWrite),
             finish: false,
             path: None,
             in_flight: AtomicUsize::new(0),
@@ -134,6 +136,14 @@ impl HandlerPolicy {
     #[must_use]
     pub const fn with_path(mut self, path: fn() -> &'static str) -> Self {
         self.path = Some(path);
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn with_compensation(mut self) -> Self {
+        self.compensates = true;
+        self.plain = false;
         self
     }
 
@@ -244,6 +254,11 @@ impl HandlerPolicy {
     /// The path of the function as `type_name` writes it, and more behind it.
     pub(crate) fn path(&self) -> Option<&'static str> {
         self.path.map(|path| path())
+    }
+
+    /// Whether a cut of the body may begin a compensation, for which it holds a permit.
+    pub(crate) const fn compensates(&self) -> bool {
+        self.compensates
     }
 
     /// How many durable sites the handler has.

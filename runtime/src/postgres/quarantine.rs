@@ -5,7 +5,9 @@
 //! 1. A connection goes back to the pool only when the backend has answered what was cut, every
 //!    cancel request has been acknowledged, and no transaction is open on it.
 //! 2. Whatever else happens to a quarantine, its own end included, closes the connection.
-//! 3. Nothing is sent that a cancel request could hit, until all of them are acknowledged: the Sync
+//! 3. The compensations of the request that was cut wait until the backend has answered, whether the
+//!    connection goes back or not.
+//! 4. Nothing is sent that a cancel request could hit, until all of them are acknowledged: the Sync
 //!    behind the query is no query.
 
 use std::{pin::pin, sync::Arc, time::Duration};
@@ -18,7 +20,7 @@ use tokio::{runtime::Handle, time::timeout};
 use tracing::Instrument;
 
 use super::{cancel::Cancel, commit::Answer, error::is_undone};
-use crate::quarantine::{FIRST_PAUSE, LONGEST_PAUSE, STRAY_STATEMENTS, ends};
+use crate::quarantine::{End, FIRST_PAUSE, HeldBack, LONGEST_PAUSE, STRAY_STATEMENTS, ends};
 
 /// What all connections of a pool share.
 pub(super) struct Shared {
@@ -40,11 +42,13 @@ pub(super) struct Quarantine {
     object: Option<Object>,
     shared: Arc<Shared>,
     in_transaction: bool,
+    held_back: Option<HeldBack>,
 }
 
 impl Quarantine {
-    pub(super) const fn new(object: Object, shared: Arc<Shared>, in_transaction: bool) -> Self {
-        Self { object: Some(object), shared, in_transaction }
+    pub(super) fn new(object: Object, shared: Arc<Shared>, in_transaction: bool) -> Self {
+        let held_back = Some(HeldBack::register());
+        Self { object: Some(object), shared, in_transaction, held_back }
     }
 
     /// Begins. A runtime that has ended drops the task, and the connection with it.
@@ -57,8 +61,16 @@ impl Quarantine {
             Cut::Durable => Duration::MAX,
             Cut::Statement | Cut::Commit(_) => self.shared.patience,
         };
-        if ends(patience, self.is_quiet(cut)).await {
-            drop(self.object.take()); // back into the pool
+        match ends(patience, self.is_quiet(cut)).await {
+            End::Quiet => drop(self.object.take()), // back into the pool
+            End::Replaced => {}
+            End::Unanswered => {
+                if let (Some(object), Some(held_back)) = (self.object.take(), self.held_back.take())
+                {
+                    let client = Object::take(object); // out of the pool, which has room again
+                    held_back.until(client.check_connection()).await;
+                }
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     core::{Begun, Core, Nested, Passed, Role},
-    judge::outcome_before,
+    judge::{beside_others, cut_before},
     signals::{GivenSeen, GivenToken},
 };
 use crate::{
@@ -65,7 +65,7 @@ impl Core {
             Err(refused) => {
                 self.role = Role::Over;
                 let nested = ambient::with_body(|_| ()).is_some();
-                return Err(if nested { refused } else { settled(self, refused) });
+                return Err(if nested { refused } else { beside_others(settled(self, refused)) });
             }
         }
         self.past |= self.look(|body| body.past) == Some(true);
@@ -84,7 +84,7 @@ pub(super) fn settled(core: &Core, refused: Cancelled) -> Cancelled {
     if ended_by == Cause::ShuttingDown {
         ambient::with(|request| request.flags.close = true);
     }
-    Cancelled::new(first, ended_by, refused.outcome())
+    Cancelled::new(first, ended_by, refused.outcome()).cut((refused.outcome(), refused.fate()))
 }
 
 fn sooner(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
@@ -100,6 +100,11 @@ fn begin_nested(request: &mut Ambient, policy: &'static HandlerPolicy) -> Result
         || own.is_some_and(|own| inherited.is_none_or(|caller| own < caller));
     let frame = Frame { nested: true, narrowed, ..Frame::new(policy, sooner(inherited, own)) };
     let mut nested = Nested { frame, inherited, stage: Stage::Polled, passed: None };
+    if policy.compensates() {
+        let place = Place { policy, site: None };
+        let held = hold_permit(request, place, WorkKind::Reversible);
+        held.map_err(|refused| refused.with(Outcome::NotBegun))?;
+    }
     if policy.mode() == Mode::DurableWrite {
         mem::swap(&mut request.body.frame, &mut nested.frame);
         let passed = pass(request, Place { policy, site: None });
@@ -137,9 +142,12 @@ fn begin_top(
         pass(request, place)
     } else if policy.is_cooperative() {
         hold_permit(request, place, WorkKind::Cooperative)
+    } else if policy.compensates() {
+        hold_permit(request, place, WorkKind::Reversible)
     } else {
         Ok(())
     };
+    let begun = begun.map_err(|refused| refused.with(Outcome::NotBegun));
     mem::swap(permit, &mut request.body.permit);
     let alone = first.stage == Stage::Vacant;
     if begun.is_ok() && alone {
@@ -153,18 +161,18 @@ fn begin_top(
 /// not cut.
 pub(crate) fn pass(request: &mut Ambient, place: Place) -> Result<(), Cancelled> {
     let Body { frame, permit, past, .. } = &request.body;
+    let cut = cut_before(frame.policy, request.body.is_guarded());
     if *past {
         if let Some(permit) = permit {
             permit.moved_to(place);
         }
     } else {
-        let outcome = outcome_before(frame.policy);
         if let Some(cause) = request.check(frame.deadline) {
-            return Err(Cancelled::new(cause, cause, outcome));
+            return Err(Cancelled::new(cause, cause, cut.0).cut(cut));
         }
         let needs = place.policy.needs();
         if needs.is_some_and(|needs| request.leaves_too_little(needs)) {
-            return Err(Cancelled::new(Cause::TimeTooShort, Cause::TimeTooShort, outcome));
+            return Err(Cancelled::new(Cause::TimeTooShort, Cause::TimeTooShort, cut.0).cut(cut));
         }
         hold_permit(request, place, WorkKind::Durable)?;
     }
@@ -173,16 +181,24 @@ pub(crate) fn pass(request: &mut Ambient, place: Place) -> Result<(), Cancelled>
     Ok(())
 }
 
-fn hold_permit(request: &mut Ambient, place: Place, kind: WorkKind) -> Result<(), Cancelled> {
+/// Has the request hold a permit for `kind`. One that holds one for more than to be undone keeps that.
+pub(super) fn hold_permit(
+    request: &mut Ambient,
+    place: Place,
+    kind: WorkKind,
+) -> Result<(), Cancelled> {
     if let Some(permit) = &request.body.permit {
+        if kind == WorkKind::Reversible {
+            return Ok(());
+        }
         permit.moved_to(place);
         permit.became(kind);
         return Ok(());
     }
     let permit = InFlight::acquire(request.life(), place, kind);
     if permit.is_none() {
-        let outcome = outcome_before(request.body.frame.policy);
-        return Err(Cancelled::new(Cause::LimitReached, Cause::LimitReached, outcome));
+        let cut = cut_before(request.body.frame.policy, request.body.is_guarded());
+        return Err(Cancelled::new(Cause::LimitReached, Cause::LimitReached, cut.0).cut(cut));
     }
     request.body.permit = permit;
     Ok(())

@@ -10,15 +10,16 @@ use tokio::runtime::Handle;
 
 use super::{
     Core, Own,
+    compensation::Undo,
     core::Role,
-    detached::{self, Undo},
+    detached,
     inline::{cut, hang_up, hung_up},
-    judge::{End, outcome_before},
+    judge::{End, cut_before},
     scope,
 };
 use crate::{
     ambient::{self, Body, Frame, Given, Stage},
-    cause::Outcome,
+    cause::{Fate, Outcome},
     governed::{Governed, unlinked},
     lifecycle::{Ended, InFlight, WorkKind},
     policy::HandlerPolicy,
@@ -155,13 +156,21 @@ fn abandon_or_follow<R: Send + 'static, C: Undo>(
             core.abandon();
         }
         Role::Resident | Role::Apart if (past && !reopened) || (cooperative && !past) => {
-            let outcome = if past { Outcome::Unknown } else { outcome_before(core.policy) };
-            if let Some(hung_up) = hung_up(core, outcome) {
+            let guarded = core.look(Body::is_guarded) == Some(true);
+            let known = if past {
+                (Outcome::Unknown, Fate::GoesOn)
+            } else {
+                cut_before(core.policy, guarded)
+            };
+            if let Some(hung_up) = hung_up(core, known) {
                 core.report(hung_up);
             }
             follow(slot, core, compensation, runtime);
         }
-        Role::Nested if past && matches!(stage, None | Some(Stage::Cut)) => {
+        // Also beside a sibling that panicked: unwinding drops what the caller did not mean to drop.
+        Role::Nested
+            if past && (matches!(stage, None | Some(Stage::Cut)) || std::thread::panicking()) =>
+        {
             // The caller cannot outlive the request, so this one does by itself.
             let Some(frame) = core.nested_frame() else { return };
             let permit = ambient::with_body(|body| body.permit.take()).flatten();

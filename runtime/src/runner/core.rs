@@ -271,6 +271,23 @@ impl Core {
         self.took(result)
     }
 
+    /// Drops the body because it was cut, and gives `ended`, or that a destructor panicked: that is
+    /// logged and goes no further, because the client has an answer to get, and what was done is
+    /// to be undone.
+    pub(super) fn cut(&mut self, ended: Ended, drop_body: impl FnOnce()) -> Ended {
+        self.put(Stage::Cut);
+        let dropped = catch_unwind(AssertUnwindSafe(drop_body));
+        self.take();
+        let Err(panic) = dropped else { return ended };
+        tracing::error!(
+            target: "followthrough",
+            handler = self.policy.name(),
+            "a destructor panicked when the handler was cut: {}",
+            panic_message(&*panic)
+        );
+        Ended::Panicked
+    }
+
     #[inline]
     fn took<T>(&mut self, result: std::thread::Result<T>) -> T {
         self.take();

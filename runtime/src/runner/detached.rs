@@ -1,19 +1,23 @@
-//! Bodies and compensations that go on after their request.
+//! Bodies that go on after their request.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::{Pin, pin},
+    pin::Pin,
     task::{Context, Poll},
 };
 
 use tokio::runtime::Handle;
 use tracing::Span;
 
-use super::{Core, boxed::BoxBody, hand_over::hand_over, report::panic_message};
+use super::{
+    Core,
+    boxed::BoxBody,
+    compensation::{self, Undo},
+};
 use crate::{
     ambient::{self, Body, Ongoing, Scope, Stage},
-    lifecycle::{Ended, InFlight, WorkKind},
-    policy::{HandlerPolicy, Place},
+    lifecycle::{Ended, InFlight},
+    policy::HandlerPolicy,
 };
 
 /// A body that nobody waits for.
@@ -27,7 +31,8 @@ pub(super) struct Detached<R, C: Undo> {
 // Nothing in it is pinned in place: the body is in a box, the compensation is not polled here.
 impl<R, C: Undo> Unpin for Detached<R, C> {}
 
-const FOLLOWED: &str = "the work followed through";
+const FOLLOWED: &str =
+    "the handler's body followed through; what middleware does after it does not run";
 const STOPPED: &str = "the cooperative work stopped by itself";
 const CUT: &str = "the work ended where it allows that";
 
@@ -49,7 +54,11 @@ pub(super) fn spawn<R: Send + 'static, C: Undo>(
         permit.detached();
     }
     let core = Core::resumed(policy, &body, permit);
-    let request = ambient::with(|request| request.detached(body));
+    let may_land = body.past || policy.is_write();
+    let request = ambient::with(|request| {
+        request.flags.goes_on |= may_land;
+        request.detached(body)
+    });
     let Some(life) = request.as_ref().map(|request| request.life().clone()) else { return };
     let detached = Detached { future: Some(future), core, request, compensation };
     life.spawn(runtime, span, detached);
@@ -73,12 +82,13 @@ impl<R, C: Undo> Future for Detached<R, C> {
                 let past = this.core.past;
                 let place = this.core.place();
                 let compensation = this.compensation.take().filter(|_| !past);
-                let undo = || {
-                    if let Some(compensation) = compensation {
+                match compensation {
+                    Some(compensation) => {
                         compensation.undo(place);
+                        compensation::begin(&mut this.core, Ended::Completed);
                     }
-                };
-                hand_over(undo, || this.core.done());
+                    None => this.core.done(),
+                }
                 log_end(this.core.policy, if past { FOLLOWED } else { STOPPED });
                 Poll::Ready(())
             }
@@ -121,153 +131,5 @@ impl<R, C: Undo> Drop for Detached<R, C> {
         let future = &mut self.future;
         self.core.within(Stage::Abandoned, || *future = None);
         self.core.abandon();
-    }
-}
-
-/// What undoes a cancelled request. A trait of our own, so that an `on_cancel` that gives no future is
-/// reported where it is written, and nowhere else.
-pub trait Undo: Send + 'static {
-    /// Runs it as a task, shielded and tracked.
-    #[doc(hidden)]
-    fn undo(self, place: Place);
-}
-
-/// The compensation of handlers without one.
-#[derive(Debug)]
-pub struct NoCompensation;
-
-impl Undo for NoCompensation {
-    fn undo(self, _: Place) {}
-}
-
-/// The future of an `on_cancel`, and how it is run.
-#[derive(Debug)]
-pub struct Compensation<C> {
-    future: C,
-    run: fn(Place, C),
-}
-
-impl<C> Compensation<C> {
-    pub(crate) const fn new(future: C) -> Self
-    where
-        C: Future + Send + 'static,
-    {
-        Self { future, run: undo::<C> }
-    }
-}
-
-impl<C: Send + 'static> Undo for Compensation<C> {
-    fn undo(self, place: Place) {
-        (self.run)(place, self.future);
-    }
-}
-
-/// Runs a compensation as a task, shielded and tracked.
-fn undo<C: Future + Send + 'static>(place: Place, compensation: C) {
-    let Some(life) = ambient::with(|request| request.life().clone()) else { return };
-    let entry = InFlight::unlimited(life.clone(), place, WorkKind::Compensation);
-    let task = Undoing { place, entry: Some(entry) }.run(compensation);
-    life.spawn(Handle::try_current().ok(), Span::current(), task);
-}
-
-struct Undoing {
-    place: Place,
-    entry: Option<InFlight>,
-}
-
-impl Undoing {
-    async fn run(mut self, compensation: impl Future) {
-        let mut compensation = pin!(compensation);
-        let end = std::future::poll_fn(|cx| {
-            match catch_unwind(AssertUnwindSafe(|| compensation.as_mut().poll(cx))) {
-                Ok(Poll::Pending) => Poll::Pending,
-                Ok(Poll::Ready(_)) => Poll::Ready(Ok(())),
-                Err(panic) => Poll::Ready(Err(panic_message(&*panic).to_owned())),
-            }
-        })
-        .await;
-        self.entry = None;
-        let handler = self.place.policy.name();
-        match end {
-            Ok(()) => tracing::debug!(target: "followthrough", handler, "compensated"),
-            Err(panic) => {
-                tracing::error!(target: "followthrough", handler, "the compensation panicked: {panic}");
-            }
-        }
-    }
-}
-
-impl Drop for Undoing {
-    fn drop(&mut self) {
-        if self.entry.is_some() {
-            tracing::error!(
-                target: "followthrough",
-                handler = self.place.policy.name(),
-                "the compensation was abandoned, at {}",
-                self.place
-            );
-        }
-    }
-}
-
-/// Arranges that `compensation` runs if the request is cancelled from here on, shielded and
-/// tracked, as `on_cancel` does for what the parameters know. Nothing happens if the body ends
-/// by itself, if the guard is [disarmed](Compensate::disarm), or past the point of no return.
-///
-/// # Examples
-///
-/// ```
-/// use followthrough::{cancellable, compensate};
-///
-/// # async fn reserve() -> u64 { 7 }
-/// # async fn release(seat: u64) { let _ = seat; }
-/// # async fn charge() {}
-/// #[cancellable(idempotent_write)]
-/// async fn book() -> String {
-///     let seat = reserve().await;
-///     let _undo = compensate(release(seat));
-///     charge().await;
-///     format!("seat {seat}")
-/// }
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() {
-/// assert_eq!(book().await.into_result().unwrap(), "seat 7");
-/// # }
-/// ```
-#[must_use = "dropping the guard disarms it; bind it to a name such as `_undo`"]
-pub fn compensate<C: Future + Send + 'static>(compensation: C) -> Compensate<C> {
-    if ambient::with_body(|_| ()).is_none() {
-        tracing::error!(
-            target: "followthrough",
-            "`compensate` was called outside the body of an annotated handler, where nothing is \
-             ever cancelled by us: it will not run"
-        );
-    }
-    Compensate { compensation: Some(compensation) }
-}
-
-/// The guard of [`compensate`].
-#[derive(Debug)]
-pub struct Compensate<C: Future + Send + 'static> {
-    compensation: Option<C>,
-}
-
-impl<C: Future + Send + 'static> Compensate<C> {
-    /// There is nothing to undo any more.
-    pub fn disarm(mut self) {
-        self.compensation = None;
-    }
-}
-
-impl<C: Future + Send + 'static> Drop for Compensate<C> {
-    fn drop(&mut self) {
-        let cut = ambient::with_body(|body| {
-            let past = if body.frame.nested { body.frame.past } else { body.past };
-            (body.stage == Stage::Cut && !past).then(|| body.frame.place())
-        });
-        if let (Some(Some(place)), Some(compensation)) = (cut, self.compensation.take()) {
-            undo(place, compensation);
-        }
     }
 }

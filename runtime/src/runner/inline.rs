@@ -8,15 +8,14 @@ use std::{
 
 use super::{
     Core, Own,
+    compensation::{self, Undo},
     core::Role,
-    detached::Undo,
-    hand_over::hand_over,
-    judge::{End, outcome_before},
+    judge::{End, beside_others, cut_before, cut_past},
     scope,
 };
 use crate::{
     ambient::{self, Body, Given, Progress, Stage},
-    cause::{Cancelled, Cause, Outcome},
+    cause::{Cancelled, Cause, Fate, Outcome},
     governed::{Governed, unlinked},
     lifecycle::Ended,
     policy::{HandlerPolicy, Mode},
@@ -155,13 +154,17 @@ pub(super) fn cut<C: Undo>(
 ) {
     let past = core.past;
     let place = compensation.as_ref().map(|_| core.place());
-    core.within(Stage::Cut, drop_body);
-    let undo = || {
-        if let Some((compensation, place)) = compensation.filter(|_| !past).zip(place) {
-            compensation.undo(place);
-        }
-    };
-    hand_over(undo, || core.leave_as(ended));
+    // Then it begins them all.
+    let caller_is_cut = ambient::with_body(|body| body.stage) == Some(Stage::Cut);
+    let ended = core.cut(ended, drop_body);
+    if let Some((compensation, place)) = compensation.filter(|_| !past).zip(place) {
+        compensation.undo(place);
+    }
+    if caller_is_cut {
+        core.leave_as(ended);
+    } else {
+        compensation::begin(core, ended);
+    }
 }
 
 /// Drops a begun body because its future was dropped.
@@ -190,12 +193,13 @@ pub(super) fn hang_up<C: Undo>(core: &mut Core, compensation: Option<C>, drop_bo
         }
         Role::Resident | Role::Apart => {
             let reopened = core.look(Body::is_reopened) == Some(true);
-            let (outcome, ended) = match (core.past, reopened) {
-                (true, true) => (Outcome::Completed, Ended::Cut),
-                (true, false) => (outcome_of_callees(core), Ended::Completed),
-                (false, _) => (outcome_before(core.policy), Ended::Cut),
+            let guarded = core.look(Body::is_guarded) == Some(true);
+            let (known, ended) = match (core.past, reopened) {
+                (true, true) => (cut_past(guarded), Ended::Cut),
+                (true, false) => ((outcome_of_callees(core), Fate::GoesOn), Ended::Completed),
+                (false, _) => (cut_before(core.policy, guarded), Ended::Cut),
             };
-            if let Some(hung_up) = hung_up(core, outcome) {
+            if let Some(hung_up) = hung_up(core, known) {
                 core.report(hung_up);
             }
             cut(core, compensation, ended, drop_body);
@@ -207,7 +211,7 @@ pub(super) fn hang_up<C: Undo>(core: &mut Core, compensation: Option<C>, drop_bo
 /// Settles that the future was dropped, if it was the request that went. The layer says so before
 /// it drops what is inside; a request of which it has said nothing lost its handler to middleware,
 /// and goes on.
-pub(super) fn hung_up(core: &Core, outcome: Outcome) -> Option<Cancelled> {
+pub(super) fn hung_up(core: &Core, known: (Outcome, Fate)) -> Option<Cancelled> {
     let (ended_by, goes_on) = ambient::with(|request| {
         (request.life().hung_up_by(), request.is_counted() && request.cause().is_none())
     })?;
@@ -220,5 +224,6 @@ pub(super) fn hung_up(core: &Core, outcome: Outcome) -> Option<Cancelled> {
         tracing::warn!(target: "followthrough", "middleware dropped a handler before it ended");
         return None;
     }
-    Some(Cancelled::new(core.settle(ended_by), ended_by, outcome))
+    let hung_up = Cancelled::new(core.settle(ended_by), ended_by, known.0).cut(known);
+    Some(if core.past { hung_up } else { beside_others(hung_up) })
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     ambient::{self, Alarm, Ambient, Body},
-    cause::{Cancelled, Cause, Outcome},
+    cause::{Cancelled, Cause, Fate, Outcome},
     policy::{HandlerPolicy, Mode},
 };
 
@@ -45,7 +45,7 @@ impl Core {
         let apart = self.rare.as_mut().filter(|_| self.role == Role::Apart);
         let seen = ambient::with(|request| Seen::new(request, apart.map(|rare| &mut rare.body)))?;
         if let Some(refused) = seen.refused {
-            return Some(End::Cut(settled(self, refused)));
+            return Some(End::Cut(beside_others(settled(self, refused))));
         }
         let late = seen.deadline.is_some_and(|deadline| self.is_late(deadline, cx));
         let first = if late {
@@ -80,6 +80,8 @@ struct Seen {
     deadline: Option<Instant>,
     past: bool,
     reopened: bool,
+    /// What is known of the body if it is cut now.
+    cut: (Outcome, Fate),
 }
 
 impl Seen {
@@ -95,13 +97,19 @@ impl Seen {
             deadline: body.frame.deadline,
             past: body.past,
             reopened: body.is_reopened(),
+            cut: if body.past {
+                cut_past(body.is_guarded())
+            } else {
+                cut_before(body.frame.policy, body.is_guarded())
+            },
         }
     }
 }
 
 fn judge_top(policy: &HandlerPolicy, seen: &Seen, first: Cause, late: bool) -> Option<End> {
     if !seen.past {
-        let cancelled = Cancelled::new(first, first, outcome_before(policy));
+        let cancelled = Cancelled::new(first, first, Outcome::NotBegun);
+        let cancelled = beside_others(cancelled.cut(seen.cut));
         if first == Cause::ShuttingDown {
             ambient::with(|request| request.flags.close = true);
         }
@@ -117,7 +125,8 @@ fn judge_top(policy: &HandlerPolicy, seen: &Seen, first: Cause, late: bool) -> O
         _ => return None,
     };
     Some(if seen.reopened {
-        End::Cut(Cancelled::new(first, ended_by, Outcome::Completed))
+        let completed = Cancelled::new(first, ended_by, Outcome::Completed);
+        End::Cut(completed.cut(seen.cut))
     } else {
         ambient::with(|request| request.flags.close |= request.flags.upload);
         End::Detach(Cancelled::new(first, ended_by, Outcome::Unknown))
@@ -135,15 +144,36 @@ fn judge_nested(
     let own = frame.deadline.filter(|own| inherited.is_none_or(|caller| *own < caller));
     let late = own.is_some_and(|own| alarm.get_or_insert_default().rings(own, cx));
     (late && (!frame.past || frame.reopened)).then(|| {
-        let outcome = if frame.past { Outcome::Completed } else { outcome_before(policy) };
-        End::Cut(Cancelled::new(Cause::DeadlineExceeded, Cause::DeadlineExceeded, outcome))
+        let guarded = ambient::with_body(|body| body.is_guarded()) == Some(true);
+        let cut = if frame.past { cut_past(guarded) } else { cut_before(policy, guarded) };
+        let late = Cause::DeadlineExceeded;
+        End::Cut(Cancelled::new(late, late, cut.0).cut(cut))
     })
 }
 
-/// What is known of a body that is not past its point of no return.
-pub(super) const fn outcome_before(policy: &HandlerPolicy) -> Outcome {
+/// What is known of a body that is cut before its point of no return, and what becomes of its work.
+pub(super) const fn cut_before(policy: &HandlerPolicy, guarded: bool) -> (Outcome, Fate) {
     match policy.mode() {
-        Mode::IdempotentWrite | Mode::ReversibleWrite => Outcome::Unknown,
-        _ => Outcome::NotBegun,
+        Mode::IdempotentWrite | Mode::ReversibleWrite if policy.is_cooperative() => {
+            (Outcome::Unknown, Fate::GoesOn)
+        }
+        Mode::ReversibleWrite => (Outcome::Unknown, Fate::Undone),
+        _ if guarded => (Outcome::Unknown, Fate::Undone),
+        Mode::IdempotentWrite => (Outcome::Unknown, Fate::Dropped),
+        _ => (Outcome::NotBegun, Fate::GoesOn),
     }
+}
+
+/// The same past it, in a statement that is open to the request again.
+pub(super) const fn cut_past(guarded: bool) -> (Outcome, Fate) {
+    if guarded { (Outcome::Unknown, Fate::Undone) } else { (Outcome::Completed, Fate::GoesOn) }
+}
+
+/// Never 503 for a write that may land (law 8), nor `not_begun`: another body of the same request may,
+/// where middleware gave that one up and began this one.
+pub(super) fn beside_others(cancelled: Cancelled) -> Cancelled {
+    if ambient::with(|request| request.flags.goes_on) == Some(true) {
+        return cancelled.beside_work_that_goes_on();
+    }
+    cancelled
 }

@@ -16,6 +16,7 @@
 
 mod begin;
 mod boxed;
+mod compensation;
 mod core;
 mod detached;
 mod hand_over;
@@ -27,8 +28,8 @@ mod turn;
 
 pub(crate) use begin::pass;
 pub use boxed::run_boxed;
+pub use compensation::{Compensate, Compensation, CompensationOutput, NoCompensation, compensate};
 use core::Core;
-pub use detached::{Compensate, Compensation, NoCompensation, compensate};
 pub use inline::{run_exempt, run_inline};
 pub(crate) use report::{panic_message, report, report_stream};
 

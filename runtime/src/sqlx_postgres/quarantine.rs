@@ -14,7 +14,7 @@ use tokio::{runtime::Handle, time::timeout};
 use tracing::Instrument;
 
 use super::client::roll_back;
-use crate::quarantine::{FIRST_PAUSE, LONGEST_PAUSE, STRAY_STATEMENTS, ends};
+use crate::quarantine::{End, FIRST_PAUSE, HeldBack, LONGEST_PAUSE, STRAY_STATEMENTS, ends};
 
 /// What all connections of a pool share.
 pub(super) struct Shared {
@@ -38,16 +38,18 @@ pub(super) struct Quarantine {
     backend: i32,
     shared: Arc<Shared>,
     in_transaction: bool,
+    held_back: Option<HeldBack>,
 }
 
 impl Quarantine {
-    pub(super) const fn new(
+    pub(super) fn new(
         connection: PoolConnection<Postgres>,
         backend: i32,
         shared: Arc<Shared>,
         in_transaction: bool,
     ) -> Self {
-        Self { connection: Some(connection), backend, shared, in_transaction }
+        let held_back = Some(HeldBack::register());
+        Self { connection: Some(connection), backend, shared, in_transaction, held_back }
     }
 
     /// Begins. A runtime that has ended drops the task, and the connection with it.
@@ -60,8 +62,17 @@ impl Quarantine {
             Cut::AwaitedForEver => Duration::MAX,
             Cut::Cancelled | Cut::Awaited => self.shared.patience,
         };
-        if ends(patience, self.is_quiet(cut)).await {
-            drop(self.connection.take()); // back into the pool
+        match ends(patience, self.is_quiet(cut)).await {
+            End::Quiet => drop(self.connection.take()), // back into the pool
+            End::Replaced => {}
+            End::Unanswered => {
+                if let (Some(connection), Some(held_back)) =
+                    (self.connection.take(), self.held_back.take())
+                {
+                    let mut connection = connection.detach(); // out of the pool, which has room again
+                    held_back.until(answered(&mut connection)).await;
+                }
+            }
         }
     }
 

@@ -16,7 +16,9 @@ use axum::{
     },
     routing::{get, post},
 };
-use followthrough::{Lifecycle, RequestToken, ShutdownToken, cancellable, durable_write};
+use followthrough::{
+    Lifecycle, RequestToken, ShutdownToken, cancellable, compensate, durable_write,
+};
 use futures_util::{Stream, StreamExt, stream};
 use tokio::{net::TcpListener, time::sleep};
 
@@ -49,6 +51,19 @@ async fn blocking() {
         std::thread::sleep(Duration::from_mins(1));
     });
     blocks.await.expect("it does not panic");
+}
+
+async fn undo() {
+    begun("undo");
+    std::future::pending::<()>().await;
+}
+
+/// A compensation that was registered last runs first.
+#[cancellable(reversible_write, on_cancel = undo())]
+async fn reversible() {
+    let _undo = compensate(undo());
+    begun("reversible");
+    std::future::pending::<()>().await;
 }
 
 /// Without the attribute, which would not have it.
@@ -139,6 +154,7 @@ fn app(lifecycle: &Lifecycle) -> Router {
         .route("/quick", post(quick))
         .route("/stuck", post(stuck))
         .route("/blocking", post(blocking))
+        .route("/reversible", post(reversible))
         .route("/hang", get(hang))
         .route("/plain/hang", get(plain_hang))
         .route("/big", get(big))

@@ -1,0 +1,204 @@
+//! What is said of work that goes on, or does not, while nobody waits for it.
+
+use std::time::Duration;
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use followthrough::{RequestToken, cancellable, durable_write};
+use followthrough_tests::{Log, Marks, Server, h1, soon};
+use http::StatusCode;
+use tokio::{
+    task::yield_now,
+    time::{sleep, timeout},
+};
+
+const MS: Duration = Duration::from_millis(1);
+
+#[cancellable(idempotent_write, deadline = "50ms")]
+async fn dropped() {
+    std::future::pending::<()>().await;
+}
+
+async fn undo() {
+    yield_now().await;
+}
+
+#[cancellable(reversible_write, on_cancel = undo(), deadline = "50ms")]
+async fn undone() {
+    std::future::pending::<()>().await;
+}
+
+#[durable_write(deadline = "50ms")]
+async fn goes_on() {
+    sleep(100 * MS).await;
+}
+
+#[cancellable(idempotent_write, cooperative, deadline = "50ms")]
+async fn cooperates(token: RequestToken) {
+    token.cancelled().await;
+    yield_now().await;
+}
+
+#[tokio::test]
+async fn law_9_a_504_says_what_becomes_of_the_work() {
+    let app = Router::new()
+        .route("/dropped", post(dropped))
+        .route("/undone", post(undone))
+        .route("/goes_on", post(goes_on))
+        .route("/cooperates", post(cooperates));
+    let server = Server::start(app).await;
+    let goes_on = "the deadline passed and the work goes on; ask before repeating it";
+    for (path, detail) in [
+        (
+            "/dropped",
+            "the deadline passed and the work was stopped where it was: some of it may have landed, and it \
+             may be repeated",
+        ),
+        ("/undone", "the deadline passed and the work is being undone; ask before repeating it"),
+        ("/goes_on", goes_on),
+        ("/cooperates", goes_on),
+    ] {
+        let answer = h1::call(server.at, "POST", path).await;
+        assert_eq!(answer.status, 504, "{path}");
+        assert!(answer.body.contains(&format!(r#""detail":"{detail}""#)), "{}", answer.body);
+        assert!(answer.body.contains(r#""outcome":"unknown""#), "{}", answer.body);
+    }
+    server.stop().await;
+}
+
+#[durable_write(max_in_flight = 1)]
+async fn charges(State(marks): State<Marks>) {
+    marks.set("charging");
+    marks.until("go").await;
+    marks.set("charged");
+}
+
+#[cancellable(read)]
+async fn looks_then_charges(State(marks): State<Marks>) {
+    #[durable_write]
+    {
+        marks.set("charging");
+        marks.until("go").await;
+        marks.set("charged");
+    }
+}
+
+/// A time-out and one more attempt, as tower's `timeout` and `retry` make them.
+async fn tries_twice(State(marks): State<Marks>, request: Request, next: Next) -> Response {
+    let (parts, _) = request.into_parts();
+    let again = |parts: &http::request::Parts| Request::from_parts(parts.clone(), "".into());
+    if let Ok(response) = timeout(100 * MS, next.clone().run(again(&parts))).await {
+        return response;
+    }
+    marks.set("given up");
+    marks.until("try again").await;
+    next.run(again(&parts)).await
+}
+
+#[tokio::test]
+async fn law_8_a_retry_beside_its_own_write_is_never_told_to_try_again() {
+    for (path, stops) in [("/charge", false), ("/charge", true), ("/look", true)] {
+        let marks = Marks::default();
+        let app = Router::new()
+            .route("/charge", post(charges))
+            .route("/look", post(looks_then_charges))
+            .layer(middleware::from_fn_with_state(marks.clone(), tries_twice))
+            .with_state(marks.clone());
+        let server = Server::start(app).await;
+        let mut call = h1::send(server.at, "POST", path).await;
+        marks.until("given up").await;
+        if stops {
+            server.lifecycle.shutdown();
+            soon("stopping", server.lifecycle.stopping().cancelled()).await;
+        }
+        marks.set("try again");
+        let answer = call.answer().await;
+        assert_eq!(answer.status, 504, "{path} {stops}: {}", answer.body);
+        assert_eq!(answer.header("retry-after"), None, "{path} {stops}: {}", answer.head);
+        let cause = if stops { "shutting_down" } else { "limit_reached" };
+        assert!(answer.body.contains(&format!(r#""cause":"{cause}""#)), "{}", answer.body);
+        assert!(answer.body.contains(r#""outcome":"unknown""#), "{}", answer.body);
+        assert!(answer.body.contains("ask before repeating it"), "{}", answer.body);
+        marks.set("go");
+        let report = server.stop().await;
+        assert!(marks.has("charged"), "{report}");
+        assert_eq!((report.durable.begun, report.durable.completed), (1, 1), "{report}");
+    }
+}
+
+#[durable_write(internal)]
+async fn writes(marks: Marks) {
+    marks.set("begun");
+    marks.until("go").await;
+    marks.set("landed");
+}
+
+async fn panics(marks: Marks) {
+    marks.until("begun").await;
+    panic!("a sibling panics");
+}
+
+#[cancellable(read)]
+async fn beside_a_panic(State(marks): State<Marks>) {
+    tokio::join!(writes(marks.clone()), panics(marks.clone())).0.into_result().ok();
+}
+
+#[tokio::test]
+async fn law_7_a_callee_past_its_point_of_no_return_outlives_the_panic_of_a_sibling() {
+    let (log, marks) = (Log::capture(), Marks::default());
+    let app = Router::new().route("/", post(beside_a_panic)).with_state(marks.clone());
+    let server = Server::start(app).await;
+    let mut call = h1::send(server.at, "POST", "/").await;
+    call.ends().await;
+    let work = server.lifecycle.in_flight().work;
+    assert!(work.iter().any(|work| work.detached), "{work:?}");
+    marks.set("go");
+    marks.until("landed").await;
+    let report = server.stop().await;
+    assert_eq!(report.durable.followed_through, 1, "{report}");
+    assert_eq!(log.with("dropped a durable statement").len(), 0, "{:?}", log.lines());
+}
+
+#[durable_write]
+async fn writes_in_a_transaction(State(marks): State<Marks>) -> StatusCode {
+    marks.set("begun");
+    marks.until("go").await;
+    marks.set("written");
+    StatusCode::CREATED
+}
+
+/// The transaction of a request, as it is often written.
+async fn transaction(State(marks): State<Marks>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    marks.set("committed");
+    response.into_response()
+}
+
+#[tokio::test]
+async fn the_log_says_that_only_the_body_followed_through() {
+    let (log, marks) = (Log::capture(), Marks::default());
+    let app = Router::new()
+        .route("/", post(writes_in_a_transaction))
+        .layer(middleware::from_fn_with_state(marks.clone(), transaction))
+        .with_state(marks.clone());
+    let server = Server::start(app).await;
+    let call = h1::send(server.at, "POST", "/").await;
+    marks.until("begun").await;
+    call.hang_up();
+    soon("detached work", async {
+        while !server.lifecycle.in_flight().work.iter().any(|work| work.detached) {
+            yield_now().await;
+        }
+    })
+    .await;
+    marks.set("go");
+    server.stop().await;
+    assert!(marks.has("written") && !marks.has("committed"), "{:?}", marks.all());
+    let line = "the handler's body followed through; what middleware does after it does not run";
+    assert_eq!(log.with(line).len(), 1, "{:?}", log.lines());
+}
