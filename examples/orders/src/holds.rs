@@ -29,7 +29,8 @@ pub(crate) struct Hold {
 /// `POST /holds`
 ///
 /// A hold that its client does not know of would block goods for ever. So when the client leaves
-/// before the answer, what was put aside is put back.
+/// before the answer, what was put aside is put back. Its id is made before the body begins, so that
+/// the release knows it whatever was cut.
 #[cancellable(reversible_write, on_cancel = release(db.clone(), id.clone()))]
 #[deadline = "10s"]
 pub(crate) async fn create(
@@ -50,11 +51,12 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, Json(Hold { id, sku, quantity, shipping_cents: quote.cents })))
 }
 
-/// Undoes `create`, however far it got.
-async fn release(db: Db, id: String) {
-    match db.release(&id).await {
-        Ok(true) => tracing::info!(hold = id, "hold released"),
-        Ok(false) => tracing::info!(hold = id, "nothing was on hold yet"),
-        Err(error) => tracing::error!(hold = id, %error, "hold not released"),
+/// Undoes `create`, however far it got. An error is logged by the runtime, and counted.
+async fn release(db: Db, id: String) -> sqlx::Result<()> {
+    if db.release(&id).await? {
+        tracing::info!(hold = id, "hold released");
+    } else {
+        tracing::info!(hold = id, "nothing was on hold yet");
     }
+    Ok(())
 }

@@ -1,9 +1,8 @@
 //! The database: embedded `SQLite`, in a file or in memory.
 //!
-//! `SQLite` has one writer at a time. So writes have a pool of one connection: they queue in async
-//! code, in order of arrival, where waiting costs no thread and can be cancelled. That order is
-//! also what makes a compensation safe: `release` runs after the `hold` that it undoes, even when
-//! that one was dropped with its statement still under way.
+//! Writes have a pool of eight connections, and `SQLite` lets one of them write at a time; the others
+//! wait for its lock. A `hold` that is dropped with its statement under way may get that lock after the
+//! `release` that undoes it. So a release leaves a row under the hold's key, which a late hold runs into.
 
 mod holds;
 mod open;

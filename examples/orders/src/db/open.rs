@@ -86,7 +86,7 @@ impl Db {
         prepared?;
 
         let options = options.journal_mode(SqliteJournalMode::Wal);
-        let writes = pool(options.clone(), 1).await?;
+        let writes = pool(options.clone(), 8).await?;
         let reads = pool(options.read_only(true), 4).await?;
         Ok(Self { reads, writes, slow })
     }

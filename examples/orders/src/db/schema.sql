@@ -30,10 +30,12 @@ CREATE TABLE outbox (
     delivered_at TEXT
 ) STRICT;
 
+-- A hold that was released keeps its row, without goods: one that arrives after its release runs into it.
 CREATE TABLE holds (
     id       TEXT    PRIMARY KEY,
-    sku      TEXT    NOT NULL REFERENCES stock (sku),
-    quantity INTEGER NOT NULL CHECK (quantity > 0)
+    sku      TEXT    REFERENCES stock (sku),
+    quantity INTEGER CHECK (quantity > 0),
+    CHECK ((sku IS NULL) = (quantity IS NULL))
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE transfers (

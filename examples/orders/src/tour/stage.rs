@@ -104,7 +104,7 @@ impl Stage {
         sqlx::query_as(
             "SELECT (SELECT count(*) FROM orders) AS orders,
                     (SELECT count(*) FROM outbox) AS outbox,
-                    (SELECT count(*) FROM holds) AS holds,
+                    (SELECT count(quantity) FROM holds) AS holds,
                     (SELECT count(*) FROM transfers) AS transfers,
                     (SELECT quantity FROM stock WHERE sku = 'tea') AS tea,
                     (SELECT quantity FROM stock WHERE sku = 'coffee') AS coffee,
