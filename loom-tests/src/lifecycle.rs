@@ -1,5 +1,7 @@
 //! What a drain waits for: the runtime's files, and of its `Life` what they ask for.
 
+#[path = "../../runtime/src/lifecycle/ending.rs"]
+mod ending;
 #[path = "../../runtime/src/lifecycle/in_flight.rs"]
 pub(crate) mod in_flight;
 #[path = "../../runtime/src/lifecycle/phase.rs"]
@@ -10,12 +12,13 @@ mod standing;
 #[path = "../../runtime/src/lifecycle/workers.rs"]
 mod workers;
 
-use self::{in_flight::Registry, standing::Standing, workers::Workers};
 pub(crate) use self::{
+    ending::Ending,
     in_flight::{Counts, Ended, InFlight, WorkKind},
     phase::Phase,
     sharded::on_shard,
 };
+use self::{in_flight::Registry, standing::Standing, workers::Workers};
 use crate::{
     count::Count,
     sync::{Arc, CancellationToken, Notify},

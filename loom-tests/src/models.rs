@@ -2,6 +2,7 @@
 
 mod connections;
 mod drain;
+mod ending;
 mod first_cause;
 mod link;
 mod permits;

@@ -72,7 +72,8 @@
 //!   `FuturesUnordered` hears of it when it is next woken.
 //! - A governed function that middleware calls is part of the request: its deadline, run out, ends
 //!   the request.
-//! - A body that blocks its thread cannot be dropped, only named.
+//! - A body that blocks its thread cannot be dropped, only named: by the end of its shutdown, in the
+//!   log and in the report. How long a poll has lasted is known from the shutdown on only.
 
 #[doc(hidden)]
 #[path = "private.rs"]
@@ -112,8 +113,8 @@ pub use cause::{Cancelled, Cause, Outcome};
 pub use followthrough_macros::{background, cancellable, deadline, durable_write, exempt};
 pub use governed::{Answer, Governed};
 pub use lifecycle::{
-    BuildError, CallerDeadlines, CancelledRequests, ClientGone, CompensationCounts, Counts,
-    FailedWorker, InFlightSnapshot, LastEvent, Lifecycle, LifecycleBuilder, LifecycleLayer,
+    BlockedHandler, BuildError, CallerDeadlines, CancelledRequests, ClientGone, CompensationCounts,
+    Counts, FailedWorker, InFlightSnapshot, LastEvent, Lifecycle, LifecycleBuilder, LifecycleLayer,
     LifecycleService, OnWorkerExit, PhaseDurations, ResponseBody, ResponseFuture, ShutdownReport,
     Work, WorkKind, Worker,
 };

@@ -163,11 +163,11 @@ async fn what_is_cut_is_gone_when_serve_returns() {
 
 #[tokio::test]
 async fn a_second_signal_skips_to_the_end() {
-    let mut server = server(&["--grace-ms", "60000"]).await;
+    let mut server = server(&["--grace-ms", "60000", "--read-grace-ms", "600"]).await;
     let _waits = h1::send(server.at, "POST", "/stuck").await;
     server.begun("stuck").await;
     server.signal(Signal::TERM);
-    // Two signals at once may be one.
+    // Within half a second, two signals are one.
     server.begun("stopping").await;
     let second = server.signal(Signal::TERM);
     let exit = server.exit(second).await;

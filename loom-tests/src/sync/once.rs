@@ -41,6 +41,15 @@ impl<T> OnceLock<T> {
         if self.set.load(Ordering::Acquire) { self.value.get() } else { None }
     }
 
+    pub(crate) fn set(&self, value: T) -> Result<(), T> {
+        let _making = self.making.lock().unwrap();
+        let set = self.value.set(value);
+        if set.is_ok() {
+            self.set.store(true, Ordering::Release);
+        }
+        set
+    }
+
     pub(crate) fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
         if let Some(value) = self.get() {
             return value;

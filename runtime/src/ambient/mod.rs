@@ -18,6 +18,7 @@ mod body;
 mod compensations;
 mod home;
 mod ongoing;
+pub(crate) mod polling;
 mod progress;
 mod request;
 mod signal;

@@ -184,7 +184,8 @@ impl LifecycleBuilder {
         self
     }
 
-    /// Whether [`serve`](crate::serve) listens for SIGTERM and Ctrl-C. Default: it does.
+    /// Whether [`serve`](crate::serve) listens for SIGTERM and Ctrl-C. The first signal begins the
+    /// shutdown; one that comes half a second later or more skips to its end. Default: it listens.
     pub fn signals(mut self, listen: bool) -> Self {
         self.config.signals = listen;
         self

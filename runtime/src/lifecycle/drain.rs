@@ -1,4 +1,6 @@
 //! The order of a shutdown. One task drives it; a second signal skips to its end.
+//!
+//! Where the runtime of that task is blocked, the [watchdog](super::watchdog) takes its steps.
 
 use std::{
     pin::pin,
@@ -14,13 +16,10 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{
-    Life, Phase,
-    report::{PhaseDurations, ShutdownReport},
-};
+use super::{Life, Phase, report::ShutdownReport, watchdog};
 
 /// After the end of the grace, how long what was cut has to be gone.
-const LAST: Duration = Duration::from_millis(500);
+pub(super) const LAST: Duration = Duration::from_millis(500);
 
 /// Begins the shutdown. A second call changes nothing.
 pub(super) fn begin(life: &Arc<Life>) {
@@ -31,6 +30,7 @@ pub(super) fn begin(life: &Arc<Life>) {
     // Published at once, so that a probe asked right after the signal is told.
     life.advance(Phase::NotReady);
     life.workers.stop(true);
+    watchdog::ensure(life);
     // The runtime that serves comes first; it may be gone, and then the caller's own will do.
     for runtime in life.runtime().into_iter().chain(Handle::try_current().ok()) {
         let guard = Guard::new(life);
@@ -45,7 +45,7 @@ pub(super) fn begin(life: &Arc<Life>) {
         "shutdown began outside a tokio runtime, so nothing can drain: call it from one"
     );
     let_go(life);
-    publish(life, PhaseDurations::default());
+    publish(life);
 }
 
 /// Ends the drain when its runtime goes before it is over: whoever waits for the report gets it.
@@ -73,7 +73,7 @@ impl Drop for Guard {
             tracing::error!(target: "followthrough", "the runtime of the drain ended before it did");
             let_go(&self.life);
         }
-        publish(&self.life, PhaseDurations::default());
+        publish(&self.life);
     }
 }
 
@@ -100,39 +100,32 @@ pub(super) fn hurry(life: &Life) {
 async fn drive(life: &Life) {
     let timeline = life.timeline();
     let config = &life.config;
-    let mut phases = PhaseDurations::default();
-    let mut since = timeline.began;
-    let mut lap = || {
-        let lap = since.elapsed();
-        since += lap;
-        lap
-    };
     let accepting_until = (timeline.began + config.drain_delay).min(timeline.end);
     if !config.drain_delay.is_zero() {
         wait(life, accepting_until, |_| false).await;
     }
-    phases.not_ready = lap();
+    life.lap(|phases| &mut phases.not_ready);
     life.advance(Phase::Closing);
     let reads_until = (Instant::now() + config.read_grace).min(timeline.grace_over);
     wait(life, reads_until, Life::has_drained).await;
-    phases.closing = lap();
+    life.lap(|phases| &mut phases.closing);
     life.advance(Phase::Stopping);
     wait(life, timeline.workers_stop, Life::has_drained).await;
-    phases.stopping = lap();
+    life.lap(|phases| &mut phases.stopping);
     life.workers.stop(false);
     let all = |life: &Life| life.has_drained() && life.workers.is_empty();
     wait(life, timeline.grace_over, all).await;
-    phases.workers = lap();
+    life.lap(|phases| &mut phases.workers);
     if !all(life) {
         life.advance(Phase::GraceOver);
         wait(life, timeline.end, all).await;
-        phases.last_moments = lap();
+        life.lap(|phases| &mut phases.last_moments);
     }
     let_go(life);
     let gone = life.until(|life| life.connections.is_empty());
     let _ = tokio::time::timeout(LAST, gone).await;
-    phases.cutting = lap();
-    publish(life, phases);
+    life.lap(|phases| &mut phases.cutting);
+    publish(life);
 }
 
 /// Waits until `until`, until `done`, or until a second signal.
@@ -146,28 +139,27 @@ async fn wait(life: &Life, until: Instant, done: impl Fn(&Life) -> bool) {
 }
 
 /// Names the work that is left, then lets go of everything.
-fn let_go(life: &Life) {
+pub(super) fn let_go(life: &Life) {
     let mut abandoned = life.registry.snapshot();
     abandoned.extend(life.workers.left());
-    for work in &abandoned {
-        tracing::error!(
-            target: "followthrough",
-            handler = work.handler,
-            location = work.location,
-            "abandoned: {work}"
-        );
+    if life.ending.leave(abandoned) {
+        for work in life.ending.left().into_iter().flatten() {
+            tracing::error!(
+                target: "followthrough",
+                handler = work.handler,
+                location = work.location,
+                "abandoned: {work}"
+            );
+        }
     }
-    let _ = life.abandoned.set(abandoned);
     life.advance(Phase::Ended);
     life.connections.shut_all();
 }
 
 /// Says how it went, once.
-fn publish(life: &Life, phases: PhaseDurations) {
-    if life.reported.is_cancelled() {
-        return;
-    }
-    let mut abandoned = life.abandoned.get().cloned().unwrap_or_default();
+pub(super) fn publish(life: &Life) {
+    let Some(claim) = life.ending.claim() else { return };
+    let mut abandoned = life.ending.left().cloned().unwrap_or_default();
     abandoned.extend(life.compensations.take_lost());
     let connections_cut = life.connections.take_cut();
     for connection in &connections_cut {
@@ -182,9 +174,9 @@ fn publish(life: &Life, phases: PhaseDurations) {
     }
     let mut durable = life.registry.counts();
     durable.abandon_rest();
-    let _ = life.report.set(ShutdownReport {
+    claim.publish(ShutdownReport {
         elapsed: life.timeline().began.elapsed(),
-        phases,
+        phases: life.phases(),
         durable,
         compensations: life.compensations.read(),
         cancelled: life.cancellations.read(),
@@ -192,9 +184,9 @@ fn publish(life: &Life, phases: PhaseDurations) {
         unanswered: life.requests(),
         connections_cut,
         abandoned,
+        blocked: life.blocked(),
         failed_workers: life.workers.failed(),
     });
-    life.reported.cancel();
 }
 
 fn progress(life: &Life) {
@@ -227,8 +219,9 @@ mod tests {
         let first = runtime();
         // Spawned on a runtime that never polls again.
         first.block_on(async { lifecycle.shutdown() });
-        assert!(!lifecycle.life.reported.is_cancelled());
+        assert!(!lifecycle.life.ending.reported().is_cancelled());
         drop(first);
-        assert!(lifecycle.life.reported.is_cancelled(), "whoever waits for the report hangs");
+        let reported = lifecycle.life.ending.reported().is_cancelled();
+        assert!(reported, "a wait for the report hangs");
     }
 }

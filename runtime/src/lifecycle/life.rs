@@ -4,7 +4,7 @@
 use std::{
     io,
     sync::{
-        Arc, LazyLock, OnceLock,
+        Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -21,8 +21,9 @@ use super::{
     builder::Config,
     callers::Ignored,
     compensations::CompensationTally,
+    ending::Ending,
     in_flight::Registry,
-    report::{Cancellations, ShutdownReport},
+    report::{BlockedHandler, Cancellations, PhaseDurations, ShutdownReport},
     standing::Standing,
     workers::Workers,
 };
@@ -40,11 +41,16 @@ pub(crate) struct Life {
     /// A second signal came.
     pub(super) hurry: CancellationToken,
     timeline: OnceLock<Timeline>,
-    /// What the drain let go of.
-    pub(super) abandoned: OnceLock<Vec<Work>>,
-    pub(super) report: OnceLock<ShutdownReport>,
-    /// The report is there.
-    pub(super) reported: CancellationToken,
+    /// What the drain let go of, and its report.
+    pub(super) ending: Ending<Vec<Work>, ShutdownReport>,
+    /// How long the phases took until the last one that ended, and when that was.
+    laps: Mutex<(Option<Instant>, PhaseDurations)>,
+    /// Handlers that block the runtime.
+    blocked: Mutex<Vec<BlockedHandler>>,
+    /// A thread watches the drain, or is about to.
+    pub(super) watched: AtomicBool,
+    /// The server is gone.
+    pub(super) served: CancellationToken,
     runtime: OnceLock<Handle>,
     /// Where a server of ours listens, or listened.
     serving: OnceLock<String>,
@@ -59,6 +65,8 @@ static UNLINKED: AtomicUsize = AtomicUsize::new(0);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timeline {
     pub(super) began: Instant,
+    /// By the real clock, which no test pauses.
+    pub(super) began_really: std::time::Instant,
     pub(super) workers_stop: Instant,
     pub(super) grace_over: Instant,
     pub(super) end: Instant,
@@ -69,7 +77,13 @@ impl Timeline {
         let last_moments = Duration::from_secs(1).min(grace / 2);
         let end = began + grace;
         let grace_over = end - last_moments;
-        Self { began, workers_stop: (began + grace * 3 / 4).min(grace_over), grace_over, end }
+        Self {
+            began,
+            began_really: std::time::Instant::now(),
+            workers_stop: (began + grace * 3 / 4).min(grace_over),
+            grace_over,
+            end,
+        }
     }
 }
 
@@ -93,9 +107,11 @@ impl Life {
             standing: Standing::default(),
             hurry: CancellationToken::new(),
             timeline: OnceLock::new(),
-            abandoned: OnceLock::new(),
-            report: OnceLock::new(),
-            reported: CancellationToken::new(),
+            ending: Ending::default(),
+            laps: Mutex::default(),
+            blocked: Mutex::default(),
+            watched: AtomicBool::new(false),
+            served: CancellationToken::new(),
             runtime: OnceLock::new(),
             serving: OnceLock::new(),
             linked: AtomicBool::new(true),
@@ -196,6 +212,27 @@ impl Life {
     /// Starts the clock of the shutdown; `false` if it runs already.
     pub(super) fn begin_timeline(&self) -> bool {
         self.timeline.set(Timeline::new(Instant::now(), self.config.grace)).is_ok()
+    }
+
+    /// A phase ends now: adds its time to the field that `of` picks.
+    pub(super) fn lap(&self, of: fn(&mut PhaseDurations) -> &mut Duration) {
+        let mut laps = lock(&self.laps);
+        let now = Instant::now();
+        let since = laps.0.replace(now).unwrap_or_else(|| self.timeline().began);
+        *of(&mut laps.1) += now.saturating_duration_since(since);
+    }
+
+    pub(super) fn phases(&self) -> PhaseDurations {
+        lock(&self.laps).1
+    }
+
+    /// Keeps what blocks the runtime for the report.
+    pub(super) fn note_blocked(&self, blocked: Vec<BlockedHandler>) {
+        *lock(&self.blocked) = blocked;
+    }
+
+    pub(super) fn blocked(&self) -> Vec<BlockedHandler> {
+        lock(&self.blocked).clone()
     }
 
     /// Advances to `to`; what was passed by is not announced by itself.
@@ -299,6 +336,21 @@ impl Life {
         }
     }
 
+    /// Whether a server is there, that of [`begin_serving`](Self::begin_serving).
+    pub(super) fn is_serving(&self) -> bool {
+        self.serving.get().is_some() && !self.served.is_cancelled()
+    }
+
+    /// Waits until the server is gone.
+    pub(crate) async fn until_served(&self) {
+        self.served.cancelled().await;
+    }
+
+    /// The server is gone.
+    pub(crate) fn ended_serving(&self) {
+        self.served.cancel();
+    }
+
     /// The server accepts no more.
     pub(crate) fn stopped_accepting(&self) {
         self.standing.stop_accepting();
@@ -311,10 +363,21 @@ impl Life {
         }
     }
 
+    /// Runs `code` with the clock and the tasks of the runtime that the service runs on.
+    pub(crate) fn within_runtime<T>(&self, code: impl FnOnce() -> T) -> T {
+        let _within = self.runtime.get().map(Handle::enter);
+        code()
+    }
+
     /// The runtime that the service runs on; before it serves, the one that asks.
     pub(super) fn runtime(&self) -> Option<Handle> {
         self.runtime.get().cloned().or_else(|| Handle::try_current().ok())
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it is held.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Life {

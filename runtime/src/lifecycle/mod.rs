@@ -11,6 +11,7 @@ mod carry;
 mod client_gone;
 mod compensations;
 mod drain;
+mod ending;
 mod in_flight;
 mod last_event;
 mod layer;
@@ -26,6 +27,7 @@ mod sharded;
 mod spawn;
 mod standing;
 mod tail;
+mod watchdog;
 mod worker;
 mod workers;
 
@@ -52,10 +54,13 @@ pub use layer::{LifecycleLayer, LifecycleService, ResponseFuture};
 pub(crate) use life::Life;
 pub use linked::Linked;
 pub(crate) use phase::Phase;
-pub use report::{CancelledRequests, InFlightSnapshot, PhaseDurations, ShutdownReport};
+pub use report::{
+    BlockedHandler, CancelledRequests, InFlightSnapshot, PhaseDurations, ShutdownReport,
+};
 pub(crate) use request_body::Upload;
 pub use response_body::ResponseBody;
 pub(crate) use tail::{Tail, TailState, end_stream};
+pub(crate) use watchdog::OwnRuntime;
 pub use worker::{FailedWorker, OnWorkerExit, Worker};
 
 use crate::{
@@ -116,8 +121,8 @@ impl Lifecycle {
     ///
     /// Dropping the future loses nothing.
     pub async fn drained(&self) -> ShutdownReport {
-        self.life.reported.cancelled().await;
-        self.life.report.get().cloned().unwrap_or_default()
+        self.life.ending.reported().cancelled().await;
+        self.life.ending.report().cloned().unwrap_or_default()
     }
 
     /// Fires when the read grace is over and cancellable requests end.

@@ -13,7 +13,11 @@ use super::{
     in_flight::{Counts, Work, millis},
     sharded::{Sharded, shard_of_thread},
 };
-use crate::{cause::Cause, serve::ConnectionCut};
+use crate::{
+    cause::Cause,
+    policy::{HandlerPolicy, Place},
+    serve::ConnectionCut,
+};
 
 /// How many requests were answered without their handler's own value, since the start.
 #[derive(Debug, Default)]
@@ -95,6 +99,35 @@ pub struct PhaseDurations {
     pub cutting: Duration,
 }
 
+/// A handler that blocked a thread of the runtime, and by that the shutdown. Waiting without
+/// `.await`, or computing for long, belongs into [`tokio::task::spawn_blocking`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct BlockedHandler {
+    /// The handler's name.
+    pub handler: String,
+    /// `file:line` of the handler.
+    pub location: String,
+    /// How long one poll of it has lasted at least; the time before the shutdown is not known. In
+    /// milliseconds when serialised.
+    #[serde(rename = "at_least_ms", serialize_with = "millis")]
+    pub at_least: Duration,
+}
+
+impl BlockedHandler {
+    pub(super) fn new(policy: &'static HandlerPolicy, at_least: Duration) -> Self {
+        let location = Place { policy, site: None }.to_string();
+        Self { handler: policy.name().to_owned(), location, at_least }
+    }
+}
+
+impl fmt::Display for BlockedHandler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { handler, location, at_least } = self;
+        write!(f, "{handler} (at {location}, for {:.1} s at least)", at_least.as_secs_f64())
+    }
+}
+
 /// How a shutdown went. [`exit`](Self::exit) ends the process with it. The counts cover the whole life of the service.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -118,6 +151,8 @@ pub struct ShutdownReport {
     /// Work that did not end within the grace: durable, cooperative, reversible, compensations,
     /// workers.
     pub abandoned: Vec<Work>,
+    /// The handlers that blocked threads of the runtime until the end, if they blocked all of them.
+    pub blocked: Vec<BlockedHandler>,
     /// Connections under [`serve`](crate::serve) that were open when the grace was over, with the
     /// requests on them. Of governed handlers no work is lost with them that `abandoned` does not
     /// name; a handler without a policy was dropped with its connection, is shown as
@@ -149,19 +184,19 @@ impl fmt::Display for PhaseDurations {
 const SHOWN: usize = 20;
 
 impl ShutdownReport {
-    /// 0 if no work was left behind and no worker failed, else 1. A compensation that failed was not
-    /// left behind: it is an ERROR in the log and a count here. Connections that were cut do
-    /// not count: a peer that does not read can hold any shutdown to its end.
+    /// 0 if no work was left behind, no handler blocked the runtime and no worker failed, else 1. A
+    /// compensation that failed was not left behind: it is an ERROR in the log and a count here.
+    /// Connections that were cut do not count: a peer that does not read can hold any shutdown to its end.
     #[must_use]
     pub fn exit_code(&self) -> i32 {
         let lost = !self.abandoned.is_empty()
             || self.durable.abandoned > 0
             || self.compensations.abandoned > 0;
-        i32::from(lost || !self.failed_workers.is_empty())
+        i32::from(lost || !self.blocked.is_empty() || !self.failed_workers.is_empty())
     }
 
-    /// Ends the process with [`exit_code`](Self::exit_code), even over a `spawn_blocking` that
-    /// does not end, for which `#[tokio::main]` would wait. No destructor runs: flush your logs
+    /// Ends the process with [`exit_code`](Self::exit_code), even over a `spawn_blocking` or a handler
+    /// that blocks its thread, for which `#[tokio::main]` would wait. No destructor runs: flush your logs
     /// and traces before.
     pub fn exit(&self) -> ! {
         std::process::exit(self.exit_code())
@@ -214,6 +249,9 @@ impl fmt::Display for ShutdownReport {
         }
         for work in &self.abandoned {
             write!(f, "\n  abandoned: {work}")?;
+        }
+        for handler in &self.blocked {
+            write!(f, "\n  blocked a thread: {handler}")?;
         }
         for connection in self.connections_cut.iter().take(SHOWN) {
             write!(f, "\n  connection cut: {connection}")?;

@@ -80,6 +80,11 @@ impl Workers {
         self.lock().failed.clone()
     }
 
+    /// Whether all workers have been told to stop.
+    pub(super) fn are_stopped(&self) -> bool {
+        self.lock().stopped
+    }
+
     /// Tells the workers to stop: with the signal those that asked for it, later everybody.
     pub(super) fn stop(&self, only_first: bool) {
         let tokens: Vec<_> = {

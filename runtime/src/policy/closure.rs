@@ -1,6 +1,12 @@
 //! Policies for closures, which no attribute can stand on.
 
-use std::{marker::PhantomData, panic::Location, pin::Pin, time::Duration};
+use std::{
+    marker::PhantomData,
+    panic::Location,
+    pin::Pin,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     extract::{FromRequest, FromRequestParts, Request},
@@ -11,6 +17,7 @@ use axum::{
 use super::{Exempt, HandlerPolicy, Mode, Policy, Read, Stream, Write};
 use crate::{
     ambient::Given,
+    catalogue::declared,
     governed::Governed,
     routing::GovernedHandler,
     runner::{NoCompensation, run_boxed, run_exempt, run_inline},
@@ -32,13 +39,29 @@ impl<F: Clone, P> Clone for GovernedClosure<F, P> {
     }
 }
 
+/// The policies of closures, which no attribute has declared.
+static CLOSURES: Mutex<Vec<&'static HandlerPolicy>> = Mutex::new(Vec::new());
+
+fn known(policy: HandlerPolicy) -> &'static HandlerPolicy {
+    let policy: &'static HandlerPolicy = Box::leak(Box::new(policy));
+    CLOSURES.lock().unwrap_or_else(PoisonError::into_inner).push(policy);
+    policy
+}
+
+/// Every policy of the program.
+pub(crate) fn all() -> Vec<&'static HandlerPolicy> {
+    let mut all = declared();
+    all.extend_from_slice(&CLOSURES.lock().unwrap_or_else(PoisonError::into_inner));
+    all
+}
+
 #[track_caller]
 fn governed<F, P>(closure: F, mode: Mode) -> GovernedClosure<F, P> {
     let at = Location::caller();
     // A program has as many as it writes, and a handler's policy lives as long as the program.
     let name = Box::leak(format!("closure at {}:{}", at.file(), at.line()).into_boxed_str());
-    let policy = HandlerPolicy::new(name, at.file(), at.line(), mode);
-    GovernedClosure { closure, policy: Box::leak(Box::new(policy)), marker: PhantomData }
+    let policy = known(HandlerPolicy::new(name, at.file(), at.line(), mode));
+    GovernedClosure { closure, policy, marker: PhantomData }
 }
 
 /// A closure for queries and outbound reads, as `#[cancellable(read)]` is for a function: dropped
@@ -107,8 +130,7 @@ impl<F, P> GovernedClosure<F, P> {
     }
 
     fn with(self, change: impl FnOnce(HandlerPolicy) -> HandlerPolicy) -> Self {
-        let policy = Box::leak(Box::new(change(self.policy.copied())));
-        Self { policy, ..self }
+        Self { policy: known(change(self.policy.copied())), ..self }
     }
 }
 

@@ -5,6 +5,7 @@ mod closure;
 
 use std::{sync::atomic::AtomicUsize, time::Duration};
 
+pub(crate) use closure::all;
 pub use closure::{GovernedClosure, durable_write, exempt, idempotent_write, read, stream};
 
 /// A policy as a type: the `P` of [`Governed<R, P>`](crate::Governed).

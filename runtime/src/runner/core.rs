@@ -19,7 +19,7 @@ use super::{
     signals::GivenToken,
 };
 use crate::{
-    ambient::{self, Alarm, Ambient, Body, Frame, Given, Stage},
+    ambient::{self, Alarm, Ambient, Body, Frame, Given, Stage, polling::Polling},
     cause::{Cancelled, Cause},
     lifecycle::{Ended, InFlight, Life},
     policy::{HandlerPolicy, Mode, Place},
@@ -212,7 +212,10 @@ impl Core {
         if !entered {
             self.put(Stage::Polled);
         }
-        match catch_unwind(AssertUnwindSafe(|| poll(cx))) {
+        let polling = Polling::begin(self.policy);
+        let polled = catch_unwind(AssertUnwindSafe(|| poll(cx)));
+        polling.end();
+        match polled {
             Ok(polled) if self.role == Role::Resident => {
                 self.take_resident(polled.is_ready(), cx.waker());
                 if polled.is_ready() {
@@ -267,7 +270,9 @@ impl Core {
     #[inline]
     pub(super) fn within<T>(&mut self, stage: Stage, code: impl FnOnce() -> T) -> T {
         self.put(stage);
+        let polling = Polling::begin(self.policy);
         let result = catch_unwind(AssertUnwindSafe(code));
+        polling.end();
         self.took(result)
     }
 

@@ -56,12 +56,28 @@ use crate::lifecycle::{BuildError, Life, Lifecycle, ShutdownReport};
 ///
 /// SIGTERM or Ctrl-C begins the shutdown, unless
 /// [`signals(false)`](crate::LifecycleBuilder::signals) says otherwise, and so does
-/// [`Lifecycle::shutdown`]; a second signal skips to its end. It takes the lifecycle's
+/// [`Lifecycle::shutdown`]; a second signal skips to its end. Signals within half a second of the
+/// first are the same one: a terminal and the process that started this one may both send it. The shutdown takes the lifecycle's
 /// [grace](crate::LifecycleBuilder::grace) at most, 30 s by default, and half a second for what is
 /// cut to be gone, whatever a peer does. A response body that is still being sent holds it that
 /// long, unless its handler is `#[cancellable(stream)]`. The report is for you to print, and the
 /// process for you to end: once a process has listened for a signal, that signal alone does not end
 /// it any more.
+///
+/// # Handlers that block
+///
+/// A thread named `followthrough` hears the signals and watches the shutdown. Handlers that block every
+/// worker thread, with [`std::thread::sleep`] say, keep neither a signal nor the end from being heard:
+/// the thread advances the shutdown in their place, logs an ERROR with the `file:line` of each governed
+/// handler that blocks, cuts the connections at the end of the grace and writes the report, which names
+/// them in [`blocked`](crate::ShutdownReport::blocked). Without
+/// [`signals`](crate::LifecycleBuilder::signals) the thread starts with the shutdown. It ends with the server.
+///
+/// `serve` can return only on the thread that awaits it. Await it in `main` on a multi-thread runtime:
+/// that thread is no worker, and no handler runs there. In a runtime of one thread, or in a task, a
+/// handler that blocks this very thread holds `serve` until it lets go; an ERROR says so a second
+/// after the end, the connections are closed by then, and `serve` returns as soon as the thread is free.
+/// Where that may be never, only a SIGKILL ends the process, as Kubernetes sends one.
 ///
 /// A client that leaves is noticed within 100 ms, also behind a pipelined request or an unread
 /// request body. One that closes only its sending half has left, unless
@@ -194,10 +210,14 @@ where
     let life = lifecycle.life.clone();
     let name = listener.name()?;
     life.begin_serving(name.clone())?;
+    let _serving = Serving(life.clone());
     let accepting = Accepting(life.clone());
     life.remember_runtime();
     app.prepare();
-    let _signals = life.listens_for_signals().then(|| signals::listen(lifecycle.clone()));
+    if life.listens_for_signals() {
+        signals::listen(&lifecycle);
+    }
+    life.watch_late();
     let _sweeping = sweep::sweep(&life, settings);
     let half_close = life.allows_half_close();
     let mut server = Server {
@@ -212,6 +232,15 @@ where
     drop((listener, server));
     drop(accepting);
     Ok(lifecycle.drained().await)
+}
+
+/// While it is there, signals are heard, and the end is watched.
+struct Serving(Arc<Life>);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.ended_serving();
+    }
 }
 
 /// While it is there, the drain waits for connections to come.

@@ -1,45 +1,74 @@
 //! SIGTERM and Ctrl-C.
+//!
+//! They are heard on a thread of their own, with a runtime of its own: handlers that block every
+//! thread of the runtime that serves do not keep them from being heard.
 
-use tokio::task::JoinHandle;
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use crate::lifecycle::Lifecycle;
+use tokio::runtime::Builder;
 
-/// Listens until it is dropped.
-pub(super) struct Listening(Option<JoinHandle<()>>);
+use crate::lifecycle::{Life, Lifecycle, OwnRuntime};
 
-impl Drop for Listening {
-    fn drop(&mut self) {
-        if let Some(task) = &self.0 {
-            task.abort();
-        }
+/// How much later than the first a second signal comes that counts. A terminal and the process that
+/// started this one may each send a signal for one Ctrl-C.
+const APART: Duration = Duration::from_millis(500);
+
+/// From here on, until the server is gone, the first signal begins the shutdown, and one that comes
+/// [`APART`] later skips to its end.
+pub(super) fn listen(lifecycle: &Lifecycle) {
+    let Err(error) = on_a_thread(lifecycle) else { return };
+    tracing::warn!(
+        target: "followthrough",
+        %error,
+        "no thread for signals: handlers that block every thread of the runtime keep them from being heard"
+    );
+    if let Err(error) = on_the_runtime(lifecycle) {
+        tracing::error!(
+            target: "followthrough",
+            %error,
+            "cannot listen for SIGTERM and Ctrl-C; only `Lifecycle::shutdown` ends this service"
+        );
     }
 }
 
-/// From here on, the first signal begins the shutdown and the second one skips to its end.
-pub(super) fn listen(lifecycle: Lifecycle) -> Listening {
-    // Before the task runs for the first time, so that no signal ends the process meanwhile.
-    let mut signals = match Signals::register() {
-        Ok(signals) => signals,
-        Err(error) => {
-            tracing::error!(
-                target: "followthrough",
-                %error,
-                "cannot listen for SIGTERM and Ctrl-C; only `Lifecycle::shutdown` ends this service"
-            );
-            return Listening(None);
+fn on_a_thread(lifecycle: &Lifecycle) -> io::Result<()> {
+    let runtime = OwnRuntime::new(Builder::new_current_thread().enable_all())?;
+    // Before this returns, so that no signal ends the process meanwhile.
+    let signals = runtime.within(Signals::register)?;
+    lifecycle.life.watch_with(runtime, hear(signals, lifecycle.clone()))
+}
+
+fn on_the_runtime(lifecycle: &Lifecycle) -> io::Result<()> {
+    let hearing = hear(Signals::register()?, lifecycle.clone());
+    let life: Arc<Life> = lifecycle.life.clone();
+    drop(tokio::spawn(async move {
+        tokio::select! {
+            () = hearing => {}
+            () = life.until_served() => {}
         }
-    };
-    Listening(Some(tokio::spawn(async move {
+    }));
+    Ok(())
+}
+
+async fn hear(mut signals: Signals, lifecycle: Lifecycle) {
+    signals.next().await;
+    let first = Instant::now();
+    lifecycle.life.within_runtime(|| lifecycle.shutdown());
+    signals.next().await;
+    while first.elapsed() < APART {
+        tracing::debug!(target: "followthrough", "a signal right after the first is no second one");
         signals.next().await;
-        lifecycle.shutdown();
+    }
+    tracing::warn!(target: "followthrough", "second signal: skipping to the end");
+    lifecycle.life.within_runtime(|| lifecycle.shutdown_now());
+    // A third one is not to end the process before the report is there.
+    loop {
         signals.next().await;
-        tracing::warn!(target: "followthrough", "second signal: skipping to the end");
-        lifecycle.shutdown_now();
-        // A third one is not to end the process before the report is there.
-        loop {
-            signals.next().await;
-        }
-    })))
+    }
 }
 
 #[cfg(unix)]
@@ -50,7 +79,7 @@ struct Signals {
 
 #[cfg(unix)]
 impl Signals {
-    fn register() -> std::io::Result<Self> {
+    fn register() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
     }
@@ -68,7 +97,7 @@ struct Signals(tokio::signal::windows::CtrlC);
 
 #[cfg(windows)]
 impl Signals {
-    fn register() -> std::io::Result<Self> {
+    fn register() -> io::Result<Self> {
         tokio::signal::windows::ctrl_c().map(Self)
     }
 

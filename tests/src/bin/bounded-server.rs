@@ -8,7 +8,10 @@ use std::{convert::Infallible, env, error::Error, io, time::Duration};
 use axum::{
     Router,
     body::{Body, Bytes},
-    extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code},
+    extract::{
+        Path,
+        ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code},
+    },
     http::StatusCode,
     response::{
         Response,
@@ -20,7 +23,7 @@ use followthrough::{
     Lifecycle, RequestToken, ShutdownToken, cancellable, compensate, durable_write,
 };
 use futures_util::{Stream, StreamExt, stream};
-use tokio::{net::TcpListener, time::sleep};
+use tokio::{net::TcpListener, runtime::Builder, time::sleep};
 
 const MS: Duration = Duration::from_millis(1);
 /// More than the socket buffers of both sides together.
@@ -64,6 +67,24 @@ async fn reversible() {
     let _undo = compensate(undo());
     begun("reversible");
     std::future::pending::<()>().await;
+}
+
+/// Blocks the thread that polls it, for so many milliseconds.
+#[cancellable(read)]
+async fn block(Path(millis): Path<u64>) {
+    begun("block");
+    std::thread::sleep(Duration::from_millis(millis));
+}
+
+async fn plain_block() {
+    begun("plain block");
+    std::thread::sleep(Duration::from_mins(1));
+}
+
+#[durable_write]
+async fn block_write(Path(millis): Path<u64>) {
+    begun("block write");
+    std::thread::sleep(Duration::from_millis(millis));
 }
 
 /// Without the attribute, which would not have it.
@@ -155,6 +176,8 @@ fn app(lifecycle: &Lifecycle) -> Router {
         .route("/stuck", post(stuck))
         .route("/blocking", post(blocking))
         .route("/reversible", post(reversible))
+        .route("/block/{millis}", get(block).post(block_write))
+        .route("/plain/block", get(plain_block))
         .route("/hang", get(hang))
         .route("/plain/hang", get(plain_hang))
         .route("/big", get(big))
@@ -172,6 +195,12 @@ struct Settings {
     read_grace: Duration,
     drain_delay: Duration,
     deaf_worker: bool,
+    /// Worker threads; none for a runtime of one thread.
+    workers: usize,
+    /// Logs errors to stderr.
+    log: bool,
+    /// The end of stdin begins the shutdown, and signals do not.
+    stdin: bool,
     /// Waits for the end of stdin before it exits.
     stay: bool,
 }
@@ -183,6 +212,9 @@ impl Settings {
             read_grace: 300 * MS,
             drain_delay: Duration::ZERO,
             deaf_worker: false,
+            workers: 2,
+            log: false,
+            stdin: false,
             stay: false,
         };
         let mut args = env::args().skip(1);
@@ -195,6 +227,9 @@ impl Settings {
                 "--grace-ms" => settings.grace = millis()?,
                 "--read-grace-ms" => settings.read_grace = millis()?,
                 "--drain-delay-ms" => settings.drain_delay = millis()?,
+                "--workers" => settings.workers = usize::try_from(millis()?.as_millis())?,
+                "--log" => settings.log = true,
+                "--stdin" => settings.stdin = true,
                 "--deaf-worker" => settings.deaf_worker = true,
                 "--stay" => settings.stay = true,
                 _ => return Err(format!("unknown flag {flag}").into()),
@@ -204,13 +239,28 @@ impl Settings {
     }
 }
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Box<dyn Error>> {
     let settings = Settings::from_args()?;
+    let mut builder = match settings.workers {
+        0 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    if settings.workers > 0 {
+        builder.worker_threads(settings.workers);
+    }
+    if settings.log {
+        let errors = tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false);
+        errors.with_max_level(tracing::Level::ERROR).init();
+    }
+    builder.enable_all().build()?.block_on(run(settings))
+}
+
+async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
     let lifecycle = Lifecycle::builder()
         .grace(settings.grace)
         .read_grace(settings.read_grace)
         .drain_delay(settings.drain_delay)
+        .signals(!settings.stdin)
         .build()?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("listening on {}", listener.local_addr()?);
@@ -221,6 +271,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     });
     if settings.deaf_worker {
         lifecycle.spawn("deaf", deaf_worker);
+    }
+    if settings.stdin {
+        let lifecycle = lifecycle.clone();
+        std::thread::spawn(move || {
+            let _ = io::stdin().read_line(&mut String::new());
+            lifecycle.shutdown();
+        });
     }
     let report = followthrough::serve(listener, app(&lifecycle)).lifecycle(lifecycle).await?;
     eprintln!("{report}");

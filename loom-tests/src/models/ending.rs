@@ -1,0 +1,71 @@
+//! The end of a drain, to which its task and the watchdog come at once.
+
+use loom::{
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    thread,
+};
+
+use super::{bounded, join, model};
+use crate::{lifecycle::Ending, sync::Arc};
+
+#[derive(Default)]
+struct Drain {
+    ending: Ending<u32, u32>,
+    named: AtomicUsize,
+}
+
+impl Drain {
+    /// What each of the two does, in the order of `drain.rs`.
+    fn end(&self, left: u32) {
+        if self.ending.leave(left) {
+            self.named.fetch_add(1, Relaxed);
+        }
+        let Some(claim) = self.ending.claim() else { return };
+        claim.publish(*self.ending.left().expect("it was left before"));
+    }
+}
+
+#[test]
+fn two_that_end_a_drain_name_and_publish_once() {
+    model(|| {
+        let drain = Arc::new(Drain::default());
+        let watchdog = {
+            let drain = drain.clone();
+            thread::spawn(move || drain.end(1))
+        };
+        drain.end(2);
+        join(watchdog);
+        assert_eq!(drain.named.load(Relaxed), 1);
+        let left = *drain.ending.left().expect("one has set it");
+        assert_eq!(drain.ending.report(), Some(&left));
+    });
+}
+
+#[test]
+fn a_wait_for_the_report_finds_it() {
+    bounded(|| {
+        let drain = Arc::new(Drain::default());
+        let ends = [1, 2].map(|left| {
+            let drain = drain.clone();
+            thread::spawn(move || drain.end(left))
+        });
+        loom::future::block_on(drain.ending.reported().cancelled());
+        assert_eq!(drain.ending.report(), drain.ending.left(), "it is there when it is told");
+        ends.into_iter().for_each(join);
+    });
+}
+
+#[test]
+fn a_thread_that_panics_on_the_way_to_its_report_leaves_no_wait_behind() {
+    model(|| {
+        let drain = Arc::new(Drain::default());
+        let claim = drain.ending.claim().expect("nobody else has it");
+        let waits = {
+            let drain = drain.clone();
+            thread::spawn(move || loom::future::block_on(drain.ending.reported().cancelled()))
+        };
+        drop(claim);
+        join(waits);
+        assert_eq!(drain.ending.report(), None);
+    });
+}
