@@ -2,18 +2,15 @@
 
 use std::fmt;
 
-use crate::sync::atomic::AtomicUsize;
-
 #[derive(Debug)]
 pub(crate) struct HandlerPolicy {
     limit: Option<usize>,
-    pub(crate) in_flight: AtomicUsize,
 }
 
 impl HandlerPolicy {
-    /// One for the rest of the run: the runtime's own are in statics, which loom's atomics cannot be.
+    /// One for the rest of the run.
     pub(crate) fn with_limit(limit: Option<usize>) -> &'static Self {
-        Box::leak(Box::new(Self { limit, in_flight: AtomicUsize::new(0) }))
+        Box::leak(Box::new(Self { limit }))
     }
 
     #[expect(clippy::unused_self, reason = "as the runtime's")]
@@ -21,8 +18,8 @@ impl HandlerPolicy {
         "handler"
     }
 
-    pub(crate) fn own_limit(&self) -> Option<(usize, &AtomicUsize)> {
-        self.limit.map(|limit| (limit, &self.in_flight))
+    pub(crate) const fn max_in_flight(&self) -> Option<usize> {
+        self.limit
     }
 }
 

@@ -125,7 +125,9 @@ pub fn cancellable(args: TokenStream, item: TokenStream) -> TokenStream {
 /// within its grace. Options, all optional, in any order:
 ///
 /// - `reason = "…"`: why, for whoever reviews it.
-/// - `max_in_flight = N`: at most `N` at a time, one or more; a literal or a constant `usize`.
+/// - `max_in_flight = N`: at most `N` at a time in each lifecycle, one or more; a literal or a constant
+///   `usize`. Called by another handler, it counts as well: at the limit that call gives
+///   `Err(Cancelled)` with `Cause::LimitReached`, and nothing of it ran.
 /// - `streaming_body = "…"`: lets the handler take a body that is still arriving (`Body`, `Request`,
 ///   `Multipart`), which is refused otherwise: it ends when the client leaves, in the middle of the
 ///   write. The reason is for the reviewer.

@@ -67,7 +67,7 @@
 //!   once. Without a lifecycle, a deadline counts from the handler's first poll.
 //! - A read that calls durable handlers can be cut between them: put the calls into one
 //!   `#[durable_write]` statement. An ERROR says when it happened. A `cooperative` handler that
-//!   another one calls is dropped with it, and its own `max_in_flight` is not asked.
+//!   another one calls is dropped with it.
 //! - *Stopping* reaches a request through its connection. A handler within somebody else's
 //!   `FuturesUnordered` hears of it when it is next woken.
 //! - A governed function that middleware calls is part of the request: its deadline, run out, ends

@@ -9,14 +9,16 @@
 //! 1. Never more permits than the limits allow, and each comes back once: when its entry goes.
 //! 2. An entry stays in its shard, and its begin and its end are noted under that shard's lock.
 //!    So what has begun and not ended is exactly what is still there, whenever one asks.
-//! 3. The entry goes before its permit, the permit before the drain is told that it was the last.
+//! 3. A handler's own limit counts for each lifecycle, and without one for each runtime. Its count is
+//!    given back when its body is gone, before the permit.
+//! 4. The entry goes before its permit, the permit before the drain is told that it was the last.
 //!    A drain that finds no permits finds all ends noted.
 
 use std::time::Duration;
 
 use serde::Serialize;
 use slab::Slab;
-use tokio::time::Instant;
+use tokio::{runtime::Id, time::Instant};
 
 use super::{
     Life,
@@ -25,7 +27,7 @@ use super::{
 use crate::{
     count::{self, Count},
     policy::{HandlerPolicy, Place},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicUsize},
 };
 
 /// What kind of work is in flight.
@@ -138,8 +140,8 @@ struct Entry {
     detached: bool,
     /// Its begin is in the counts, and its end is not yet.
     counted: bool,
-    /// Whose own limit it counts for; the place moves on.
-    policy: &'static HandlerPolicy,
+    /// The count of its handler's own limit; the place moves on.
+    own: OwnPermit,
 }
 
 /// How work ended, for the counts.
@@ -215,9 +217,62 @@ pub(super) struct Registry {
     permits: Count,
     /// Entries without a permit.
     unlimited: Count,
+    /// The counts of handlers with limits of their own.
+    own: Mutex<Vec<OwnCount>>,
+}
+
+/// The count of a handler's own limit.
+#[derive(Debug)]
+struct OwnCount {
+    policy: &'static HandlerPolicy,
+    /// Without a lifecycle.
+    runtime: Option<Id>,
+    in_flight: Arc<AtomicUsize>,
+}
+
+/// What a body holds of its handler's own limit, if there is one.
+#[derive(Debug, Default)]
+pub(crate) struct OwnPermit(Option<Arc<AtomicUsize>>);
+
+impl OwnPermit {
+    /// Takes one, or gives `None` at the limit.
+    pub(crate) fn take(life: &Life, policy: &'static HandlerPolicy) -> Option<Self> {
+        match policy.max_in_flight() {
+            None => Some(Self(None)),
+            Some(limit) => Self::take_of(life, policy, limit),
+        }
+    }
+
+    #[cold]
+    fn take_of(life: &Life, policy: &'static HandlerPolicy, limit: usize) -> Option<Self> {
+        let in_flight = life.registry.own_count(policy, life.runtime_of_limits());
+        count::take(&in_flight, limit).then(|| Self(Some(in_flight)))
+    }
+}
+
+impl Drop for OwnPermit {
+    fn drop(&mut self) {
+        if let Some(in_flight) = &self.0 {
+            count::give_back(in_flight);
+        }
+    }
 }
 
 impl Registry {
+    fn own_count(&self, policy: &'static HandlerPolicy, runtime: Option<Id>) -> Arc<AtomicUsize> {
+        let mut all = lock(&self.own);
+        let known =
+            all.iter().find(|count| std::ptr::eq(count.policy, policy) && count.runtime == runtime);
+        if let Some(known) = known {
+            return known.in_flight.clone();
+        }
+        // Runtimes come and go. A count that no body holds is zero.
+        all.retain(|count| count.runtime.is_none() || Arc::strong_count(&count.in_flight) > 1);
+        let in_flight = Arc::new(AtomicUsize::new(0));
+        all.push(OwnCount { policy, runtime, in_flight: in_flight.clone() });
+        in_flight
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -259,9 +314,9 @@ impl Entry {
     }
 }
 
-fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+fn lock<T>(data: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing panics while it is held, and the entries are plain data.
-    shard.lock().unwrap_or_else(PoisonError::into_inner)
+    data.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One entry, and the permit that goes with it. Two words, for it moves at every poll of its body.
@@ -276,32 +331,35 @@ pub(crate) struct InFlight {
 impl InFlight {
     /// Takes a permit of the service and of the handler, or gives `None` at either limit.
     pub(crate) fn acquire(life: &Arc<Life>, place: Place, kind: WorkKind) -> Option<Self> {
+        let own = OwnPermit::take(life, place.policy)?;
+        Self::acquire_with(life, place, kind, own)
+    }
+
+    /// Takes a permit of the service, for a body that holds what it needs of its handler's own.
+    pub(crate) fn acquire_with(
+        life: &Arc<Life>,
+        place: Place,
+        kind: WorkKind,
+        own: OwnPermit,
+    ) -> Option<Self> {
         let permits = &life.registry.permits;
         if !permits.up_to(life.config.max_durable_writes) {
             return None;
         }
-        let own = place.policy.own_limit();
-        if own.is_some_and(|(limit, in_flight)| !count::take(in_flight, limit)) {
-            if permits.down() {
-                // A drain may have counted it.
-                life.note_progress();
-            }
-            return None;
-        }
-        Some(Self::enter(life.clone(), place, kind, true))
+        Some(Self::enter(life.clone(), place, kind, true, own))
     }
 
     /// An entry without a permit: compensations are never refused.
     pub(crate) fn unlimited(life: Arc<Life>, place: Place, kind: WorkKind) -> Self {
         life.registry.unlimited.up();
-        Self::enter(life, place, kind, false)
+        Self::enter(life, place, kind, false, OwnPermit::default())
     }
 
-    fn enter(life: Arc<Life>, place: Place, kind: WorkKind, permit: bool) -> Self {
+    fn enter(life: Arc<Life>, place: Place, kind: WorkKind, permit: bool, own: OwnPermit) -> Self {
         let shard = shard_of_thread();
         let since = Instant::now();
         let counted = permit && kind != WorkKind::Reversible;
-        let entry = Entry { place, kind, since, detached: false, counted, policy: place.policy };
+        let entry = Entry { place, kind, since, detached: false, counted, own };
         let key = {
             let mut shard = lock(life.registry.shards.get(shard));
             shard.counts.begun += u64::from(counted);
@@ -344,11 +402,16 @@ impl InFlight {
                 counts.note(ended, entry.detached);
             }
             let (kind, since) = (WorkKind::Compensation, Instant::now());
-            let policy = entry.policy;
-            *entry = Entry { place, kind, since, detached: true, counted: false, policy };
+            let own = std::mem::take(&mut entry.own);
+            *entry = Entry { place, kind, since, detached: true, counted: false, own };
         }
         drop(shard);
         self
+    }
+
+    /// The work goes on as that of a callee, which holds this of its own limit.
+    pub(crate) fn counts_for(&self, mut own: OwnPermit) {
+        self.update(|entry| std::mem::swap(&mut entry.own, &mut own));
     }
 
     /// Nobody waits for the work any more.
@@ -365,22 +428,16 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         let registry = &self.life.registry;
-        let policy = {
+        let own = {
             let mut shard = lock(registry.shards.get(self.shard));
             let entry = shard.entries.remove(self.key as usize);
             if entry.counted {
                 shard.counts.note(self.ended, entry.detached);
             }
-            entry.policy
+            entry.own
         };
-        let last = if self.permit {
-            if let Some((_, in_flight)) = policy.own_limit() {
-                count::give_back(in_flight);
-            }
-            registry.permits.down()
-        } else {
-            registry.unlimited.down()
-        };
+        drop(own);
+        let last = if self.permit { registry.permits.down() } else { registry.unlimited.down() };
         if last {
             self.life.note_progress();
         }

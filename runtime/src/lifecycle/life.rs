@@ -11,7 +11,11 @@ use std::{
 };
 
 use http::HeaderMap;
-use tokio::{runtime::Handle, sync::Notify, time::Instant};
+use tokio::{
+    runtime::{Handle, Id},
+    sync::Notify,
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "lambda")]
@@ -56,6 +60,8 @@ pub(crate) struct Life {
     serving: OnceLock<String>,
     /// A server or a layer has it.
     linked: AtomicBool,
+    /// It is that of all requests without a lifecycle.
+    shared: bool,
 }
 
 /// How many lifecycles were built that neither a server nor a layer has.
@@ -90,8 +96,11 @@ impl Timeline {
 impl Life {
     /// What a request belongs to that no server or layer of ours has seen.
     pub(crate) fn unlinked() -> Arc<Self> {
-        static UNLINKED: LazyLock<Arc<Life>> =
-            LazyLock::new(|| Arc::new(Life::with(Config::default())));
+        static UNLINKED: LazyLock<Arc<Life>> = LazyLock::new(|| {
+            let mut life = Life::with(Config::default());
+            life.shared = true;
+            Arc::new(life)
+        });
         UNLINKED.clone()
     }
 
@@ -115,6 +124,7 @@ impl Life {
             runtime: OnceLock::new(),
             serving: OnceLock::new(),
             linked: AtomicBool::new(true),
+            shared: false,
         }
     }
 
@@ -367,6 +377,12 @@ impl Life {
     pub(crate) fn within_runtime<T>(&self, code: impl FnOnce() -> T) -> T {
         let _within = self.runtime.get().map(Handle::enter);
         code()
+    }
+
+    /// What keeps the limits of handlers apart besides the lifecycle: without one, the runtime does.
+    pub(super) fn runtime_of_limits(&self) -> Option<Id> {
+        let runtime = || Handle::try_current().ok().map(|runtime| runtime.id());
+        if self.shared { runtime() } else { None }
     }
 
     /// The runtime that the service runs on; before it serves, the one that asks.

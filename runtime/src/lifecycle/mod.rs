@@ -48,7 +48,7 @@ pub use callers::CallerDeadlines;
 pub use client_gone::ClientGone;
 pub use compensations::CompensationCounts;
 pub use in_flight::{Counts, Work, WorkKind};
-pub(crate) use in_flight::{Ended, InFlight, millis};
+pub(crate) use in_flight::{Ended, InFlight, OwnPermit, millis};
 pub use last_event::LastEvent;
 pub use layer::{LifecycleLayer, LifecycleService, ResponseFuture};
 pub(crate) use life::Life;

@@ -3,7 +3,7 @@
 
 mod closure;
 
-use std::{sync::atomic::AtomicUsize, time::Duration};
+use std::time::Duration;
 
 pub(crate) use closure::all;
 pub use closure::{GovernedClosure, durable_write, exempt, idempotent_write, read, stream};
@@ -88,8 +88,6 @@ pub struct HandlerPolicy {
     finish: bool,
     /// The path of the function, as `type_name` writes it, with what stands around the policy.
     path: Option<fn() -> &'static str>,
-    /// Counted only with a `max_in_flight`.
-    in_flight: AtomicUsize,
 }
 
 impl HandlerPolicy {
@@ -114,7 +112,6 @@ impl HandlerPolicy {
             plain: !matches!(mode, Mode::DurableWrite | Mode::Stream | Mode::ReversibleWrite),
             finish: false,
             path: None,
-            in_flight: AtomicUsize::new(0),
         }
     }
 
@@ -211,9 +208,9 @@ impl HandlerPolicy {
         self
     }
 
-    /// The same declaration, and a count of its own.
+    /// The same declaration, to be changed.
     pub(crate) const fn copied(&self) -> Self {
-        Self { in_flight: AtomicUsize::new(0), ..*self }
+        Self { ..*self }
     }
 
     /// `module::function`, or the `name = "…"` of the attribute.
@@ -286,7 +283,7 @@ impl HandlerPolicy {
         self.streaming_body
     }
 
-    /// The handler's own limit on durable work.
+    /// The handler's own limit on durable work, for each lifecycle.
     #[must_use]
     pub const fn max_in_flight(&self) -> Option<usize> {
         self.max_in_flight
@@ -325,11 +322,6 @@ impl HandlerPolicy {
     #[must_use]
     pub const fn needs(&self) -> Option<Duration> {
         self.needs
-    }
-
-    /// The handler's own limit and the count that it bounds.
-    pub(crate) fn own_limit(&self) -> Option<(usize, &AtomicUsize)> {
-        self.max_in_flight.map(|limit| (limit, &self.in_flight))
     }
 }
 

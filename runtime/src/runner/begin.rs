@@ -12,7 +12,7 @@ use super::{
 use crate::{
     ambient::{self, Ambient, Body, Frame, Progress, Stage},
     cause::{Cancelled, Cause, Outcome},
-    lifecycle::{InFlight, WorkKind},
+    lifecycle::{InFlight, OwnPermit, WorkKind},
     policy::{HandlerPolicy, Mode, Place},
 };
 
@@ -107,10 +107,9 @@ fn begin_nested(request: &mut Ambient, policy: &'static HandlerPolicy) -> Result
     }
     if policy.mode() == Mode::DurableWrite {
         mem::swap(&mut request.body.frame, &mut nested.frame);
-        let passed = pass(request, Place { policy, site: None });
+        let passed = pass_as_callee(request, policy);
         mem::swap(&mut request.body.frame, &mut nested.frame);
-        passed?;
-        nested.passed = Some(Passed::within(request));
+        nested.passed = Some(Passed::within(request, passed?));
     }
     Ok(Begun::Nested(Box::new(nested)))
 }
@@ -157,6 +156,25 @@ fn begin_top(
     begun.map(|()| Begun::Apart(Box::new(second)))
 }
 
+/// The point of no return of a handler that another one called. Its own limit is asked whether its
+/// caller is past one or not; what is held of that goes with the callee, the permit with the caller.
+fn pass_as_callee(
+    request: &mut Ambient,
+    policy: &'static HandlerPolicy,
+) -> Result<OwnPermit, Cancelled> {
+    let own = OwnPermit::take(request.life(), policy);
+    let body = &request.body;
+    if own.is_none() && (body.past || request.check(body.frame.deadline).is_none()) {
+        return Err(CALLEE_REFUSED);
+    }
+    pass(request, Place { policy, site: None })?;
+    own.ok_or(CALLEE_REFUSED)
+}
+
+/// Of a durable handler that another one called: nothing of it has begun.
+const CALLEE_REFUSED: Cancelled =
+    Cancelled::new(Cause::LimitReached, Cause::LimitReached, Outcome::NotBegun);
+
 /// The point of no return: reads every signal, takes the permit, and from then on the body is
 /// not cut.
 pub(crate) fn pass(request: &mut Ambient, place: Place) -> Result<(), Cancelled> {
@@ -195,7 +213,12 @@ pub(super) fn hold_permit(
         permit.became(kind);
         return Ok(());
     }
-    let permit = InFlight::acquire(request.life(), place, kind);
+    let permit = if request.body.frame.nested {
+        // Its own limit was asked before.
+        InFlight::acquire_with(request.life(), place, kind, OwnPermit::default())
+    } else {
+        InFlight::acquire(request.life(), place, kind)
+    };
     if permit.is_none() {
         let cut = cut_before(request.body.frame.policy, request.body.is_guarded());
         return Err(Cancelled::new(Cause::LimitReached, Cause::LimitReached, cut.0).cut(cut));

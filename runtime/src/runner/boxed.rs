@@ -177,6 +177,9 @@ fn abandon_or_follow<R: Send + 'static, C: Undo>(
             let life = ambient::with(|request| request.life().clone());
             let permit = permit
                 .or_else(|| Some(InFlight::unlimited(life?, frame.place(), WorkKind::Durable)));
+            if let Some(permit) = &permit {
+                permit.counts_for(core.take_own());
+            }
             core.leave();
             core.stand_alone(Body::of(Frame { nested: false, ..frame }, ambient::next_id()));
             core.inherit(permit);

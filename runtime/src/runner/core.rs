@@ -21,7 +21,7 @@ use super::{
 use crate::{
     ambient::{self, Alarm, Ambient, Body, Frame, Given, Stage, polling::Polling},
     cause::{Cancelled, Cause},
-    lifecycle::{Ended, InFlight, Life},
+    lifecycle::{Ended, InFlight, Life, OwnPermit},
     policy::{HandlerPolicy, Mode, Place},
 };
 
@@ -98,12 +98,14 @@ pub(super) struct Passed {
     pub(super) _shield: Arc<()>,
     /// The service that has to wait for it.
     pub(super) life: Arc<Life>,
+    /// Of its own limit.
+    pub(super) own: OwnPermit,
 }
 
 impl Passed {
-    pub(super) fn within(request: &mut Ambient) -> Self {
+    pub(super) fn within(request: &mut Ambient, own: OwnPermit) -> Self {
         let (caller, shield) = (request.body.id, request.body.shield());
-        Self { caller, _shield: shield, life: request.life().clone() }
+        Self { caller, _shield: shield, life: request.life().clone(), own }
     }
 }
 

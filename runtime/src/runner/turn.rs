@@ -5,7 +5,7 @@ use std::{mem, task::Waker};
 use super::core::{Core, Nested, Passed, Rare, Role};
 use crate::{
     ambient::{self, Ambient, Body, Frame, Stage},
-    lifecycle::{InFlight, WorkKind},
+    lifecycle::{InFlight, OwnPermit, WorkKind},
     policy::Mode,
 };
 
@@ -91,6 +91,7 @@ impl Core {
             if let Some(passed) = self.rare().nested.passed.take() {
                 // The permit stays with the caller, and the service waits for this one all the same.
                 let entry = InFlight::unlimited(passed.life, place, WorkKind::Durable);
+                entry.counts_for(passed.own);
                 self.permit = Some(entry);
             }
             self.stand_alone(body);
@@ -158,7 +159,8 @@ impl Core {
                 let here = nested.passed.as_ref().map(|passed| passed.caller);
                 if nested.frame.past && here != Some(request.body.id) {
                     // For the first time, or for the first time in this caller.
-                    nested.passed = Some(Passed::within(request));
+                    let own = nested.passed.take().map(|passed| passed.own);
+                    nested.passed = Some(Passed::within(request, own.unwrap_or_default()));
                     request.body.past = true;
                     if request.body.permit.is_none() {
                         let (life, place) = (request.life().clone(), nested.frame.place());
@@ -193,6 +195,12 @@ impl Core {
     pub(super) fn stand_alone(&mut self, body: Body) {
         self.rare().body = body;
         self.role = Role::Apart;
+    }
+
+    /// What a callee holds of its own limit.
+    pub(super) fn take_own(&mut self) -> OwnPermit {
+        let passed = self.rare().nested.passed.take();
+        passed.map(|passed| passed.own).unwrap_or_default()
     }
 
     /// The permit of a caller that cannot go on itself.

@@ -190,6 +190,7 @@ fn app(lifecycle: &Lifecycle) -> Router {
         .route("/polite/ws", get(polite_ws))
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 struct Settings {
     grace: Duration,
     read_grace: Duration,
