@@ -229,3 +229,14 @@ async fn the_end_of_the_drain_ends_the_reading_and_names_the_connection() {
     assert_eq!(cut.state, followthrough::ConnectionState::Closing, "{report}");
     assert!(cut.requests.is_empty(), "it was answered: {report}");
 }
+
+/// What hyper has taken of a small body by itself is not to come any more.
+#[tokio::test]
+async fn a_connection_that_is_kept_after_an_unread_body_does_not_hold_a_drain() {
+    let server = server().await;
+    let mut idle = h1::raw(server.at, head("/refuses", 5) + "small").await;
+    assert_eq!(idle.answer().await.status, 503);
+    let report = server.stop().await;
+    assert!(report.elapsed < LINGER / 2, "{report}");
+    idle.ends().await;
+}

@@ -174,7 +174,7 @@ impl Conduct {
                     break;
                 }
                 told = true;
-                connection.tell_streams();
+                connection.is_told();
                 serving.as_mut().graceful_shutdown();
                 pong = connection.speaks_http2().then(|| Box::pin(sleep(PONG)));
             }

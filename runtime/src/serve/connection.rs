@@ -319,8 +319,17 @@ impl Connection {
         self.sent.store(self.sent.load(Relaxed).wrapping_add(bytes), Relaxed);
     }
 
+    /// hyper is told to end it.
+    pub(super) fn is_told(&self) {
+        // Still open, it was kept: hyper has taken the whole of the body that nobody read.
+        if self.is_vacant() {
+            self.unread.store(false, Relaxed);
+        }
+        self.tell_streams();
+    }
+
     /// Fires the tokens of its streams: a body that hyper does not ask for more hears nothing.
-    pub(super) fn tell_streams(&self) {
+    fn tell_streams(&self) {
         let streams: Vec<_> = lock(&self.streams).drain().collect();
         streams.into_iter().for_each(Signal::fire);
     }
