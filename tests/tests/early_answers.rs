@@ -168,6 +168,22 @@ async fn requests_behind_the_last_one_do_not_reset_its_answer() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn a_client_that_sends_more_than_it_promised_gets_its_answers() {
+    let server = server().await;
+    let more = "\0".repeat(LARGE);
+    for _ in 0..5 {
+        let mut stream = TcpStream::connect(server.at).await.unwrap();
+        stream.write_all((head("/refuses", 5) + "small").as_bytes()).await.unwrap();
+        stream.write_all(more.as_bytes()).await.expect("no reset comes first");
+        let mut answers = String::new();
+        soon("the answers", stream.read_to_string(&mut answers)).await.expect("nor now");
+        assert!(answers.starts_with("HTTP/1.1 503"), "{answers}");
+        assert!(answers.contains("HTTP/1.1 400"), "what follows is no request: {answers}");
+    }
+    server.stop().await;
+}
+
 /// Answered early, a client that goes on for ever is read for the time that `LINGER` says.
 #[tokio::test]
 async fn a_client_that_trickles_on_for_ever_is_cut_in_time() {

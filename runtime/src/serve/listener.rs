@@ -22,7 +22,8 @@ use super::unix_peer::UnixPeer;
 /// - [`tokio::net::TcpListener`] and, on Unix, [`tokio::net::UnixListener`];
 /// - one of them behind [`map`](Self::map), or behind axum's
 ///   [`tap_io`](axum::serve::ListenerExt::tap_io);
-/// - several at once: a tuple of two to four, or a `Vec`, whose peers have one type;
+/// - several at once: a tuple of two to four, or a `Vec`, whose peers have one type, if need be by
+///   [`Accepted::map_peer`];
 /// - a type of your own, whose connections are TCP or Unix streams. The watch for clients that
 ///   leave needs the socket itself, so any other stream is for
 ///   [`Lifecycle::layer`](crate::Lifecycle::layer) under another server.
@@ -120,7 +121,7 @@ use super::unix_peer::UnixPeer;
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`serve` cannot accept connections on `{Self}`",
-    label = "expected a `tokio::net::TcpListener`, a `tokio::net::UnixListener`, or several",
+    label = "expected a `tokio::net::TcpListener`, a `tokio::net::UnixListener`, or several of them",
     note = "bind one: `tokio::net::TcpListener::bind(\"127.0.0.1:3000\").await?`",
     note = "one of `std` becomes one with `tokio::net::TcpListener::from_std`, after `set_nonblocking(true)`",
     note = "a listener of your own for TCP or Unix streams implements `followthrough::Listener`",
