@@ -26,6 +26,7 @@ use super::{
     connections::lock,
     cut::{ConnectionCut, ConnectionState},
     gate::Flushes,
+    open_streams::OpenStreams,
     socket::Socket,
     stall::{Stall, Waits},
     wakers::Wakers,
@@ -72,14 +73,8 @@ pub(crate) struct Connection {
     pub(super) protocol: AtomicU8,
     /// How much of the preface of HTTP/2 has come.
     preface: AtomicU8,
-    /// Over HTTP/2: bytes of bodies that hyper was given, and those that have left it. While the
-    /// first is more, an answer waits for its window.
-    given: AtomicUsize,
-    sent: AtomicUsize,
-    /// The tasks of its streams.
-    tasks: AtomicUsize,
-    /// Over HTTP/2, a stream was upgraded: what goes out there was not given by an answer.
-    tunnels: AtomicBool,
+    /// Of HTTP/2.
+    open_streams: OpenStreams,
     /// The tokens of streams.
     pub(super) streams: Mutex<Slab<Signal>>,
     /// Its time is over: it said nothing for too long.
@@ -147,10 +142,7 @@ impl Connection {
             }),
             protocol: AtomicU8::new(UNKNOWN),
             preface: AtomicU8::new(0),
-            given: AtomicUsize::new(0),
-            sent: AtomicUsize::new(0),
-            tasks: AtomicUsize::new(0),
-            tunnels: AtomicBool::new(false),
+            open_streams: OpenStreams::default(),
             streams: Mutex::default(),
             expired: AtomicBool::new(false),
             closed: AtomicBool::new(false),
@@ -248,36 +240,18 @@ impl Connection {
     }
 
     /// Whether nothing is lost with it: no request, and no answer in hyper's hands. Over HTTP/2, only
-    /// if [no stream had a task](Self::has_streams) before the poll: what a task leaves with hyper
-    /// at its end goes out with the next poll of the connection.
+    /// if [no stream had a task](OpenStreams::any) before the poll: what a task leaves with hyper at
+    /// its end goes out with the next poll of the connection.
     pub(super) fn is_vacant(&self) -> bool {
+        let open = &self.open_streams;
         self.requests.load(Relaxed) == 0
             && !self.blocked.load(Relaxed)
-            && (!self.speaks_http2() || (!self.has_streams() && self.has_sent_all()))
+            && (!self.speaks_http2() || (!open.any() && open.have_sent_all()))
     }
 
-    /// Whether a stream of HTTP/2 has a task.
-    pub(super) fn has_streams(&self) -> bool {
-        self.tasks.load(SeqCst) > 0
-    }
-
-    pub(super) fn stream_began(&self) {
-        self.tasks.fetch_add(1, SeqCst);
-    }
-
-    pub(super) fn stream_ended(&self) {
-        self.tasks.fetch_sub(1, SeqCst);
-    }
-
-    /// A stream of HTTP/2 is upgraded.
-    pub(super) fn opens_tunnel(&self) {
-        self.tunnels.store(true, Relaxed);
-    }
-
-    /// Whether every byte that answers over HTTP/2 gave to hyper has left it. Bytes of a stream that
-    /// the peer has reset are not sent, and count as if they waited.
-    fn has_sent_all(&self) -> bool {
-        !self.tunnels.load(Relaxed) && self.given.load(Relaxed) <= self.sent.load(Relaxed)
+    /// Its streams, if it speaks HTTP/2.
+    pub(super) const fn open_streams(&self) -> &OpenStreams {
+        &self.open_streams
     }
 
     /// Whether no whole head of a request has come yet.
@@ -307,16 +281,6 @@ impl Connection {
         } else {
             self.preface.store(NO_PREFACE, Relaxed);
         }
-    }
-
-    /// Bytes of a response go to hyper.
-    pub(super) fn given(&self, bytes: usize) {
-        self.given.fetch_add(bytes, Relaxed);
-    }
-
-    /// Bytes of bodies go to the peer.
-    pub(super) fn sent(&self, bytes: usize) {
-        self.sent.store(self.sent.load(Relaxed).wrapping_add(bytes), Relaxed);
     }
 
     /// hyper is told to end it.
@@ -461,7 +425,7 @@ impl Connection {
                 requests.push(Work::cut(None, WorkKind::Upgraded, self.since));
             }
             // Everything that hyper was given has gone out.
-            Some(_) if self.speaks_http2() && self.has_sent_all() => {}
+            Some(_) if self.speaks_http2() && self.open_streams.have_sent_all() => {}
             Some((policy, since)) => {
                 requests.push(Work::cut(policy, WorkKind::Response, since));
                 state = ConnectionState::Answering;

@@ -38,7 +38,7 @@ impl Frames {
             data += self.advance(gone);
         }
         if data > 0 {
-            connection.sent(data);
+            connection.open_streams().sent(data);
         }
     }
 

@@ -13,6 +13,7 @@ mod gate;
 mod linger;
 mod listener;
 mod on_connection;
+mod open_streams;
 mod out;
 mod requests;
 mod settings;

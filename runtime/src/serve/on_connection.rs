@@ -64,13 +64,13 @@ impl OnConnection {
 
     /// It goes on in a stream of HTTP/2.
     pub(crate) fn opens_tunnel(&self) {
-        self.0.opens_tunnel();
+        self.0.open_streams().open_tunnel();
     }
 
     /// Bytes of its response go to hyper.
     pub(crate) fn given(&self, bytes: usize) {
         if self.0.speaks_http2() {
-            self.0.given(bytes);
+            self.0.open_streams().given(bytes);
         }
     }
 

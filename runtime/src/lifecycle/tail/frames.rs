@@ -75,14 +75,19 @@ impl Tail {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Polled<D> {
-        let Some(extra) = &mut self.0.tail.extra else { return Poll::Ready(None) };
+        let (on, tail) = self.0.on_and_tail();
+        let Some(extra) = &mut tail.extra else { return Poll::Ready(None) };
         if let Some(last) = extra.last.take() {
             extra.saying = Some(last.into_body());
         }
         while let Some(body) = &mut extra.saying {
             match ready!(Pin::new(body).poll_frame(cx)) {
                 Some(Ok(frame)) => {
+                    let bytes = frame.data_ref().map_or(0, bytes::Buf::remaining);
                     if let Some(data) = frame.into_data().ok().and_then(as_data) {
+                        if let Some(on) = on {
+                            on.given(bytes);
+                        }
                         return Poll::Ready(Some(Ok(Frame::data(data))));
                     }
                 }
