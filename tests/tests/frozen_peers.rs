@@ -16,7 +16,7 @@ use axum::{
     routing::{any, get},
 };
 use followthrough::ShutdownReport;
-use followthrough_tests::{Exit, Process, Server, Signal, h1, h2c, lifecycle, soon};
+use followthrough_tests::{Exit, Process, Server, Signal, h1, h2c, lifecycle, serve_as, soon};
 use rustix::process::{Pid, kill_process};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -138,6 +138,13 @@ impl Peer {
         self.0.write_all(&frame).await.unwrap();
     }
 
+    async fn reset(&mut self, stream: u32) {
+        let mut frame = vec![0, 0, 4, 3, 0];
+        frame.extend(stream.to_be_bytes());
+        frame.extend([0, 0, 0, 8]);
+        self.0.write_all(&frame).await.unwrap();
+    }
+
     /// The next frame: its kind, its stream and its payload. `None` at the end.
     async fn frame(&mut self) -> Option<(u8, u32, Vec<u8>)> {
         let mut head = [0; 9];
@@ -228,4 +235,34 @@ async fn a_web_socket_of_a_plain_handler_has_the_whole_grace_over_http_2() {
     let report = stop(server).await;
     assert!(report.elapsed >= GRACE, "{report}");
     assert_eq!(report.connections_cut.len(), 1, "{report}");
+}
+
+/// What waited on it is thrown away with it.
+#[tokio::test]
+async fn an_answer_that_was_reset_does_not_wait_any_more() {
+    let (server, mut peer) = waiting_for_its_window().await;
+    peer.reset(401).await;
+    // Its answer has gone out behind the reset.
+    peer.request(403, "/short").await;
+    peer.data(403, "short".len()).await;
+    let report = stop(server).await;
+    assert!(report.elapsed < Duration::from_secs(3), "{report}");
+    assert!(report.connections_cut.is_empty(), "{report}");
+}
+
+#[tokio::test]
+async fn a_connection_that_waits_after_a_reset_is_not_stalled() {
+    let app = Router::new()
+        .route("/short", get(async || "short"))
+        .route("/long", get(async || "x".repeat(ANSWER)));
+    let timeout = Duration::from_millis(300);
+    let (at, _) = serve_as(app, |serve| serve.write_timeout(timeout)).await;
+    let mut peer = Peer::connect(at, u32::try_from(WINDOW).unwrap()).await;
+    peer.request(1, "/long").await;
+    peer.data(1, WINDOW).await;
+    peer.reset(1).await;
+    // Many looks long.
+    tokio::time::sleep(timeout * 5).await;
+    peer.request(3, "/short").await;
+    peer.data(3, "short".len()).await;
 }

@@ -17,7 +17,7 @@ use crate::{
     policy::{HandlerPolicy, Mode},
     problem,
     runner::report,
-    serve::Upgraded,
+    serve::{OnConnection, Upgraded},
 };
 
 pin_project_lite::pin_project! {
@@ -259,18 +259,7 @@ fn prepare_head(request: &Ongoing, status: StatusCode, headers: &mut HeaderMap) 
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     if request.flags.upload {
-        answered_early(request, status);
-    }
-}
-
-/// Bytes of the request's own body are still to come: those of a tunnel, if it is one.
-#[cold]
-fn answered_early(request: &Ongoing, status: StatusCode) {
-    let Some(on) = request.on() else { return };
-    if request.flags.connect && !request.flags.http1 && status.is_success() {
-        on.opens_tunnel();
-    } else {
-        on.answered_early();
+        request.on().into_iter().for_each(OnConnection::answered_early);
     }
 }
 

@@ -164,7 +164,7 @@ impl Conduct {
             let mut had_streams;
             loop {
                 connection.begin_poll();
-                had_streams = connection.open_streams().any();
+                had_streams = connection.open_streams().have_tasks();
                 if let Poll::Ready(ended) = serving.as_mut().poll(cx) {
                     connection.handed_over();
                     return Poll::Ready(ended.map(|()| Ended::Sent));

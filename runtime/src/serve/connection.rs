@@ -196,15 +196,13 @@ impl Connection {
     /// How long bytes have waited for the peer while it took nothing, as far as the looks at it tell. An
     /// upgraded connection is looked after by its owner.
     pub(super) fn stalled(&self) -> Duration {
-        let (given, sent) = (self.given.load(Relaxed), self.sent.load(Relaxed));
+        let window = self.open_streams.waiting().filter(|_| self.speaks_http2());
         let waits = if self.state() == ConnectionState::Upgraded {
             None
         } else if self.blocked.load(Relaxed) {
             Some(Waits::Socket)
-        } else if self.speaks_http2() && given > sent && self.unanswered() == 0 {
-            Some(Waits::Window(sent))
         } else {
-            None
+            window.filter(|_| self.unanswered() == 0).map(Waits::Window)
         };
         let stalled = self.stall.look(waits);
         if waits == Some(Waits::Socket) {
@@ -240,13 +238,13 @@ impl Connection {
     }
 
     /// Whether nothing is lost with it: no request, and no answer in hyper's hands. Over HTTP/2, only
-    /// if [no stream had a task](OpenStreams::any) before the poll: what a task leaves with hyper at
+    /// if [no stream had a task](OpenStreams::have_tasks) before the poll: what a task leaves with hyper at
     /// its end goes out with the next poll of the connection.
     pub(super) fn is_vacant(&self) -> bool {
         let open = &self.open_streams;
         self.requests.load(Relaxed) == 0
             && !self.blocked.load(Relaxed)
-            && (!self.speaks_http2() || (!open.any() && open.have_sent_all()))
+            && (!self.speaks_http2() || (!open.have_tasks() && open.have_ended()))
     }
 
     /// Its streams, if it speaks HTTP/2.
@@ -425,7 +423,7 @@ impl Connection {
                 requests.push(Work::cut(None, WorkKind::Upgraded, self.since));
             }
             // Everything that hyper was given has gone out.
-            Some(_) if self.speaks_http2() && self.open_streams.have_sent_all() => {}
+            Some(_) if self.speaks_http2() && self.open_streams.have_ended() => {}
             Some((policy, since)) => {
                 requests.push(Work::cut(policy, WorkKind::Response, since));
                 state = ConnectionState::Answering;

@@ -54,7 +54,7 @@ pin_project_lite::pin_project! {
             }
             if *this.of_stream {
                 this.future.set(None);
-                this.connection.open_streams().ended();
+                this.connection.open_streams().task_ended();
             }
         }
     }
@@ -67,7 +67,7 @@ impl<F> Task<F> {
 
     /// The task of a stream of HTTP/2.
     fn of_stream(future: F, connection: Arc<Connection>) -> Self {
-        connection.open_streams().began();
+        connection.open_streams().task_began();
         Self { future: Some(future), connection, waker: None, of_stream: true }
     }
 }

@@ -1,71 +1,122 @@
-//! Counts what goes out of the bodies of answers over HTTP/2.
+//! Follows the frames of an HTTP/2 connection.
 //!
-//! Flow control may hold back what hyper has taken, and only the frames that it writes tell. Their
-//! heads are looked at as they go out; what they carry is skipped.
+//! Flow control may hold back what hyper has taken of an answer, and only the frames that go out tell how
+//! much has left and which answer has ended. A reset, by either side, ends one as well. Frames are looked
+//! at by their heads; what they carry is skipped.
 
-use std::{io, task::Poll};
-
-use super::connection::Connection;
+use super::open_streams::OpenStreams;
 
 /// RFC 9113, section 4.1.
 const HEAD: usize = 9;
 const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const END_STREAM: u8 = 1;
+/// A client begins with so many bytes that are no frame.
+const PREFACE: usize = 24;
 
-/// Where in its frames a connection is.
-#[derive(Debug, Default)]
+/// The frames of both directions, and the answers that have begun and not ended.
+#[derive(Debug)]
 pub(super) struct Frames {
-    /// The head that is going out, and how much of it has.
-    head: [u8; HEAD],
-    has: usize,
-    /// What is still to go out behind the last head, and whether it is that of a body.
-    payload: usize,
-    is_data: bool,
+    incoming: Direction,
+    outgoing: Direction,
+    unfinished: Vec<u32>,
+}
+
+impl Default for Frames {
+    fn default() -> Self {
+        Self {
+            incoming: Direction { payload: PREFACE, ..Direction::default() },
+            outgoing: Direction::default(),
+            unfinished: Vec::new(),
+        }
+    }
 }
 
 impl Frames {
-    /// As much of `bufs` as `written` says has gone out on `connection`.
-    pub(super) fn note(
-        &mut self,
-        connection: &Connection,
-        written: &Poll<io::Result<usize>>,
-        bufs: &[io::IoSlice<'_>],
-    ) {
-        let Poll::Ready(Ok(mut left)) = *written else { return };
-        let mut data = 0;
-        for buf in bufs {
-            let gone = &buf[..left.min(buf.len())];
-            left -= gone.len();
-            data += self.advance(gone);
-        }
-        if data > 0 {
-            connection.open_streams().sent(data);
-        }
+    /// Bytes have come from the peer.
+    pub(super) fn came(&mut self, bytes: &[u8], streams: &OpenStreams) {
+        let unfinished = &mut self.unfinished;
+        self.incoming.advance(bytes, |frame| {
+            if frame.kind == RST_STREAM {
+                ended(unfinished, frame.stream, streams);
+            }
+        });
     }
 
-    /// Goes on by `bytes` and gives how many of them are of bodies.
-    fn advance(&mut self, mut bytes: &[u8]) -> usize {
-        let mut data = 0;
-        while !bytes.is_empty() {
-            if self.payload > 0 {
-                let skipped = self.payload.min(bytes.len());
-                self.payload -= skipped;
-                data += if self.is_data { skipped } else { 0 };
-                bytes = &bytes[skipped..];
-                continue;
+    /// Bytes have gone to the peer.
+    pub(super) fn gone(&mut self, bytes: &[u8], streams: &OpenStreams) {
+        let unfinished = &mut self.unfinished;
+        let data = self.outgoing.advance(bytes, |frame| {
+            let carries = matches!(frame.kind, DATA | HEADERS);
+            if frame.kind == RST_STREAM || (carries && frame.flags & END_STREAM != 0) {
+                ended(unfinished, frame.stream, streams);
+            } else if frame.kind == HEADERS && !unfinished.contains(&frame.stream) {
+                unfinished.push(frame.stream);
+                streams.unfinished(unfinished.len());
             }
+        });
+        if data > 0 {
+            streams.sent(data);
+        }
+    }
+}
+
+/// The answer on `stream` has ended, if there is one.
+fn ended(unfinished: &mut Vec<u32>, stream: u32, streams: &OpenStreams) {
+    if let Some(n) = unfinished.iter().rposition(|id| *id == stream) {
+        unfinished.swap_remove(n);
+        streams.unfinished(unfinished.len());
+    }
+}
+
+/// What the head of a frame says.
+#[derive(Clone, Copy, Debug, Default)]
+struct Frame {
+    kind: u8,
+    flags: u8,
+    stream: u32,
+}
+
+/// Where in its frames a direction is.
+#[derive(Debug, Default)]
+struct Direction {
+    /// The head that is passing, and how much of it has.
+    head: [u8; HEAD],
+    has: usize,
+    /// The frame whose payload is passing, if a head has, and what is still to pass of it.
+    frame: Option<Frame>,
+    payload: usize,
+}
+
+impl Direction {
+    /// Goes on by `bytes`, tells `passed` of each frame that has passed whole, and gives how many of
+    /// the bytes are of bodies.
+    fn advance(&mut self, mut bytes: &[u8], mut passed: impl FnMut(Frame)) -> usize {
+        let mut data = 0;
+        loop {
+            let skipped = self.payload.min(bytes.len());
+            if self.frame.is_some_and(|frame| frame.kind == DATA) {
+                data += skipped;
+            }
+            self.payload -= skipped;
+            bytes = &bytes[skipped..];
+            if self.payload > 0 {
+                return data;
+            }
+            self.frame.take().into_iter().for_each(&mut passed);
             let taken = (HEAD - self.has).min(bytes.len());
             self.head[self.has..self.has + taken].copy_from_slice(&bytes[..taken]);
             self.has += taken;
             bytes = &bytes[taken..];
-            if self.has == HEAD {
-                let [high, middle, low, kind, ..] = self.head;
-                self.payload =
-                    usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
-                self.is_data = kind == DATA;
-                self.has = 0;
+            if self.has < HEAD {
+                return data;
             }
+            let [high, middle, low, kind, flags, stream @ ..] = self.head;
+            self.payload = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+            self.frame = Some(Frame { kind, flags, stream: u32::from_be_bytes(stream) });
+            self.has = 0;
         }
-        data
     }
 }
 
@@ -73,21 +124,39 @@ impl Frames {
 mod tests {
     use super::*;
 
-    fn frame(kind: u8, length: u8) -> Vec<u8> {
-        let mut frame = vec![0, 0, length, kind, 0, 0, 0, 0, 1];
+    fn frame(kind: u8, flags: u8, stream: u8, length: u8) -> Vec<u8> {
+        let mut frame = vec![0, 0, length, kind, flags, 0, 0, 0, stream];
         frame.resize(HEAD + usize::from(length), b'x');
         frame
     }
 
     #[test]
-    fn bytes_of_bodies_are_counted_however_they_are_cut() {
-        // SETTINGS, HEADERS, DATA, an empty DATA, PING, DATA.
-        let kinds = [(4, 0), (1, 30), (DATA, 200), (DATA, 0), (6, 8), (DATA, 1)];
-        let all: Vec<_> = kinds.iter().flat_map(|(kind, length)| frame(*kind, *length)).collect();
-        for piece in 1..all.len() {
-            let mut frames = Frames::default();
-            let data: usize = all.chunks(piece).map(|bytes| frames.advance(bytes)).sum();
-            assert_eq!((data, frames.payload, frames.has), (201, 0, 0), "{piece} at a time");
+    fn answers_are_followed_to_their_end_however_their_bytes_are_cut() {
+        let out = [
+            frame(4, 0, 0, 0),
+            frame(HEADERS, 4, 1, 30),
+            frame(HEADERS, 4 | END_STREAM, 3, 30),
+            frame(DATA, 0, 1, 200),
+            frame(HEADERS, 4, 5, 30),
+            // Acknowledgements have flags of their own.
+            frame(6, END_STREAM, 0, 8),
+            frame(DATA, END_STREAM, 1, 1),
+            frame(HEADERS, 4, 7, 30),
+            frame(HEADERS, 4, 9, 30),
+            frame(RST_STREAM, 0, 9, 4),
+        ]
+        .concat();
+        let back = [vec![b'P'; PREFACE], frame(4, 0, 0, 6), frame(RST_STREAM, 0, 5, 4)].concat();
+        for piece in 1..out.len() {
+            let (mut frames, streams) = (Frames::default(), OpenStreams::default());
+            streams.given(1000);
+            out.chunks(piece).for_each(|bytes| frames.gone(bytes, &streams));
+            assert_eq!(frames.unfinished, [5, 7], "{piece} at a time");
+            back.chunks(piece).for_each(|bytes| frames.came(bytes, &streams));
+            assert_eq!(frames.unfinished, [7], "{piece} at a time");
+            assert_eq!(streams.waiting(), Some(201), "{piece} at a time");
+            frames.gone(&frame(DATA, END_STREAM, 7, 0), &streams);
+            assert!(streams.have_ended() && streams.waiting().is_none());
         }
     }
 }

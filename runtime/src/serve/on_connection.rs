@@ -62,11 +62,6 @@ impl OnConnection {
         self.0.answered_early();
     }
 
-    /// It goes on in a stream of HTTP/2.
-    pub(crate) fn opens_tunnel(&self) {
-        self.0.open_streams().open_tunnel();
-    }
-
     /// Bytes of its response go to hyper.
     pub(crate) fn given(&self, bytes: usize) {
         if self.0.speaks_http2() {

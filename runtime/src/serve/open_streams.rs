@@ -1,42 +1,51 @@
 //! What the streams of an HTTP/2 connection have left to send.
 
 use std::sync::atomic::{
-    AtomicBool, AtomicUsize,
+    AtomicUsize,
     Ordering::{Relaxed, SeqCst},
 };
 
 /// What the streams of an HTTP/2 connection have left to send.
 #[derive(Debug, Default)]
 pub(super) struct OpenStreams {
-    /// Bytes of bodies that hyper was given, and those that have left it. While the first is more, an
-    /// answer waits for its window.
-    given: AtomicUsize,
-    sent: AtomicUsize,
     /// The tasks of the streams.
     tasks: AtomicUsize,
-    /// A stream was upgraded: what goes out there was not given by an answer.
-    tunnels: AtomicBool,
+    /// Answers whose head has gone out and whose end has not.
+    unfinished: AtomicUsize,
+    /// Bytes of bodies that hyper was given, and those that have left it. Bytes of a stream that was
+    /// reset do not leave it, and so both are made equal when nothing is left to send.
+    given: AtomicUsize,
+    sent: AtomicUsize,
 }
 
 impl OpenStreams {
     /// Whether a stream has a task.
-    pub(super) fn any(&self) -> bool {
+    pub(super) fn have_tasks(&self) -> bool {
         self.tasks.load(SeqCst) > 0
     }
 
     /// A stream has a task from now on.
-    pub(super) fn began(&self) {
+    pub(super) fn task_began(&self) {
         self.tasks.fetch_add(1, SeqCst);
     }
 
     /// The task of a stream is gone, and has left what it had with hyper.
-    pub(super) fn ended(&self) {
+    pub(super) fn task_ended(&self) {
         self.tasks.fetch_sub(1, SeqCst);
     }
 
-    /// A stream is upgraded.
-    pub(super) fn open_tunnel(&self) {
-        self.tunnels.store(true, Relaxed);
+    /// Whether every answer whose head has gone out has ended.
+    pub(super) fn have_ended(&self) -> bool {
+        self.unfinished.load(Relaxed) == 0
+    }
+
+    /// So many answers are unfinished. Only the connection's own task says so.
+    pub(super) fn unfinished(&self, count: usize) {
+        self.unfinished.store(count, Relaxed);
+        // A task may be giving bytes just now.
+        if count == 0 && !self.have_tasks() {
+            self.given.store(self.sent.load(Relaxed), Relaxed);
+        }
     }
 
     /// Bytes of a response go to hyper.
@@ -49,9 +58,9 @@ impl OpenStreams {
         self.sent.store(self.sent.load(Relaxed).wrapping_add(bytes), Relaxed);
     }
 
-    /// Whether every byte that answers gave to hyper has left it. Bytes of a stream that the peer has
-    /// reset are not sent, and count as if they waited.
-    pub(super) fn have_sent_all(&self) -> bool {
-        !self.tunnels.load(Relaxed) && self.given.load(Relaxed) <= self.sent.load(Relaxed)
+    /// How many bytes have gone out, if more wait for a window.
+    pub(super) fn waiting(&self) -> Option<usize> {
+        let (given, sent) = (self.given.load(Relaxed), self.sent.load(Relaxed));
+        (given > sent && !self.have_ended()).then_some(sent)
     }
 }

@@ -96,7 +96,7 @@ pin_project_lite::pin_project! {
         #[pin]
         stream: S,
         connection: Arc<Connection>,
-        // What goes out over HTTP/2.
+        // Of HTTP/2.
         frames: Frames,
     }
 }
@@ -119,8 +119,26 @@ impl<S: AsyncRead> AsyncRead for Observed<S> {
         let bytes = &buf.filled()[before..];
         if !bytes.is_empty() {
             this.connection.received(bytes);
+            if this.connection.speaks_http2() || this.connection.is_new() {
+                this.frames.came(bytes, this.connection.open_streams());
+            }
         }
         polled
+    }
+}
+
+/// As much of `bufs` as `written` says has gone out.
+fn gone(
+    frames: &mut Frames,
+    connection: &Connection,
+    written: &Poll<io::Result<usize>>,
+    bufs: &[io::IoSlice<'_>],
+) {
+    let Poll::Ready(Ok(mut left)) = *written else { return };
+    for buf in bufs {
+        let gone = left.min(buf.len());
+        frames.gone(&buf[..gone], connection.open_streams());
+        left -= gone;
     }
 }
 
@@ -133,7 +151,7 @@ impl<S: AsyncWrite> AsyncWrite for Observed<S> {
         let this = self.project();
         let polled = this.stream.poll_write(cx, buf);
         if this.connection.speaks_http2() {
-            this.frames.note(this.connection, &polled, &[io::IoSlice::new(buf)]);
+            gone(this.frames, this.connection, &polled, &[io::IoSlice::new(buf)]);
         }
         polled
     }
@@ -146,7 +164,7 @@ impl<S: AsyncWrite> AsyncWrite for Observed<S> {
         let this = self.project();
         let polled = this.stream.poll_write_vectored(cx, bufs);
         if this.connection.speaks_http2() {
-            this.frames.note(this.connection, &polled, bufs);
+            gone(this.frames, this.connection, &polled, bufs);
         }
         polled
     }
