@@ -98,7 +98,7 @@ async fn a_client_that_is_stopped() {
     let mut connection = h2c::connect(at.parse().unwrap()).await;
     assert_eq!(connection.send("GET", "/ready").await.answer().await.status, 200);
     println!("answered");
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 #[tokio::test]
