@@ -139,6 +139,10 @@ pub fn cancellable(args: TokenStream, item: TokenStream) -> TokenStream {
 /// The rules for the function are those of [`macro@cancellable`], and the body must be `'static`. A
 /// `CancellationToken` or `DurableToken` parameter fires only in the last moments of a shutdown.
 ///
+/// Once the client has left or the deadline has passed, the body goes on in a task of its own, where the
+/// `tokio::task_local!` values that middleware set around the request are gone: reading one panics, and the write
+/// is half done. Name each key that a durable body reads with `Lifecycle::builder().carry(&KEY)`.
+///
 /// # On a statement
 ///
 /// In a [`macro@cancellable`] handler, `#[durable_write]` before a statement takes no options.

@@ -16,6 +16,9 @@ pub mod databases {}
 #[doc = include_str!("../guide/deadlines.md")]
 pub mod deadlines {}
 
+#[doc = include_str!("../guide/durable_work.md")]
+pub mod durable_work {}
+
 #[doc = include_str!("../guide/kubernetes.md")]
 pub mod kubernetes {}
 

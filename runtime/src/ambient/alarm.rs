@@ -68,7 +68,7 @@ impl Alarm {
         }
         match timer.sleep.as_mut().as_pin_mut() {
             None => {
-                timer.sleep.set(Some(sleep_until(deadline)));
+                timer.sleep.set(Some(arm(deadline)));
                 *timer.runtime = current();
             }
             Some(sleep) if sleep.deadline() > deadline => sleep.reset(deadline),
@@ -95,6 +95,25 @@ impl Alarm {
         timer.sleep.set(None);
         timer.waker.clone_from(Waker::noop());
     }
+}
+
+/// A timer of tokio's.
+///
+/// # Panics
+///
+/// Outside of a runtime, where there are none; tokio's own message would name neither the handler nor what it
+/// wants a clock for.
+fn arm(deadline: Instant) -> Sleep {
+    if Handle::try_current().is_err() {
+        let handler = super::with(|request| request.body.frame.policy.name());
+        panic!(
+            "`{}` has a deadline and was polled outside of a tokio runtime, where no clock would end it: \
+             call it under `#[tokio::main]`, under `#[tokio::test]`, or in the `block_on` of a runtime \
+             that was built with `enable_time`",
+            handler.unwrap_or("a handler")
+        );
+    }
+    sleep_until(deadline)
 }
 
 fn current() -> Option<Id> {

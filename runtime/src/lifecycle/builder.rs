@@ -237,7 +237,23 @@ impl LifecycleBuilder {
         self
     }
 
-    /// Carries the value of a [`tokio::task_local!`] over to a body that outlives its request.
+    /// Carries the value of a [`tokio::task_local!`] over to a body that outlives its request, one key
+    /// a call. The value is cloned when the body moves to a task of its own.
+    ///
+    /// A key that middleware sets and that is not named here has no value there: reading it panics, and
+    /// a durable write whose client has left ends half done. So name each key that durable work reads;
+    /// [the guide](crate::guide::durable_work) says what else changes for it.
+    ///
+    /// ```
+    /// use followthrough::Lifecycle;
+    ///
+    /// tokio::task_local! {
+    ///     static TENANT: String;
+    /// }
+    ///
+    /// let lifecycle = Lifecycle::builder().carry(&TENANT).build()?;
+    /// # Ok::<(), followthrough::BuildError>(())
+    /// ```
     pub fn carry<T: Clone + Send + 'static>(mut self, key: &'static LocalKey<T>) -> Self {
         self.config.carry.push(Box::new(Key(key)));
         self

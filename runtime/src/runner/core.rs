@@ -25,6 +25,16 @@ use crate::{
     policy::{HandlerPolicy, Mode, Place},
 };
 
+/// Follows the panic of a body that goes on by itself.
+const CARRY: &str = "; its request was over, and with it the task-locals that middleware had set \
+                     around it: name the key with `Lifecycle::builder().carry(&KEY)`";
+
+/// Whether a panic is that of a `tokio::task_local!` without a value, by `with` and `get` or by an
+/// `unwrap` of `try_with`.
+fn lacks_task_local(message: &str) -> bool {
+    message.contains("task-local") || message.contains("AccessError")
+}
+
 /// A runner's state between polls.
 pub(crate) struct Core {
     pub(super) policy: &'static HandlerPolicy,
@@ -310,10 +320,12 @@ impl Core {
     #[cold]
     fn panicked(&mut self, message: &str) {
         if self.role != Role::Nested {
+            let detached = self.look(|body| body.detached) == Some(true);
+            let hint = if detached && lacks_task_local(message) { CARRY } else { "" };
             tracing::error!(
                 target: "followthrough",
                 handler = self.policy.name(),
-                "the handler panicked: {message}"
+                "the handler panicked: {message}{hint}"
             );
         }
         self.leave_as(Ended::Panicked);
