@@ -6,15 +6,13 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::{Child, Command, Stdio},
-    sync::{
-        OnceLock,
-        atomic::{AtomicU16, Ordering},
-    },
+    sync::OnceLock,
     time::Duration,
 };
 
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 use crate::soon;
 
@@ -40,6 +38,14 @@ impl Make {
         match self {
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
+        }
+    }
+
+    /// The port of [`hold_port`], in its words.
+    fn listens(self, at: SocketAddr) -> String {
+        match self {
+            Self::Nginx => format!("{at} reuseport"),
+            Self::Haproxy => at.to_string(),
         }
     }
 
@@ -87,6 +93,7 @@ pub struct Proxy {
     pub at: SocketAddr,
     process: Child,
     dir: TempDir,
+    _held: Socket,
 }
 
 impl Proxy {
@@ -110,20 +117,15 @@ impl Proxy {
             assert!(config.contains(from), "`{from}` is not in {}", make.template());
             config = config.replace(from, to);
         }
-        // Another process may take the port between our look at it and the proxy's.
-        for _ in 0..3 {
-            if let Some(proxy) = Self::try_start(make, service, &config).await {
-                return Some(proxy);
-            }
-        }
-        panic!("{make:?} does not start with\n{config}");
+        let started = Self::run(make, service, &config).await;
+        Some(started.unwrap_or_else(|| panic!("{make:?} does not start with\n{config}")))
     }
 
-    async fn try_start(make: Make, service: SocketAddr, config: &str) -> Option<Self> {
+    async fn run(make: Make, service: SocketAddr, config: &str) -> Option<Self> {
         let dir = TempDir::new().expect("a directory can be made");
-        let at = free_port().await;
+        let (held, at) = hold_port();
         let config = config
-            .replace("@listen@", &at.to_string())
+            .replace("@listen@", &make.listens(at))
             .replace("@service@", &service.to_string())
             .replace("@dir@", &dir.path().to_string_lossy());
         let file = dir.path().join("config");
@@ -136,7 +138,7 @@ impl Proxy {
             .stderr(output)
             .spawn()
             .expect("it is installed");
-        let mut proxy = Self { at, process, dir };
+        let mut proxy = Self { at, process, dir, _held: held };
         soon("the proxy accepts or ends", proxy.accepts()).await.then_some(proxy)
     }
 
@@ -169,16 +171,14 @@ impl Drop for Proxy {
     }
 }
 
-/// A port that nobody listens on, out of the range from which clients get theirs: a client that
-/// connects to a port of that range before the proxy listens may be connected to itself.
-async fn free_port() -> SocketAddr {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = u16::try_from(std::process::id() % 100).expect("it is below 100") * 100;
-    loop {
-        let port = 20_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
-        let at = SocketAddr::from(([127, 0, 0, 1], port));
-        if TcpListener::bind(at).await.is_ok() {
-            return at;
-        }
-    }
+/// A port that the system has chosen, held by a socket that does not listen: no other process is given
+/// it, also not for the near end of a connection, which before the proxy listens could be connected to
+/// itself. The proxy shares it by `SO_REUSEPORT`; `HAProxy` does so by default.
+fn hold_port() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a descriptor is free");
+    socket.set_reuse_port(true).expect("the system knows it");
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    socket.bind(&any.into()).expect("a port is free");
+    let at = socket.local_addr().expect("it is bound").as_socket().expect("it is one of IPv4");
+    (socket, at)
 }

@@ -4,9 +4,9 @@ use std::{net::SocketAddr, time::Duration};
 
 use axum::Router;
 use followthrough::{Lifecycle, LifecycleBuilder, Serve, ShutdownReport};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 
-use crate::soon;
+use crate::SOON;
 
 /// A lifecycle for tests: a short grace, and no ear for the test runner's signals.
 pub fn lifecycle() -> LifecycleBuilder {
@@ -75,9 +75,19 @@ impl Server {
     ///
     /// # Panics
     ///
-    /// If it does not end, or ends in an error.
+    /// If it does not end soon, or ends in an error.
     pub async fn ended(self) -> ShutdownReport {
-        let ended = soon("the end of the server", self.task).await;
+        self.ended_within(SOON).await
+    }
+
+    /// The same for a shutdown that may take so long.
+    ///
+    /// # Panics
+    ///
+    /// If it takes longer, or ends in an error.
+    pub async fn ended_within(self, most: Duration) -> ShutdownReport {
+        let ended = timeout(most, self.task).await;
+        let ended = ended.unwrap_or_else(|_| panic!("the server did not end within {most:?}"));
         ended.expect("the server does not panic").expect("the listener holds")
     }
 }

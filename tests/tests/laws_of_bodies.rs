@@ -224,8 +224,7 @@ async fn a_reversible_write_that_ends_or_never_begins_is_not_undone() {
     assert_eq!(marks.all(), ["held"]);
 }
 
-#[cancellable(idempotent_write, cooperative, deadline = "50ms")]
-async fn in_batches(State(marks): State<Marks>, token: RequestToken) -> String {
+async fn batches(marks: Marks, token: RequestToken) -> String {
     marks.set("begun");
     let mut batches = 0;
     while !token.is_cancelled() {
@@ -238,17 +237,30 @@ async fn in_batches(State(marks): State<Marks>, token: RequestToken) -> String {
     format!("{batches}")
 }
 
+#[cancellable(idempotent_write, cooperative)]
+async fn in_batches(State(marks): State<Marks>, token: RequestToken) -> String {
+    batches(marks, token).await
+}
+
+#[cancellable(idempotent_write, cooperative, deadline = "50ms")]
+async fn in_batches_for_a_while(State(marks): State<Marks>, token: RequestToken) -> String {
+    batches(marks, token).await
+}
+
 #[tokio::test]
 async fn a_cooperative_body_is_told_and_stops_where_it_chooses() {
     let marks = Marks::default();
-    let app = Router::new().route("/", post(in_batches)).with_state(marks.clone());
+    let app = Router::new()
+        .route("/", post(in_batches))
+        .route("/late", post(in_batches_for_a_while))
+        .with_state(marks.clone());
     let server = Server::start(app).await;
     let leaves = h1::send(server.at, "POST", "/").await;
     marks.until("begun").await;
     assert_eq!(server.lifecycle.in_flight().work.len(), 1, "it holds a permit");
     leaves.hang_up();
     marks.until("stopped by client_disconnected").await;
-    let answer = h1::call(server.at, "POST", "/").await;
+    let answer = h1::call(server.at, "POST", "/late").await;
     assert_eq!(answer.status, 504);
     assert!(answer.body.contains(r#""outcome":"unknown""#), "{}", answer.body);
     marks.until("stopped by deadline_exceeded").await;

@@ -4,7 +4,6 @@ use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use fastrand::Rng;
-use followthrough_tests::soon;
 use futures_util::future::join_all;
 use h2::{Reason, client::SendRequest};
 use http::Request;
@@ -23,11 +22,19 @@ fn patience(random: &mut Rng) -> Option<Duration> {
     }
 }
 
+/// Nothing takes longer unless it hangs, on one core beside other programs either.
+const PATIENT: Duration = Duration::from_secs(120);
+
+/// Waits for `future`, and fails by name if it hangs.
+async fn patiently<F: Future>(what: &str, future: F) {
+    assert!(timeout(PATIENT, future).await.is_ok(), "{what} did not come within {PATIENT:?}");
+}
+
 /// Runs `future` for that long; `false` if it had not ended then.
 async fn within<F: Future>(patience: Option<Duration>, future: F) -> bool {
     match patience {
         None => {
-            soon("an answer, or the end of the connection", future).await;
+            patiently("an answer, or the end of the connection", future).await;
             true
         }
         Some(Duration::ZERO) => false,
@@ -69,7 +76,7 @@ pub(crate) async fn http2(
         let patience = Duration::from_micros(random.u64(..8_000));
         let _ = timeout(patience, calls).await;
     } else {
-        soon("the answers to all requests", calls).await;
+        patiently("the answers to all requests", calls).await;
     }
     driver.abort();
     Ok(())
