@@ -15,7 +15,7 @@ use http::{HeaderMap, Request, StatusCode};
 use socket2::{SockRef, Socket};
 use tokio::{net::TcpStream, task::JoinHandle};
 
-use crate::{Leaving, Left, soon};
+use crate::{Leaving, Left, SOON, soon};
 
 /// `GOAWAY`: no stream of the server was seen, no error.
 const GO_AWAY: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -41,11 +41,40 @@ pub struct Call {
 pub struct Open {
     stream: SendStream<Bytes>,
     // A stream that nobody holds is reset.
-    #[expect(dead_code, reason = "held for what its destructor does")]
     incoming: RecvStream,
 }
 
 impl Open {
+    /// Reads the next chunk, and gives its length; none at the end of the stream.
+    ///
+    /// # Panics
+    ///
+    /// If the stream is reset, or nothing comes.
+    pub async fn chunk(&mut self) -> Option<usize> {
+        let chunk =
+            soon("the next chunk", self.incoming.data()).await?.expect("the stream is open");
+        let _ = self.incoming.flow_control().release_capacity(chunk.len());
+        Some(chunk.len())
+    }
+
+    /// Waits until the server resets the stream.
+    ///
+    /// # Panics
+    ///
+    /// If it ends in another way.
+    pub async fn is_reset(mut self) {
+        let end = loop {
+            match soon("the reset", self.incoming.data()).await {
+                Some(Ok(_)) => {}
+                end => break end,
+            }
+        };
+        assert!(
+            end.as_ref().is_some_and(|end| end.as_ref().is_err_and(h2::Error::is_reset)),
+            "{end:?}"
+        );
+    }
+
     /// Sends `RST_STREAM`.
     pub fn reset(mut self) {
         self.stream.send_reset(Reason::CANCEL);
@@ -277,7 +306,17 @@ impl Call {
     ///
     /// If there is none.
     pub async fn answer(self) -> Answer {
-        let response = soon("an answer", self.response).await.expect("an answer comes");
+        self.answer_within(SOON).await
+    }
+
+    /// Waits for the answer, of which the head may take that long.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    pub async fn answer_within(self, most: Duration) -> Answer {
+        let response = tokio::time::timeout(most, self.response).await;
+        let response = response.expect("the answer comes in time").expect("an answer comes");
         let (parts, mut incoming) = response.into_parts();
         let (mut body, mut whole) = (Vec::new(), true);
         while let Some(chunk) = soon("the next chunk", incoming.data()).await {

@@ -1,10 +1,12 @@
 //! Peers that do not read what waits for them, and peers that read slowly.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use axum::{Router, body::Body, extract::State, response::Response, routing::get};
 use bytes::Bytes;
+use followthrough::cancellable;
 use followthrough_tests::{Log, Marks, h2c, serve_as, soon};
+use futures_util::stream;
 use socket2::{Domain, Socket, Type};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -32,7 +34,16 @@ async fn long(State(marks): State<Marks>) -> Response {
 }
 
 fn app(marks: &Marks) -> Router {
-    Router::new().route("/", get(long)).with_state(marks.clone())
+    let waits = async |State(marks): State<Marks>| {
+        marks.until("say more").await;
+        "waited"
+    };
+    Router::new()
+        .route("/", get(long))
+        .route("/seldom", get(seldom))
+        .route("/floods", get(floods))
+        .route("/waits", get(waits))
+        .with_state(marks.clone())
 }
 
 /// A client with a small receive buffer, so that it takes little unread.
@@ -63,15 +74,82 @@ async fn an_answer_that_nobody_reads_is_thrown_away_over_http_1() {
     assert_eq!(lifecycle.in_flight().requests, 0);
 }
 
-#[tokio::test]
-async fn an_answer_whose_window_stays_shut_is_thrown_away_over_http_2() {
-    let marks = Marks::default();
-    let (at, _) = serve_as(app(&marks), |serve| serve.write_timeout(300 * MS)).await;
+/// Says something first, and something more when the test says so.
+#[cancellable(stream)]
+async fn seldom(State(marks): State<Marks>) -> Body {
+    let items = stream::unfold((marks, 0), |(marks, n)| async move {
+        let item = match n {
+            0 => "first",
+            1 => {
+                marks.until("say more").await;
+                "second"
+            }
+            _ => return None,
+        };
+        Some((Ok::<_, Infallible>(item), (marks, n + 1)))
+    });
+    Body::from_stream(items)
+}
+
+/// Always has more to say.
+#[cancellable(stream)]
+async fn floods(State(marks): State<Marks>) -> Body {
+    let guard = marks.on_drop("freed");
+    let items = stream::unfold(guard, |guard| async move {
+        Some((Ok::<_, Infallible>(Bytes::from(vec![7; 100 << 10])), guard))
+    });
+    Body::from_stream(items)
+}
+
+/// A stream whose window stays shut is reset; a stream that has nothing to say and a request that waits, on the
+/// same connection, go on.
+async fn its_stream_alone_is_reset(path: &str) {
+    let (marks, log) = (Marks::default(), Log::capture());
+    let (at, _) = serve_as(app(&marks), |serve| serve.write_timeout(400 * MS)).await;
     let mut connection = h2c::connect(at).await;
+    let mut silent = connection.send("GET", "/seldom").await.begins().await;
+    assert_eq!(silent.chunk().await, Some("first".len()));
+    let waits = connection.send("GET", "/waits").await;
     // The head is read, and no byte of the body: the client answers PINGs meanwhile.
-    let open = connection.send("GET", "/").await.begins().await;
+    let unread = connection.send("GET", path).await.begins().await;
     marks.until("freed").await;
-    drop(open);
+    unread.is_reset().await;
+    assert_eq!(log.with("took nothing of an answer").len(), 1);
+    marks.set("say more");
+    assert_eq!(silent.chunk().await, Some("second".len()));
+    assert_eq!(waits.answer().await.body, "waited");
+    // A connection that has thrown something away is none that stalls.
+    sleep(800 * MS).await;
+    marks.set("say more");
+    assert_eq!(connection.send("GET", "/waits").await.answer().await.body, "waited");
+}
+
+#[tokio::test]
+async fn a_body_in_memory_whose_window_stays_shut_is_thrown_away_over_http_2() {
+    its_stream_alone_is_reset("/").await;
+}
+
+#[tokio::test]
+async fn a_stream_whose_window_stays_shut_is_thrown_away_over_http_2() {
+    its_stream_alone_is_reset("/floods").await;
+}
+
+#[tokio::test]
+async fn a_reader_over_http_2_that_is_slow_and_steady_gets_it_all() {
+    let marks = Marks::default();
+    let (at, _) = serve_as(app(&marks), |serve| serve.write_timeout(1000 * MS)).await;
+    let mut connection = h2c::connect(at).await;
+    let mut open = connection.send("GET", "/").await.begins().await;
+    let (begun, mut read) = (Instant::now(), 0);
+    while let Some(bytes) = open.chunk().await {
+        read += bytes;
+        // For three of its time-outs, and then as fast as it can.
+        if begun.elapsed() < 3000 * MS {
+            sleep(50 * MS).await;
+        }
+    }
+    assert!(begun.elapsed() > 3000 * MS);
+    assert_eq!(read, LONG);
 }
 
 #[tokio::test]

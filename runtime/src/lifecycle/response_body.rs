@@ -8,7 +8,7 @@ use std::{
 use http_body::{Body, Frame, SizeHint};
 
 use super::{BoxError, Tail};
-use crate::cause::Cause;
+use crate::{cause::Cause, serve::body_was_asked};
 
 pin_project_lite::pin_project! {
     /// What the layer makes of a response's body.
@@ -58,8 +58,12 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
+        body_was_asked();
         let mut this = self.project();
-        match (this.inner.as_mut().as_pin_mut(), &mut *this.tail) {
+        if let Some(piece) = this.tail.as_mut().and_then(Tail::next_piece) {
+            return Poll::Ready(Some(Ok(piece)));
+        }
+        let polled = match (this.inner.as_mut().as_pin_mut(), &mut *this.tail) {
             (Some(inner), Some(tail)) if tail.is_watched() => {
                 if let Some(cause) = tail.ended(cx) {
                     tail.cut_short(cause);
@@ -70,19 +74,26 @@ where
             }
             (Some(inner), Some(tail)) if tail.is_measured() => {
                 let polled = inner.poll_frame(cx);
-                if let Poll::Ready(Some(Ok(frame))) = &polled {
-                    tail.gives(frame);
+                if let Poll::Ready(Some(Ok(_))) = &polled {
+                    tail.gives();
                 }
                 polled.map_err(Into::into)
             }
-            (Some(inner), _) => inner.poll_frame(cx).map_err(Into::into),
-            (None, Some(tail)) => tail.poll_last(cx),
-            (None, None) => Poll::Ready(None),
+            (Some(inner), _) => return inner.poll_frame(cx).map_err(Into::into),
+            (None, Some(tail)) => return tail.poll_last(cx),
+            (None, None) => return Poll::Ready(None),
+        };
+        match (polled, &mut *this.tail) {
+            (Poll::Ready(Some(Ok(frame))), Some(tail)) if tail.is_cut_in_pieces() => {
+                Poll::Ready(Some(Ok(tail.cut_frame(frame))))
+            }
+            (polled, _) => polled,
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match (&self.inner, &self.tail) {
+            (_, Some(tail)) if tail.rest() > 0 => false,
             (Some(inner), _) => inner.is_end_stream(),
             (None, Some(tail)) => !tail.has_more_to_say(),
             (None, None) => true,
@@ -91,6 +102,7 @@ where
 
     fn size_hint(&self) -> SizeHint {
         match (&self.inner, &self.tail) {
+            (_, Some(tail)) if tail.rest() > 0 => SizeHint::default(),
             (Some(inner), _) => inner.size_hint(),
             (None, Some(tail)) => tail.rest_hint::<B::Data>(),
             (None, None) => SizeHint::with_exact(0),

@@ -28,7 +28,7 @@ use super::{
     gate::Flushes,
     open_streams::OpenStreams,
     socket::Socket,
-    stall::{Stall, Waits},
+    stall::Stall,
     wakers::Wakers,
 };
 use crate::{
@@ -193,19 +193,12 @@ impl Connection {
         &self.stall
     }
 
-    /// How long bytes have waited for the peer while it took nothing, as far as the looks at it tell. An
-    /// upgraded connection is looked after by its owner.
+    /// How long bytes have waited for the socket while the peer took nothing, as far as the looks at it tell.
+    /// An upgraded connection is looked after by its owner.
     pub(super) fn stalled(&self) -> Duration {
-        let window = self.open_streams.waiting().filter(|_| self.speaks_http2());
-        let waits = if self.state() == ConnectionState::Upgraded {
-            None
-        } else if self.blocked.load(Relaxed) {
-            Some(Waits::Socket)
-        } else {
-            window.filter(|_| self.unanswered() == 0).map(Waits::Window)
-        };
-        let stalled = self.stall.look(waits);
-        if waits == Some(Waits::Socket) {
+        let blocked = self.blocked.load(Relaxed) && self.state() != ConnectionState::Upgraded;
+        let stalled = self.stall.look(blocked);
+        if blocked {
             self.wake();
         }
         stalled

@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{connection::Connection, upgraded};
+use super::{connection::Connection, stall::StreamWait, upgraded};
 use crate::lifecycle::Phase;
 
 /// Runs what hyper spawns, the streams of HTTP/2 that is, where a shutdown can reach it.
@@ -44,6 +44,7 @@ pin_project_lite::pin_project! {
         connection: Arc<Connection>,
         waker: Option<usize>,
         of_stream: bool,
+        wait: StreamWait,
     }
 
     impl<F> PinnedDrop for Task<F> {
@@ -54,6 +55,7 @@ pin_project_lite::pin_project! {
             }
             if *this.of_stream {
                 this.future.set(None);
+                this.wait.end(this.connection.stall());
                 this.connection.open_streams().task_ended();
             }
         }
@@ -61,14 +63,16 @@ pin_project_lite::pin_project! {
 }
 
 impl<F> Task<F> {
-    pub(super) const fn new(future: F, connection: Arc<Connection>) -> Self {
-        Self { future: Some(future), connection, waker: None, of_stream: false }
+    pub(super) fn new(future: F, connection: Arc<Connection>) -> Self {
+        let wait = StreamWait::default();
+        Self { future: Some(future), connection, waker: None, of_stream: false, wait }
     }
 
     /// The task of a stream of HTTP/2.
     fn of_stream(future: F, connection: Arc<Connection>) -> Self {
         connection.open_streams().task_began();
-        Self { future: Some(future), connection, waker: None, of_stream: true }
+        let wait = StreamWait::default();
+        Self { future: Some(future), connection, waker: None, of_stream: true, wait }
     }
 }
 
@@ -85,8 +89,18 @@ impl<F: Future> Future for Task<F> {
             this.future.set(None);
         }
         let Some(future) = this.future.as_mut().as_pin_mut() else { return Poll::Ready(()) };
+        if *this.of_stream {
+            StreamWait::begin_poll();
+        }
         if future.poll(cx).is_pending() {
-            return Poll::Pending;
+            if !*this.of_stream || !this.wait.is_over(this.connection.stall()) {
+                return Poll::Pending;
+            }
+            tracing::debug!(
+                target: "followthrough",
+                peer = %this.connection.peer(),
+                "the peer took nothing of an answer that waits for it, resetting its stream"
+            );
         }
         this.future.set(None);
         Poll::Ready(())

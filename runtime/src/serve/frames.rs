@@ -1,7 +1,7 @@
 //! Follows the frames of an HTTP/2 connection.
 //!
-//! Flow control may hold back what hyper has taken of an answer, and only the frames that go out tell how
-//! much has left and which answer has ended. A reset, by either side, ends one as well. Frames are looked
+//! Flow control may hold back what hyper has taken of an answer, and only the frames that go out tell which
+//! answer has ended. A reset, by either side, ends one as well. Frames are looked
 //! at by their heads; what they carry is skipped.
 
 use super::open_streams::OpenStreams;
@@ -47,7 +47,7 @@ impl Frames {
     /// Bytes have gone to the peer.
     pub(super) fn gone(&mut self, bytes: &[u8], streams: &OpenStreams) {
         let unfinished = &mut self.unfinished;
-        let data = self.outgoing.advance(bytes, |frame| {
+        self.outgoing.advance(bytes, |frame| {
             let carries = matches!(frame.kind, DATA | HEADERS);
             if frame.kind == RST_STREAM || (carries && frame.flags & END_STREAM != 0) {
                 ended(unfinished, frame.stream, streams);
@@ -56,9 +56,6 @@ impl Frames {
                 streams.unfinished(unfinished.len());
             }
         });
-        if data > 0 {
-            streams.sent(data);
-        }
     }
 }
 
@@ -90,19 +87,14 @@ struct Direction {
 }
 
 impl Direction {
-    /// Goes on by `bytes`, tells `passed` of each frame that has passed whole, and gives how many of
-    /// the bytes are of bodies.
-    fn advance(&mut self, mut bytes: &[u8], mut passed: impl FnMut(Frame)) -> usize {
-        let mut data = 0;
+    /// Goes on by `bytes`, and tells `passed` of each frame that has passed whole.
+    fn advance(&mut self, mut bytes: &[u8], mut passed: impl FnMut(Frame)) {
         loop {
             let skipped = self.payload.min(bytes.len());
-            if self.frame.is_some_and(|frame| frame.kind == DATA) {
-                data += skipped;
-            }
             self.payload -= skipped;
             bytes = &bytes[skipped..];
             if self.payload > 0 {
-                return data;
+                return;
             }
             self.frame.take().into_iter().for_each(&mut passed);
             let taken = (HEAD - self.has).min(bytes.len());
@@ -110,7 +102,7 @@ impl Direction {
             self.has += taken;
             bytes = &bytes[taken..];
             if self.has < HEAD {
-                return data;
+                return;
             }
             let [high, middle, low, kind, flags, stream @ ..] = self.head;
             self.payload = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
@@ -149,14 +141,12 @@ mod tests {
         let back = [vec![b'P'; PREFACE], frame(4, 0, 0, 6), frame(RST_STREAM, 0, 5, 4)].concat();
         for piece in 1..out.len() {
             let (mut frames, streams) = (Frames::default(), OpenStreams::default());
-            streams.given(1000);
             out.chunks(piece).for_each(|bytes| frames.gone(bytes, &streams));
             assert_eq!(frames.unfinished, [5, 7], "{piece} at a time");
             back.chunks(piece).for_each(|bytes| frames.came(bytes, &streams));
             assert_eq!(frames.unfinished, [7], "{piece} at a time");
-            assert_eq!(streams.waiting(), Some(201), "{piece} at a time");
             frames.gone(&frame(DATA, END_STREAM, 7, 0), &streams);
-            assert!(streams.have_ended() && streams.waiting().is_none());
+            assert!(streams.have_ended(), "{piece} at a time");
         }
     }
 }

@@ -15,6 +15,7 @@ mod listener;
 mod on_connection;
 mod open_streams;
 mod out;
+mod pieces;
 mod requests;
 mod settings;
 mod several;
@@ -42,8 +43,15 @@ pub use self::{
 };
 use self::{conduct::Server, settings::Settings};
 pub(crate) use self::{
-    connection::Connection, connections::Connections, gate::Gate, on_connection::OnConnection,
-    socket::Socket, upgraded::Upgraded, upload_memory::UploadsFull,
+    connection::Connection,
+    connections::Connections,
+    gate::Gate,
+    on_connection::OnConnection,
+    pieces::cut as cut_piece,
+    socket::Socket,
+    stall::{body_gave, body_holds_back, body_was_asked},
+    upgraded::Upgraded,
+    upload_memory::UploadsFull,
 };
 use crate::lifecycle::{BuildError, Life, Lifecycle, ShutdownReport};
 

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::{
     connection::{Connection, HTTP_2, HTTP_10, UNKNOWN},
     connections::lock,
+    stall,
 };
 use crate::{
     ambient::{Alarms, Signal},
@@ -62,10 +63,10 @@ impl OnConnection {
         self.0.answered_early();
     }
 
-    /// Bytes of its response go to hyper.
-    pub(crate) fn given(&self, bytes: usize) {
+    /// Its response's body has given a frame to hyper.
+    pub(crate) fn gave(&self) {
         if self.0.speaks_http2() {
-            self.0.open_streams().given(bytes);
+            stall::body_gave();
         }
     }
 

@@ -12,10 +12,6 @@ pub(super) struct OpenStreams {
     tasks: AtomicUsize,
     /// Answers whose head has gone out and whose end has not.
     unfinished: AtomicUsize,
-    /// Bytes of bodies that hyper was given, and those that have left it. Bytes of a stream that was
-    /// reset do not leave it, and so both are made equal when nothing is left to send.
-    given: AtomicUsize,
-    sent: AtomicUsize,
 }
 
 impl OpenStreams {
@@ -42,25 +38,5 @@ impl OpenStreams {
     /// So many answers are unfinished. Only the connection's own task says so.
     pub(super) fn unfinished(&self, count: usize) {
         self.unfinished.store(count, Relaxed);
-        // A task may be giving bytes just now.
-        if count == 0 && !self.have_tasks() {
-            self.given.store(self.sent.load(Relaxed), Relaxed);
-        }
-    }
-
-    /// Bytes of a response go to hyper.
-    pub(super) fn given(&self, bytes: usize) {
-        self.given.fetch_add(bytes, Relaxed);
-    }
-
-    /// Bytes of bodies go to the peer. Only the connection's own task says so.
-    pub(super) fn sent(&self, bytes: usize) {
-        self.sent.store(self.sent.load(Relaxed).wrapping_add(bytes), Relaxed);
-    }
-
-    /// How many bytes have gone out, if more wait for a window.
-    pub(super) fn waiting(&self) -> Option<usize> {
-        let (given, sent) = (self.given.load(Relaxed), self.sent.load(Relaxed));
-        (given > sent && !self.have_ended()).then_some(sent)
     }
 }

@@ -250,8 +250,8 @@ settings! {
     tcp_keepalive: Option<Duration>,
     /// How long a peer may take nothing of an answer, or of anything else, that waits for it. Then
     /// its connection is reset, and what waits is thrown away: a peer that does not read keeps whole
-    /// responses in memory. Over HTTP/2 that is also a peer whose windows stay shut while all its
-    /// requests are answered. A peer that reads slowly is none of these, as long as some bytes go.
+    /// responses in memory. Over HTTP/2, a stream whose window stays shut is reset, and the
+    /// connection goes on. A peer that reads slowly is none of these, as long as some bytes go.
     /// It is looked at once a second. Upgraded connections, such as WebSockets, are their owner's.
     /// Default: 30 s, in which TCP has tried a lost segment seven times.
     write_timeout: Duration,

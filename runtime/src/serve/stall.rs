@@ -1,14 +1,20 @@
-//! Sees a peer that takes nothing of the bytes that wait for it.
+//! Sees a peer that takes nothing of the bytes that wait for it: on its socket, or over HTTP/2 on one stream.
 //!
 //! Invariants:
 //!
-//! 1. A stall begins with the first look that finds bytes waiting, and ends with the first byte that the
-//!    peer takes.
+//! 1. A stall of the socket begins with the first look that finds bytes waiting, and ends with the first byte that
+//!    the peer takes.
 //! 2. Between two looks a blocked connection has written once without asking the runtime, because a socket says
 //!    that it has room only when a third of its buffer is free. A peer that reads slowly may need minutes
 //!    for that, and has taken something all the same.
+//! 3. A stream waits for its window from when its body has given a frame until it is asked for the next one,
+//!    because hyper asks as soon as there is room, or, where [`Gate`](super::Gate) holds it back, until the frame has
+//!    gone out. A body that is asked and has nothing waits for its handler.
+//! 4. A stream ends alone. A proxy has many clients on a connection, and one that does not read is no reason to cut
+//!    the others.
 
 use std::{
+    cell::Cell,
     sync::{
         Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
@@ -17,6 +23,9 @@ use std::{
 };
 
 use super::connections::lock;
+
+/// In how many looks a stream has had the whole time-out, wherever between two of them it began to wait.
+const LOOKS: usize = 5;
 
 /// What is known of the bytes that wait on one connection.
 #[derive(Debug, Default)]
@@ -27,24 +36,18 @@ pub(super) struct Stall {
     tries: AtomicBool,
     seen: Mutex<Option<Seen>>,
     over: AtomicBool,
+    /// Streams that wait for their windows, and the looks at them.
+    waiting: AtomicUsize,
+    looks: AtomicUsize,
+    looked: Mutex<Option<Instant>>,
 }
 
-/// What waited at a look, what had been taken by then, and since when no more was: by the real clock,
-/// because peers do not live by a paused one.
+/// What the socket had taken, and since when no more was: by the real clock, because peers do not live by a paused
+/// one.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
-    waits: Waits,
     taken: usize,
     since: Instant,
-}
-
-/// What the bytes wait for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Waits {
-    /// For the socket.
-    Socket,
-    /// For a window of HTTP/2. The number says how many bytes of bodies have left so far.
-    Window(usize),
 }
 
 impl Stall {
@@ -53,24 +56,18 @@ impl Stall {
         self.taken.store(self.taken.load(Relaxed).wrapping_add(bytes), Relaxed);
     }
 
-    /// Looks at a connection whose bytes wait for `waits`, if any do; gives how long they have waited while
+    /// Looks at a connection whose bytes wait for the socket, if they do; gives how long they have waited while
     /// nothing was taken.
-    pub(super) fn look(&self, waits: Option<Waits>) -> Duration {
+    pub(super) fn look(&self, blocked: bool) -> Duration {
         let mut seen = lock(&self.seen);
-        let Some(waits) = waits else {
+        if !blocked {
             *seen = None;
             return Duration::ZERO;
-        };
-        let (taken, now) = (self.taken.load(Relaxed), Instant::now());
-        let stands = seen.filter(|seen| match waits {
-            Waits::Socket => seen.waits == waits && seen.taken == taken,
-            Waits::Window(_) => seen.waits == waits,
-        });
-        let stands = stands.unwrap_or(Seen { waits, taken, since: now });
-        *seen = Some(stands);
-        if waits == Waits::Socket {
-            self.tries.store(true, Relaxed);
         }
+        let (taken, now) = (self.taken.load(Relaxed), Instant::now());
+        let stands = seen.filter(|seen| seen.taken == taken).unwrap_or(Seen { taken, since: now });
+        *seen = Some(stands);
+        self.tries.store(true, Relaxed);
         now.duration_since(stands.since)
     }
 
@@ -86,5 +83,90 @@ impl Stall {
 
     pub(super) fn is_over(&self) -> bool {
         self.over.load(Relaxed)
+    }
+
+    /// Counts a look at the streams, a quarter of `timeout` after the last one. Whether any of them waits, and so
+    /// has to be polled for it.
+    pub(super) fn look_at_streams(&self, timeout: Duration) -> bool {
+        if self.waiting.load(Relaxed) == 0 {
+            return false;
+        }
+        let (mut looked, now) = (lock(&self.looked), Instant::now());
+        let is_due = looked.is_none_or(|at| now.duration_since(at) >= timeout / 4);
+        if is_due {
+            *looked = Some(now);
+            self.looks.fetch_add(1, Relaxed);
+        }
+        is_due
+    }
+}
+
+/// What was done last with the body of a response, in the poll of its stream that goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Body {
+    Untouched,
+    Asked,
+    Gave,
+    /// Asked, it holds back until its last frame has gone out.
+    HoldsBack,
+}
+
+thread_local! {
+    static BODY: Cell<Body> = const { Cell::new(Body::Untouched) };
+    /// Whether it has given a frame in the poll that goes on.
+    static GAVE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The body of a response is asked for its next frame.
+#[inline]
+pub(crate) fn body_was_asked() {
+    BODY.set(Body::Asked);
+}
+
+/// It has given one.
+#[inline]
+pub(crate) fn body_gave() {
+    BODY.set(Body::Gave);
+    GAVE.set(true);
+}
+
+/// It gives none before its last one has gone out.
+pub(crate) fn body_holds_back() {
+    BODY.set(Body::HoldsBack);
+}
+
+/// The wait of one stream of HTTP/2 for its window: the look before it.
+#[derive(Debug, Default)]
+pub(super) struct StreamWait(Option<usize>);
+
+impl StreamWait {
+    /// Before the stream is polled.
+    #[inline]
+    pub(super) fn begin_poll() {
+        BODY.set(Body::Untouched);
+        GAVE.set(false);
+    }
+
+    /// After a poll in which the stream did not end: whether it has waited for too long.
+    #[inline]
+    pub(super) fn is_over(&mut self, stall: &Stall) -> bool {
+        match BODY.get() {
+            Body::Untouched => {}
+            Body::Asked => self.end(stall),
+            Body::HoldsBack if !GAVE.get() && self.0.is_some() => {}
+            Body::Gave | Body::HoldsBack => {
+                if self.0.replace(stall.looks.load(Relaxed)).is_none() {
+                    stall.waiting.fetch_add(1, Relaxed);
+                }
+            }
+        }
+        self.0.is_some_and(|since| stall.looks.load(Relaxed).wrapping_sub(since) >= LOOKS)
+    }
+
+    /// It waits no longer.
+    pub(super) fn end(&mut self, stall: &Stall) {
+        if self.0.take().is_some() {
+            stall.waiting.fetch_sub(1, Relaxed);
+        }
     }
 }

@@ -39,6 +39,9 @@ pub(super) fn sweep(life: &Arc<Life>, settings: Settings) -> Sweeping {
 }
 
 fn look_for_stall(connection: &Connection, settings: Settings) {
+    if connection.stall().look_at_streams(settings.write_timeout) {
+        connection.wake();
+    }
     let stalled = connection.stalled();
     if stalled >= settings.write_timeout {
         connection.end_stalled();

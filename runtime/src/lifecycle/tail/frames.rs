@@ -14,19 +14,56 @@ use super::{
     Tail,
 };
 
+use crate::serve::{body_gave, body_holds_back, cut_piece};
+
 type Polled<D> = Poll<Option<Result<Frame<D>, BoxError>>>;
 
 impl Tail {
-    /// Whether a connection may want to know how many bytes its body has.
+    /// Whether a connection may want to know when its body gives a frame.
     #[inline]
     pub(in crate::lifecycle) fn is_measured(&self) -> bool {
         !self.0.flags.http1
     }
 
+    /// Whether its frames go out over HTTP/2 by a server of ours.
+    #[inline]
+    pub(in crate::lifecycle) fn is_cut_in_pieces(&self) -> bool {
+        !self.0.flags.http1 && self.0.on().is_some()
+    }
+
+    /// Leaves a piece of a frame that goes out over HTTP/2, where it is long.
+    pub(in crate::lifecycle) fn cut_frame<D: 'static>(&mut self, frame: Frame<D>) -> Frame<D> {
+        match frame.into_data() {
+            Ok(mut data) => {
+                if let Some(rest) = cut_piece(&mut data) {
+                    self.0.tail.extra.get_or_insert_default().rest = Some(rest);
+                }
+                Frame::data(data)
+            }
+            Err(trailers) => trailers,
+        }
+    }
+
+    /// The next piece of the frame that is going out, if one is.
+    #[inline]
+    pub(in crate::lifecycle) fn next_piece<D: 'static>(&mut self) -> Option<Frame<D>> {
+        let rest = &mut self.0.tail.extra.as_mut()?.rest;
+        let mut data = rest.take()?;
+        *rest = cut_piece(&mut data);
+        body_gave();
+        as_data(data).map(Frame::data)
+    }
+
+    /// How much of the frame that is going out is still here.
+    pub(in crate::lifecycle) fn rest(&self) -> usize {
+        let rest = self.0.tail.extra.as_ref().and_then(|extra| extra.rest.as_ref());
+        rest.map_or(0, Bytes::len)
+    }
+
     /// A frame of a body that nobody watches goes out.
-    pub(in crate::lifecycle) fn gives<D: bytes::Buf>(&self, frame: &Frame<D>) {
+    pub(in crate::lifecycle) fn gives(&self) {
         if let Some(on) = self.0.on() {
-            on.given(frame.data_ref().map_or(0, bytes::Buf::remaining));
+            on.gave();
         }
     }
 
@@ -42,6 +79,7 @@ impl Tail {
         let stream = self.0.flags.stream;
         if let (true, Some(on), Some(extra)) = (stream, self.0.on(), &self.0.tail.extra) {
             if extra.gate.is_shut(on, cx) {
+                body_holds_back();
                 return Poll::Pending;
             }
         }
@@ -51,7 +89,7 @@ impl Tail {
             Some(Ok(frame)) => {
                 let bytes = frame.data_ref().map_or(0, bytes::Buf::remaining);
                 if let Some(on) = self.0.on() {
-                    on.given(bytes);
+                    on.gave();
                 }
                 self.sent(bytes as u64) || inner.is_end_stream()
             }
@@ -83,10 +121,9 @@ impl Tail {
         while let Some(body) = &mut extra.saying {
             match ready!(Pin::new(body).poll_frame(cx)) {
                 Some(Ok(frame)) => {
-                    let bytes = frame.data_ref().map_or(0, bytes::Buf::remaining);
                     if let Some(data) = frame.into_data().ok().and_then(as_data) {
                         if let Some(on) = on {
-                            on.given(bytes);
+                            on.gave();
                         }
                         return Poll::Ready(Some(Ok(Frame::data(data))));
                     }

@@ -14,6 +14,7 @@ mod frames;
 use std::{sync::Once, task::Context, time::Duration};
 
 use axum::body::Body as AxumBody;
+use bytes::Bytes;
 use http::{
     HeaderValue, Response,
     header::{CONTENT_LENGTH, CONTENT_TYPE},
@@ -71,6 +72,8 @@ pub(crate) struct Extra {
     error: Option<Cause>,
     flushes_before_error: u8,
     gate: Gate,
+    /// The rest of a frame, a piece of which has gone out.
+    rest: Option<Bytes>,
     /// Where the connection fires the stream's token.
     told_by: Option<usize>,
 }
