@@ -28,7 +28,7 @@ const RUNS: usize = 3_000;
 /// How many clients there are at once.
 const CLIENTS: usize = 48;
 /// As long as the last bodies may take on one core beside other programs.
-const GRACE: Duration = Duration::from_secs(60);
+const GRACE: Duration = Duration::from_mins(1);
 /// Fewer than the bodies that so many clients can begin: some are refused.
 const PERMITS: usize = 64;
 
@@ -125,7 +125,7 @@ fn storm(mut runtime: Builder) {
     println!("FOLLOWTHROUGH_STORM_SEED={seed} FOLLOWTHROUGH_STORM_RUNS={requests}");
     let ledger = Ledger::new(2 * requests);
     let storm = Storm { ledger: ledger.clone(), seed, requests };
-    let most = Duration::from_secs(300)
+    let most = Duration::from_mins(5)
         + Duration::from_millis(10) * u32::try_from(requests).unwrap_or(u32::MAX);
     let runtime = runtime.enable_all().build().expect("a runtime can be built");
     let report =

@@ -18,7 +18,7 @@ static UNFINISHED: [u8; (2 << 20) - 1] = [7; (2 << 20) - 1];
 /// So many times more than may be held.
 const STREAMED: usize = 20;
 /// Those that are held are never answered, however long the rest takes.
-const PATIENT: Duration = Duration::from_secs(120);
+const PATIENT: Duration = Duration::from_mins(2);
 
 #[durable_write]
 async fn store(State(marks): State<Marks>, body: Bytes) -> String {

@@ -252,7 +252,7 @@ settings! {
     /// its connection is reset, and what waits is thrown away: a peer that does not read keeps whole
     /// responses in memory. Over HTTP/2, a stream whose window stays shut is reset, and the
     /// connection goes on. A peer that reads slowly is none of these, as long as some bytes go.
-    /// It is looked at once a second. Upgraded connections, such as WebSockets, are their owner's.
+    /// It is looked at once a second. An upgraded connection is for its owner to look after.
     /// Default: 30 s, in which TCP has tried a lost segment seven times.
     write_timeout: Duration,
     /// How many bytes of request bodies the application may hold of one connection's uploads. At the

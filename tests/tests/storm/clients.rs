@@ -23,7 +23,7 @@ fn patience(random: &mut Rng) -> Option<Duration> {
 }
 
 /// Nothing takes longer unless it hangs, on one core beside other programs either.
-const PATIENT: Duration = Duration::from_secs(120);
+const PATIENT: Duration = Duration::from_mins(2);
 
 /// Waits for `future`, and fails by name if it hangs.
 async fn patiently<F: Future>(what: &str, future: F) {
