@@ -50,11 +50,6 @@ impl Life {
         })
     }
 
-    #[expect(clippy::unused_self, reason = "as the runtime's")]
-    pub(crate) const fn runtime_of_limits(&self) -> Option<tokio::runtime::Id> {
-        None
-    }
-
     pub(crate) fn phase(&self) -> Phase {
         self.standing.phase()
     }

@@ -64,7 +64,9 @@
 //!   request or an unread request body; [`serve`] does, other servers do not. Nobody does while more
 //!   unread bytes wait than the receive window holds, unless the client resets the connection.
 //! - Middleware that spawns the rest of a request takes it out of its lifecycle; a warning says so
-//!   once. Without a lifecycle, a deadline counts from the handler's first poll.
+//!   once. Without a lifecycle, a deadline counts from the handler's first poll, and neither *stopping* nor
+//!   the client's leaving is heard. Durable work is waited for, named and counted all the same, as
+//!   [`unlinked`](ShutdownReport::unlinked), [once it has begun](guide::servers#middleware-that-spawns).
 //! - A read that calls durable handlers can be cut between them: put the calls into one
 //!   `#[durable_write]` statement. An ERROR says when it happened. A `cooperative` handler that
 //!   another one calls is dropped with it.

@@ -124,7 +124,7 @@ impl LifecycleBuilder {
 
     /// How many requests may be past their point of no return at once. The next one is refused
     /// with 503 at its checkpoint, before anything of it ran. Cooperative bodies count, too.
-    /// Requests without a lifecycle share a limit of 4096. Default: 4096.
+    /// Requests without a lifecycle share a limit of 4096 a runtime. Default: 4096.
     pub fn max_durable_writes(mut self, limit: usize) -> Self {
         self.config.max_durable_writes = limit;
         self

@@ -117,7 +117,7 @@ async fn drive(life: &Life) {
     wait(life, timeline.grace_over, all).await;
     life.lap(|phases| &mut phases.workers);
     if !all(life) {
-        life.advance(Phase::GraceOver);
+        life.end_grace();
         wait(life, timeline.end, all).await;
         life.lap(|phases| &mut phases.last_moments);
     }
@@ -141,6 +141,7 @@ async fn wait(life: &Life, until: Instant, done: impl Fn(&Life) -> bool) {
 /// Names the work that is left, then lets go of everything.
 pub(super) fn let_go(life: &Life) {
     let mut abandoned = life.registry.snapshot();
+    abandoned.extend(life.unlinked_work());
     abandoned.extend(life.workers.left());
     if life.ending.leave(abandoned) {
         for work in life.ending.left().into_iter().flatten() {
@@ -179,6 +180,7 @@ pub(super) fn publish(life: &Life) {
         phases: life.phases(),
         durable,
         compensations: life.compensations.read(),
+        unlinked: life.settle_unlinked(),
         cancelled: life.cancellations.read(),
         ignored_deadlines: life.ignored_deadlines(),
         unanswered: life.requests(),
@@ -199,7 +201,7 @@ fn progress(life: &Life) {
         target: "followthrough",
         phase = life.phase().as_str(),
         requests = life.requests(),
-        durable = life.registry.len(),
+        durable = life.registry.len() + life.unlinked_len(),
         workers = life.workers.names().len(),
         connections = life.connections.len(),
         oldest,

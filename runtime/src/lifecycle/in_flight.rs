@@ -9,8 +9,7 @@
 //! 1. Never more permits than the limits allow, and each comes back once: when its entry goes.
 //! 2. An entry stays in its shard, and its begin and its end are noted under that shard's lock.
 //!    So what has begun and not ended is exactly what is still there, whenever one asks.
-//! 3. A handler's own limit counts for each lifecycle, and without one for each runtime. Its count is
-//!    given back when its body is gone, before the permit.
+//! 3. A handler's own limit counts for each lifecycle. Its count is given back when its body is gone, before the permit.
 //! 4. The entry goes before its permit, the permit before the drain is told that it was the last.
 //!    A drain that finds no permits finds all ends noted.
 
@@ -18,7 +17,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use slab::Slab;
-use tokio::{runtime::Id, time::Instant};
+use tokio::time::Instant;
 
 use super::{
     Life,
@@ -181,6 +180,17 @@ pub struct Counts {
     pub abandoned: u64,
 }
 
+impl std::fmt::Display for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { begun, completed, followed_through, panicked, cut, abandoned } = self;
+        write!(
+            f,
+            "{begun} begun, {completed} completed ({followed_through} of them after the client had left or \
+             the deadline), {panicked} panicked, {cut} cut where they allowed it, {abandoned} abandoned"
+        )
+    }
+}
+
 impl Counts {
     fn note(&mut self, ended: Ended, detached: bool) {
         match ended {
@@ -225,8 +235,6 @@ pub(super) struct Registry {
 #[derive(Debug)]
 struct OwnCount {
     policy: &'static HandlerPolicy,
-    /// Without a lifecycle.
-    runtime: Option<Id>,
     in_flight: Arc<AtomicUsize>,
 }
 
@@ -245,7 +253,7 @@ impl OwnPermit {
 
     #[cold]
     fn take_of(life: &Life, policy: &'static HandlerPolicy, limit: usize) -> Option<Self> {
-        let in_flight = life.registry.own_count(policy, life.runtime_of_limits());
+        let in_flight = life.registry.own_count(policy);
         count::take(&in_flight, limit).then(|| Self(Some(in_flight)))
     }
 }
@@ -259,17 +267,13 @@ impl Drop for OwnPermit {
 }
 
 impl Registry {
-    fn own_count(&self, policy: &'static HandlerPolicy, runtime: Option<Id>) -> Arc<AtomicUsize> {
+    fn own_count(&self, policy: &'static HandlerPolicy) -> Arc<AtomicUsize> {
         let mut all = lock(&self.own);
-        let known =
-            all.iter().find(|count| std::ptr::eq(count.policy, policy) && count.runtime == runtime);
-        if let Some(known) = known {
+        if let Some(known) = all.iter().find(|count| std::ptr::eq(count.policy, policy)) {
             return known.in_flight.clone();
         }
-        // Runtimes come and go. A count that no body holds is zero.
-        all.retain(|count| count.runtime.is_none() || Arc::strong_count(&count.in_flight) > 1);
         let in_flight = Arc::new(AtomicUsize::new(0));
-        all.push(OwnCount { policy, runtime, in_flight: in_flight.clone() });
+        all.push(OwnCount { policy, in_flight: in_flight.clone() });
         in_flight
     }
 

@@ -4,18 +4,14 @@
 use std::{
     io,
     sync::{
-        Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use http::HeaderMap;
-use tokio::{
-    runtime::{Handle, Id},
-    sync::Notify,
-    time::Instant,
-};
+use tokio::{runtime::Handle, sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "lambda")]
@@ -60,8 +56,8 @@ pub(crate) struct Life {
     serving: OnceLock<String>,
     /// A server or a layer has it.
     linked: AtomicBool,
-    /// It is that of all requests without a lifecycle.
-    shared: bool,
+    /// It stands in for the lifecycle of requests that have none.
+    stands_in: bool,
 }
 
 /// How many lifecycles were built that neither a server nor a layer has.
@@ -94,14 +90,11 @@ impl Timeline {
 }
 
 impl Life {
-    /// What a request belongs to that no server or layer of ours has seen.
-    pub(crate) fn unlinked() -> Arc<Self> {
-        static UNLINKED: LazyLock<Arc<Life>> = LazyLock::new(|| {
-            let mut life = Life::with(Config::default());
-            life.shared = true;
-            Arc::new(life)
-        });
-        UNLINKED.clone()
+    /// One in the place of the lifecycle that a request lacks.
+    pub(super) fn stand_in(config: Config) -> Self {
+        let mut life = Self::with(config);
+        life.stands_in = true;
+        life
     }
 
     fn with(config: Config) -> Self {
@@ -124,7 +117,7 @@ impl Life {
             runtime: OnceLock::new(),
             serving: OnceLock::new(),
             linked: AtomicBool::new(true),
-            shared: false,
+            stands_in: false,
         }
     }
 
@@ -219,6 +212,11 @@ impl Life {
         *self.timeline.get_or_init(|| Timeline::new(Instant::now(), self.config.grace))
     }
 
+    /// Ends when another drain does.
+    pub(super) fn follow_timeline(&self, timeline: Timeline) {
+        let _ = self.timeline.set(timeline);
+    }
+
     /// Starts the clock of the shutdown; `false` if it runs already.
     pub(super) fn begin_timeline(&self) -> bool {
         self.timeline.set(Timeline::new(Instant::now(), self.config.grace)).is_ok()
@@ -285,17 +283,18 @@ impl Life {
     /// Tells a drain that the last of something has ended.
     #[inline]
     pub(crate) fn note_progress(&self) {
+        if self.stands_in {
+            Self::note_progress_of_stand_in();
+        }
         self.standing.note_progress();
     }
 
-    /// Waits until `done`, looking again whenever the last of something ends.
-    pub(super) async fn until(&self, done: impl Fn(&Self) -> bool) {
-        self.standing.until(|| done(self)).await;
-    }
-
-    /// Whether no request, no durable work and no connection is left, and none can come.
+    /// Whether no request, no durable work and no connection is left, and none can come. A request
+    /// leaves its connection when it is dropped, and the rest that middleware has spawned goes on, so
+    /// work without a lifecycle is looked for last.
     pub(super) fn has_drained(&self) -> bool {
         self.standing.has_drained(self.connections.count(), &self.registry)
+            && self.unlinked_len() == 0
     }
 
     /// A user has built it, for a server to have.
@@ -346,9 +345,14 @@ impl Life {
         }
     }
 
+    /// Whether a server has it, or had.
+    pub(super) fn is_served(&self) -> bool {
+        self.serving.get().is_some()
+    }
+
     /// Whether a server is there, that of [`begin_serving`](Self::begin_serving).
     pub(super) fn is_serving(&self) -> bool {
-        self.serving.get().is_some() && !self.served.is_cancelled()
+        self.is_served() && !self.served.is_cancelled()
     }
 
     /// Waits until the server is gone.
@@ -377,12 +381,6 @@ impl Life {
     pub(crate) fn within_runtime<T>(&self, code: impl FnOnce() -> T) -> T {
         let _within = self.runtime.get().map(Handle::enter);
         code()
-    }
-
-    /// What keeps the limits of handlers apart besides the lifecycle: without one, the runtime does.
-    pub(super) fn runtime_of_limits(&self) -> Option<Id> {
-        let runtime = || Handle::try_current().ok().map(|runtime| runtime.id());
-        if self.shared { runtime() } else { None }
     }
 
     /// The runtime that the service runs on; before it serves, the one that asks.

@@ -27,6 +27,7 @@ mod sharded;
 mod spawn;
 mod standing;
 mod tail;
+mod unlinked;
 mod watchdog;
 mod worker;
 mod workers;

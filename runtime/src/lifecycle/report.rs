@@ -141,6 +141,10 @@ pub struct ShutdownReport {
     pub durable: Counts,
     /// What became of what undoes cancelled requests.
     pub compensations: CompensationCounts,
+    /// What became of durable work of requests without a lifecycle, which middleware has spawned, say: of the whole process,
+    /// and under a [`layer`](crate::Lifecycle::layer) of its own runtime. It is waited for and named as
+    /// other durable work is.
+    pub unlinked: Counts,
     /// Requests whose wait ended early.
     pub cancelled: CancelledRequests,
     /// Deadlines of callers that could not be read.
@@ -189,9 +193,8 @@ impl ShutdownReport {
     /// Connections that were cut do not count: a peer that does not read can hold any shutdown to its end.
     #[must_use]
     pub fn exit_code(&self) -> i32 {
-        let lost = !self.abandoned.is_empty()
-            || self.durable.abandoned > 0
-            || self.compensations.abandoned > 0;
+        let left = self.durable.abandoned + self.unlinked.abandoned + self.compensations.abandoned;
+        let lost = !self.abandoned.is_empty() || left > 0;
         i32::from(lost || !self.blocked.is_empty() || !self.failed_workers.is_empty())
     }
 
@@ -205,19 +208,12 @@ impl ShutdownReport {
 
 impl fmt::Display for ShutdownReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { durable, compensations, cancelled, .. } = self;
+        let Self { durable, unlinked, compensations, cancelled, .. } = self;
         writeln!(f, "shutdown took {:.1} s", self.elapsed.as_secs_f64())?;
-        writeln!(
-            f,
-            "  durable work: {} begun, {} completed ({} of them after the client had left or the \
-             deadline), {} panicked, {} cut where they allowed it, {} abandoned",
-            durable.begun,
-            durable.completed,
-            durable.followed_through,
-            durable.panicked,
-            durable.cut,
-            durable.abandoned
-        )?;
+        writeln!(f, "  durable work: {durable}")?;
+        if unlinked.begun > 0 {
+            writeln!(f, "  durable work without a lifecycle: {unlinked}")?;
+        }
         if *compensations != CompensationCounts::default() {
             writeln!(
                 f,

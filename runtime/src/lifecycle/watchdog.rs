@@ -304,7 +304,7 @@ fn steps(life: &Life) -> [Step; 6] {
             |life| life.phase() >= Phase::GraceOver,
             |life| {
                 life.lap(|phases| &mut phases.workers);
-                life.advance(Phase::GraceOver);
+                life.end_grace();
             },
         ),
         Step::new(timeline.end, Life::has_ended, |life| {

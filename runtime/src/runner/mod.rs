@@ -61,9 +61,11 @@ pub(crate) fn warn_unlinked() {
     ONCE.call_once(|| {
         tracing::warn!(
             target: "followthrough",
-            "a request runs without a lifecycle: its handler, if governed, obeys disconnect and deadline, but \
-             shutdown is not linked. Serve it with `followthrough::serve`, or put \
-             `lifecycle.layer()` outermost, and do not spawn the rest of a request in middleware"
+            "a request runs without a lifecycle: its governed handlers obey their own deadlines only, are \
+             dropped with their future alone, and do not hear that the service stops. A shutdown waits for \
+             their durable work and counts it apart, as `unlinked`. Serve the request with \
+             `followthrough::serve`, or put `lifecycle.layer()` outermost, and do not spawn the rest of a \
+             request in middleware"
         );
     });
 }

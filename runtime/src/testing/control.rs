@@ -98,7 +98,7 @@ impl TestLifecycle {
     /// As [`stop`](Self::stop).
     pub async fn end_grace(&self) {
         self.stop().await;
-        self.lifecycle.life.advance(Phase::GraceOver);
+        self.lifecycle.life.end_grace();
     }
 
     /// Abandons and names what is left, as a second signal does.

@@ -40,14 +40,14 @@ impl DurableToken {
     /// A token that never fires, for tests and direct calls.
     #[must_use]
     pub fn never() -> Self {
-        Self { life: Life::unlinked() }
+        Self { life: Life::endless() }
     }
 
     pub(crate) const fn of(life: Arc<Life>) -> Self {
         Self { life }
     }
 
-    /// The token of the running request, or one that never fires.
+    /// The token of the running request, or that of requests without a lifecycle.
     pub(crate) fn current() -> Self {
         Self {
             life: ambient::with(|request| request.life().clone()).unwrap_or_else(Life::unlinked),

@@ -46,7 +46,7 @@ impl ShutdownToken {
     /// A token that never fires, for tests and direct calls.
     #[must_use]
     pub fn never() -> Self {
-        Self::new(CancellationToken::new(), Life::unlinked())
+        Self::new(CancellationToken::new(), Life::endless())
     }
 
     pub(crate) const fn new(token: CancellationToken, life: Arc<Life>) -> Self {
