@@ -133,7 +133,9 @@ async fn each_lifecycle_counts_for_itself() {
         marks.until("charging 1").await;
         assert_eq!(h1::call(server.at, "POST", "/order/2").await.body, REFUSED);
     }
-    marks.iter().for_each(|marks| marks.set("go"));
+    for marks in &marks {
+        marks.set("go");
+    }
     for mut call in calls {
         assert_eq!(call.answer().await.body, "charged 1");
     }
