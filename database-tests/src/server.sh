@@ -15,6 +15,6 @@ for bin in /usr/lib/postgresql/*/bin; do PATH="$PATH:$bin"; done
 say_why() { cat log >&2; exit 1; }
 initdb --pgdata=data --username=postgres --auth=trust --encoding=UTF8 --locale=C --no-sync >log 2>&1 || say_why
 pg_ctl --pgdata=data --log=log --silent --wait start --options="-p $1 -F -c listen_addresses=127.0.0.1 \
-    -c unix_socket_directories=$dir -c max_connections=60" || say_why
+    -c unix_socket_directories=$dir -c max_connections=200" || say_why
 echo "$dir"
 cat >/dev/null

@@ -20,8 +20,8 @@ use crate::{
     tally::Tally,
 };
 
-/// How many runs at once: each holds a connection to `PostgreSQL`, which has 60.
-const SLOTS: usize = 40;
+/// How many runs at once: each holds eight connections to `PostgreSQL`, which has 200.
+const SLOTS: usize = 20;
 /// Connections that look at what is committed there.
 const LOOKS: u32 = 8;
 /// So often a run is drawn until one reaches its point.

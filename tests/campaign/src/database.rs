@@ -1,7 +1,7 @@
 //! Two databases behind one set of statements.
 //!
-//! Each holds one connection, so that a look at it, and a compensation, comes after whatever a
-//! dropped statement or transaction left behind there.
+//! Each has a pool of eight connections, so a compensation may come before the statement that it undoes,
+//! where that one was dropped while it was under way. It leaves a row that what comes late runs into.
 
 use std::path::Path;
 
@@ -22,36 +22,42 @@ pub(crate) enum Row {
 }
 
 const TABLES: [&str; 2] = [
-    "CREATE TABLE IF NOT EXISTS charges (id BIGINT PRIMARY KEY)",
-    "CREATE TABLE IF NOT EXISTS orders (id BIGINT PRIMARY KEY)",
+    "CREATE TABLE IF NOT EXISTS charges (id BIGINT PRIMARY KEY, undone INT NOT NULL DEFAULT 0)",
+    "CREATE TABLE IF NOT EXISTS orders (id BIGINT PRIMARY KEY, undone INT NOT NULL DEFAULT 0)",
 ];
-const ROWS: &str = "SELECT (SELECT COUNT(*) FROM charges WHERE id = $1), \
-                    (SELECT COUNT(*) FROM orders WHERE id = $1)";
+const ROWS: &str = "SELECT (SELECT COUNT(*) FROM charges WHERE id = $1 AND undone = 0), \
+                    (SELECT COUNT(*) FROM orders WHERE id = $1 AND undone = 0)";
+
+/// The connections of the handlers' pools.
+pub(crate) const POOL: u32 = 8;
 
 impl Row {
     const fn insert(self) -> &'static str {
         match self {
-            Self::Charge => "INSERT INTO charges VALUES ($1)",
-            Self::Order => "INSERT INTO orders VALUES ($1)",
+            Self::Charge => "INSERT INTO charges (id) VALUES ($1)",
+            Self::Order => "INSERT INTO orders (id) VALUES ($1)",
         }
     }
 
     const fn upsert(self) -> &'static str {
         match self {
-            Self::Charge => "INSERT INTO charges VALUES ($1) ON CONFLICT DO NOTHING",
-            Self::Order => "INSERT INTO orders VALUES ($1) ON CONFLICT DO NOTHING",
+            Self::Charge => "INSERT INTO charges (id) VALUES ($1) ON CONFLICT DO NOTHING",
+            Self::Order => "INSERT INTO orders (id) VALUES ($1) ON CONFLICT DO NOTHING",
         }
     }
 
-    const fn delete(self) -> &'static str {
+    const fn undo(self) -> &'static str {
         match self {
-            Self::Charge => "DELETE FROM charges WHERE id = $1",
-            Self::Order => "DELETE FROM orders WHERE id = $1",
+            Self::Charge => {
+                "INSERT INTO charges VALUES ($1, 1) ON CONFLICT (id) DO UPDATE SET undone = 1"
+            }
+            Self::Order => {
+                "INSERT INTO orders VALUES ($1, 1) ON CONFLICT (id) DO UPDATE SET undone = 1"
+            }
         }
     }
 }
 
-/// A pool of one connection.
 #[derive(Clone, Debug)]
 pub(crate) enum Db {
     Sqlite(SqlitePool),
@@ -66,7 +72,7 @@ pub(crate) enum Tx {
 
 impl Db {
     /// A new database in a file.
-    pub(crate) async fn sqlite(file: &Path) -> Result<Self> {
+    pub(crate) async fn sqlite(file: &Path, connections: u32) -> Result<Self> {
         let options = SqliteConnectOptions::new()
             .filename(file)
             .create_if_missing(true)
@@ -74,8 +80,12 @@ impl Db {
             .synchronous(SqliteSynchronous::Off)
             // In KiB: a cache that fills would look like a leak.
             .pragma("cache_size", "-256");
-        let pool =
-            SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(connections)
+            // What is opened later would look like a leak.
+            .min_connections(connections)
+            .idle_timeout(None)
+            .max_lifetime(None);
         let db = Self::Sqlite(pool.connect_with(options).await?);
         db.create().await?;
         Ok(db)
@@ -142,16 +152,20 @@ impl Db {
         self.statement(row.upsert(), id).await
     }
 
-    pub(crate) async fn delete(&self, row: Row, id: i64) -> Result<()> {
-        self.statement(row.delete(), id).await
+    pub(crate) async fn undo(&self, row: Row, id: i64) -> Result<()> {
+        self.statement(row.undo(), id).await
     }
 
-    /// Waits until what was dropped on its connection has ended there.
+    /// Waits until what was dropped on any connection has ended there: then all can be had at once.
     pub(crate) async fn settles(&self) -> Result<()> {
-        match self {
-            Self::Sqlite(db) => db.acquire().await.map(drop),
-            Self::Postgres(db) => db.acquire().await.map(drop),
+        let (mut sqlite, mut postgres) = (Vec::new(), Vec::new());
+        for _ in 0..POOL {
+            match self {
+                Self::Sqlite(db) => sqlite.push(db.acquire().await?),
+                Self::Postgres(db) => postgres.push(db.acquire().await?),
+            }
         }
+        Ok(())
     }
 
     /// How many charges and orders of this id there are.

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     client::UPLOAD,
-    database::{Row, Tx},
+    database::{self, Row, Tx},
     visit::{ON_PURPOSE, Visit},
 };
 
@@ -206,12 +206,11 @@ async fn reversible_write(visit: Visit) -> Done {
 }
 
 /// Undoes the write, however far it got.
-async fn undo(visit: Visit) {
-    let one = visit.db.delete(Row::Charge, visit.id).await;
-    let other = visit.db.delete(Row::Order, visit.id).await;
-    if one.is_ok() && other.is_ok() {
-        visit.undone();
-    }
+async fn undo(visit: Visit) -> database::Result<()> {
+    visit.db.undo(Row::Charge, visit.id).await?;
+    visit.db.undo(Row::Order, visit.id).await?;
+    visit.undone();
+    Ok(())
 }
 
 /// Three safe points, the last of them just before it writes.

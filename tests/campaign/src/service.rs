@@ -79,6 +79,8 @@ impl Service {
         equal("cut where they allow it", durable.cut, self.begun - self.ended);
         equal("panicked", durable.panicked, 0);
         equal("abandoned", durable.abandoned + report.abandoned.len() as u64, 0);
+        equal("compensations that failed", report.compensations.failed, 0);
+        equal("compensations abandoned", report.compensations.abandoned, 0);
         equal("without an answer", report.unanswered as u64, 0);
         equal("connections cut", report.connections_cut.len() as u64, 0);
         wrong

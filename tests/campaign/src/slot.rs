@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::{
     client::{Answer, Client},
-    database::Db,
+    database::{Db, POOL},
     fault::{PATIENCE, fall},
     handlers::{HANDLERS, Promise},
     plan::{Fault, Plan},
@@ -62,10 +62,10 @@ impl Slot {
         postgres: Option<&(&Postgres, Db)>,
     ) -> Result<Self, Failure> {
         let file = folder.join(format!("{n}.sqlite"));
-        let sqlite = Base { db: Db::sqlite(&file).await?, look: Db::sqlite(&file).await? };
+        let sqlite = Base { db: Db::sqlite(&file, POOL).await?, look: Db::sqlite(&file, 1).await? };
         let postgres = match postgres {
             Some((server, look)) => {
-                Some(Base { db: Db::postgres(server, 1).await?, look: look.clone() })
+                Some(Base { db: Db::postgres(server, POOL).await?, look: look.clone() })
             }
             None => None,
         };
