@@ -48,8 +48,9 @@ use symbol::Symbol;
 /// - `finish`: with `stream`. At a shutdown the token fires, and the response body has the read grace to end by
 ///   itself; what is left then is cut. For streams that end soon, such as the answer of a language model.
 /// - `on_cancel = undo(db.clone(), id)`: with `reversible_write`, and required there. An expression
-///   over the handler's parameters that gives a future. It is evaluated before the body runs,
-///   polled only if the body was begun and then cancelled, and dropped otherwise.
+///   over the handler's parameters that gives a future of `()` or of a `Result`. It is evaluated before
+///   the body runs, polled only if the body was begun and then cancelled, and dropped otherwise. An `Err` or a
+///   panic of it is an ERROR in the log, and counted.
 /// - `deadline = "10s"`: see [`macro@deadline`].
 /// - `name = "…"`: the name in logs and reports; default `module::function`.
 /// - `internal`: the function is called by other code, such as a method of a gRPC service, and never

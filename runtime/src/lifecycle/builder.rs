@@ -123,7 +123,10 @@ impl LifecycleBuilder {
     }
 
     /// How many requests may be past their point of no return at once. The next one is refused
-    /// with 503 at its checkpoint, before anything of it ran. Cooperative bodies count, too.
+    /// with 503 at its checkpoint, before anything of it ran. Cooperative bodies count, too, and so do
+    /// handlers with an `on_cancel` or a [`compensate`](crate::compensate), from their begin until their
+    /// compensations have ended. So a flood of clients that leave cannot begin more compensations
+    /// than this. A compensation without a permit waits for its turn: as many of them run at once.
     /// Requests without a lifecycle share a limit of 4096 a runtime. Default: 4096.
     pub fn max_durable_writes(mut self, limit: usize) -> Self {
         self.config.max_durable_writes = limit;

@@ -7,9 +7,8 @@ use std::{
     sync::Arc,
     task::Poll,
 };
-use tokio::sync::SemaphorePermit;
 
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::SemaphorePermit};
 use tracing::Span;
 
 use super::{Core, begin::hold_permit, hand_over::hand_over, report::panic_message};
