@@ -7,6 +7,12 @@ async fn book(
             ::core::line!(),
             ::followthrough::__private::Mode::Read,
         )
+        .with_path({
+            fn __path() -> &'static ::core::primitive::str {
+                ::core::any::type_name_of_val(&__path)
+            }
+            __path
+        })
         .with_compensation();
     ::followthrough::__private::inventory::submit! {
         ::followthrough::__private::Declared(& __FT_POLICY)
