@@ -145,7 +145,7 @@ impl<F> Linked<F> {
                 let ended =
                     this.request.as_mut().and_then(|request| request.ends_before_its_body(cx));
                 let Some(cause) = ended else { return Poll::Pending };
-                *this.early = this.request.as_ref().is_some_and(|request| is_early(request));
+                *this.early = this.request.as_ref().is_some_and(is_early);
                 let response = give_up(cause, this.inner, this.request, keep);
                 return Poll::Ready(Ok(response));
             }

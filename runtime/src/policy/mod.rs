@@ -67,6 +67,7 @@ pub enum Mode {
 
 /// A handler's policy as the runtime sees it: given to hooks, named in logs and reports.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub struct HandlerPolicy {
     name: &'static str,
     file: &'static str,
