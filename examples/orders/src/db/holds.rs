@@ -58,7 +58,7 @@ mod tests {
         assert!(!db.release("late").await.expect("it writes"));
         let late = db.hold("late", "tea", 5).await.expect_err("the release was there first");
         assert!(
-            late.as_database_error().is_some_and(|error| error.is_unique_violation()),
+            late.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation),
             "{late}"
         );
         assert_eq!(tea(&db).await, 100);
