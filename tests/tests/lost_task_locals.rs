@@ -93,7 +93,7 @@ async fn with_carry_the_write_lands_and_other_panics_are_left_alone() {
 
 #[cancellable(read, deadline = "5s")]
 async fn bounded() {
-    pending().await
+    pending::<()>().await;
 }
 
 #[test]
