@@ -358,9 +358,6 @@ pub async fn a_websocket_sees_its_client_leave_by_itself(start: impl AsyncFn(&Ma
     server.stop().await;
 }
 
-/// A request that does not come.
-pub const HALF_A_HEAD: &str = "GET / HT";
-
 /// What a peer sends that then does nothing, and so holds its connection: half a head; the begin of
 /// HTTP/2, where it will not answer a PING; a request whose answer it does not read.
 pub const IDLERS: [&str; 3] =

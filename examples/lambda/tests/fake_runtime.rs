@@ -86,7 +86,8 @@ async fn each_invocation_has_its_own_deadline() {
     ] {
         let (method, path) = first.split_once(' ').unwrap();
         let ended = sandbox.invoke(deadline.map_or(0, ahead), method, path).await;
-        assert_eq!(ended.kind, if path == "/panics" { "error" } else { "response" }, "{first}");
+        let fails = matches!(path, "/panics" | "/streams");
+        assert_eq!(ended.kind, if fails { "error" } else { "response" }, "{first}");
 
         let answer = sandbox.invoke(ahead(600 * SECOND), "GET", "/remaining").await;
         let left = Duration::from_millis(answer.text().parse().unwrap());
@@ -97,12 +98,16 @@ async fn each_invocation_has_its_own_deadline() {
 }
 
 #[tokio::test]
-async fn a_stream_gives_what_it_has_and_a_write_goes_on() {
+async fn events_give_what_they_have_a_cut_body_fails_and_a_write_goes_on() {
     let mut sandbox = Sandbox::start(TRIAL, &[]).await;
     assert_eq!(sandbox.invoke(ahead(60 * SECOND), "GET", "/answers").await.text(), "here");
     let limit = MARGIN + SECOND;
-    let answer = sandbox.invoke(ahead(limit), "GET", "/streams").await;
+    let answer = sandbox.invoke(ahead(limit), "GET", "/events").await;
     assert_eq!((answer.status(), answer.text()), (200, "first"), "{}", answer.value);
+    assert!(answer.after < limit, "{:?}", answer.after);
+    // What was cut does not look whole.
+    let answer = sandbox.invoke(ahead(limit), "GET", "/streams").await;
+    assert_eq!(answer.kind, "error", "{}", answer.value);
     assert!(answer.after < limit, "{:?}", answer.after);
     let answer = sandbox.invoke(ahead(limit), "POST", "/writes").await;
     assert_eq!(answer.problem(), (504, "deadline_exceeded".to_owned(), "unknown".to_owned()));

@@ -5,6 +5,8 @@ use std::{convert::Infallible, future::pending, io, time::Duration};
 use axum::{
     Router,
     body::Body,
+    http::header::CONTENT_TYPE,
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
 use followthrough::{Lifecycle, RequestToken, cancellable, durable_write, exempt};
@@ -43,10 +45,20 @@ async fn writes() {
     pending::<()>().await;
 }
 
-#[cancellable(stream)]
-async fn streams() -> Body {
+fn first_and_no_more() -> Body {
     let first = stream::once(async { Ok::<_, Infallible>("first") });
     Body::from_stream(first.chain(stream::pending()))
+}
+
+#[cancellable(stream)]
+async fn streams() -> Body {
+    first_and_no_more()
+}
+
+/// What its client asks for again.
+#[cancellable(stream)]
+async fn events() -> Response {
+    ([(CONTENT_TYPE, "text/event-stream")], first_and_no_more()).into_response()
 }
 
 #[exempt(reason = "answers at once")]
@@ -66,6 +78,7 @@ async fn main() -> Result<(), lambda_http::Error> {
         .route("/needs-ten-seconds", post(needs_ten_seconds))
         .route("/writes", post(writes))
         .route("/streams", get(streams))
+        .route("/events", get(events))
         .route("/answers", get(answers));
     lambda_http::run(routes.layer(lifecycle.layer())).await
 }
