@@ -7,16 +7,24 @@ use crate::results::Results;
 const REASONS: &[(&str, &str)] = &[
     (
         "instructions over bare: a read / by hand",
-        "0.2 of what it costs by hand are some 370, and a request under `serve` takes 418 before it has any policy: 121 \
+        "0.2 of what it costs by hand are some 370, and a request under `serve` takes 519 before it has any policy: 121 \
          when its body is gone, which gives back its box, its place on the connection and its count, 21 when \
-         its future is, 26 for one look at the clock, and 250 to take the box, to count, to go into a thread-local and \
-         out of it at two polls, and to move the response once. The read adds 373: 201 to go into its body and \
-         out again at two polls, 138 for the future with its caught panic, 35 for its end. All of that is what \
-         a drain, a log and a panic need. It was 1,173, and did not yet hold what a connection keeps account of.",
+         its future is, 26 for one look at the clock, 250 to take the box, to count, to go into a thread-local and \
+         out of it at two polls, and to move the response once, and 101 for the edges of a request: whether its \
+         body has begun, whether its upload has come, whether a frame of its answer is still to go out. The read \
+         adds 392: 201 to go into its body and out again at two polls, 138 for the future with its caught panic, 35 \
+         for its end, 18 to say who holds the thread. All of that is what a drain, a log and a panic need, and the \
+         contract allows a read 1,000. It was 1,173, and held neither.",
+    ),
+    (
+        "instructions over bare: a read with a deadline / ",
+        "its deadline costs 378, as before, and the edges of a request 101 more than before (see the read): without \
+         those it is 0.53 of `TimeoutLayer` and 0.45 of what it costs by hand, and neither of them ends the wait for an \
+         upload of a handler by its own deadline. On the wire neither shows.",
     ),
     (
         "instructions over bare: `#[durable_write]` / `TaskTracker::spawn`",
-        "0.25 of a spawn are 540, less than a read (see there). A durable write adds 607 to that: 81 to poll a box, \
+        "0.25 of a spawn are 540, less than a read (see there). A durable write adds 615 to that: 81 to poll a box, \
          107 to begin, 173 for the entry that a shutdown waits for and names, 126 for the one allocation. With \
          all of it gone it would be 0.37. It was 2,064.",
     ),
