@@ -19,8 +19,7 @@ const REASONS: &[(&str, &str)] = &[
     (
         "instructions over bare: a read with a deadline / ",
         "its deadline costs 378, as before, and the edges of a request 101 more than before (see the read): without \
-         those it is 0.53 of `TimeoutLayer` and 0.45 of what it costs by hand, and neither of them ends the wait for an \
-         upload of a handler by its own deadline. On the wire neither shows.",
+         those it is 0.53 of `TimeoutLayer` and 0.45 of what it costs by hand. On the wire it does not show.",
     ),
     (
         "instructions over bare: `#[durable_write]` / `TaskTracker::spawn`",

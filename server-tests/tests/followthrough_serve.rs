@@ -11,9 +11,7 @@ use followthrough_server_tests::{
     Running, Signal, WebSocket,
     app::app,
     hold,
-    scenarios::{
-        self, BYTES_BEHIND, DRAIN_DELAY, GET_BIG, IDLERS, POST_WRITE, SHORT_GRACE,
-    },
+    scenarios::{self, BYTES_BEHIND, DRAIN_DELAY, GET_BIG, IDLERS, POST_WRITE, SHORT_GRACE},
 };
 use followthrough_tests::{Marks, h1, lifecycle};
 use tokio::net::TcpListener;
