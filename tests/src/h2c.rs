@@ -141,7 +141,7 @@ impl Connection {
     ///
     /// If the connection is gone.
     pub async fn send(&mut self, method: &str, path: &str) -> Call {
-        self.request(method, path, true).await
+        self.request(method, path, None, true).await
     }
 
     /// Sends the head of a request whose body follows.
@@ -150,12 +150,30 @@ impl Connection {
     ///
     /// If the connection is gone.
     pub async fn begin(&mut self, method: &str, path: &str) -> Call {
-        self.request(method, path, false).await
+        self.request(method, path, None, false).await
     }
 
-    async fn request(&mut self, method: &str, path: &str, whole: bool) -> Call {
-        let uri = format!("http://test{path}");
-        let request = Request::builder().method(method).uri(uri).body(()).expect("a sound request");
+    /// The same, and the head says how many bytes follow.
+    ///
+    /// # Panics
+    ///
+    /// If the connection is gone.
+    pub async fn begin_of_length(&mut self, method: &str, path: &str, length: usize) -> Call {
+        self.request(method, path, Some(length), false).await
+    }
+
+    async fn request(
+        &mut self,
+        method: &str,
+        path: &str,
+        length: Option<usize>,
+        whole: bool,
+    ) -> Call {
+        let mut request = Request::builder().method(method).uri(format!("http://test{path}"));
+        if let Some(length) = length {
+            request = request.header(http::header::CONTENT_LENGTH, length);
+        }
+        let request = request.body(()).expect("a sound request");
         let mut send = self.send.clone().ready().await.expect("the connection is open");
         let (response, stream) = send.send_request(request, whole).expect("the connection is open");
         Call { response, stream }

@@ -228,3 +228,19 @@ async fn an_event_stream_under_another_policy_is_warned_of() {
     assert_eq!(warned.len(), 1, "{warned:?}");
     assert!(format!("{warned:?}").contains("hidden events"), "{warned:?}");
 }
+
+#[cancellable(read)]
+async fn takes(body: String) -> String {
+    body
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_say_where_it_ends_is_whole_under_another_server() {
+    let lifecycle = lifecycle().build().unwrap();
+    let app = Router::new().route("/", axum::routing::post(takes)).layer(lifecycle.layer());
+    let frames = futures_util::stream::iter(["a ", "whole ", "one"].map(Ok::<_, std::io::Error>));
+    let mut request = http::Request::post("/").body(Body::from_stream(frames)).unwrap();
+    *request.version_mut() = http::Version::HTTP_2;
+    let response = app.oneshot(request).await.unwrap();
+    assert_eq!(to_bytes(response.into_body(), usize::MAX).await.unwrap(), "a whole one");
+}

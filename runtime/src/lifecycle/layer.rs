@@ -79,7 +79,7 @@ fn watch_upload<Req: Body + 'static>(request: &mut Request<Req>) {
     }
     let version = request.version();
     if let Some(body) = (request.body_mut() as &mut dyn Any).downcast_mut::<AxumBody>() {
-        *body = AxumBody::new(Upload::new(std::mem::take(body), version, None));
+        *body = AxumBody::new(Upload::of_another(std::mem::take(body), version));
     }
 }
 

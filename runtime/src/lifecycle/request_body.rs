@@ -26,16 +26,45 @@ pin_project_lite::pin_project! {
     pub(crate) struct Upload<B> {
         #[pin]
         inner: B,
-        http2: bool,
+        end: End,
         times: Option<BodyTimes>,
         wait: Option<Box<BodyWait>>,
     }
 }
 
+/// What an end of the body without an error means.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// It is whole.
+    Whole,
+    /// It is cut unless it says that it is at its end.
+    Said,
+    /// It is cut if bytes of its promised length have not come. Bodies of unknown servers seldom say that they
+    /// are at their end.
+    Promised,
+}
+
+impl End {
+    fn is_cut<B: Body>(self, body: &B) -> bool {
+        match self {
+            Self::Whole => false,
+            Self::Said => !body.is_end_stream(),
+            Self::Promised => body.size_hint().lower() > 0,
+        }
+    }
+}
+
 impl<B> Upload<B> {
-    /// `times` bound the wait for its bytes where a server of ours reads them.
+    /// The body of a request under a server of ours. `times` bound the wait for its bytes.
     pub(crate) const fn new(inner: B, version: Version, times: Option<BodyTimes>) -> Self {
-        Self { inner, http2: matches!(version, Version::HTTP_2), times, wait: None }
+        let end = if matches!(version, Version::HTTP_2) { End::Said } else { End::Whole };
+        Self { inner, end, times, wait: None }
+    }
+
+    /// The body of a request under another server.
+    pub(crate) const fn of_another(inner: B, version: Version) -> Self {
+        let end = if matches!(version, Version::HTTP_2) { End::Promised } else { End::Whole };
+        Self { inner, end, times: None, wait: None }
     }
 }
 
@@ -55,7 +84,7 @@ impl<B: Body<Error: Into<BoxError>>> Body for Upload<B> {
             return fails(Cause::BodyReadTimeout, timed_out(overrun));
         }
         let ended = match ready!(polled) {
-            None if *this.http2 && !inner.is_end_stream() => {
+            None if this.end.is_cut(&*inner) => {
                 return fails(Cause::ClientDisconnected, "the client reset its request".into());
             }
             Some(Err(error)) => {
