@@ -6,7 +6,13 @@
 //! A plain axum router does not tell a handler with a policy from one without, and without a policy nothing of
 //! ours ends a handler. So in such a router only the wait for the bytes of an upload is ended.
 
-use std::task::Context;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Context,
+};
 
 use tokio::time::Instant;
 
@@ -51,11 +57,20 @@ impl Ambient {
         });
     }
 
+    /// Says whether middleware has handed the rest of the request to another task, where its handler runs
+    /// without this request.
+    pub(crate) fn handed_on(&mut self) -> Arc<AtomicBool> {
+        self.handed_on.get_or_insert_default().clone()
+    }
+
     /// Whether the request may end here because the body of its handler has not begun.
     pub(crate) fn is_before_its_body(&self) -> bool {
         match self.progress {
             Progress::Unknown => self.flags.awaits_upload,
-            Progress::Middleware | Progress::Handler(_) => true,
+            Progress::Middleware => {
+                !self.handed_on.as_ref().is_some_and(|handed_on| handed_on.load(Ordering::Acquire))
+            }
+            Progress::Handler(_) => true,
             Progress::Ungoverned | Progress::Begun => false,
         }
     }

@@ -1,6 +1,11 @@
 //! One request: its signals, its tokens, its body.
 
-use std::{mem, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    mem,
+    pin::Pin,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use tokio::{
     sync::futures::OwnedNotified,
@@ -49,6 +54,8 @@ pub(crate) struct Ambient {
     cause: Option<Cause>,
     pub(crate) flags: Flags,
     pub(crate) progress: Progress,
+    /// Set once the handler of this request has begun without it.
+    pub(super) handed_on: Option<Arc<AtomicBool>>,
     /// What wakes whoever waits for the body at its deadline.
     pub(crate) alarm: Option<Alarm>,
     /// Of the response's body.
@@ -149,6 +156,7 @@ impl Ambient {
         self.remaining = None;
         self.flags = Flags::default();
         self.progress = Progress::Unknown;
+        self.handed_on = None;
     }
 
     #[inline(never)]

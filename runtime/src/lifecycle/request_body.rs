@@ -29,6 +29,9 @@ pin_project_lite::pin_project! {
         end: End,
         times: Option<BodyTimes>,
         wait: Option<Box<BodyWait>>,
+        // It is not asked again: what came next would look like its end, or leave a hole.
+        failed: bool,
+        cause: Option<Cause>,
     }
 }
 
@@ -58,13 +61,13 @@ impl<B> Upload<B> {
     /// The body of a request under a server of ours. `times` bound the wait for its bytes.
     pub(crate) const fn new(inner: B, version: Version, times: Option<BodyTimes>) -> Self {
         let end = if matches!(version, Version::HTTP_2) { End::Said } else { End::Whole };
-        Self { inner, end, times, wait: None }
+        Self { inner, end, times, wait: None, failed: false, cause: None }
     }
 
     /// The body of a request under another server.
     pub(crate) const fn of_another(inner: B, version: Version) -> Self {
         let end = if matches!(version, Version::HTTP_2) { End::Promised } else { End::Whole };
-        Self { inner, end, times: None, wait: None }
+        Self { inner, end, times: None, wait: None, failed: false, cause: None }
     }
 }
 
@@ -77,26 +80,35 @@ impl<B: Body<Error: Into<BoxError>>> Body for Upload<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
         let this = self.project();
+        let (failed, before) = (*this.failed, *this.cause);
+        let mut fail = |cause: Option<Cause>, error: BoxError| {
+            (*this.failed, *this.cause) = (true, cause);
+            match cause {
+                Some(cause) => fails(cause, error),
+                None => Poll::Ready(Some(Err(error))),
+            }
+        };
+        if failed {
+            return fail(before, "the request's body has failed before".into());
+        }
         let mut inner = this.inner;
         let polled = inner.as_mut().poll_frame(cx);
         if polled.is_pending() {
             let overrun = ready!(pends(*this.times, this.wait, cx));
-            return fails(Cause::BodyReadTimeout, timed_out(overrun));
+            return fail(Some(Cause::BodyReadTimeout), timed_out(overrun));
         }
         let ended = match ready!(polled) {
             None if this.end.is_cut(&*inner) => {
-                return fails(Cause::ClientDisconnected, "the client reset its request".into());
+                let error = "the client reset its request".into();
+                return fail(Some(Cause::ClientDisconnected), error);
             }
             Some(Err(error)) => {
                 let error = error.into();
                 if error.is::<UploadsFull>() {
-                    return fails(Cause::LimitReached, error);
+                    return fail(Some(Cause::LimitReached), error);
                 }
-                return if has_left(&*error) {
-                    fails(Cause::ClientDisconnected, error)
-                } else {
-                    Poll::Ready(Some(Err(error)))
-                };
+                let left = has_left(&*error).then_some(Cause::ClientDisconnected);
+                return fail(left, error);
             }
             None => None,
             Some(Ok(frame)) => {

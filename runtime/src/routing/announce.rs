@@ -1,6 +1,12 @@
 //! Tells a request which handler it goes to, before that handler's extractors run (law 3).
 
-use std::task::{Context, Poll};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+};
 
 use axum::{extract::Request, handler::Handler};
 use tower::{Layer, Service};
@@ -47,14 +53,21 @@ where
     type Future = H::Future;
 
     fn call(self, request: Request, state: S) -> H::Future {
-        ambient::with(|request| match self.route {
+        let here = ambient::with(|request| match self.route {
             Route::To(policy) => request.routed_to(policy),
             Route::Governed => request.advance_to(Progress::Middleware),
             Route::Exempt => request.advance_to(Progress::Ungoverned),
         });
+        if let (None, Some(HandedOn(handed_on))) = (here, request.extensions().get()) {
+            handed_on.store(true, Ordering::Release);
+        }
         self.handler.call(request, state)
     }
 }
+
+/// By which a handler that middleware has taken to another task says that it has begun.
+#[derive(Clone)]
+struct HandedOn(Arc<AtomicBool>);
 
 /// Tells each request that it is in the middleware of a router in which every handler has a policy, or in a
 /// route without one.
@@ -85,8 +98,14 @@ impl<S: Service<Request>> Service<Request> for Marked<S> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request) -> S::Future {
-        ambient::with(|request| request.advance_to(self.progress));
+    fn call(&mut self, mut request: Request) -> S::Future {
+        let handed_on = ambient::with(|request| {
+            request.advance_to(self.progress);
+            matches!(self.progress, Progress::Middleware).then(|| request.handed_on())
+        });
+        if let Some(handed_on) = handed_on.flatten() {
+            request.extensions_mut().insert(HandedOn(handed_on));
+        }
         self.inner.call(request)
     }
 }

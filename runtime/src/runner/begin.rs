@@ -100,7 +100,8 @@ fn begin_nested(request: &mut Ambient, policy: &'static HandlerPolicy) -> Result
         || own.is_some_and(|own| inherited.is_none_or(|caller| own < caller));
     let frame = Frame { nested: true, narrowed, ..Frame::new(policy, sooner(inherited, own)) };
     let mut nested = Nested { frame, inherited, stage: Stage::Polled, passed: None };
-    if policy.compensates() {
+    // A durable write takes its permit where it passes.
+    if policy.compensates() && policy.mode() != Mode::DurableWrite {
         let place = Place { policy, site: None };
         let held = hold_permit(request, place, WorkKind::Reversible);
         held.map_err(|refused| refused.with(Outcome::NotBegun))?;
@@ -135,7 +136,6 @@ fn begin_top(
     let mut body = Body::of(Frame::new(policy, deadline), id);
     body.given = given.map(|given| given.own);
     let first = mem::replace(&mut request.body, body);
-    request.progress = Progress::Begun;
     let place = Place { policy, site: None };
     let begun = if durable {
         pass(request, place)
@@ -147,6 +147,9 @@ fn begin_top(
         Ok(())
     };
     let begun = begun.map_err(|refused| refused.with(Outcome::NotBegun));
+    if begun.is_ok() {
+        request.progress = Progress::Begun;
+    }
     mem::swap(permit, &mut request.body.permit);
     let alone = first.stage == Stage::Vacant;
     if begun.is_ok() && alone {

@@ -1,5 +1,11 @@
 //! A shutdown that begins before the body does.
 
+use axum::{
+    extract::{Request, State},
+    middleware::{Next, from_fn},
+    response::Response,
+};
+use followthrough::{Router, durable_write, routing::post};
 use followthrough_tests::{Marks, Server, h1, h2c};
 
 use super::handlers::{FIVE_OF_A_HUNDRED, MS, governed, noting, plain};
@@ -63,4 +69,36 @@ async fn stopping_ends_middleware_that_waits() {
     let report = server.ended().await;
     assert!(report.elapsed < 4000 * MS && report.connections_cut.is_empty(), "{report}");
     assert!(marks.has("middleware dropped") && !marks.has("begun"), "{:?}", marks.all());
+}
+
+#[durable_write(name = "taken_along")]
+async fn taken_along(State(marks): State<Marks>) -> &'static str {
+    marks.set("begun");
+    marks.until("go").await;
+    "landed"
+}
+
+async fn spawns(request: Request, next: Next) -> Response {
+    tokio::spawn(next.run(request)).await.expect("it does not panic")
+}
+
+#[tokio::test]
+async fn law_08_a_write_that_middleware_has_spawned_is_not_answered_503() {
+    let marks = Marks::default();
+    let app = Router::new()
+        .route("/", post(taken_along))
+        .layer(from_fn(spawns))
+        .with_state(marks.clone())
+        .into_axum();
+    let server = Server::with(noting(&marks), app).await;
+    let mut call = h1::send(server.at, "POST", "/").await;
+    marks.until("begun").await;
+    server.lifecycle.shutdown();
+    server.lifecycle.stopping().cancelled().await;
+    // The connection is woken for *stopping* before this is.
+    tokio::time::sleep(50 * MS).await;
+    marks.set("go");
+    let answer = call.answer().await;
+    assert_eq!((answer.status, &*answer.body), (200, "landed"), "{answer:?}");
+    server.ended().await;
 }
