@@ -186,3 +186,24 @@ async fn other(State(marks): State<Marks>) {
     marks.set("other");
     marks.until("go").await;
 }
+
+#[durable_write(internal, max_in_flight = 1)]
+async fn guarded() -> &'static str {
+    let _undo = followthrough::compensate(async {});
+    "done"
+}
+
+#[cancellable(read)]
+async fn calls_guarded() -> String {
+    told(guarded().await.into_result().map(str::to_owned))
+}
+
+#[tokio::test]
+async fn a_callee_that_compensates_takes_its_own_limit_once() {
+    let server = Server::start(Router::new().route("/", post(calls_guarded))).await;
+    for _ in 0..3 {
+        assert_eq!(h1::call(server.at, "POST", "/").await.body, "done");
+        idle(&server).await;
+    }
+    server.stop().await;
+}

@@ -52,6 +52,16 @@ struct State {
     running: bool,
 }
 
+/// What the task of a request's compensations does next.
+pub(crate) enum Next {
+    /// Waits until the connection of a statement that was cut has answered.
+    Wait(oneshot::Receiver<()>),
+    /// Runs this one.
+    Run(Pending),
+    /// Ends. Another one begins another task.
+    End,
+}
+
 impl Compensations {
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it is held.
@@ -83,17 +93,17 @@ impl Compensations {
         Some(first)
     }
 
-    /// A statement to wait for.
-    pub(crate) fn next_unanswered(&self) -> Option<oneshot::Receiver<()>> {
-        self.state().unanswered.pop()
-    }
-
-    /// The next one to run; `None` ends the task that asks.
-    pub(crate) fn next(&self) -> Option<Pending> {
+    /// What the task that asks does next. In one step, so that no statement that is cut meanwhile is passed by.
+    pub(crate) fn next(&self) -> Next {
         let mut state = self.state();
-        let next = state.pending.pop();
-        state.running = next.is_some();
-        next
+        if let Some(answered) = state.unanswered.pop() {
+            return Next::Wait(answered);
+        }
+        if let Some(pending) = state.pending.pop() {
+            return Next::Run(pending);
+        }
+        state.running = false;
+        Next::End
     }
 
     /// Those that will not run.

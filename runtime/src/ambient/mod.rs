@@ -33,7 +33,7 @@ pub use self::request::Given;
 pub(crate) use self::{
     alarm::{Alarm, Alarms},
     body::{Body, Frame, Stage, next_id},
-    compensations::{BoxCompensation, Compensations, Pending, Registered},
+    compensations::{BoxCompensation, Compensations, Next, Pending, Registered},
     home::Home,
     ongoing::Ongoing,
     progress::Progress,

@@ -113,7 +113,9 @@ async fn drive(life: &Life) {
     wait(life, timeline.workers_stop, Life::has_drained).await;
     life.lap(|phases| &mut phases.stopping);
     life.workers.stop(false);
-    let all = |life: &Life| life.has_drained() && life.workers.is_empty();
+    // A worker that calls durable functions has such work until it is told to stop.
+    let all =
+        |life: &Life| life.has_drained() && life.unlinked_len() == 0 && life.workers.is_empty();
     wait(life, timeline.grace_over, all).await;
     life.lap(|phases| &mut phases.workers);
     if !all(life) {

@@ -289,12 +289,9 @@ impl Life {
         self.standing.note_progress();
     }
 
-    /// Whether no request, no durable work and no connection is left, and none can come. A request
-    /// leaves its connection when it is dropped, and the rest that middleware has spawned goes on, so
-    /// work without a lifecycle is looked for last.
+    /// Whether no request, no durable work and no connection of this lifecycle is left, and none can come.
     pub(super) fn has_drained(&self) -> bool {
         self.standing.has_drained(self.connections.count(), &self.registry)
-            && self.unlinked_len() == 0
     }
 
     /// A user has built it, for a server to have.

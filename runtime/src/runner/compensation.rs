@@ -14,7 +14,7 @@ use tracing::Span;
 use super::{Core, begin::hold_permit, hand_over::hand_over, report::panic_message};
 use crate::{
     Cancelled, Governed,
-    ambient::{self, BoxCompensation, Compensations, Pending, Registered, Stage},
+    ambient::{self, BoxCompensation, Compensations, Next, Pending, Registered, Stage},
     lifecycle::{Ended, InFlight, Life, Work, WorkKind},
     policy::Place,
 };
@@ -133,7 +133,7 @@ pub(super) fn begin(core: &mut Core, ended: Ended) {
     };
     hand_over(register, || core.leave_as(ended));
     let Some(entry) = entry else { return };
-    let task = Undoing { compensations, life: life.clone(), entry, current: None };
+    let task = Undoing { compensations, life: life.clone(), entry, current: None, ended: false };
     life.spawn(Handle::try_current().ok(), Span::current(), task.run(holds_permit));
 }
 
@@ -162,6 +162,8 @@ struct Undoing {
     entry: InFlight,
     /// The one that runs.
     current: Option<Place>,
+    /// None was left, and one that came after belongs to another task.
+    ended: bool,
 }
 
 impl Undoing {
@@ -173,11 +175,18 @@ impl Undoing {
             life.compensations.turn(life.max_durable_writes()).await
         };
         loop {
-            while let Some(answered) = self.compensations.next_unanswered() {
-                // An error is an answer: the connection is gone.
-                let _ = answered.await;
-            }
-            let Some(Pending { place, future, .. }) = self.compensations.next() else { break };
+            let Pending { place, future, .. } = match self.compensations.next() {
+                Next::Wait(answered) => {
+                    // An error is an answer: the connection is gone.
+                    let _ = answered.await;
+                    continue;
+                }
+                Next::Run(pending) => pending,
+                Next::End => {
+                    self.ended = true;
+                    break;
+                }
+            };
             self.current = Some(place);
             self.entry.moved_to(place);
             let ended = until_end(future).await;
@@ -210,7 +219,9 @@ impl Drop for Undoing {
         if let Some(place) = self.current {
             abandoned(&self.life, place, unnamed);
         }
-        give_up(&self.compensations, &self.life, unnamed);
+        if !self.ended {
+            give_up(&self.compensations, &self.life, unnamed);
+        }
     }
 }
 
