@@ -57,6 +57,10 @@ pin_project_lite::pin_project! {
                 this.future.set(None);
                 this.wait.end(this.connection.stall());
                 this.connection.open_streams().task_ended();
+                // The connection may end with its last stream, and looked before this was gone.
+                if this.connection.phase() >= Phase::Closing {
+                    this.connection.wake();
+                }
             }
         }
     }
