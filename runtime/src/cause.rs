@@ -108,16 +108,16 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// What becomes of work whose outcome is unknown.
+/// The fate of work whose outcome is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// It goes on.
+    /// The work goes on.
     GoesOn,
-    /// It was dropped where it was, and may be repeated.
+    /// The work was dropped where it was, and may be repeated.
     Dropped,
-    /// It was dropped, and its compensation runs.
+    /// The work was dropped, and its compensation runs.
     Undone,
-    /// It belongs to the same request and goes on without this part of it.
+    /// Other work of the same request goes on without this part of it.
     Elsewhere,
 }
 
@@ -144,7 +144,7 @@ impl Cancelled {
         Self { outcome, ..self }
     }
 
-    /// What is known of work that was cut, and what becomes of it.
+    /// The same with the outcome and the fate of work that was cut.
     pub(crate) const fn cut(self, (outcome, fate): (Outcome, Fate)) -> Self {
         Self { outcome, fate, ..self }
     }

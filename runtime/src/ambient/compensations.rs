@@ -40,7 +40,7 @@ pub(crate) struct Pending {
     pub(crate) future: BoxCompensation,
 }
 
-/// What a request shares with the task that undoes it.
+/// The state that a request shares with the task that undoes it.
 #[derive(Default)]
 pub(crate) struct Compensations(Mutex<State>);
 
@@ -52,7 +52,7 @@ struct State {
     running: bool,
 }
 
-/// What the task of a request's compensations does next.
+/// The next step of the task that runs a request's compensations.
 pub(crate) enum Next {
     /// Waits until the connection of a statement that was cut has answered.
     Wait(oneshot::Receiver<()>),
@@ -93,7 +93,7 @@ impl Compensations {
         Some(first)
     }
 
-    /// What the task that asks does next. In one step, so that no statement that is cut meanwhile is passed by.
+    /// Returns the next step, decided under one lock, so that no statement that is cut meanwhile is passed by.
     pub(crate) fn next(&self) -> Next {
         let mut state = self.state();
         if let Some(answered) = state.unanswered.pop() {

@@ -56,7 +56,7 @@ fn take_slot() -> &'static Slot {
     slot
 }
 
-/// What [`polled`] knows a policy by.
+/// The key by which [`polled`] knows a policy.
 #[inline]
 pub(crate) fn address(policy: &'static HandlerPolicy) -> usize {
     ptr::from_ref(policy).addr()

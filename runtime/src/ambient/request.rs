@@ -41,7 +41,7 @@ pub(crate) struct Ambient {
     /// The request's token as ours, once asked for.
     state: Option<Arc<RequestState>>,
     pub(crate) body: Body,
-    /// What undoes it, once something does.
+    /// The compensations of the body, once there are any.
     compensations: Option<Arc<Compensations>>,
     /// Bytes that `Content-Length` promised and that are still to come.
     pub(crate) remaining: Option<u64>,
@@ -224,7 +224,7 @@ impl Ambient {
         request
     }
 
-    /// What undoes this request, made at first use.
+    /// The compensations of this request, made at first use.
     pub(crate) fn compensations(&mut self) -> &Arc<Compensations> {
         self.compensations.get_or_insert_default()
     }

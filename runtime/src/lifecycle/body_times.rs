@@ -28,7 +28,7 @@ pub(super) struct BodyWait {
     bytes: u64,
 }
 
-/// What the client has overrun.
+/// The limit that the client has overrun.
 #[derive(Debug)]
 pub(super) enum Overrun {
     Pause(Duration),

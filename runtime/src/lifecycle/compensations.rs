@@ -1,4 +1,4 @@
-//! What became of the compensations of a service.
+//! Counts how the compensations of a service ended.
 
 use std::sync::{
     Mutex, OnceLock, PoisonError,

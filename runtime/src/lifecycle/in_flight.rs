@@ -238,7 +238,7 @@ struct OwnCount {
     in_flight: Arc<AtomicUsize>,
 }
 
-/// What a body holds of its handler's own limit, if there is one.
+/// A body's place under its handler's own limit, if there is one.
 #[derive(Debug, Default)]
 pub(crate) struct OwnPermit(Option<Arc<AtomicUsize>>);
 

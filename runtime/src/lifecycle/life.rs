@@ -41,7 +41,7 @@ pub(crate) struct Life {
     /// A second signal came.
     pub(super) hurry: CancellationToken,
     timeline: OnceLock<Timeline>,
-    /// What the drain let go of, and its report.
+    /// The work that the drain let go of, and its report.
     pub(super) ending: Ending<Vec<Work>, ShutdownReport>,
     /// How long the phases took until the last one that ended, and when that was.
     laps: Mutex<(Option<Instant>, PhaseDurations)>,
@@ -56,7 +56,7 @@ pub(crate) struct Life {
     serving: OnceLock<String>,
     /// A server or a layer has it.
     linked: AtomicBool,
-    /// It stands in for the lifecycle of requests that have none.
+    /// Whether this stands in for the lifecycle of requests that have none.
     stands_in: bool,
 }
 
@@ -90,7 +90,7 @@ impl Timeline {
 }
 
 impl Life {
-    /// One in the place of the lifecycle that a request lacks.
+    /// Makes a stand-in for requests without a lifecycle.
     pub(super) fn stand_in(config: Config) -> Self {
         let mut life = Self::with(config);
         life.stands_in = true;

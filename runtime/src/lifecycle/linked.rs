@@ -28,7 +28,7 @@ pin_project_lite::pin_project! {
         // None once it is answered, and for a second layer: the first one counts.
         request: Option<Ongoing>,
         begun: bool,
-        // It was answered over HTTP/1 before the whole of its body had come.
+        // The request was answered over HTTP/1 before the whole of its body had come.
         early: bool,
     }
 
@@ -193,7 +193,7 @@ fn give_up<F, B>(
     Response::from_parts(parts, body)
 }
 
-/// What a request is named by that no router of ours has passed on.
+/// The name of a request that no router of ours has passed on.
 static UNROUTED: HandlerPolicy = HandlerPolicy::new("(before its handler)", "", 0, Mode::Read);
 
 /// Polls the service inside once more, for `cause`. It is recorded first and fired after the poll: a

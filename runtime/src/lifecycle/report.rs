@@ -139,7 +139,7 @@ pub struct ShutdownReport {
     pub phases: PhaseDurations,
     /// What became of durable work.
     pub durable: Counts,
-    /// What became of what undoes cancelled requests.
+    /// How the compensations of cancelled requests ended.
     pub compensations: CompensationCounts,
     /// What became of durable work of requests without a lifecycle, which middleware has spawned, say: of the whole process,
     /// and under a [`layer`](crate::Lifecycle::layer) of its own runtime. It is waited for and named as

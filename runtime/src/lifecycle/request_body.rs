@@ -29,20 +29,20 @@ pin_project_lite::pin_project! {
         end: End,
         times: Option<BodyTimes>,
         wait: Option<Box<BodyWait>>,
-        // It is not asked again: what came next would look like its end, or leave a hole.
+        // A body that has failed is not polled again: the next frame would look like its end, or leave a hole.
         failed: bool,
         cause: Option<Cause>,
     }
 }
 
-/// What an end of the body without an error means.
+/// The meaning of a body's end without an error.
 #[derive(Clone, Copy, Debug)]
 enum End {
-    /// It is whole.
+    /// The body is whole.
     Whole,
-    /// It is cut unless it says that it is at its end.
+    /// The body is cut unless it says that it is at its end.
     Said,
-    /// It is cut if bytes of its promised length have not come. Bodies of unknown servers seldom say that they
+    /// The body is cut if bytes of its promised length have not come. Bodies of unknown servers seldom say that they
     /// are at their end.
     Promised,
 }

@@ -11,7 +11,7 @@ use super::{BoxError, Tail};
 use crate::{cause::Cause, serve::body_was_asked};
 
 pin_project_lite::pin_project! {
-    /// What the layer makes of a response's body.
+    /// The response body that the layer makes.
     pub struct ResponseBody<B> {
         // None once it was ended by us, before its own end, and for an answer of ours.
         #[pin]

@@ -179,7 +179,7 @@ struct Watch {
     hurried: bool,
     /// The serving runtime has left a task waiting.
     unanswered: bool,
-    /// It was said what blocks.
+    /// The handlers that block were named.
     said: bool,
     threads: Threads,
 }
@@ -324,7 +324,7 @@ fn steps(life: &Life) -> [Step; 6] {
     ]
 }
 
-/// What each thread polls, and since when at the latest.
+/// The handler that each thread polls, and since when at the latest.
 #[derive(Default)]
 struct Threads(Vec<(usize, Option<Instant>)>);
 

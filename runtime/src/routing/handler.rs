@@ -26,7 +26,7 @@ pub trait GovernedHandler<T> {
     /// Its policy.
     type Policy: Policy;
 
-    /// What it declared, where that can be told from its type or from the handler.
+    /// Returns the declared policy, where the type or the value of the handler tells it.
     #[doc(hidden)]
     fn declared(handler: Option<&Self>) -> Option<&'static HandlerPolicy>;
 }

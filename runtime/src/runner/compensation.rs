@@ -19,7 +19,7 @@ use crate::{
     policy::Place,
 };
 
-/// What a compensation may end in: `()`, or a `Result` whose error says why it failed.
+/// The output of a compensation: `()`, or a `Result` whose error says why it failed.
 ///
 /// A compensation that ends in `Err` is an ERROR in the log and counts as
 /// [failed](crate::CompensationCounts::failed).
@@ -54,7 +54,7 @@ impl<R: CompensationOutput, P> CompensationOutput for Governed<R, P> {
     }
 }
 
-/// What undoes a cancelled request. A trait of our own, so that an `on_cancel` that gives no future is
+/// The compensation of a cancelled request. A trait of our own, so that an `on_cancel` that gives no future is
 /// reported where it is written, and nowhere else.
 pub trait Undo: Send + 'static {
     /// Hands it to the request, which runs it when it has ended.

@@ -80,7 +80,7 @@ struct Seen {
     deadline: Option<Instant>,
     past: bool,
     reopened: bool,
-    /// What is known of the body if it is cut now.
+    /// Returns the outcome and the fate of the body if it is cut now.
     cut: (Outcome, Fate),
 }
 
@@ -151,7 +151,7 @@ fn judge_nested(
     })
 }
 
-/// What is known of a body that is cut before its point of no return, and what becomes of its work.
+/// Returns the outcome and the fate of a body that is cut before its point of no return.
 pub(super) const fn cut_before(policy: &HandlerPolicy, guarded: bool) -> (Outcome, Fate) {
     match policy.mode() {
         Mode::IdempotentWrite | Mode::ReversibleWrite if policy.is_cooperative() => {

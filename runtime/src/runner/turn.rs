@@ -197,7 +197,7 @@ impl Core {
         self.role = Role::Apart;
     }
 
-    /// What a callee holds of its own limit.
+    /// The callee's place under its own limit.
     pub(super) fn take_own(&mut self) -> OwnPermit {
         let passed = self.rare().nested.passed.take();
         passed.map(|passed| passed.own).unwrap_or_default()

@@ -95,7 +95,7 @@ impl<P: Clone + Send + 'static> Accepted<P> {
         Accepted { socket, peer: known, handshake }
     }
 
-    /// What is to be done with the connection before anything else, and the rest of it.
+    /// The handshake that comes before anything else, and the rest of the connection.
     pub(super) fn into_parts(self) -> (Socket, P, Option<Handshake<P>>) {
         (self.socket, self.peer, self.handshake)
     }

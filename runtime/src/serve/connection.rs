@@ -45,7 +45,7 @@ pub(crate) struct Connection {
     key: usize,
     socket: Socket,
     peer: Peer,
-    /// Who the peer turned out to be in a handshake.
+    /// The peer that a handshake has named.
     client: OnceLock<Peer>,
     /// Its place among those that may be open.
     _slot: Option<OwnedSemaphorePermit>,

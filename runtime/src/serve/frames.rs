@@ -67,7 +67,7 @@ fn ended(unfinished: &mut Vec<u32>, stream: u32, streams: &OpenStreams) {
     }
 }
 
-/// What the head of a frame says.
+/// The head of a frame.
 #[derive(Clone, Copy, Debug, Default)]
 struct Frame {
     kind: u8,

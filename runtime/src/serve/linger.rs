@@ -46,7 +46,7 @@ pub(super) async fn linger(connection: &Arc<Connection>) {
 enum Left {
     /// The peer has closed its side.
     Closed,
-    /// It has sent too much.
+    /// The peer has sent too much.
     Flooded,
 }
 

@@ -17,7 +17,7 @@ use super::accepted::Accepted;
 #[cfg(unix)]
 use super::unix_peer::UnixPeer;
 
-/// What [`serve`](crate::serve) accepts connections on.
+/// A source of connections for [`serve`](crate::serve).
 ///
 /// - [`tokio::net::TcpListener`] and, on Unix, [`tokio::net::UnixListener`];
 /// - one of them behind [`map`](Self::map), or behind axum's
@@ -266,7 +266,7 @@ impl Listener for UnixListener {
     }
 }
 
-/// What an accept without waiting has found.
+/// The result of an accept that does not wait.
 fn waiting<P>(
     accepted: io::Result<(socket2::Socket, socket2::SockAddr)>,
     make: impl FnOnce(socket2::Socket, socket2::SockAddr) -> io::Result<Accepted<P>>,

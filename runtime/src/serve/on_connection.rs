@@ -58,7 +58,7 @@ impl OnConnection {
         self.0.unanswered.fetch_sub(1, Relaxed);
     }
 
-    /// It is answered before the whole of its body has come.
+    /// Notes that the request is answered before the whole of its body has come.
     pub(crate) fn answered_early(&self) {
         self.0.answered_early();
     }

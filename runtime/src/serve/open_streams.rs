@@ -1,11 +1,11 @@
-//! What the streams of an HTTP/2 connection have left to send.
+//! Counts the unfinished streams of an HTTP/2 connection.
 
 use std::sync::atomic::{
     AtomicUsize,
     Ordering::{Relaxed, SeqCst},
 };
 
-/// What the streams of an HTTP/2 connection have left to send.
+/// The unfinished streams of an HTTP/2 connection.
 #[derive(Debug, Default)]
 pub(super) struct OpenStreams {
     /// The tasks of the streams.

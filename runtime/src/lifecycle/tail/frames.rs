@@ -108,7 +108,7 @@ impl Tail {
         }))
     }
 
-    /// What is still to be said of a body that the service has ended, or that is an answer of ours.
+    /// Polls the rest of a body that the service has ended, or of an answer of ours.
     pub(in crate::lifecycle) fn poll_last<D: 'static>(
         &mut self,
         cx: &mut Context<'_>,
