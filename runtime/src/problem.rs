@@ -88,7 +88,7 @@ const fn detail(cancelled: Cancelled) -> &'static str {
 const fn unknown(ended_by: Cause, fate: Fate) -> &'static str {
     match (ended_by, fate) {
         (_, Fate::Elsewhere) => {
-            "an earlier attempt at this request goes on and may land; ask before repeating it"
+            "an earlier attempt at this request may land or has landed; ask before repeating it"
         }
         (Cause::DeadlineExceeded, Fate::GoesOn) => {
             "the deadline passed and the work goes on; ask before repeating it"

@@ -94,7 +94,7 @@ pub async fn a_client_that_leaves_during_its_upload_is_counted(
             call.hang_up();
         } else {
             // What has promised no length cannot be told from a whole upload by every server.
-            let mut call = connection.begin_of_length("POST", "/upload", 9).await;
+            let mut call = connection.begin_with("POST", "/upload", ("content-length", "9")).await;
             call.data(b"half");
             waits(1).await;
             match leaves {

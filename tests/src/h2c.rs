@@ -153,25 +153,25 @@ impl Connection {
         self.request(method, path, None, false).await
     }
 
-    /// The same, and the head says how many bytes follow.
+    /// The same, with one more header.
     ///
     /// # Panics
     ///
     /// If the connection is gone.
-    pub async fn begin_of_length(&mut self, method: &str, path: &str, length: usize) -> Call {
-        self.request(method, path, Some(length), false).await
+    pub async fn begin_with(&mut self, method: &str, path: &str, header: (&str, &str)) -> Call {
+        self.request(method, path, Some(header), false).await
     }
 
     async fn request(
         &mut self,
         method: &str,
         path: &str,
-        length: Option<usize>,
+        header: Option<(&str, &str)>,
         whole: bool,
     ) -> Call {
         let mut request = Request::builder().method(method).uri(format!("http://test{path}"));
-        if let Some(length) = length {
-            request = request.header(http::header::CONTENT_LENGTH, length);
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
         }
         let request = request.body(()).expect("a sound request");
         let mut send = self.send.clone().ready().await.expect("the connection is open");

@@ -384,3 +384,21 @@ async fn law_05_a_handler_that_hears_of_its_end_is_not_asked_for_an_answer() {
         server.ended().await;
     }
 }
+
+/// In one frame, of which a client with the least window gets a quarter.
+#[cancellable(read)]
+async fn long_frame(State(marks): State<Marks>, token: RequestToken) -> Bytes {
+    watch(&marks, "handler", token);
+    Bytes::from(vec![b'x'; 256 << 10])
+}
+
+#[tokio::test]
+async fn law_12_the_token_covers_every_piece_of_a_long_frame_over_http2() {
+    let marks = Marks::default();
+    let app = Router::new().route("/", get(long_frame)).with_state(marks.clone());
+    let server = Server::start(app).await;
+    let mut connection = h2c::connect(server.at).await;
+    connection.send("GET", "/").await.begins().await.reset();
+    marks.until("handler: client_disconnected").await;
+    server.stop().await;
+}

@@ -292,3 +292,30 @@ async fn tap_io_of_axum_sees_each_stream() {
     assert_eq!(seen.load(Relaxed), 2);
     stop(running).await;
 }
+
+/// What the system has accepted when the service stops accepting is served, although the service has heard of
+/// neither.
+async fn is_served_at_the_end<L: Listener<Peer = SocketAddr>>(listener: L, at: SocketAddr) {
+    let app = Router::new().route("/", get(async || "here"));
+    let (lifecycle, running) = run(listener, app, |serve| serve);
+    assert_eq!(h1::call(at, "GET", "/").await.body, "here");
+    let waits = std::net::TcpStream::connect(at).unwrap();
+    lifecycle.shutdown();
+    waits.set_nonblocking(true).unwrap();
+    let mut waits = TcpStream::from_std(waits).unwrap();
+    waits.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    soon("the answer", waits.read_to_string(&mut answer)).await.unwrap();
+    assert!(answer.ends_with("here"), "{answer:?}");
+    stop((lifecycle, running)).await;
+}
+
+#[tokio::test]
+async fn connections_in_the_backlog_are_served_whatever_wraps_the_listener() {
+    let (listener, at) = tcp().await;
+    is_served_at_the_end(listener, at).await;
+    let (listener, at) = tcp().await;
+    is_served_at_the_end(listener.tap_io(|_: &mut TcpStream| {}), at).await;
+    let (listener, at) = tcp().await;
+    is_served_at_the_end((Broken, listener), at).await;
+}

@@ -131,6 +131,61 @@ async fn law_8_a_retry_beside_its_own_write_is_never_told_to_try_again() {
     }
 }
 
+#[durable_write]
+async fn charges_and_fails(State(marks): State<Marks>) -> StatusCode {
+    marks.set("charged");
+    StatusCode::INTERNAL_SERVER_ERROR
+}
+
+#[cancellable(idempotent_write)]
+async fn charges_then_waits(State(marks): State<Marks>) -> StatusCode {
+    if marks.has("charged") {
+        std::future::pending::<()>().await;
+    }
+    #[durable_write]
+    yield_now().await;
+    marks.set("charged");
+    StatusCode::INTERNAL_SERVER_ERROR
+}
+
+async fn tries_what_failed_again(
+    State(marks): State<Marks>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (parts, _) = request.into_parts();
+    let again = |parts: &http::request::Parts| Request::from_parts(parts.clone(), "".into());
+    assert!(next.clone().run(again(&parts)).await.status().is_server_error());
+    marks.set("failed");
+    if parts.uri.path() == "/charge" {
+        marks.until("try again").await;
+    }
+    next.run(again(&parts)).await
+}
+
+#[tokio::test]
+async fn law_8_a_retry_after_its_own_write_is_never_told_to_try_again() {
+    for path in ["/charge", "/wait"] {
+        let marks = Marks::default();
+        let app = Router::new()
+            .route("/charge", post(charges_and_fails))
+            .route("/wait", post(charges_then_waits))
+            .layer(middleware::from_fn_with_state(marks.clone(), tries_what_failed_again))
+            .with_state(marks.clone());
+        let server = Server::start(app).await;
+        let mut call = h1::send(server.at, "POST", path).await;
+        marks.until("failed").await;
+        server.lifecycle.shutdown();
+        soon("stopping", server.lifecycle.stopping().cancelled()).await;
+        marks.set("try again");
+        let answer = call.answer().await;
+        assert_eq!(answer.status, 504, "{path}: {}", answer.body);
+        assert_eq!(answer.header("retry-after"), None, "{path}: {}", answer.head);
+        assert!(answer.body.contains(r#""outcome":"unknown""#), "{}", answer.body);
+        server.ended().await;
+    }
+}
+
 #[durable_write(internal)]
 async fn writes(marks: Marks) {
     marks.set("begun");

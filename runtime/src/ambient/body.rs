@@ -143,6 +143,13 @@ impl Body {
         !matches!(self.stage, Stage::Vacant | Stage::Parked)
     }
 
+    /// Whether this was a body of the same request that has passed its point of no return and has ended, so
+    /// that the next one is another attempt.
+    #[inline]
+    pub(crate) const fn has_landed(&self) -> bool {
+        self.id != 0 && self.past
+    }
+
     /// For a nested handler to hold while it must not be cut.
     pub(crate) fn shield(&mut self) -> Arc<()> {
         self.shield.get_or_insert_default().clone()

@@ -70,8 +70,8 @@ pub(crate) struct Flags {
     pub(crate) stream: bool,
     /// The wait was reported already.
     pub(crate) reported: bool,
-    /// Work of it goes on by itself and may land, whatever becomes of the rest.
-    pub(crate) goes_on: bool,
+    /// Work of it has landed, or goes on by itself and may land, whatever becomes of the rest.
+    pub(crate) may_land: bool,
     /// The connection cannot be used after the answer.
     pub(crate) close: bool,
     /// Bytes of the request's own body are still to come.

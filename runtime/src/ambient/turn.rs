@@ -16,8 +16,10 @@ impl Ambient {
     /// prepared, and gives its number; `None` leaves it to the long way.
     #[inline]
     pub(crate) fn begin_plain(&mut self, policy: &'static HandlerPolicy) -> Option<u64> {
-        let free =
-            self.body.stage == Stage::Vacant && self.cause().is_none() && self.life().is_plain();
+        let free = self.body.stage == Stage::Vacant
+            && !self.body.has_landed()
+            && self.cause().is_none()
+            && self.life().is_plain();
         if !free {
             return None;
         }

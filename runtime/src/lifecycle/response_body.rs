@@ -63,7 +63,7 @@ where
         if let Some(piece) = this.tail.as_mut().and_then(Tail::next_piece) {
             return Poll::Ready(Some(Ok(piece)));
         }
-        let polled = match (this.inner.as_mut().as_pin_mut(), &mut *this.tail) {
+        match (this.inner.as_mut().as_pin_mut(), &mut *this.tail) {
             (Some(inner), Some(tail)) if tail.is_watched() => {
                 if let Some(cause) = tail.ended(cx) {
                     tail.cut_short(cause);
@@ -73,21 +73,11 @@ where
                 tail.poll_watched(inner, cx)
             }
             (Some(inner), Some(tail)) if tail.is_measured() => {
-                let polled = inner.poll_frame(cx);
-                if let Poll::Ready(Some(Ok(_))) = &polled {
-                    tail.gives();
-                }
-                polled.map_err(Into::into)
+                inner.poll_frame(cx).map_ok(|frame| tail.gives(frame)).map_err(Into::into)
             }
-            (Some(inner), _) => return inner.poll_frame(cx).map_err(Into::into),
-            (None, Some(tail)) => return tail.poll_last(cx),
-            (None, None) => return Poll::Ready(None),
-        };
-        match (polled, &mut *this.tail) {
-            (Poll::Ready(Some(Ok(frame))), Some(tail)) if tail.is_cut_in_pieces() => {
-                Poll::Ready(Some(Ok(tail.cut_frame(frame))))
-            }
-            (polled, _) => polled,
+            (Some(inner), _) => inner.poll_frame(cx).map_err(Into::into),
+            (None, Some(tail)) => tail.poll_last(cx),
+            (None, None) => Poll::Ready(None),
         }
     }
 

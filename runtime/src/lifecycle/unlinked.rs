@@ -10,7 +10,8 @@
 //! 1. A stand-in's work is gone before [`PROGRESS`] is told, and a drain registers there before it reads
 //!    the counts. So a drain hears of the last one.
 //! 2. The drain of a server looks after the stand-ins of all runtimes. The drain of a layer looks after
-//!    the one of its own runtime only: the others may be those of other tests.
+//!    the one of its own runtime only: the others may be those of other tests. Two servers of a process
+//!    share them, so the drain of either waits for the work of both, and ends the grace of both.
 //! 3. *Grace over* retires a stand-in: its tokens fire, and requests that come later get another one. The
 //!    drain that has named its work is the last to look after it.
 

@@ -122,6 +122,7 @@ fn begin_top(
     permit: &mut Option<InFlight>,
     given: Option<GivenSeen>,
 ) -> Result<Begun, Cancelled> {
+    request.flags.may_land |= request.body.has_landed();
     let own =
         request.life().deadline_of(policy).and_then(|after| request.arrival().checked_add(after));
     let deadline = sooner(request.deadline, own);

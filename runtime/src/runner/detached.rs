@@ -56,7 +56,7 @@ pub(super) fn spawn<R: Send + 'static, C: Undo>(
     let core = Core::resumed(policy, &body, permit);
     let may_land = body.past || policy.is_write();
     let request = ambient::with(|request| {
-        request.flags.goes_on |= may_land;
+        request.flags.may_land |= may_land;
         request.detached(body)
     });
     let Some(life) = request.as_ref().map(|request| request.life().clone()) else { return };

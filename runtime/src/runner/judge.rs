@@ -172,7 +172,7 @@ pub(super) const fn cut_past(guarded: bool) -> (Outcome, Fate) {
 /// Never 503 for a write that may land (law 8), nor `not_begun`: another body of the same request may,
 /// where middleware gave that one up and began this one.
 pub(super) fn beside_others(cancelled: Cancelled) -> Cancelled {
-    if ambient::with(|request| request.flags.goes_on) == Some(true) {
+    if ambient::with(|request| request.flags.may_land) == Some(true) {
         return cancelled.beside_work_that_goes_on();
     }
     cancelled

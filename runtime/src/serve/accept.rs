@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout_at,
+};
 
 use super::{app::App, conduct::Server, listener::Listener};
 use crate::lifecycle::Phase;
@@ -16,6 +19,9 @@ use crate::lifecycle::Phase;
 const BACK_OFF: Duration = Duration::from_millis(100);
 /// How many connections tokio's listeners let the system accept ahead.
 const BACKLOG: usize = 1024;
+/// How long a service that closes looks for what they have accepted: a turn of the runtime's driver, which
+/// has to hear of it first.
+const LAST_LOOK: Duration = Duration::from_millis(1);
 /// How often a server that stays at its limit says so.
 const REMIND: Duration = Duration::from_secs(10);
 
@@ -42,16 +48,23 @@ where
     }
     // What the system has accepted for us by now is served: its clients believe in it.
     let mut stopping = pin!(life.reached(Phase::Stopping));
+    let last_look = tokio::time::Instant::now() + LAST_LOOK;
     for _ in 0..BACKLOG {
         let slot = tokio::select! {
             biased;
             slot = slots.next() => slot,
             () = &mut stopping => break,
         };
-        match listener.accept_now() {
-            Some(Ok(accepted)) => server.spawn(accepted, slot),
-            Some(Err(error)) if is_of_the_peer(&error) => {}
-            Some(Err(_)) | None => break,
+        match timeout_at(last_look, listener.accept()).await {
+            Ok(Ok(accepted)) => server.spawn(accepted, slot),
+            // With several listeners, another one may have some.
+            Ok(Err(error)) => tracing::debug!(
+                target: "followthrough",
+                listener = name,
+                %error,
+                "cannot accept a connection; the service closes"
+            ),
+            Err(_) => break,
         }
     }
 }

@@ -21,6 +21,9 @@ pub(super) struct Frames {
     incoming: Direction,
     outgoing: Direction,
     unfinished: Vec<u32>,
+    /// What the peer has reset since everything was written: hyper may have written the head of such an answer,
+    /// and it is still to go out.
+    reset: Vec<u32>,
 }
 
 impl Default for Frames {
@@ -29,6 +32,7 @@ impl Default for Frames {
             incoming: Direction { payload: PREFACE, ..Direction::default() },
             outgoing: Direction::default(),
             unfinished: Vec::new(),
+            reset: Vec::new(),
         }
     }
 }
@@ -36,35 +40,43 @@ impl Default for Frames {
 impl Frames {
     /// Bytes have come from the peer.
     pub(super) fn came(&mut self, bytes: &[u8], streams: &OpenStreams) {
-        let unfinished = &mut self.unfinished;
-        self.incoming.advance(bytes, |frame| {
-            if frame.kind == RST_STREAM {
-                ended(unfinished, frame.stream, streams);
+        let Self { incoming, unfinished, reset, .. } = self;
+        incoming.advance(bytes, |frame| {
+            if frame.kind == RST_STREAM && !ended(unfinished, frame.stream, streams) {
+                reset.push(frame.stream);
             }
         });
     }
 
     /// Bytes have gone to the peer.
     pub(super) fn gone(&mut self, bytes: &[u8], streams: &OpenStreams) {
-        let unfinished = &mut self.unfinished;
-        self.outgoing.advance(bytes, |frame| {
+        let Self { outgoing, unfinished, reset, .. } = self;
+        outgoing.advance(bytes, |frame| {
             let carries = matches!(frame.kind, DATA | HEADERS);
             if frame.kind == RST_STREAM || (carries && frame.flags & END_STREAM != 0) {
                 ended(unfinished, frame.stream, streams);
-            } else if frame.kind == HEADERS && !unfinished.contains(&frame.stream) {
+            } else if frame.kind == HEADERS
+                && !unfinished.contains(&frame.stream)
+                && !reset.contains(&frame.stream)
+            {
                 unfinished.push(frame.stream);
                 streams.unfinished(unfinished.len());
             }
         });
     }
+
+    /// Everything that hyper has written has gone out.
+    pub(super) fn flushed(&mut self) {
+        self.reset.clear();
+    }
 }
 
-/// The answer on `stream` has ended, if there is one.
-fn ended(unfinished: &mut Vec<u32>, stream: u32, streams: &OpenStreams) {
-    if let Some(n) = unfinished.iter().rposition(|id| *id == stream) {
-        unfinished.swap_remove(n);
-        streams.unfinished(unfinished.len());
-    }
+/// The answer on `stream` has ended; whether there is one.
+fn ended(unfinished: &mut Vec<u32>, stream: u32, streams: &OpenStreams) -> bool {
+    let Some(n) = unfinished.iter().rposition(|id| *id == stream) else { return false };
+    unfinished.swap_remove(n);
+    streams.unfinished(unfinished.len());
+    true
 }
 
 /// The head of a frame.
@@ -148,5 +160,17 @@ mod tests {
             frames.gone(&frame(DATA, END_STREAM, 7, 0), &streams);
             assert!(streams.have_ended(), "{piece} at a time");
         }
+    }
+
+    #[test]
+    fn a_head_that_goes_out_after_its_reset_has_come_begins_nothing() {
+        let (mut frames, streams) = (Frames::default(), OpenStreams::default());
+        frames.came(&[vec![b'P'; PREFACE], frame(RST_STREAM, 0, 3, 4)].concat(), &streams);
+        frames.gone(&frame(HEADERS, 4, 3, 30), &streams);
+        assert!(streams.have_ended());
+        frames.flushed();
+        assert!(frames.reset.is_empty(), "it does not grow");
+        frames.gone(&frame(HEADERS, 4, 5, 30), &streams);
+        assert!(!streams.have_ended());
     }
 }

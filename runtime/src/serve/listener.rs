@@ -1,17 +1,11 @@
 //! Where connections come from.
 
-use std::{
-    fmt, io,
-    net::SocketAddr,
-    pin::pin,
-    task::{Context, Poll, Waker},
-};
+use std::{fmt, io, net::SocketAddr};
 
 use axum::serve::TapIo;
-use socket2::SockRef;
-use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::accepted::Accepted;
 #[cfg(unix)]
@@ -144,18 +138,6 @@ pub trait Listener: Send + 'static {
     /// cancel safe.
     fn accept(&mut self) -> impl Future<Output = io::Result<Accepted<Self::Peer>>> + Send;
 
-    /// Takes a connection that is there already, without waiting; `None` if there is none. Those that
-    /// the system has accepted when the service stops accepting are served all the same.
-    ///
-    /// The default polls [`accept`](Self::accept) once. A type that has another listener inside asks
-    /// that one.
-    fn accept_now(&mut self) -> Option<io::Result<Accepted<Self::Peer>>> {
-        match pin!(self.accept()).poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(accepted) => Some(accepted),
-            Poll::Pending => None,
-        }
-    }
-
     /// Names the listener in errors and logs, by its address for instance.
     ///
     /// # Errors
@@ -210,10 +192,6 @@ where
         self.listener.accept().await.map(&mut self.change)
     }
 
-    fn accept_now(&mut self) -> Option<io::Result<Accepted<P>>> {
-        self.listener.accept_now().map(|accepted| accepted.map(&mut self.change))
-    }
-
     fn name(&self) -> io::Result<String> {
         self.listener.name()
     }
@@ -225,14 +203,6 @@ impl Listener for TcpListener {
     async fn accept(&mut self) -> io::Result<Accepted<SocketAddr>> {
         let (stream, peer) = Self::accept(self).await?;
         Ok(Accepted::tcp(stream, peer))
-    }
-
-    fn accept_now(&mut self) -> Option<io::Result<Accepted<SocketAddr>>> {
-        // tokio asks the system only once it has heard of a connection.
-        waiting(SockRef::from(&*self).accept(), |socket, peer| {
-            let peer = peer.as_socket().ok_or(io::ErrorKind::Unsupported)?;
-            Ok(Accepted::tcp(TcpStream::from_std(socket.into())?, peer))
-        })
     }
 
     fn name(&self) -> io::Result<String> {
@@ -250,31 +220,11 @@ impl Listener for UnixListener {
         Ok(Accepted::unix(stream, peer))
     }
 
-    fn accept_now(&mut self) -> Option<io::Result<Accepted<UnixPeer>>> {
-        waiting(SockRef::from(&*self).accept(), |socket, _| {
-            let stream = UnixStream::from_std(socket.into())?;
-            let peer = UnixPeer::of(&stream);
-            Ok(Accepted::unix(stream, peer))
-        })
-    }
-
     fn name(&self) -> io::Result<String> {
         let address = self.local_addr()?;
         Ok(address
             .as_pathname()
             .map_or("a Unix socket".to_owned(), |path| path.display().to_string()))
-    }
-}
-
-/// The result of an accept that does not wait.
-fn waiting<P>(
-    accepted: io::Result<(socket2::Socket, socket2::SockAddr)>,
-    make: impl FnOnce(socket2::Socket, socket2::SockAddr) -> io::Result<Accepted<P>>,
-) -> Option<io::Result<Accepted<P>>> {
-    match accepted {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-        Err(error) => Some(Err(error)),
-        Ok((socket, peer)) => Some(socket.set_nonblocking(true).and_then(|()| make(socket, peer))),
     }
 }
 

@@ -34,12 +34,6 @@ macro_rules! tuple {
                 }
             }
 
-            fn accept_now(&mut self) -> Option<Result<Self::Peer>> {
-                None$(.or_else(|| {
-                    self.$n.accept_now().map(|accepted| named(&self.$n, accepted))
-                }))*
-            }
-
             fn name(&self) -> io::Result<String> {
                 Ok([$(self.$n.name()?),*].join(", "))
             }
@@ -73,11 +67,6 @@ impl<L: Listener> Listener for Vec<L> {
             .await
         };
         named(&self[n], accepted)
-    }
-
-    fn accept_now(&mut self) -> Option<Result<L::Peer>> {
-        self.iter_mut()
-            .find_map(|listener| listener.accept_now().map(|accepted| named(listener, accepted)))
     }
 
     fn name(&self) -> io::Result<String> {

@@ -177,6 +177,7 @@ impl<S: AsyncWrite> AsyncWrite for Observed<S> {
         let this = self.project();
         let polled = this.stream.poll_flush(cx);
         if matches!(polled, Poll::Ready(Ok(()))) {
+            this.frames.flushed();
             this.connection.flushed();
         }
         polled

@@ -68,6 +68,14 @@ async fn a_caller_that_waits_no_longer_ends_it() {
         let answer = call.answer().await;
         assert_eq!(answer.status, 504, "{answer:?}");
         assert!(answer.body.contains("not_begun"), "{answer:?}");
+
+        let mut connection = h2c::connect(server.at).await;
+        let patience = ("grpc-timeout", "300m");
+        let mut call = connection.begin_with("POST", "/patient", patience).await;
+        call.data(b"hello");
+        let answer = call.answer().await;
+        assert_eq!(answer.status, 504, "{answer:?}");
+        assert!(answer.whole && answer.body.contains("not_begun"), "{answer:?}");
     }
 }
 
@@ -77,8 +85,10 @@ async fn an_extractor_that_waits_for_something_else_ends_with_the_deadline() {
     let server = Server::with(noting(&marks), governed(&marks)).await;
     let answer = h1::call(server.at, "POST", "/pooled").await;
     assert_eq!(answer.status, 504, "{answer:?}");
-    let ended = "pooled 504 deadline_exceeded not_begun";
-    assert_eq!(marks.all(), ["extracting", "extractor dropped", ended]);
+    let answer = h2c::connect(server.at).await.send("POST", "/pooled").await.answer().await;
+    assert_eq!(answer.status, 504, "{answer:?}");
+    let once = ["extracting", "extractor dropped", "pooled 504 deadline_exceeded not_begun"];
+    assert_eq!(marks.all(), [once, once].concat());
 }
 
 #[tokio::test]
@@ -86,6 +96,8 @@ async fn middleware_that_waits_ends_with_the_deadline_of_the_service() {
     let marks = Marks::default();
     let server = Server::with(noting(&marks).default_deadline(DEADLINE), governed(&marks)).await;
     let answer = h1::call(server.at, "GET", "/behind").await;
+    assert_eq!(answer.status, 504, "{answer:?}");
+    let answer = h2c::connect(server.at).await.send("GET", "/behind").await.answer().await;
     assert_eq!(answer.status, 504, "{answer:?}");
     assert!(!marks.has("begun") && marks.has("middleware dropped"), "{:?}", marks.all());
 }

@@ -27,12 +27,15 @@ impl Tail {
 
     /// Whether its frames go out over HTTP/2 by a server of ours.
     #[inline]
-    pub(in crate::lifecycle) fn is_cut_in_pieces(&self) -> bool {
+    fn is_cut_in_pieces(&self) -> bool {
         !self.0.flags.http1 && self.0.on().is_some()
     }
 
     /// Leaves a piece of a frame that goes out over HTTP/2, where it is long.
-    pub(in crate::lifecycle) fn cut_frame<D: 'static>(&mut self, frame: Frame<D>) -> Frame<D> {
+    fn cut_frame<D: 'static>(&mut self, frame: Frame<D>) -> Frame<D> {
+        if !self.is_cut_in_pieces() {
+            return frame;
+        }
         match frame.into_data() {
             Ok(mut data) => {
                 if let Some(rest) = cut_piece(&mut data) {
@@ -47,10 +50,13 @@ impl Tail {
     /// The next piece of the frame that is going out, if one is.
     #[inline]
     pub(in crate::lifecycle) fn next_piece<D: 'static>(&mut self) -> Option<Frame<D>> {
-        let rest = &mut self.0.tail.extra.as_mut()?.rest;
-        let mut data = rest.take()?;
-        *rest = cut_piece(&mut data);
+        let extra = self.0.tail.extra.as_mut()?;
+        let mut data = extra.rest.take()?;
+        extra.rest = cut_piece(&mut data);
         body_gave();
+        if extra.rest.is_none() && extra.finish_after_rest {
+            self.finish();
+        }
         as_data(data).map(Frame::data)
     }
 
@@ -61,10 +67,11 @@ impl Tail {
     }
 
     /// A frame of a body that nobody watches goes out.
-    pub(in crate::lifecycle) fn gives(&self) {
+    pub(in crate::lifecycle) fn gives<D: 'static>(&mut self, frame: Frame<D>) -> Frame<D> {
         if let Some(on) = self.0.on() {
             on.gave();
         }
+        self.cut_frame(frame)
     }
 
     pub(in crate::lifecycle) fn poll_watched<B: Body<Error: Into<BoxError>>>(
@@ -94,18 +101,23 @@ impl Tail {
                 self.sent(bytes as u64) || inner.is_end_stream()
             }
         };
-        if whole {
-            self.finish();
-        }
         let (on, tail) = self.0.on_and_tail();
-        Poll::Ready(polled.map(|frame| {
+        let polled = polled.map(|frame| {
             frame.map_err(Into::into).map(|frame| match on {
                 Some(on) if stream && !whole => {
                     tail.extra.get_or_insert_default().gate.pass(on, frame)
                 }
                 _ => frame,
             })
-        }))
+        });
+        let polled = polled.map(|frame| frame.map(|frame| self.cut_frame(frame)));
+        // The token lives until the last piece goes out.
+        match &mut self.0.tail.extra {
+            Some(extra) if whole && extra.rest.is_some() => extra.finish_after_rest = true,
+            _ if whole => self.finish(),
+            _ => {}
+        }
+        Poll::Ready(polled)
     }
 
     /// Polls the rest of a body that the service has ended, or of an answer of ours.

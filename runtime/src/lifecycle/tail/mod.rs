@@ -74,6 +74,8 @@ pub(crate) struct Extra {
     gate: Gate,
     /// The rest of a frame, a piece of which has gone out.
     rest: Option<Bytes>,
+    /// It was the last frame.
+    finish_after_rest: bool,
     /// Where the connection fires the stream's token.
     told_by: Option<usize>,
 }
