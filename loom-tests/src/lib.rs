@@ -18,15 +18,15 @@
     reason = "the runtime's files are public there, and hold more than a model uses"
 )]
 
+mod cancellation;
 #[path = "../../runtime/src/cause.rs"]
 mod cause;
+mod connection;
 #[path = "../../runtime/src/count.rs"]
 mod count;
-mod lifecycle;
+mod handler;
+mod handler_policy;
 mod link;
 mod models;
-mod policy;
-mod runner;
-mod serve;
+mod service;
 mod sync;
-mod token;

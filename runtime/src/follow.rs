@@ -6,7 +6,12 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{DurableToken, LinkedToken, RequestToken, ShutdownToken, ambient, token::RunUntil};
+use crate::{
+    link::LinkedToken,
+    request::{self},
+    run_until::RunUntil,
+    token::{DurableToken, RequestToken, ShutdownToken},
+};
 
 /// What a connection's `follow` takes: any of this crate's tokens, or a `CancellationToken`.
 #[derive(Clone, Debug, Default)]
@@ -70,7 +75,7 @@ impl Follow {
 /// Whether the code that runs is past its request's point of no return, where the request's token
 /// ends nothing, although the connection follows it since before.
 fn is_held_off(token: &RequestToken) -> bool {
-    let held_off = ambient::with(|request| {
+    let held_off = request::with(|request| {
         let body = &request.body;
         let given = || body.given.as_ref().is_some_and(|given| Arc::ptr_eq(given, &token.state));
         body.is_running()

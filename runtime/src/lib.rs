@@ -80,29 +80,34 @@
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
-mod ambient;
-mod catalogue;
+mod alarm;
+mod cancellation;
 mod cause;
+mod connection;
 mod count;
-mod deadline_header;
+mod deadlines;
 #[cfg(any(feature = "postgres", feature = "sqlx-postgres"))]
 mod follow;
-mod governed;
 pub mod guide;
+mod handler;
+mod handler_policy;
+mod layer;
 mod lifecycle;
 mod link;
 pub mod outbound;
-mod overrides;
+mod panic_message;
 pub mod policy;
+mod polling;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod problem;
 #[cfg(any(feature = "postgres", feature = "sqlx-postgres"))]
 mod quarantine;
+mod request;
 pub mod routing;
-mod runner;
+mod run_until;
 mod serve;
-mod site;
+mod service;
 #[cfg(feature = "sqlx-postgres")]
 pub mod sqlx_postgres;
 mod sync;
@@ -110,29 +115,27 @@ mod sync;
 pub mod testing;
 mod token;
 
-pub use catalogue::{Origin, Policies, Timing, policies};
 pub use cause::{Cancelled, Cause, Outcome};
-pub use followthrough_macros::{background, cancellable, deadline, durable_write, exempt};
-pub use governed::{Answer, Governed};
-pub use lifecycle::{
-    BlockedHandler, BuildError, CallerDeadlines, CancelledRequests, ClientGone, CompensationCounts,
-    Counts, FailedWorker, InFlightSnapshot, LastEvent, Lifecycle, LifecycleBuilder, LifecycleLayer,
-    LifecycleService, OnWorkerExit, PhaseDurations, ResponseBody, ResponseFuture, ShutdownReport,
-    Work, WorkKind, Worker,
+pub use deadlines::{
+    CallerDeadlines, Origin, Overrides, OverridesError, Policies, Timing, policies,
 };
+pub use followthrough_macros::{background, cancellable, deadline, durable_write, exempt};
+pub use handler::{Answer, Compensate, CompensationOutput, Governed, compensate};
+pub use handler_policy::HandlerPolicy;
+pub use layer::{LifecycleLayer, LifecycleService, ResponseBody, ResponseFuture};
+pub use lifecycle::{BuildError, Lifecycle, LifecycleBuilder, Worker};
 pub use link::{LinkSource, LinkedToken, link};
-pub use overrides::{Overrides, OverridesError};
-pub use policy::HandlerPolicy;
+pub use request::{ClientGone, LastEvent};
 pub use routing::Router;
-pub use runner::{Compensate, CompensationOutput, compensate};
 #[cfg(unix)]
 pub use serve::UnixPeer;
-pub use serve::{
-    Accepted, App, ConnectionCut, ConnectionState, HandshakeIo, Listener, MapListener, Serve, serve,
+pub use serve::{Accepted, App, HandshakeIo, Listener, MapListener, Serve, serve};
+pub use service::{
+    BlockedHandler, CancelledRequests, CompensationCounts, ConnectionCut, ConnectionState, Counts,
+    FailedWorker, InFlightSnapshot, OnWorkerExit, PhaseDurations, ShutdownReport, Work, WorkKind,
 };
 pub use token::{DurableToken, RawToken, RequestToken, RequestTokenHandle, ShutdownToken};
 
-/// The examples of the README, compiled.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;

@@ -7,8 +7,10 @@ use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use self::first::{DEADLINE, First};
-use crate::token::RunUntil;
+use crate::{
+    link::first::{DEADLINE, First},
+    run_until::RunUntil,
+};
 
 /// Links any number of tokens into one that fires with the first of them; tokio-util's own
 /// tokens have one parent.

@@ -15,20 +15,22 @@ use tokio::net::TcpStream;
 pub use tokio_util::sync::CancellationToken;
 use tower::Service;
 
-pub use crate::{
-    ambient::Given,
-    catalogue::Declared,
-    lifecycle::Linked,
-    policy::{HandlerPolicy, Mode, Site},
-    runner::{Compensation, CompensationOutput, NoCompensation, run_boxed, run_exempt, run_inline},
-    site::{bound, enter, reopen},
-};
 use crate::{
-    ambient::{self, Ongoing},
-    governed::Answer,
-    lifecycle::ResponseBody,
-    serve::{Connection, OnConnection, Socket},
+    connection::{Connection, OnConnection, Socket},
+    handler::Answer,
+    layer::ResponseBody,
+    request::{self, Ongoing},
     token::{DurableToken, RawToken, RequestToken},
+};
+pub use crate::{
+    deadlines::Declared,
+    handler::{
+        Compensation, CompensationOutput, NoCompensation, bound, enter, reopen, run_boxed,
+        run_exempt, run_inline,
+    },
+    handler_policy::{HandlerPolicy, Mode, Site},
+    layer::Linked,
+    token::Given,
 };
 
 pub const fn no_compensation() -> Option<NoCompensation> {
@@ -59,7 +61,7 @@ pub const fn given_none() -> Given {
 
 #[inline]
 pub fn given_request(token: &RequestToken) -> Given {
-    if ambient::with(|request| request.is_own(&token.state)) == Some(true) {
+    if request::with(|request| request.is_own(&token.state)) == Some(true) {
         return Given::Nothing;
     }
     Given::Token(token.clone())
@@ -70,7 +72,7 @@ pub fn given_raw(token: &RawToken) -> Given {
 }
 
 pub fn request_raw_from(token: RawToken) -> CancellationToken {
-    if ambient::with(|request| request.follows_given()) == Some(true) {
+    if request::with(|request| request.follows_given()) == Some(true) {
         return request_raw();
     }
     token.passed().unwrap_or_else(request_raw)
@@ -78,11 +80,11 @@ pub fn request_raw_from(token: RawToken) -> CancellationToken {
 
 /// The parameter `token`, as the handler's body sees it.
 pub fn request_token_from(token: RequestToken) -> RequestToken {
-    let own = ambient::with(|request| {
+    let own = request::with(|request| {
         let own = request.is_own(&token.state) || request.follows_given();
         own.then(|| request.token())
     });
-    own.flatten().unwrap_or(token)
+    own.flatten().map_or(token, |(state, deadline)| RequestToken::new(state, deadline))
 }
 
 pub fn durable_raw_from(token: RawToken) -> CancellationToken {
@@ -98,11 +100,11 @@ pub fn durable_token() -> DurableToken {
 }
 
 pub fn request_raw() -> CancellationToken {
-    ambient::with(ambient::Ambient::raw).unwrap_or_default()
+    request::with(request::Ambient::raw).unwrap_or_default()
 }
 
 pub fn request_token() -> RequestToken {
-    ambient::with(ambient::Ambient::token).unwrap_or_else(RequestToken::never)
+    RequestToken::current().unwrap_or_else(RequestToken::never)
 }
 
 /// Milliseconds, as the macros have read them.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::{sync::oneshot, time::timeout};
 
-use crate::ambient;
+use crate::request;
 
 /// What is left behind on the server by statements that were cut while they were prepared, before
 /// the connection is replaced.
@@ -22,7 +22,7 @@ impl HeldBack {
     /// For the request whose body runs, or is dropped, if there is one.
     pub(crate) fn register() -> Self {
         let (answered, answer) = oneshot::channel();
-        let registered = ambient::with(|request| {
+        let registered = request::with(|request| {
             let running = request.body.is_running();
             if running {
                 request.compensations().wait_for(answer);

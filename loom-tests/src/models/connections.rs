@@ -6,8 +6,8 @@ use loom::{future::block_on, thread};
 
 use super::{join, model};
 use crate::{
-    lifecycle::{Life, Phase},
-    serve::{Out, Wakers},
+    connection::{Out, Wakers},
+    service::{Life, Phase},
     sync::Arc,
 };
 

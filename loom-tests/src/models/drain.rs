@@ -7,9 +7,9 @@ use loom::{
 
 use super::{bounded, join, model};
 use crate::{
-    lifecycle::{Ended, InFlight, Life, Phase, WorkKind, on_shard},
-    policy::{HandlerPolicy, Place},
-    runner::hand_over,
+    handler::hand_over,
+    handler_policy::{HandlerPolicy, Place},
+    service::{Ended, InFlight, Life, Phase, WorkKind, on_shard},
     sync::Arc,
 };
 

@@ -6,7 +6,7 @@ use loom::{
 };
 
 use super::{bounded, join, model};
-use crate::{lifecycle::Ending, sync::Arc};
+use crate::{service::Ending, sync::Arc};
 
 #[derive(Default)]
 struct Drain {

@@ -4,10 +4,10 @@ use loom::{future::block_on, thread};
 
 use super::{join, model};
 use crate::{
+    cancellation::RequestState,
     cause::Cause,
-    lifecycle::{Life, Phase},
+    service::{Life, Phase},
     sync::Arc,
-    token::RequestState,
 };
 
 fn shared() -> (Arc<RequestState>, Arc<RequestState>) {

@@ -7,8 +7,8 @@ use loom::{
 
 use super::{join, model};
 use crate::{
-    lifecycle::{Ended, InFlight, Life, Phase, WorkKind, on_shard},
-    policy::{HandlerPolicy, Place},
+    handler_policy::{HandlerPolicy, Place},
+    service::{Ended, InFlight, Life, Phase, WorkKind, on_shard},
     sync::Arc,
 };
 

@@ -14,8 +14,8 @@ use loom::{
 
 use super::{bounded, join};
 use crate::{
-    lifecycle::{Ended, InFlight, Life, Phase, WorkKind},
-    policy::{HandlerPolicy, Place},
+    handler_policy::{HandlerPolicy, Place},
+    service::{Ended, InFlight, Life, Phase, WorkKind},
     sync::Arc,
 };
 

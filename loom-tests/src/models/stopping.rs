@@ -8,8 +8,8 @@ use loom::{
 
 use super::{bounded, join};
 use crate::{
-    lifecycle::{Ended, InFlight, Life, Phase, WorkKind, on_shard},
-    policy::{HandlerPolicy, Place},
+    handler_policy::{HandlerPolicy, Place},
+    service::{Ended, InFlight, Life, Phase, WorkKind, on_shard},
     sync::{Arc, Notify},
 };
 

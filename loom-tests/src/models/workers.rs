@@ -4,7 +4,7 @@ use loom::thread;
 
 use super::{join, model};
 use crate::{
-    lifecycle::{Life, Phase},
+    service::{Life, Phase},
     sync::CancellationToken,
 };
 

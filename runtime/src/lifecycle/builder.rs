@@ -1,93 +1,22 @@
 //! How a service drains, and what it refuses.
 
-use std::{
-    borrow::Cow,
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::Duration,
-};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use axum::response::Response;
 use tokio::task::LocalKey;
 
+use super::Lifecycle;
 #[cfg(feature = "lambda")]
-use super::platform::Platform;
-use super::{
-    Lifecycle,
-    callers::CallerDeadlines,
-    carry::{Carry, Key},
-    life::Life,
-    worker::{FailedWorker, OnWorkerExit},
-};
+use crate::deadlines::Platform;
 use crate::{
     cause::Cancelled,
-    overrides::{Deadlines, Overrides},
-    policy::HandlerPolicy,
-    runner::panic_message,
+    deadlines::{CallerDeadlines, Overrides},
+    handler_policy::HandlerPolicy,
+    service::{Config, FailedWorker, Key, Life, OnWorkerExit},
 };
-
-pub(crate) type OnCancelled =
-    Arc<dyn Fn(&Cancelled, &HandlerPolicy) -> Option<Response> + Send + Sync>;
-
-type WorkerHook = dyn Fn(&FailedWorker) -> OnWorkerExit + Send + Sync;
 
 /// Beyond this, instants would overflow somewhere.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
-
-pub(crate) struct Config {
-    pub(crate) grace: Duration,
-    pub(crate) read_grace: Duration,
-    pub(crate) drain_delay: Duration,
-    pub(crate) max_durable_writes: usize,
-    pub(crate) default_deadline: Option<Duration>,
-    /// What has overridden the default.
-    pub(super) default_by: Option<String>,
-    pub(super) callers: Option<CallerDeadlines>,
-    #[cfg(feature = "lambda")]
-    pub(super) platform: Platform,
-    /// None if nothing is overridden.
-    pub(crate) overridden: Option<Deadlines>,
-    pub(crate) signals: bool,
-    pub(crate) half_close: bool,
-    pub(crate) on_cancelled: Option<OnCancelled>,
-    on_worker_exit: Option<Box<WorkerHook>>,
-    pub(crate) carry: Vec<Box<dyn Carry>>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            grace: Duration::from_secs(30),
-            read_grace: Duration::from_secs(5),
-            drain_delay: Duration::ZERO,
-            max_durable_writes: 4096,
-            default_deadline: None,
-            default_by: None,
-            callers: None,
-            #[cfg(feature = "lambda")]
-            platform: Platform::default(),
-            overridden: None,
-            signals: true,
-            half_close: false,
-            on_cancelled: None,
-            on_worker_exit: None,
-            carry: Vec::new(),
-        }
-    }
-}
-
-impl Config {
-    /// What becomes of the service without this worker.
-    pub(super) fn after_worker(&self, failed: &FailedWorker) -> OnWorkerExit {
-        let Some(hook) = &self.on_worker_exit else { return OnWorkerExit::default() };
-        catch_unwind(AssertUnwindSafe(|| hook(failed))).unwrap_or_else(|panic| {
-            let message = panic_message(&*panic);
-            tracing::error!(target: "followthrough", "the `on_worker_exit` hook panicked: {message}");
-            OnWorkerExit::default()
-        })
-    }
-}
 
 /// Builds a [`Lifecycle`].
 #[derive(Default)]
@@ -308,7 +237,7 @@ impl LifecycleBuilder {
             return Err(BuildError(fault.into()));
         }
         self.named.extend(self.overrides);
-        let deadlines = self.named.resolve(&crate::catalogue::declared());
+        let deadlines = self.named.resolve(&crate::deadlines::declared());
         let mut deadlines = deadlines.map_err(|fault| BuildError(fault.0.into()))?;
         if let Some((default, by)) = deadlines.default.take() {
             config.default_deadline = Some(default);

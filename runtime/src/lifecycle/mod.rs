@@ -4,33 +4,8 @@
 //! ends cancellable requests; *grace over* fires in the last moments and is the only thing that
 //! durable work hears of.
 
-mod body_times;
 mod builder;
-mod callers;
-mod carry;
-mod client_gone;
-mod compensations;
-mod drain;
-mod ending;
-mod in_flight;
-mod last_event;
-mod layer;
-mod life;
-mod linked;
-mod phase;
-#[cfg(feature = "lambda")]
-mod platform;
-mod report;
-mod request_body;
-mod response_body;
-mod sharded;
-mod spawn;
-mod standing;
-mod tail;
-mod unlinked;
-mod watchdog;
 mod worker;
-mod workers;
 
 use std::{
     future::{Ready, ready},
@@ -39,36 +14,17 @@ use std::{
 
 use axum::response::Response;
 
-/// Any error of a body.
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-pub(crate) use body_times::BodyTimes;
-pub(crate) use builder::OnCancelled;
-pub use builder::{BuildError, LifecycleBuilder};
-pub use callers::CallerDeadlines;
-pub use client_gone::ClientGone;
-pub use compensations::CompensationCounts;
-pub use in_flight::{Counts, Work, WorkKind};
-pub(crate) use in_flight::{Ended, InFlight, OwnPermit, millis};
-pub use last_event::LastEvent;
-pub use layer::{LifecycleLayer, LifecycleService, ResponseFuture};
-pub(crate) use life::Life;
-pub use linked::Linked;
-pub(crate) use phase::Phase;
-pub use report::{
-    BlockedHandler, CancelledRequests, InFlightSnapshot, PhaseDurations, ShutdownReport,
+pub use self::{
+    builder::{BuildError, LifecycleBuilder},
+    worker::Worker,
 };
-pub(crate) use request_body::Upload;
-pub use response_body::ResponseBody;
-pub(crate) use tail::{Tail, TailState, end_stream};
-pub(crate) use watchdog::OwnRuntime;
-pub use worker::{FailedWorker, OnWorkerExit, Worker};
-
 use crate::{
-    catalogue::{Policies, Timing},
-    governed::Governed,
-    policy::Exempt,
+    deadlines::{Policies, Timing},
+    handler::Governed,
+    handler_policy::Exempt,
+    layer::LifecycleLayer,
     problem,
+    service::{self, InFlightSnapshot, Life, Phase, ShutdownReport},
     token::{DurableToken, ShutdownToken},
 };
 
@@ -106,13 +62,13 @@ impl Lifecycle {
     /// was served and outside a runtime there is nothing to drain: it ends at once, and an ERROR
     /// says so.
     pub fn shutdown(&self) {
-        drain::begin(&self.life);
+        service::begin(&self.life);
     }
 
     /// Skips to the end, as a second signal does: what is in flight is abandoned and named.
     pub(crate) fn shutdown_now(&self) {
-        drain::begin(&self.life);
-        drain::hurry(&self.life);
+        service::begin(&self.life);
+        service::hurry(&self.life);
     }
 
     /// Waits for the end of the drain, for servers that are not [`serve`](crate::serve); for ever

@@ -2,52 +2,18 @@
 //! unnoticed.
 
 use std::{
-    fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     task::Poll,
 };
 
-use serde::Serialize;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{Life, Phase};
-use crate::{runner::panic_message, token::ShutdownToken};
-
-/// How a worker ended that had not been told to stop.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct FailedWorker {
-    /// Its name.
-    pub worker: String,
-    /// What it panicked with; none if it returned.
-    pub panic: Option<String>,
-    /// Whether it was dropped, with the runtime that it ran on.
-    pub dropped: bool,
-}
-
-impl fmt::Display for FailedWorker {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.panic {
-            Some(panic) => write!(f, "{} panicked: {panic}", self.worker),
-            None if self.dropped => write!(f, "{} was dropped with its runtime", self.worker),
-            None => write!(f, "{} returned before it was told to stop", self.worker),
-        }
-    }
-}
-
-/// What becomes of the service when a worker has failed:
-/// [`LifecycleBuilder::on_worker_exit`](crate::LifecycleBuilder::on_worker_exit) decides.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum OnWorkerExit {
-    /// It shuts down, for whoever restarts it to start it whole.
-    #[default]
-    ShutDown,
-    /// It goes on without the worker. The report names the worker all the same, and the exit code
-    /// is 1: a task that is meant to end is none, but for `tokio::spawn`.
-    KeepServing,
-}
+use crate::{
+    panic_message::panic_message,
+    service::{self, FailedWorker, Life, OnWorkerExit, Phase},
+    token::ShutdownToken,
+};
 
 /// A worker that [`Lifecycle::spawn`](super::Lifecycle::spawn) started. Dropping it changes
 /// nothing: the worker runs on.
@@ -185,7 +151,7 @@ impl Running {
         tracing::error!(target: "followthrough", worker = %self.name, "worker failed, {then}: {failed}");
         self.life.workers.note_failed(failed);
         if shuts_down {
-            super::drain::begin(&self.life);
+            service::begin(&self.life);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
 
-use crate::deadline_header::{ENVOY, Format, GRPC};
+use crate::deadlines::{ENVOY, Format, GRPC};
 
 /// By which headers a callee is told how long its caller still waits.
 ///

@@ -30,6 +30,9 @@ mod headers;
 mod layer;
 mod under;
 
+#[cfg(feature = "reqwest")]
+pub use client::{Call, RequestBuilderExt};
+
 pub use self::{
     body::CallBody,
     error::{CallError, CancelledCall},
@@ -37,5 +40,3 @@ pub use self::{
     layer::{CallFuture, DeadlineLayer, DeadlineService},
     under::CallToken,
 };
-#[cfg(feature = "reqwest")]
-pub use client::{Call, RequestBuilderExt};

@@ -6,8 +6,8 @@ use http::Extensions;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    ambient::{self, Ambient},
     cause::Cause,
+    request::{self, Ambient},
     token::{DurableToken, RequestToken, ShutdownToken},
 };
 
@@ -138,17 +138,18 @@ impl Under {
     /// Whether the handler that calls may have done something that lasts.
     pub(super) fn is_past(&self) -> bool {
         matches!(self.token, Some(Token::Durable(_)))
-            || ambient::with_body(|body| body.past) == Some(true)
+            || request::with_body(|body| body.past) == Some(true)
     }
 }
 
 impl Token {
     fn current() -> Option<Self> {
-        ambient::with(|request| {
+        request::with(|request| {
             if must_land(request) {
                 return Self::Durable(DurableToken::of(request.life().clone()));
             }
-            Self::Request(request.token())
+            let (state, deadline) = request.token();
+            Self::Request(RequestToken::new(state, deadline))
         })
     }
 }

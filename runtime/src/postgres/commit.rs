@@ -12,10 +12,11 @@ use deadpool_postgres::tokio_postgres::{
 use futures_core::Stream;
 
 use super::{
-    Error, Session,
+    error::Error,
     quarantine::{Cut, Quarantine},
+    session::Session,
 };
-use crate::Outcome;
+use crate::cause::Outcome;
 
 /// The answer to a commit, as far as it has come.
 pub(super) struct Answer {

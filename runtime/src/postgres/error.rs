@@ -10,7 +10,7 @@ use deadpool_postgres::{
     },
 };
 
-use crate::Outcome;
+use crate::cause::Outcome;
 
 /// Why there is no result.
 ///

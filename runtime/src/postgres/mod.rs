@@ -44,11 +44,10 @@ mod transaction;
 /// The pool within, and tokio-postgres.
 pub use deadpool_postgres;
 
-pub use crate::follow::Follow;
-
 pub use self::{
     error::Error,
     pool::{Client, Pool},
     session::Session,
     transaction::Transaction,
 };
+pub use crate::follow::Follow;

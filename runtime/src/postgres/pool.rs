@@ -13,7 +13,10 @@ use deadpool_postgres::tokio_postgres::{
 };
 use tokio::{net::TcpStream, runtime::Handle};
 
-use super::{Error, Follow, Session, Transaction, cancel::Server, quarantine::Shared};
+use super::{
+    Follow, cancel::Server, error::Error, quarantine::Shared, session::Session,
+    transaction::Transaction,
+};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 

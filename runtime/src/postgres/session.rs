@@ -15,10 +15,11 @@ use deadpool_postgres::{
 use tokio::runtime::Handle;
 
 use super::{
-    Error, Follow,
+    Follow,
+    error::Error,
     quarantine::{Cut, Quarantine, Shared},
 };
-use crate::Outcome;
+use crate::cause::Outcome;
 
 /// The statements of a [`Client`](super::Client) or a [`Transaction`](super::Transaction).
 ///

@@ -2,7 +2,11 @@
 
 use std::ops::{Deref, DerefMut};
 
-use super::{Error, Session, commit, session::Lease};
+use super::{
+    commit,
+    error::Error,
+    session::{Lease, Session},
+};
 
 /// A transaction, begun by [`Client::transaction`](super::Client::transaction).
 ///

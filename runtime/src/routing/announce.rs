@@ -11,10 +11,10 @@ use std::{
 use axum::{extract::Request, handler::Handler};
 use tower::{Layer, Service};
 
-use super::GovernedHandler;
+use super::handler::GovernedHandler;
 use crate::{
-    ambient::{self, Progress},
-    policy::{HandlerPolicy, Policy},
+    handler_policy::{HandlerPolicy, Policy},
+    request::{self, Progress},
 };
 
 /// A handler that tells each request its policy first.
@@ -53,7 +53,7 @@ where
     type Future = H::Future;
 
     fn call(self, request: Request, state: S) -> H::Future {
-        let here = ambient::with(|request| match self.route {
+        let here = request::with(|request| match self.route {
             Route::To(policy) => request.routed_to(policy),
             Route::Governed => request.advance_to(Progress::Middleware),
             Route::Exempt => request.advance_to(Progress::Ungoverned),
@@ -99,7 +99,7 @@ impl<S: Service<Request>> Service<Request> for Marked<S> {
     }
 
     fn call(&mut self, mut request: Request) -> S::Future {
-        let handed_on = ambient::with(|request| {
+        let handed_on = request::with(|request| {
             request.advance_to(self.progress);
             matches!(self.progress, Progress::Middleware).then(|| request.handed_on())
         });

@@ -5,9 +5,9 @@ use std::any::type_name;
 use axum::handler::Layered;
 
 use crate::{
-    catalogue,
-    governed::Governed,
-    policy::{Exempt, HandlerPolicy, Policy, Read, Stream},
+    deadlines,
+    handler::Governed,
+    handler_policy::{Exempt, HandlerPolicy, Policy, Read, Stream},
 };
 
 /// A handler with a policy: an annotated function, or a closure in [`policy::read`] and its
@@ -67,7 +67,7 @@ macro_rules! functions {
                 type Policy = <Fut::Output as IsGoverned>::Policy;
 
                 fn declared(_: Option<&Self>) -> Option<&'static HandlerPolicy> {
-                    catalogue::declared_at(type_name::<F>())
+                    deadlines::declared_at(type_name::<F>())
                 }
             }
         )*
@@ -96,7 +96,7 @@ where
     type Policy = <Fut::Output as IsGoverned>::Policy;
 
     fn declared(_: Option<&Self>) -> Option<&'static HandlerPolicy> {
-        catalogue::declared_at(type_name::<F>())
+        deadlines::declared_at(type_name::<F>())
     }
 }
 

@@ -7,10 +7,10 @@ use axum::{extract::Request, handler::Handler, response::IntoResponse, routing a
 use tower::{Layer, Service, layer::util::Stack};
 
 use super::{
-    GovernedHandler, ReadOnly,
     announce::{Announced, Mark},
+    handler::{GovernedHandler, ReadOnly},
 };
-use crate::ambient::Progress;
+use crate::request::Progress;
 
 /// The governed handlers of one path, one for each method: what [`get`](super::get) and its
 /// siblings make, and what [`Router::route`](crate::Router::route) takes. It mirrors

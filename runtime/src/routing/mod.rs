@@ -12,6 +12,7 @@
 //!   [`axum::Router`], which takes annotated handlers as well as any other.
 
 mod announce;
+pub(crate) mod closure;
 mod handler;
 mod method_router;
 mod router;

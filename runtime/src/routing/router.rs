@@ -7,6 +7,7 @@ use std::{
 };
 
 use axum::{
+    BoxError,
     body::{Body, HttpBody},
     extract::{Request, connect_info::IntoMakeServiceWithConnectInfo},
     handler::Handler,
@@ -18,12 +19,11 @@ use bytes::Bytes;
 use tower::{Layer, Service, layer::util::Stack};
 
 use super::{
-    GovernedHandler, MethodRouter, ReadOnly,
     announce::{Announced, Mark},
+    handler::{GovernedHandler, ReadOnly},
+    method_router::MethodRouter,
 };
-use crate::ambient::Progress;
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+use crate::request::Progress;
 
 /// An [`axum::Router`] in which every handler has a policy, and no write stands behind GET: what
 /// breaks the rule does not compile.

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{app::App, conduct::Server, listener::Listener};
-use crate::lifecycle::Phase;
+use crate::service::Phase;
 
 /// After an accept that failed for want of something, such as file descriptors.
 const BACK_OFF: Duration = Duration::from_millis(100);

@@ -14,7 +14,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{connection::Connection, socket::Socket};
+use crate::connection::{Connection, Socket};
 
 type Asked<P> = Pin<Box<dyn Future<Output = io::Result<P>> + Send>>;
 type Handshake<P> = Box<dyn FnOnce(HandshakeIo, P) -> Asked<P> + Send>;

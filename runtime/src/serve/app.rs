@@ -2,11 +2,9 @@
 
 use std::{any::Any, convert::Infallible, io};
 
-use axum::extract::Request;
+use axum::{BoxError, extract::Request};
 use http::Response;
 use tower::{Service, ServiceExt};
-
-pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What [`serve`](crate::serve) can serve on a listener whose peers are known as `Peer`:
 ///

@@ -1,17 +1,16 @@
 //! Conducts one connection from its accept to its end.
 
 use std::{
-    error::Error,
     fmt,
     future::poll_fn,
     io,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicUsize},
     task::Poll,
     time::Duration,
 };
 
-use axum::extract::Request;
+use axum::{BoxError, extract::Request};
 use http::Response;
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -24,21 +23,20 @@ use tower::Service;
 use super::{
     accepted::{Accepted, shake_hands},
     app::App,
-    connection::Connection,
-    executor::{Executor, Task},
+    executor::Executor,
     linger::linger,
     requests::Requests,
     settings::Settings,
     stream::{Observed, Stream},
-    watch::peer_left,
 };
-use crate::lifecycle::{Life, Phase};
+use crate::{
+    connection::{Connection, Task, peer_left},
+    service::{Life, Phase},
+};
 
 /// How long an HTTP/2 peer has to answer the PING behind the first GOAWAY. Requests that crossed that
 /// come before the answer, and hyper ends the connection after it.
 const PONG: Duration = Duration::from_secs(1);
-
-type BoxError = Box<dyn Error + Send + Sync>;
 
 /// What all connections of a server share.
 pub(super) struct Server<A> {
@@ -46,6 +44,8 @@ pub(super) struct Server<A> {
     pub(super) app: A,
     pub(super) settings: Settings,
     pub(super) half_close: bool,
+    /// The bytes of uploads that are held.
+    pub(super) uploads: Arc<AtomicUsize>,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<tokio_rustls::TlsAcceptor>,
 }
@@ -66,7 +66,8 @@ impl<A> Server<A> {
         let stream = Stream::new(connection.clone());
         let made = self.app.connect(shake_hands(connection.clone(), peer, handshake));
         let (settings, half_close) = (self.settings, self.half_close);
-        let conduct = Conduct { connection: connection.clone(), settings, half_close };
+        let uploads = self.uploads.clone();
+        let conduct = Conduct { connection: connection.clone(), settings, half_close, uploads };
         #[cfg(feature = "tls")]
         let tls = self.tls.clone();
         let conducted = async move {
@@ -131,6 +132,7 @@ struct Conduct {
     connection: Arc<Connection>,
     settings: Settings,
     half_close: bool,
+    uploads: Arc<AtomicUsize>,
 }
 
 impl Conduct {
@@ -147,7 +149,7 @@ impl Conduct {
         let builder = self.settings.builder(Executor::new(connection.clone()), self.half_close);
         let settings = &self.settings;
         let (times, limits) = (settings.body_times(), settings.upload_limits());
-        let requests = Requests::new(service, connection.clone(), times, limits);
+        let requests = Requests::new(service, connection.clone(), times, limits, &self.uploads);
         let mut serving = pin!(builder.serve_connection_with_upgrades(stream, requests));
         let mut told = false;
         // The runtime looks at its sockets once more before a connection is told: a request that

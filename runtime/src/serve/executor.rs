@@ -1,16 +1,11 @@
-//! The tasks of a connection: its own, and over HTTP/2 one for each stream.
-//!
-//! Each task leaves its waker with the connection, once, so that an advance of the phase reaches
-//! it; a request pays nothing for that.
+//! Runs the streams of an HTTP/2 connection as tasks of that connection.
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
+use std::sync::Arc;
+
+use crate::{
+    connection::{Connection, Task},
+    layer::Carrier,
 };
-
-use super::{connection::Connection, stall::StreamWait, upgraded};
-use crate::lifecycle::Phase;
 
 /// Runs what hyper spawns, the streams of HTTP/2 that is, where a shutdown can reach it.
 #[derive(Clone, Debug)]
@@ -29,84 +24,6 @@ where
     F: Future<Output: Send> + Send + 'static,
 {
     fn execute(&self, future: F) {
-        drop(tokio::spawn(Task::of_stream(
-            upgraded::Carrier::new(future),
-            self.connection.clone(),
-        )));
-    }
-}
-
-pin_project_lite::pin_project! {
-    /// A task of a connection: woken when the phase advances, dropped when the grace is over.
-    pub(super) struct Task<F> {
-        #[pin]
-        future: Option<F>,
-        connection: Arc<Connection>,
-        waker: Option<usize>,
-        of_stream: bool,
-        wait: StreamWait,
-    }
-
-    impl<F> PinnedDrop for Task<F> {
-        fn drop(this: Pin<&mut Self>) {
-            let mut this = this.project();
-            if let Some(key) = this.waker.take() {
-                this.connection.wakers().leave(key);
-            }
-            if *this.of_stream {
-                this.future.set(None);
-                this.wait.end(this.connection.stall());
-                this.connection.open_streams().task_ended();
-                // The connection may end with its last stream, and looked before this was gone.
-                if this.connection.phase() >= Phase::Closing {
-                    this.connection.wake();
-                }
-            }
-        }
-    }
-}
-
-impl<F> Task<F> {
-    pub(super) fn new(future: F, connection: Arc<Connection>) -> Self {
-        let wait = StreamWait::default();
-        Self { future: Some(future), connection, waker: None, of_stream: false, wait }
-    }
-
-    /// The task of a stream of HTTP/2.
-    fn of_stream(future: F, connection: Arc<Connection>) -> Self {
-        connection.open_streams().task_began();
-        let wait = StreamWait::default();
-        Self { future: Some(future), connection, waker: None, of_stream: true, wait }
-    }
-}
-
-impl<F: Future> Future for Task<F> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        // A spawned task keeps its waker. It is left before the phase is looked at.
-        if this.waker.is_none() {
-            *this.waker = Some(this.connection.wakers().enter(cx));
-        }
-        if this.connection.phase() == Phase::Ended {
-            this.future.set(None);
-        }
-        let Some(future) = this.future.as_mut().as_pin_mut() else { return Poll::Ready(()) };
-        if *this.of_stream {
-            StreamWait::begin_poll();
-        }
-        if future.poll(cx).is_pending() {
-            if !*this.of_stream || !this.wait.is_over(this.connection.stall()) {
-                return Poll::Pending;
-            }
-            tracing::debug!(
-                target: "followthrough",
-                peer = %this.connection.peer(),
-                "the peer took nothing of an answer that waits for it, resetting its stream"
-            );
-        }
-        this.future.set(None);
-        Poll::Ready(())
+        drop(tokio::spawn(Task::of_stream(Carrier::new(future), self.connection.clone())));
     }
 }

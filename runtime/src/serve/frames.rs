@@ -4,7 +4,7 @@
 //! answer has ended. A reset, by either side, ends one as well. Frames are looked
 //! at by their heads; what they carry is skipped.
 
-use super::open_streams::OpenStreams;
+use crate::connection::OpenStreams;
 
 /// RFC 9113, section 4.1.
 const HEAD: usize = 9;

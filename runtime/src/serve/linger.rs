@@ -8,7 +8,7 @@ use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use tokio::{io::ReadBuf, time::timeout};
 
-use super::{connection::Connection, socket::Socket};
+use crate::connection::{Connection, Socket};
 
 /// How long a peer has to read the answer and to stop sending: several round trips of a slow link.
 /// A proxy needs a few milliseconds, a person's browser less than a second.

@@ -4,32 +4,18 @@ mod accept;
 mod accepted;
 mod app;
 mod conduct;
-mod connection;
-mod connections;
-mod cut;
 mod executor;
 mod frames;
-mod gate;
 mod linger;
 mod listener;
-mod on_connection;
-mod open_streams;
-mod out;
-mod pieces;
 mod requests;
 mod settings;
 mod several;
 mod signals;
-mod socket;
-mod stall;
 mod stream;
 mod sweep;
 #[cfg(unix)]
 mod unix_peer;
-mod upgraded;
-mod upload_memory;
-mod wakers;
-mod watch;
 
 use std::{fmt, io, pin::Pin, sync::Arc};
 
@@ -38,22 +24,13 @@ pub use self::unix_peer::UnixPeer;
 pub use self::{
     accepted::{Accepted, HandshakeIo},
     app::App,
-    cut::{ConnectionCut, ConnectionState},
     listener::{Listener, MapListener},
 };
 use self::{conduct::Server, settings::Settings};
-pub(crate) use self::{
-    connection::Connection,
-    connections::Connections,
-    gate::Gate,
-    on_connection::OnConnection,
-    pieces::cut as cut_piece,
-    socket::Socket,
-    stall::{body_gave, body_holds_back, body_was_asked},
-    upgraded::Upgraded,
-    upload_memory::UploadsFull,
+use crate::{
+    lifecycle::{BuildError, Lifecycle},
+    service::{Life, ShutdownReport},
 };
-use crate::lifecycle::{BuildError, Life, Lifecycle, ShutdownReport};
 
 /// Serves `app` on `listener` over HTTP/1 and HTTP/2 (with prior knowledge, or over TLS by ALPN)
 /// until a shutdown has drained it, and gives the report of that.
@@ -234,6 +211,7 @@ where
         app,
         settings,
         half_close,
+        uploads: Arc::default(),
         #[cfg(feature = "tls")]
         tls: options.tls.map(tokio_rustls::TlsAcceptor::from),
     };

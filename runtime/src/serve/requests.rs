@@ -2,24 +2,19 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicUsize},
     task::{Context, Poll},
 };
 
-use axum::{body::Body, extract::Request};
+use axum::{BoxError, body::Body, extract::Request};
 use http::{HeaderMap, Response, header::CONTENT_TYPE};
 use hyper::body::Incoming;
 use tower::{Service, ServiceExt, util::Oneshot};
 
-use super::{
-    OnConnection,
-    app::BoxError,
-    connection::Connection,
-    upload_memory::{Metered, UploadLimits, UploadMemory},
-};
 use crate::{
-    ambient::Ongoing,
-    lifecycle::{BodyTimes, Linked, ResponseBody, Upload},
+    connection::{Connection, Metered, OnConnection, UploadLimits, UploadMemory},
+    layer::{BodyTimes, Linked, ResponseBody, Upload},
+    request::Ongoing,
 };
 
 /// What hyper calls: links each request to the lifecycle and to its connection.
@@ -36,9 +31,9 @@ impl<S> Requests<S> {
         connection: Arc<Connection>,
         times: BodyTimes,
         limits: UploadLimits,
+        held: &Arc<AtomicUsize>,
     ) -> Self {
-        let uploads = UploadMemory::new(limits, &connection.life.connections.uploads);
-        Self { service, connection, times, uploads }
+        Self { service, connection, times, uploads: UploadMemory::new(limits, held) }
     }
 }
 

@@ -4,15 +4,15 @@ use std::{io, ops::RangeInclusive, time::Duration};
 
 use hyper_util::{rt::TokioTimer, server::conn::auto};
 
-use super::{Serve, executor::Executor, upload_memory::UploadLimits};
-use crate::lifecycle::BodyTimes;
+use super::{Serve, executor::Executor};
+use crate::{connection::UploadLimits, layer::BodyTimes, service::SilenceLimits};
 
 /// What [`Serve`] is told; copied into every connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Settings {
-    pub(super) header_read_timeout: Duration,
-    pub(super) idle_timeout: Duration,
-    pub(super) write_timeout: Duration,
+    header_read_timeout: Duration,
+    idle_timeout: Duration,
+    write_timeout: Duration,
     body_read_timeout: Duration,
     body_min_rate: (u32, Duration),
     pub(super) max_connections: usize,
@@ -74,6 +74,15 @@ const LEAST_UPLOADS: usize = 1 << 20;
 const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 
 impl Settings {
+    /// How long a peer may say or take nothing.
+    pub(super) const fn silence_limits(&self) -> SilenceLimits {
+        SilenceLimits {
+            head: self.header_read_timeout,
+            idle: self.idle_timeout,
+            write: self.write_timeout,
+        }
+    }
+
     /// Says which setting cannot be, and what it could be instead.
     pub(super) fn check(&self) -> io::Result<()> {
         let stream_window = self.http2_initial_stream_window_size;

@@ -11,7 +11,10 @@ use std::{
 
 use tokio::runtime::Builder;
 
-use crate::lifecycle::{Life, Lifecycle, OwnRuntime};
+use crate::{
+    lifecycle::Lifecycle,
+    service::{Life, OwnRuntime},
+};
 
 /// How much later than the first a second signal comes that counts. A terminal and the process that
 /// started this one may each send a signal for one Ctrl-C.

@@ -9,7 +9,8 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{connection::Connection, frames::Frames};
+use super::frames::Frames;
+use crate::connection::Connection;
 
 /// The socket of a connection; notes who waits for what.
 #[derive(Debug)]

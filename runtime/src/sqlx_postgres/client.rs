@@ -10,10 +10,10 @@ use sqlx_core::transaction::TransactionManager;
 use tokio::runtime::Handle;
 
 use super::{
-    Error,
+    error::Error,
     quarantine::{Cut, Quarantine, Shared},
 };
-use crate::{Outcome, follow::Follow};
+use crate::{cause::Outcome, follow::Follow};
 
 /// A connection of a [`Pool`](super::Pool). Dropped, it goes back.
 ///

@@ -4,7 +4,7 @@ use std::{error, fmt};
 
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
-use crate::Outcome;
+use crate::cause::Outcome;
 
 /// Why there is no result.
 ///

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use tokio::runtime::Handle;
 
-use super::{Client, Error, quarantine::Shared};
-use crate::{Outcome, follow::Follow};
+use super::{client::Client, error::Error, quarantine::Shared};
+use crate::{cause::Outcome, follow::Follow};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 

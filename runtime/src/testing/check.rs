@@ -8,7 +8,7 @@ use std::{
     task::Poll,
 };
 
-use crate::runner::panic_message;
+use crate::panic_message::panic_message;
 
 /// What a check may return: nothing, for one that asserts, or a `Result`, for one that uses `?`.
 #[diagnostic::on_unimplemented(

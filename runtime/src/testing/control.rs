@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use crate::lifecycle::{Lifecycle, LifecycleBuilder, LifecycleLayer, Phase, ShutdownReport};
+use crate::{
+    layer::LifecycleLayer,
+    lifecycle::{Lifecycle, LifecycleBuilder},
+    service::{Phase, ShutdownReport},
+};
 
 /// A [`Lifecycle`] whose signals fire when the test says so, and not by a clock or by SIGTERM.
 ///

@@ -6,8 +6,8 @@ use http::StatusCode;
 
 use super::point::{Disconnect, Moment, Seed};
 use crate::{
-    lifecycle::ShutdownReport,
-    policy::{HandlerPolicy, Place},
+    handler_policy::{HandlerPolicy, Place},
+    service::ShutdownReport,
 };
 
 /// An `await` in the source.

@@ -18,10 +18,7 @@ use super::{
     watch::Watch,
     watchdog::Watchdog,
 };
-use crate::{
-    lifecycle::{Lifecycle, ShutdownReport},
-    serve::serve,
-};
+use crate::{lifecycle::Lifecycle, serve::serve, service::ShutdownReport};
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 

@@ -39,7 +39,6 @@
 //! `RST_STREAM`; [`TestLifecycle`] is a shutdown that the test drives. The guide's page on
 //! [testing](crate::guide::testing) begins with a real bug.
 
-mod broken;
 mod check;
 mod client;
 mod control;
@@ -55,9 +54,6 @@ mod trial;
 mod watch;
 mod watchdog;
 
-#[doc(hidden)]
-pub use broken::break_rescue;
-pub(crate) use broken::is_rescue_broken;
 pub use check::Verdict;
 pub use control::TestLifecycle;
 pub use cut::{Await, Cut, HandlerPlace};
@@ -65,3 +61,7 @@ pub use disconnects::{Disconnects, disconnect_at_every_await};
 pub use point::{Disconnect, Moment, Seed};
 pub use request::Repeat;
 pub use summary::{Failure, Summary};
+
+#[doc(hidden)]
+#[doc(hidden)]
+pub use crate::handler::break_rescue;

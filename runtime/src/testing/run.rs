@@ -12,10 +12,11 @@ use tokio::sync::Notify;
 use super::{
     cut::{Await, HandlerPlace},
     point::{Moment, Point},
-    trace::{self, Trace, Woken},
+    trace,
+    trace::{Trace, Woken},
     watchdog::Watchdog,
 };
-use crate::ambient;
+use crate::request;
 
 /// What the service under test and the client of one run share.
 pub(super) struct Run {
@@ -171,7 +172,7 @@ impl Run {
     }
 
     fn suspended_at(&self, trace: Option<Trace>, waker: &Waker) {
-        let body = ambient::with(|request| {
+        let body = request::with(|request| {
             let body = &request.body;
             request.policy().map(|_| (HandlerPlace { place: body.frame.place() }, body.past))
         });

@@ -7,8 +7,12 @@ use http::request::Parts;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::RunUntil;
-use crate::{ambient, cause::Cause, lifecycle::Life};
+use crate::{
+    cause::Cause,
+    request::{self},
+    run_until::RunUntil,
+    service::Life,
+};
 
 /// Fires only in the last moments of the grace (*grace over*), never for a client that leaves
 /// or a deadline that passes.
@@ -50,7 +54,7 @@ impl DurableToken {
     /// The token of the running request, or that of requests without a lifecycle.
     pub(crate) fn current() -> Self {
         Self {
-            life: ambient::with(|request| request.life().clone()).unwrap_or_else(Life::unlinked),
+            life: request::with(|request| request.life().clone()).unwrap_or_else(Life::unlinked),
         }
     }
 

@@ -9,18 +9,17 @@
 //! All three are axum extractors, cheap to clone, and hand out a
 //! [`CancellationToken`](tokio_util::sync::CancellationToken) for other libraries.
 
+mod caller;
 mod durable;
 mod raw;
 mod request;
 mod shutdown;
-mod state;
-#[cfg(test)]
-mod tests;
-mod until;
 
-pub use durable::DurableToken;
-pub use raw::RawToken;
-pub use request::{RequestToken, RequestTokenHandle};
-pub use shutdown::ShutdownToken;
-pub(crate) use state::{Deadline, RequestState};
-pub(crate) use until::RunUntil;
+pub(crate) use self::caller::{GivenSeen, GivenToken};
+pub use self::{
+    caller::Given,
+    durable::DurableToken,
+    raw::RawToken,
+    request::{RequestToken, RequestTokenHandle},
+    shutdown::ShutdownToken,
+};

@@ -6,8 +6,7 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 use tokio_util::sync::CancellationToken;
 
-use super::{DurableToken, RequestToken};
-use crate::ambient::Given;
+use super::{caller::Given, durable::DurableToken, request::RequestToken};
 
 /// The extractor that stands in an annotated handler's signature where you wrote
 /// `CancellationToken`, which axum cannot extract: the trait and the type are both foreign.

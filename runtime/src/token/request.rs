@@ -7,8 +7,12 @@ use http::request::Parts;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Deadline, RequestState, RunUntil};
-use crate::{ambient, cause::Cause, runner};
+use crate::{
+    cancellation::{Deadline, RequestState},
+    cause::Cause,
+    request::{self, Ambient},
+    run_until::RunUntil,
+};
 
 /// Fires when the client leaves, the deadline passes, or the service stops waiting for reads.
 ///
@@ -57,6 +61,11 @@ impl RequestToken {
         (token, handle)
     }
 
+    /// The token of the request that the running code belongs to.
+    pub(crate) fn current() -> Option<Self> {
+        request::with(Ambient::token).map(|(state, deadline)| Self::new(state, deadline))
+    }
+
     pub(crate) const fn new(state: Arc<RequestState>, deadline: Option<Deadline>) -> Self {
         Self { state, deadline }
     }
@@ -72,7 +81,7 @@ impl RequestToken {
     /// Dropping the future loses nothing.
     pub async fn cancelled(&self) -> Cause {
         let cause = self.state.cancelled(self.deadline).await;
-        let ends_here = ambient::with(|request| request.ends_its_body(&self.state, cause));
+        let ends_here = request::with(|request| request.ends_its_body(&self.state, cause));
         if ends_here == Some(true) {
             // The runner looks at its signals when this poll has returned. Woken at once, so that
             // whoever is not dropped then hears of it after all.
@@ -152,8 +161,8 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestToken {
     type Rejection = Infallible;
 
     async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let token = ambient::with(ambient::Ambient::token).unwrap_or_else(|| {
-            runner::warn_unlinked();
+        let token = Self::current().unwrap_or_else(|| {
+            request::warn_unlinked();
             // The runner of an annotated handler puts its own in the place of this one.
             Self::never()
         });

@@ -7,8 +7,12 @@ use http::request::Parts;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::RunUntil;
-use crate::{ambient, cause::Cause, lifecycle::Life};
+use crate::{
+    cause::Cause,
+    request::{self},
+    run_until::RunUntil,
+    service::Life,
+};
 
 /// Fires when the service stops: in a request with *stopping*, in a worker when the requests
 /// have drained.
@@ -111,7 +115,7 @@ impl<S: Send + Sync> FromRequestParts<S> for ShutdownToken {
     type Rejection = Infallible;
 
     async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let life = ambient::with(|request| request.life().clone()).unwrap_or_else(Life::unlinked);
+        let life = request::with(|request| request.life().clone()).unwrap_or_else(Life::unlinked);
         Ok(Self::new(life.stopping().clone(), life))
     }
 }

@@ -1,0 +1,276 @@
+//! Timers that stay armed.
+//!
+//! To register a timer and to take it back costs more than all else that a deadline does, and hardly
+//! a deadline is ever reached. So the timer of a request that is over stays as it is, set for a
+//! moment that means nothing any more, and the next request on the connection takes it over. If it
+//! rings before that one's deadline, it is set anew.
+//!
+//! Invariants:
+//!
+//! 1. An [`Alarm`] that [covers](Alarm::covers) a deadline rings at it or before, and wakes the task
+//!    that asked: `waker` is a clone of what the timer was last polled with, so nothing else can have
+//!    its address, and a timer lets go of its waker only when it has elapsed.
+//! 2. Whoever finds it not to cover its deadline polls it, and that makes it so.
+//! 3. One that is [kept](Alarms::keep) armed wakes the task of its connection, or what middleware
+//!    put in the place of its waker, and belongs to the runtime of that task, which lives longer. The
+//!    task of an HTTP/2 stream is over, and a timer that wakes it would keep it from being freed; so
+//!    what a stream leaves is the box alone.
+
+use std::{
+    pin::{Pin, pin},
+    sync::{Mutex, PoisonError},
+    task::{Context, Waker},
+};
+
+use tokio::{
+    runtime::{Handle, Id},
+    task::unconstrained,
+    time::{Instant, Sleep, sleep_until},
+};
+
+pin_project_lite::pin_project! {
+    #[derive(Debug)]
+    struct Timer {
+        #[pin]
+        sleep: Option<Sleep>,
+        // Whom it wakes.
+        waker: Waker,
+        // Whose it is.
+        runtime: Option<Id>,
+    }
+}
+
+/// A timer, and whom it wakes: one word, whose box is used again.
+#[derive(Debug)]
+pub(crate) struct Alarm(Pin<Box<Timer>>);
+
+impl Default for Alarm {
+    fn default() -> Self {
+        Self(Box::pin(Timer { sleep: None, waker: Waker::noop().clone(), runtime: None }))
+    }
+}
+
+impl Alarm {
+    /// Whether it will wake `waker` at `deadline` at the latest, with nothing more to do.
+    #[inline]
+    pub(crate) fn covers(&self, deadline: Instant, waker: &Waker) -> bool {
+        let armed = self.0.sleep.as_ref();
+        armed.is_some_and(|sleep| sleep.deadline() <= deadline && !sleep.is_elapsed())
+            && self.0.waker.will_wake(waker)
+    }
+
+    /// Whether `deadline` has passed; if not, it covers that. No request is borrowed meanwhile: a
+    /// waker may run code that comes back here.
+    pub(crate) fn rings(&mut self, deadline: Instant, handler: &str, cx: &mut Context<'_>) -> bool {
+        let mut timer = self.0.as_mut().project();
+        if !timer.waker.will_wake(cx.waker()) {
+            timer.waker.clone_from(cx.waker());
+        }
+        match timer.sleep.as_mut().as_pin_mut() {
+            None => {
+                timer.sleep.set(Some(arm(deadline, handler)));
+                *timer.runtime = current();
+            }
+            Some(sleep) if sleep.deadline() > deadline => sleep.reset(deadline),
+            Some(_) => {}
+        }
+        // One that a former request left may have rung: for that one, and not for this.
+        while let Some(mut sleep) = timer.sleep.as_mut().as_pin_mut() {
+            // A body that always has more to do uses up its task's budget in every poll, and without
+            // one a timer never says that it is over.
+            if pin!(unconstrained(sleep.as_mut())).poll(cx).is_pending() {
+                return false;
+            }
+            if sleep.deadline() >= deadline {
+                return true;
+            }
+            sleep.reset(deadline);
+        }
+        false
+    }
+
+    /// It rings for nobody.
+    pub(crate) fn disarm(&mut self) {
+        let mut timer = self.0.as_mut().project();
+        timer.sleep.set(None);
+        timer.waker.clone_from(Waker::noop());
+    }
+}
+
+/// A timer of tokio's.
+///
+/// # Panics
+///
+/// Outside of a runtime, where there are none; tokio's own message would name neither the handler nor what it
+/// wants a clock for.
+fn arm(deadline: Instant, handler: &str) -> Sleep {
+    if Handle::try_current().is_err() {
+        panic!(
+            "`{}` has a deadline and was polled outside of a tokio runtime, where no clock would end it: \
+             call it under `#[tokio::main]`, under `#[tokio::test]`, or in the `block_on` of a runtime \
+             that was built with `enable_time`",
+            handler
+        );
+    }
+    sleep_until(deadline)
+}
+
+fn current() -> Option<Id> {
+    Handle::try_current().ok().map(|runtime| runtime.id())
+}
+
+/// How many a connection keeps: over HTTP/2, for as many streams at once.
+const KEPT: usize = 16;
+
+/// The alarms of one connection that no request uses.
+#[derive(Debug)]
+pub(crate) struct Alarms {
+    kept: Mutex<Vec<Alarm>>,
+    /// Where the connection's task runs.
+    runtime: Option<Id>,
+}
+
+impl Alarms {
+    /// Those of a connection whose task runs here.
+    pub(crate) fn new() -> Self {
+        Self { kept: Mutex::default(), runtime: current() }
+    }
+
+    #[inline]
+    pub(crate) fn take(&self) -> Option<Alarm> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    /// For the next request; of a task of its own if `alone`.
+    #[inline]
+    pub(crate) fn keep(&self, mut alarm: Alarm, alone: bool) {
+        if alone || alarm.0.runtime != self.runtime {
+            alarm.disarm();
+        }
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < KEPT {
+            kept.push(alarm);
+        } else {
+            // A waker may run a destructor that comes back here.
+            drop(kept);
+            drop(alarm);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering::SeqCst},
+        },
+        task::Wake,
+        time::Duration,
+    };
+
+    use tokio::time::advance;
+
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// A task that counts how often it is woken.
+    #[derive(Default)]
+    struct Task(AtomicUsize);
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+
+    fn rings(alarm: &mut Alarm, deadline: Instant, waker: &Waker) -> bool {
+        let rang = alarm.rings(deadline, "handler", &mut Context::from_waker(waker));
+        assert_ne!(rang, alarm.covers(deadline, waker), "it rang, or it will");
+        rang
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_rings_early_once_for_a_later_deadline_and_then_in_time() {
+        let task = Arc::new(Task::default());
+        let (waker, first) = (Waker::from(task.clone()), Instant::now() + 10 * MS);
+        let mut alarm = Alarm::default();
+        assert!(!rings(&mut alarm, first, &waker));
+        let second = first + 20 * MS;
+        assert!(alarm.covers(second, &waker), "with nothing to do");
+        advance(11 * MS).await;
+        assert_eq!(task.0.load(SeqCst), 1);
+        assert!(!alarm.covers(second, &waker), "it has rung and wakes nobody any more");
+        assert!(!rings(&mut alarm, second, &waker));
+        advance(18 * MS).await;
+        assert!(!rings(&mut alarm, second, &waker));
+        advance(2 * MS).await;
+        assert_eq!(task.0.load(SeqCst), 2);
+        assert!(rings(&mut alarm, second, &waker));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_nearer_deadline_moves_it() {
+        let task = Arc::new(Task::default());
+        let (waker, far) = (Waker::from(task.clone()), Instant::now() + 1000 * MS);
+        let mut alarm = Alarm::default();
+        assert!(!rings(&mut alarm, far, &waker));
+        let near = Instant::now() + 5 * MS;
+        assert!(!alarm.covers(near, &waker));
+        assert!(!rings(&mut alarm, near, &waker));
+        advance(6 * MS).await;
+        assert_eq!(task.0.load(SeqCst), 1);
+        assert!(rings(&mut alarm, near, &waker));
+        assert!(!rings(&mut alarm, far, &waker), "and back");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_task_is_woken_in_the_place_of_the_first() {
+        let tasks = [Arc::new(Task::default()), Arc::new(Task::default())];
+        let [first, second] = [Waker::from(tasks[0].clone()), Waker::from(tasks[1].clone())];
+        let deadline = Instant::now() + 5 * MS;
+        let mut alarm = Alarm::default();
+        assert!(!rings(&mut alarm, deadline, &first));
+        assert!(!alarm.covers(deadline, &second));
+        assert!(!rings(&mut alarm, deadline, &second));
+        advance(6 * MS).await;
+        assert_eq!(tasks.map(|task| task.0.load(SeqCst)), [0, 1]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_stream_leaves_holds_no_task() {
+        let task = Arc::new(Task::default());
+        let (waker, deadline) = (Waker::from(task.clone()), Instant::now() + 5 * MS);
+        let mut alarm = Alarm::default();
+        assert!(!rings(&mut alarm, deadline, &waker));
+        drop(waker);
+        let alarms = Alarms::new();
+        alarms.keep(alarm, true);
+        assert_eq!(Arc::strong_count(&task), 1);
+        let mut kept = alarms.take().expect("it was kept");
+        let waker = Waker::from(task.clone());
+        assert!(!kept.covers(deadline, &waker));
+        assert!(!rings(&mut kept, deadline, &waker));
+        advance(6 * MS).await;
+        assert_eq!(task.0.load(SeqCst), 1);
+    }
+
+    #[test]
+    fn the_timer_of_another_runtime_is_not_kept() {
+        let runtime =
+            || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let (home, away) = (runtime(), runtime());
+        let alarms = home.block_on(async { Alarms::new() });
+        let deadline = Instant::now() + 1000 * 1000 * MS;
+        let task = Waker::from(Arc::new(Task::default()));
+        let mut alarm = Alarm::default();
+        away.block_on(async { assert!(!rings(&mut alarm, deadline, &task)) });
+        alarms.keep(alarm, false);
+        drop(away);
+        let mut kept = alarms.take().expect("its box was kept");
+        home.block_on(async { assert!(!rings(&mut kept, deadline, &task)) });
+        alarms.keep(kept, false);
+        assert!(alarms.take().expect("it was kept").covers(deadline, &task), "armed at home");
+    }
+}

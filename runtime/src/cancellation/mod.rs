@@ -1,0 +1,11 @@
+//! What the tokens of one request share.
+
+mod signal;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use self::{
+    signal::Signal,
+    state::{Deadline, RequestState},
+};

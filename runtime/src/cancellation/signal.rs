@@ -1,0 +1,39 @@
+//! What tells a request's tokens, outside of every borrow.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::state::RequestState;
+use crate::cause::Cause;
+
+/// The request's tokens, to be fired outside the borrow; dropping it fires them.
+#[must_use]
+pub(crate) struct Signal {
+    pub(crate) raw: Option<CancellationToken>,
+    pub(crate) state: Option<Arc<RequestState>>,
+    pub(crate) cause: Cause,
+}
+
+impl Signal {
+    pub(crate) fn fire(self) {
+        drop(self);
+    }
+
+    /// There is nothing to fire.
+    pub(crate) fn disarm(mut self) {
+        self.raw = None;
+        self.state = None;
+    }
+}
+
+impl Drop for Signal {
+    fn drop(&mut self) {
+        if let Some(state) = &self.state {
+            state.settle(self.cause);
+        }
+        if let Some(raw) = &self.raw {
+            raw.cancel();
+        }
+    }
+}

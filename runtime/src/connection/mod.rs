@@ -1,0 +1,28 @@
+//! One open connection.
+
+mod gate;
+mod held_frame;
+mod on_connection;
+mod open;
+mod open_streams;
+mod peer_watch;
+mod pieces;
+mod silence;
+mod socket;
+mod stall;
+mod task;
+mod upload_memory;
+mod wakers;
+
+pub(crate) use self::{
+    gate::Gate,
+    on_connection::OnConnection,
+    open::Connection,
+    open_streams::OpenStreams,
+    peer_watch::peer_left,
+    pieces::cut as cut_piece,
+    socket::Socket,
+    stall::{StreamWait, body_gave, body_holds_back, body_was_asked},
+    task::Task,
+    upload_memory::{Metered, UploadLimits, UploadMemory, UploadsFull},
+};

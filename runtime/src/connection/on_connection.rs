@@ -1,0 +1,113 @@
+//! A request on its connection, from its head to the end of its response's body.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use http::Version;
+use tokio::time::Instant;
+
+use super::{
+    open::{Connection, HTTP_2, HTTP_10, UNKNOWN},
+    stall,
+};
+use crate::{
+    alarm::Alarms,
+    cancellation::Signal,
+    handler_policy::HandlerPolicy,
+    service::{Life, Work, lock},
+};
+
+/// A request on its connection, from its head to the end of its response's body.
+pub(crate) struct OnConnection(Arc<Connection>);
+
+impl OnConnection {
+    #[inline]
+    pub(crate) fn begin(connection: &Arc<Connection>, version: Version) -> Self {
+        if connection.protocol.load(Relaxed) == UNKNOWN {
+            let protocol = match version {
+                Version::HTTP_2 => HTTP_2,
+                Version::HTTP_11 => 2,
+                _ => HTTP_10,
+            };
+            connection.protocol.store(protocol, Relaxed);
+        }
+        connection.request_came();
+        Self(connection.clone())
+    }
+
+    pub(crate) const fn connection(&self) -> &Arc<Connection> {
+        &self.0
+    }
+
+    #[inline]
+    pub(crate) fn life(&self) -> &Arc<Life> {
+        self.0.life()
+    }
+
+    pub(crate) fn alarms(&self) -> &Alarms {
+        &self.0.alarms
+    }
+
+    /// It is among those that are not answered, until [`answered`](Self::answered).
+    #[inline]
+    pub(crate) fn count(&self) {
+        self.0.unanswered.fetch_add(1, Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn answered(&self) {
+        self.0.unanswered.fetch_sub(1, Relaxed);
+    }
+
+    /// Notes that the request is answered before the whole of its body has come.
+    pub(crate) fn answered_early(&self) {
+        self.0.answered_early();
+    }
+
+    /// Its response's body has given a frame to hyper.
+    pub(crate) fn gave(&self) {
+        if self.0.speaks_http2() {
+            stall::body_gave();
+        }
+    }
+
+    /// Fires `signal` when the connection is told that the service ends.
+    pub(crate) fn tells(&self, signal: Signal) -> usize {
+        lock(&self.0.streams).insert(signal)
+    }
+
+    /// There is nothing to fire any more.
+    pub(crate) fn tells_not(&self, key: usize) {
+        let signal = lock(&self.0.streams).try_remove(key);
+        signal.into_iter().for_each(Signal::disarm);
+    }
+
+    /// A response of it ends before its end. Over HTTP/1.0 only a reset tells that from a whole one.
+    pub(crate) fn response_cut_short(&self) {
+        if self.0.protocol.load(Relaxed) == HTTP_10 {
+            self.0.socket().reset_on_close();
+        }
+    }
+
+    /// Whether the end of the drain is what ends it.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.0.life.has_ended()
+    }
+
+    /// hyper has taken the answer, and the socket may not have.
+    pub(crate) fn taken(&self, policy: Option<&'static HandlerPolicy>, since: Instant) {
+        *lock(&self.0.unsent) = Some((policy, since));
+        self.0.has_unsent.store(true, Relaxed);
+    }
+
+    /// The end of the drain takes it away.
+    pub(crate) fn left(&self, work: Work) {
+        lock(&self.0.left).push(work);
+        self.0.was_answering();
+    }
+}
+
+impl Drop for OnConnection {
+    fn drop(&mut self) {
+        self.0.request_over();
+    }
+}

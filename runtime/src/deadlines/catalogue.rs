@@ -1,0 +1,383 @@
+//! All annotated handlers of the program, for review.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{LazyLock, Mutex, PoisonError},
+    time::Duration,
+};
+
+use serde::{Serialize, Serializer};
+
+use super::Deadlines;
+use crate::handler_policy::{HandlerPolicy, Mode};
+
+/// What the attribute of a handler leaves behind, wherever the handler is.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Declared(pub &'static HandlerPolicy);
+
+inventory::collect!(Declared);
+
+/// The policies of closures, which no attribute has declared.
+static CLOSURES: Mutex<Vec<&'static HandlerPolicy>> = Mutex::new(Vec::new());
+
+/// Keeps the policy of a closure, for as long as the program runs.
+pub(crate) fn known(policy: HandlerPolicy) -> &'static HandlerPolicy {
+    let policy: &'static HandlerPolicy = Box::leak(Box::new(policy));
+    CLOSURES.lock().unwrap_or_else(PoisonError::into_inner).push(policy);
+    policy
+}
+
+/// Every policy of the program.
+pub(crate) fn all() -> Vec<&'static HandlerPolicy> {
+    let mut all = declared();
+    all.extend_from_slice(&CLOSURES.lock().unwrap_or_else(PoisonError::into_inner));
+    all
+}
+
+/// Lists every annotated handler of the program, whether it is routed or not: its name, its place
+/// in the source, and what may end it. Closures and what
+/// [`Router::merge_axum`](crate::Router::merge_axum) lets in are not annotated, and not here.
+///
+/// Printed, it is a table, with the exempt handlers apart; serialised, a list. In a test it is the
+/// gate for reviews: a change that weakens a policy changes the snapshot, and shows in the diff.
+/// `{:#}` leaves the lines of the source out, which change with every edit.
+///
+/// # Examples
+///
+/// ```standalone_crate
+/// use followthrough::{cancellable, durable_write, exempt, policies};
+///
+/// #[cancellable(read, deadline = "5s", name = "orders::show")]
+/// async fn show() {}
+///
+/// #[durable_write(reason = "the charge must not be lost", name = "orders::place")]
+/// async fn place() {}
+///
+/// #[exempt(reason = "answers at once", name = "health")]
+/// async fn health() {}
+///
+/// let table = format!("{:#}", policies());
+/// # println!("{table}");
+/// assert!(table.starts_with("handler       | policy"));
+/// assert!(table.contains("orders::place | durable_write     | "));
+///
+/// let json = serde_json::to_value(policies()).unwrap();
+/// assert_eq!(json[1]["name"], "orders::place");
+/// assert_eq!(json[2]["deadline_ms"], 5000);
+/// ```
+///
+/// As a test, beside a `policies.txt` that is checked in:
+///
+/// ```no_run
+/// #[test]
+/// fn policies_are_as_reviewed() {
+///     let now = format!("{:#}", followthrough::policies());
+///     let reviewed = std::fs::read_to_string("policies.txt").unwrap_or_default();
+///     assert_eq!(now, reviewed, "a policy has changed: review it, and write it to policies.txt");
+/// }
+/// ```
+pub fn policies() -> Policies {
+    Policies::new(Timing::written)
+}
+
+/// Every annotated handler, and every copy that another macro has made of one.
+pub(crate) fn declared() -> Vec<&'static HandlerPolicy> {
+    inventory::iter::<Declared>.into_iter().map(|declared| declared.0).collect()
+}
+
+/// The annotated handler whose function `type_name` names, if it is one.
+pub(crate) fn declared_at(type_name: &str) -> Option<&'static HandlerPolicy> {
+    static PATHS: LazyLock<HashMap<String, &'static HandlerPolicy>> = LazyLock::new(|| {
+        let path = |policy: &'static HandlerPolicy| Some((function_of(policy.path()?), policy));
+        declared().into_iter().filter_map(path).collect()
+    });
+    PATHS.get(&without_generics(type_name)).copied()
+}
+
+/// The path of a function, from that of a static within its body.
+fn function_of(path: &str) -> String {
+    let path = path.rsplit_once("::__FT_POLICY").map_or(path, |(function, _)| function);
+    let mut function = without_generics(path);
+    while let Some(outer) = function.strip_suffix("::{{closure}}") {
+        function.truncate(outer.len());
+    }
+    function
+}
+
+/// The same path without the arguments of generic types and functions, `a::B<u8>::c<T>` as `a::B::c`. What
+/// begins a path or a part of it, `<a::B as C>::c`, stays.
+fn without_generics(path: &str) -> String {
+    let (mut short, mut depth, mut before) = (String::with_capacity(path.len()), 0_usize, ' ');
+    for char in path.chars() {
+        let after_name = before.is_alphanumeric() || before == '_';
+        match char {
+            '<' if depth > 0 || after_name => depth += 1,
+            // Not that of an arrow, `fn() -> u8`.
+            '>' if depth > 0 && before != '-' => depth -= 1,
+            _ if depth > 0 => {}
+            _ => short.push(char),
+        }
+        before = char;
+    }
+    short
+}
+
+/// The annotated handlers of the program, by name; made by [`policies`] and
+/// [`Lifecycle::policies`](crate::Lifecycle::policies).
+#[derive(Clone, Debug)]
+#[must_use = "it is for printing, or for comparing with what was reviewed"]
+pub struct Policies(Vec<(&'static HandlerPolicy, Timing)>);
+
+impl Policies {
+    pub(crate) fn new(timing: impl Fn(&'static HandlerPolicy) -> Timing) -> Self {
+        let mut all = declared();
+        let key = |policy: &&HandlerPolicy| (policy.name(), policy.file(), policy.line());
+        all.sort_by_key(key);
+        all.dedup_by_key(|policy| key(policy));
+        Self(all.into_iter().map(|policy| (policy, timing(policy))).collect())
+    }
+
+    /// The handlers, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &'static HandlerPolicy> + '_ {
+        self.0.iter().map(|(policy, _)| *policy)
+    }
+
+    /// The handlers, by name, with the deadlines that are in force.
+    pub fn timings(&self) -> impl Iterator<Item = (&'static HandlerPolicy, &Timing)> {
+        self.0.iter().map(|(policy, timing)| (*policy, timing))
+    }
+}
+
+impl Serialize for Policies {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.timings().map(|(policy, timing)| Row::new(policy, timing)))
+    }
+}
+
+/// The deadline that is in force for a handler, and what put it there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timing {
+    /// In force, from the arrival of the request.
+    pub deadline: Option<Duration>,
+    /// In the attribute.
+    pub written: Option<Duration>,
+    /// The name of a deadline, in the attribute.
+    pub name: Option<&'static str>,
+    /// Who put the one in force there; none without a deadline.
+    pub origin: Option<Origin>,
+}
+
+/// What put a deadline in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Origin {
+    /// The attribute of the handler.
+    Attribute,
+    /// [`LifecycleBuilder::default_deadline`](crate::LifecycleBuilder::default_deadline).
+    Default,
+    /// [`Overrides`](crate::Overrides), or
+    /// [`named_deadline`](crate::LifecycleBuilder::named_deadline): an environment variable, or a
+    /// name in TOML or in the code.
+    Override(String),
+}
+
+impl Timing {
+    fn written(policy: &HandlerPolicy) -> Self {
+        let written = policy.deadline();
+        let origin = written.map(|_| Origin::Attribute);
+        Self { deadline: written, written, name: policy.named_deadline(), origin }
+    }
+
+    /// What is in force under a lifecycle.
+    pub(crate) fn in_force(
+        policy: &'static HandlerPolicy,
+        overridden: Option<&Deadlines>,
+        default: Option<(Duration, Option<&str>)>,
+    ) -> Self {
+        let written = Self::written(policy);
+        if policy.mode() == Mode::Exempt {
+            return written;
+        }
+        let own = match overridden.and_then(|overridden| overridden.of(policy)) {
+            Some((deadline, by)) => Self {
+                deadline: Some(deadline),
+                origin: Some(Origin::Override(by.to_owned())),
+                ..written
+            },
+            None => written,
+        };
+        match default {
+            Some((default, by)) if own.deadline.is_none_or(|own| default < own) => {
+                let origin = by.map_or(Origin::Default, |by| Origin::Override(by.to_owned()));
+                Self { deadline: Some(default), origin: Some(origin), ..own }
+            }
+            _ => own,
+        }
+    }
+}
+
+impl fmt::Display for Timing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(deadline) = self.deadline else {
+            // What it comes to is not known here.
+            return f.write_str(self.name.unwrap_or_default());
+        };
+        f.write_str(&time(deadline.as_millis()))?;
+        match &self.origin {
+            Some(Origin::Default) => f.write_str(" by default")?,
+            Some(Origin::Override(by)) => write!(f, " by {by}")?,
+            Some(Origin::Attribute) | None => return Ok(()),
+        }
+        match self.written {
+            Some(written) => write!(f, ", not {}", time(written.as_millis())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// `5 s`, `750 ms`
+fn time(ms: u128) -> String {
+    if ms % 1000 == 0 { format!("{} s", ms / 1000) } else { format!("{ms} ms") }
+}
+
+/// One handler, as it is printed and serialised.
+#[derive(Serialize)]
+struct Row {
+    name: &'static str,
+    location: String,
+    policy: String,
+    write: bool,
+    deadline_ms: Option<u128>,
+    deadline_by: Option<Origin>,
+    written_deadline_ms: Option<u128>,
+    deadline_name: Option<&'static str>,
+    durable_sites: usize,
+    reopened_sites: usize,
+    max_in_flight: Option<usize>,
+    needs_ms: Option<u128>,
+    reason: Option<&'static str>,
+    streaming_body: Option<&'static str>,
+    #[serde(skip)]
+    timing: String,
+}
+
+impl Row {
+    fn new(policy: &'static HandlerPolicy, timing: &Timing) -> Self {
+        let ms = |time: Duration| time.as_millis();
+        let cooperative = if policy.is_cooperative() { ", cooperative" } else { "" };
+        let written = match policy.mode() {
+            Mode::Read => format!("cancellable(read{cooperative})"),
+            Mode::Stream => format!("cancellable(stream{cooperative})"),
+            Mode::IdempotentWrite => format!("cancellable(idempotent_write{cooperative})"),
+            Mode::ReversibleWrite => format!("cancellable(reversible_write{cooperative})"),
+            Mode::DurableWrite => "durable_write".to_owned(),
+            Mode::Exempt => "exempt".to_owned(),
+        };
+        Self {
+            name: policy.name(),
+            location: format!("{}:{}", policy.file(), policy.line()),
+            policy: written,
+            write: policy.is_write(),
+            deadline_ms: timing.deadline.map(ms),
+            deadline_by: timing.origin.clone(),
+            written_deadline_ms: timing.written.map(ms),
+            deadline_name: timing.name,
+            durable_sites: policy.durable_sites(),
+            reopened_sites: policy.reopened_sites(),
+            max_in_flight: policy.max_in_flight(),
+            needs_ms: policy.needs().map(ms),
+            reason: policy.reason(),
+            streaming_body: policy.streaming_body(),
+            timing: timing.to_string(),
+        }
+    }
+
+    fn reasons(&self) -> String {
+        let streaming = self.streaming_body.map(|reason| format!("streaming body: {reason}"));
+        let reasons: Vec<_> = self.reason.map(str::to_owned).into_iter().chain(streaming).collect();
+        reasons.join("; ")
+    }
+
+    fn cells(&self, lines: bool) -> [String; 7] {
+        let mut limits = Vec::new();
+        limits.extend(self.max_in_flight.map(|most| format!("{most} at once")));
+        limits.extend(self.needs_ms.map(|needs| format!("needs {}", time(needs))));
+        let mut sites = Vec::new();
+        sites.extend((self.durable_sites > 0).then(|| self.durable_sites.to_string()));
+        sites
+            .extend((self.reopened_sites > 0).then(|| format!("{} reopened", self.reopened_sites)));
+        let file = self.location.rsplit_once(':').map_or("", |(file, _)| file);
+        let place = if lines { self.location.clone() } else { file.to_owned() };
+        [
+            self.name.to_owned(),
+            self.policy.clone(),
+            self.timing.clone(),
+            sites.join(", "),
+            limits.join(", "),
+            place,
+            self.reasons(),
+        ]
+    }
+}
+
+const HEADS: [&str; 7] =
+    ["handler", "policy", "deadline", "durable sites", "limits", "place", "reason"];
+
+impl fmt::Display for Policies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines = !f.alternate();
+        let (exempt, governed): (Vec<_>, Vec<_>) =
+            self.timings().partition(|(policy, _)| policy.mode() == Mode::Exempt);
+        let rows = |policies: Vec<(&'static HandlerPolicy, &Timing)>| -> Vec<[String; 7]> {
+            policies
+                .into_iter()
+                .map(|(policy, timing)| Row::new(policy, timing).cells(lines))
+                .collect()
+        };
+        let (governed, exempt) = (rows(governed), rows(exempt));
+        let widths: [usize; 7] = std::array::from_fn(|column| {
+            let cells = governed.iter().chain(&exempt).map(|row| row[column].chars().count());
+            cells.chain([HEADS[column].len()]).max().unwrap_or(0)
+        });
+        let heads = HEADS.map(str::to_owned);
+        write_row(f, &heads, &widths)?;
+        write_row(f, &widths.map(|width| "-".repeat(width)), &widths)?;
+        for row in governed.iter().chain(&exempt) {
+            write_row(f, row, &widths)?;
+        }
+        Ok(())
+    }
+}
+
+fn write_row(f: &mut fmt::Formatter<'_>, row: &[String; 7], widths: &[usize; 7]) -> fmt::Result {
+    let cells: Vec<_> =
+        row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+    writeln!(f, "{}", cells.join(" | ").trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_within_a_function_leads_to_the_name_of_its_type() {
+        for (within, name) in [
+            ("a::m::free::{{closure}}::__FT_POLICY::__path", "a::m::free"),
+            ("a::free::{{closure}}::{{closure}}::__FT_POLICY::__path", "a::free"),
+            ("a::m::Gen<_>::get::{{closure}}::__FT_POLICY::__path", "a::m::Gen<fn(u8) -> u8>::get"),
+            ("a::m::get::{{closure}}::__FT_POLICY::__path", "a::m::get<a::Db<u8>, b::C>"),
+            ("<a::S as a::T>::t::{{closure}}::__FT_POLICY::__path", "<a::S as a::T>::t"),
+            ("a::<impl b::S>::t::{{closure}}::__FT_POLICY::__path", "a::<impl b::S>::t"),
+            (
+                "a::main::{{closure}}::local::{{closure}}::__FT_POLICY::__path",
+                "a::main::{{closure}}::local",
+            ),
+        ] {
+            assert_eq!(function_of(within), without_generics(name));
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Checkpoints: before a body, and at its point of no return.
+
+use std::mem;
+
+use tokio::time::Instant;
+
+use super::{
+    core::{Begun, Core, Nested, Passed, Role},
+    judge::{beside_others, cut_before},
+};
+use crate::{
+    cause::{Cancelled, Cause, Outcome},
+    handler_policy::{HandlerPolicy, Mode, Place},
+    request::{self, Ambient, Body, Frame, Progress, Stage},
+    service::{InFlight, OwnPermit, WorkKind},
+    token::{GivenSeen, GivenToken},
+};
+
+impl Core {
+    /// Before the first poll: reads every signal (law 3) and, for a durable body, passes the
+    /// point of no return.
+    #[inline]
+    pub(super) fn begin_once(&mut self) -> Result<(), Cancelled> {
+        if self.role != Role::New {
+            return Ok(());
+        }
+        self.id = request::next_id();
+        self.begin_any()
+    }
+
+    /// Begins to follow the token that a direct caller passed. Asked before the request is
+    /// borrowed: a token that has to settle its cause wakes others.
+    fn follow_given(&mut self) -> Option<GivenSeen> {
+        let rare = self.rare.as_mut()?;
+        let life =
+            request::with(|request| (!request.body.is_running()).then(|| request.life().clone()));
+        rare.token = GivenToken::new(mem::take(&mut rare.given), &life.flatten()?);
+        rare.token.as_ref().map(GivenToken::seen)
+    }
+
+    fn begin_any(&mut self) -> Result<(), Cancelled> {
+        let (policy, id) = (self.policy, self.id);
+        // Law 3 holds for a call within a handler, too; from there on it follows its caller.
+        let handed_in = self.rare.as_ref().and_then(|rare| rare.given.cause());
+        if let Some(cause) = handed_in.filter(|_| request::with_body(|_| ()).is_some()) {
+            self.role = Role::Over;
+            return Err(Cancelled::new(cause, cause, Outcome::NotBegun));
+        }
+        let given = self.follow_given();
+        let permit = &mut self.permit;
+        let begun = request::with(|request| {
+            if request.body.is_running() {
+                return begin_nested(request, policy);
+            }
+            begin_top(request, policy, id, permit, given)
+        });
+        match begun.unwrap_or(Ok(Begun::Resident)) {
+            Ok(Begun::Resident) => self.role = Role::Resident,
+            Ok(Begun::Apart(body)) => self.stand_alone(*body),
+            Ok(Begun::Nested(nested)) => {
+                self.past = nested.frame.past;
+                self.rare().nested = *nested;
+                self.role = Role::Nested;
+            }
+            Err(refused) => {
+                self.role = Role::Over;
+                let nested = request::with_body(|_| ()).is_some();
+                return Err(if nested { refused } else { beside_others(settled(self, refused)) });
+            }
+        }
+        self.past |= self.look(|body| body.past) == Some(true);
+        Ok(())
+    }
+}
+
+/// A checkpoint said no. What it found of the request's end is settled; a refusal is an answer,
+/// and none of the request's causes.
+pub(super) fn settled(core: &Core, refused: Cancelled) -> Cancelled {
+    let ended_by = refused.ended_by();
+    if matches!(ended_by, Cause::LimitReached | Cause::TimeTooShort) {
+        return refused;
+    }
+    let first = core.settle(ended_by);
+    if ended_by == Cause::ShuttingDown {
+        request::with(|request| request.flags.close = true);
+    }
+    Cancelled::new(first, ended_by, refused.outcome()).cut((refused.outcome(), refused.fate()))
+}
+
+fn sooner(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    a.zip(b).map(|(a, b)| a.min(b)).or(a).or(b)
+}
+
+fn begin_nested(request: &mut Ambient, policy: &'static HandlerPolicy) -> Result<Begun, Cancelled> {
+    let inherited = request.body.frame.deadline;
+    let own =
+        request.life().deadline_of(policy).and_then(|after| Instant::now().checked_add(after));
+    // Whichever deadline is nearest: unless it is the request's, it ends this call, not that.
+    let narrowed = request.body.frame.narrowed
+        || own.is_some_and(|own| inherited.is_none_or(|caller| own < caller));
+    let frame = Frame { nested: true, narrowed, ..Frame::new(policy, sooner(inherited, own)) };
+    let mut nested = Nested { frame, inherited, stage: Stage::Polled, passed: None };
+    // A durable write takes its permit where it passes.
+    if policy.compensates() && policy.mode() != Mode::DurableWrite {
+        let place = Place { policy, site: None };
+        let held = hold_permit(request, place, WorkKind::Reversible);
+        held.map_err(|refused| refused.with(Outcome::NotBegun))?;
+    }
+    if policy.mode() == Mode::DurableWrite {
+        mem::swap(&mut request.body.frame, &mut nested.frame);
+        let passed = pass_as_callee(request, policy);
+        mem::swap(&mut request.body.frame, &mut nested.frame);
+        nested.passed = Some(Passed::within(request, passed?));
+    }
+    Ok(Begun::Nested(Box::new(nested)))
+}
+
+fn begin_top(
+    request: &mut Ambient,
+    policy: &'static HandlerPolicy,
+    id: u64,
+    permit: &mut Option<InFlight>,
+    given: Option<GivenSeen>,
+) -> Result<Begun, Cancelled> {
+    request.flags.may_land |= request.body.has_landed();
+    let own =
+        request.life().deadline_of(policy).and_then(|after| request.arrival().checked_add(after));
+    let deadline = sooner(request.deadline, own);
+    let deadline = sooner(deadline, given.as_ref().and_then(|given| given.deadline));
+    let cause = given.as_ref().and_then(|given| given.cause);
+    // A durable body is checked where it passes.
+    let durable = policy.mode() == Mode::DurableWrite;
+    let cause = cause.or_else(|| if durable { None } else { request.check(deadline) });
+    if let Some(cause) = cause {
+        return Err(Cancelled::new(cause, cause, Outcome::NotBegun));
+    }
+    let mut body = Body::of(Frame::new(policy, deadline), id);
+    body.given = given.map(|given| given.own);
+    let first = mem::replace(&mut request.body, body);
+    let place = Place { policy, site: None };
+    let begun = if durable {
+        pass(request, place)
+    } else if policy.is_cooperative() {
+        hold_permit(request, place, WorkKind::Cooperative)
+    } else if policy.compensates() {
+        hold_permit(request, place, WorkKind::Reversible)
+    } else {
+        Ok(())
+    };
+    let begun = begun.map_err(|refused| refused.with(Outcome::NotBegun));
+    if begun.is_ok() {
+        request.progress = Progress::Begun;
+    }
+    mem::swap(permit, &mut request.body.permit);
+    let alone = first.stage == Stage::Vacant;
+    if begun.is_ok() && alone {
+        return Ok(Begun::Resident);
+    }
+    let second = mem::replace(&mut request.body, first);
+    begun.map(|()| Begun::Apart(Box::new(second)))
+}
+
+/// The point of no return of a handler that another one called. Its own limit is asked whether its
+/// caller is past one or not; what is held of that goes with the callee, the permit with the caller.
+fn pass_as_callee(
+    request: &mut Ambient,
+    policy: &'static HandlerPolicy,
+) -> Result<OwnPermit, Cancelled> {
+    let own = OwnPermit::take(request.life(), policy);
+    let body = &request.body;
+    if own.is_none() && (body.past || request.check(body.frame.deadline).is_none()) {
+        return Err(CALLEE_REFUSED);
+    }
+    pass(request, Place { policy, site: None })?;
+    own.ok_or(CALLEE_REFUSED)
+}
+
+/// Of a durable handler that another one called: nothing of it has begun.
+const CALLEE_REFUSED: Cancelled =
+    Cancelled::new(Cause::LimitReached, Cause::LimitReached, Outcome::NotBegun);
+
+/// The point of no return: reads every signal, takes the permit, and from then on the body is
+/// not cut.
+pub(crate) fn pass(request: &mut Ambient, place: Place) -> Result<(), Cancelled> {
+    let Body { frame, permit, past, .. } = &request.body;
+    let cut = cut_before(frame.policy, request.body.is_guarded());
+    if *past {
+        if let Some(permit) = permit {
+            permit.moved_to(place);
+        }
+    } else {
+        if let Some(cause) = request.check(frame.deadline) {
+            return Err(Cancelled::new(cause, cause, cut.0).cut(cut));
+        }
+        let needs = place.policy.needs();
+        if needs.is_some_and(|needs| request.leaves_too_little(needs)) {
+            return Err(Cancelled::new(Cause::TimeTooShort, Cause::TimeTooShort, cut.0).cut(cut));
+        }
+        hold_permit(request, place, WorkKind::Durable)?;
+    }
+    request.body.past = true;
+    request.body.frame.past = true;
+    Ok(())
+}
+
+/// Has the request hold a permit for `kind`. One that holds one for more than to be undone keeps that.
+pub(super) fn hold_permit(
+    request: &mut Ambient,
+    place: Place,
+    kind: WorkKind,
+) -> Result<(), Cancelled> {
+    if let Some(permit) = &request.body.permit {
+        if kind == WorkKind::Reversible {
+            return Ok(());
+        }
+        permit.moved_to(place);
+        permit.became(kind);
+        return Ok(());
+    }
+    let permit = if request.body.frame.nested {
+        // Its own limit was asked before.
+        InFlight::acquire_with(request.life(), place, kind, OwnPermit::default())
+    } else {
+        InFlight::acquire(request.life(), place, kind)
+    };
+    if permit.is_none() {
+        let cut = cut_before(request.body.frame.policy, request.body.is_guarded());
+        return Err(Cancelled::new(Cause::LimitReached, Cause::LimitReached, cut.0).cut(cut));
+    }
+    request.body.permit = permit;
+    Ok(())
+}

@@ -1,0 +1,391 @@
+//! What every runner does around its body.
+//!
+//! The common case, the request's own runner with nothing to report, takes the inlined paths and
+//! looks at the request twice a poll; everything else is in `rare` and out of line.
+
+use std::{
+    mem,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum::response::Response;
+use tokio::time::Instant;
+use tracing::Span;
+
+use crate::{
+    alarm::Alarm,
+    cause::{Cancelled, Cause},
+    handler_policy::{HandlerPolicy, Mode, Place},
+    panic_message::panic_message,
+    polling::Polling,
+    request::{self, Ambient, Body, Frame, Stage, report},
+    service::{Ended, InFlight, Life, OwnPermit},
+    token::{Given, GivenToken},
+};
+
+/// Follows the panic of a body that goes on by itself.
+const CARRY: &str = "; its request was over, and with it the task-locals that middleware had set \
+                     around it: name the key with `Lifecycle::builder().carry(&KEY)`";
+
+/// Whether a panic is that of a `tokio::task_local!` without a value, by `with` and `get` or by an
+/// `unwrap` of `try_with`.
+fn lacks_task_local(message: &str) -> bool {
+    message.contains("task-local") || message.contains("AccessError")
+}
+
+/// A runner's state between polls.
+pub(crate) struct Core {
+    pub(super) policy: &'static HandlerPolicy,
+    pub(super) rare: Option<Box<Rare>>,
+    /// The body's, between polls. It goes where the body goes, whatever becomes of the request.
+    pub(super) permit: Option<InFlight>,
+    /// The body's, to know it by.
+    pub(super) id: u64,
+    pub(super) role: Role,
+    /// The request's, if anybody listens: middleware enters it to poll, seldom to drop.
+    pub(super) span: Option<Span>,
+    /// What the ambient body said last: enough to go on if the request got lost.
+    pub(super) past: bool,
+    /// The same.
+    pub(super) deadline: Option<Instant>,
+    /// Nothing was there to judge after the last poll.
+    pub(super) quiet: bool,
+}
+
+/// Where a runner stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Not polled yet.
+    New,
+    /// It is the request's own runner, and the request keeps its body.
+    Resident,
+    /// It is a second runner of one request, side by side with the first; it keeps its body.
+    Apart,
+    /// It runs within the body of another one.
+    Nested,
+    /// Its body is gone.
+    Over,
+}
+
+/// What only some runners have.
+#[derive(Default)]
+pub(super) struct Rare {
+    /// Before the begin: the token that a direct caller handed in.
+    pub(super) given: Given,
+    pub(super) token: Option<GivenToken>,
+    /// With [`Role::Apart`].
+    pub(super) body: Body,
+    /// With [`Role::Nested`].
+    pub(super) nested: Nested,
+    /// The body's, unless the request keeps both.
+    pub(super) alarm: Option<Alarm>,
+}
+
+impl Rare {
+    #[cold]
+    fn with(given: Given) -> Box<Self> {
+        Box::new(Self { given, ..Self::default() })
+    }
+}
+
+/// A handler that another one called.
+pub(super) struct Nested {
+    pub(super) frame: Frame,
+    /// The caller's deadline at the call; only a nearer one is this handler's own.
+    pub(super) inherited: Option<Instant>,
+    /// The caller's stage, while ours is in the ambient body.
+    pub(super) stage: Stage,
+    /// Past its own point of no return: what holds off whoever would cut its caller.
+    pub(super) passed: Option<Passed>,
+}
+
+/// What a nested handler holds past its point of no return.
+pub(super) struct Passed {
+    /// The body that it was last polled in.
+    pub(super) caller: u64,
+    pub(super) _shield: Arc<()>,
+    /// The service that has to wait for it.
+    pub(super) life: Arc<Life>,
+    /// Of its own limit.
+    pub(super) own: OwnPermit,
+}
+
+impl Passed {
+    pub(super) fn within(request: &mut Ambient, own: OwnPermit) -> Self {
+        let (caller, shield) = (request.body.id, request.body.shield());
+        Self { caller, _shield: shield, life: request.life().clone(), own }
+    }
+}
+
+impl Default for Nested {
+    fn default() -> Self {
+        Self { frame: Body::default().frame, inherited: None, stage: Stage::Polled, passed: None }
+    }
+}
+
+/// How a body began.
+pub(super) enum Begun {
+    /// The request keeps its body.
+    Resident,
+    /// A body beside one that is there already.
+    Apart(Box<Body>),
+    /// Within the body of another one.
+    Nested(Box<Nested>),
+}
+
+impl Core {
+    #[inline]
+    pub(super) fn new(policy: &'static HandlerPolicy, given: Given) -> Self {
+        let rare = match given {
+            Given::Nothing => {
+                // Nothing has no destructor, and the compiler would look.
+                mem::forget(given);
+                None
+            }
+            given => Some(Rare::with(given)),
+        };
+        Self {
+            policy,
+            rare,
+            permit: None,
+            id: 0,
+            role: Role::New,
+            span: None,
+            past: false,
+            deadline: None,
+            quiet: true,
+        }
+    }
+
+    /// A core for a body that goes on by itself, in a request that has it already.
+    pub(super) const fn resumed(
+        policy: &'static HandlerPolicy,
+        body: &Body,
+        permit: Option<InFlight>,
+    ) -> Self {
+        let (id, past) = (body.id, body.past);
+        Self {
+            policy,
+            rare: None,
+            permit,
+            id,
+            role: Role::Resident,
+            span: None,
+            past,
+            deadline: None,
+            quiet: true,
+        }
+    }
+
+    /// Whether a body has begun and is not gone.
+    #[inline]
+    pub(super) fn is_under_way(&self) -> bool {
+        !matches!(self.role, Role::New | Role::Over)
+    }
+
+    pub(super) fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    pub(super) fn nested_frame(&self) -> Option<Frame> {
+        self.rare.as_ref().filter(|_| self.role == Role::Nested).map(|rare| rare.nested.frame)
+    }
+
+    /// Looks at this runner's own body, between polls.
+    pub(super) fn look<T>(&self, look: impl FnOnce(&Body) -> T) -> Option<T> {
+        match self.role {
+            Role::Resident => {
+                request::with(|request| (request.body.id == self.id).then(|| look(&request.body)))
+                    .flatten()
+            }
+            Role::Apart => self.rare.as_ref().map(|rare| look(&rare.body)),
+            Role::Nested | Role::New | Role::Over => None,
+        }
+    }
+
+    pub(super) fn place(&self) -> Place {
+        self.nested_frame()
+            .map(|frame| frame.place())
+            .or_else(|| self.look(|body| body.frame.place()))
+            .unwrap_or(Place { policy: self.policy, site: None })
+    }
+
+    /// Polls the body where it can see its request, which [`enter`](Self::enter) may have seen to
+    /// already. A value ends the runner's part.
+    #[inline]
+    pub(super) fn poll<T>(
+        &mut self,
+        entered: bool,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        if !entered {
+            self.put(Stage::Polled);
+        }
+        let polling = Polling::begin(self.policy);
+        let polled = catch_unwind(AssertUnwindSafe(|| poll(cx)));
+        polling.end();
+        match polled {
+            Ok(polled) if self.role == Role::Resident => {
+                self.take_resident(polled.is_ready(), cx.waker());
+                if polled.is_ready() {
+                    if self.role != Role::Over {
+                        self.done();
+                    } else if let Some(permit) = self.permit.take() {
+                        permit.leave(Ended::Completed);
+                    }
+                }
+                polled
+            }
+            result => {
+                let polled = self.took(result);
+                if polled.is_ready() {
+                    self.done();
+                }
+                polled
+            }
+        }
+    }
+
+    /// Records the cause, and fires the token, of the request or of a call with a token of its own.
+    pub(super) fn settle(&self, cause: Cause) -> Cause {
+        match self.rare.as_ref().and_then(|rare| rare.token.as_ref()) {
+            Some(given) => given.settle(cause),
+            None => request::settle(cause),
+        }
+    }
+
+    pub(super) fn has_own_token(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.token.is_some())
+    }
+
+    /// Reports that the wait ended early. A nested handler answers to its caller, who decides what
+    /// becomes of the request.
+    pub(super) fn report(&self, cancelled: Cancelled) -> Option<Box<Response>> {
+        if self.role == Role::Nested || request::with_body(|_| ()).is_some() {
+            tracing::debug!(
+                target: "followthrough",
+                handler = self.policy.name(),
+                cause = %cancelled.cause(),
+                outcome = %cancelled.outcome(),
+                "a handler gave no value to the one that called it"
+            );
+            return None;
+        }
+        report(self.policy, cancelled)
+    }
+
+    /// Runs `code` of the body, a poll or a destructor, where it can see its request. A panic
+    /// is logged and goes on.
+    #[inline]
+    pub(super) fn within<T>(&mut self, stage: Stage, code: impl FnOnce() -> T) -> T {
+        self.put(stage);
+        let polling = Polling::begin(self.policy);
+        let result = catch_unwind(AssertUnwindSafe(code));
+        polling.end();
+        self.took(result)
+    }
+
+    /// Drops the body because it was cut, and gives `ended`, or that a destructor panicked: that is
+    /// logged and goes no further, because the client has an answer to get, and what was done is
+    /// to be undone.
+    pub(super) fn cut(&mut self, ended: Ended, drop_body: impl FnOnce()) -> Ended {
+        self.put(Stage::Cut);
+        let dropped = catch_unwind(AssertUnwindSafe(drop_body));
+        self.take();
+        let Err(panic) = dropped else { return ended };
+        tracing::error!(
+            target: "followthrough",
+            handler = self.policy.name(),
+            "a destructor panicked when the handler was cut: {}",
+            panic_message(&*panic)
+        );
+        Ended::Panicked
+    }
+
+    #[inline]
+    fn took<T>(&mut self, result: std::thread::Result<T>) -> T {
+        self.take();
+        match result {
+            Ok(value) => value,
+            Err(panic) => {
+                self.panicked(panic_message(&*panic));
+                resume_unwind(panic)
+            }
+        }
+    }
+
+    #[cold]
+    fn panicked(&mut self, message: &str) {
+        if self.role != Role::Nested {
+            let detached = self.look(|body| body.detached) == Some(true);
+            let hint = if detached && lacks_task_local(message) { CARRY } else { "" };
+            tracing::error!(
+                target: "followthrough",
+                handler = self.policy.name(),
+                "the handler panicked: {message}{hint}"
+            );
+        }
+        self.leave_as(Ended::Panicked);
+    }
+
+    /// The body is gone because the grace, or the runtime, is over.
+    pub(super) fn abandon(&mut self) {
+        self.leave_as(Ended::Abandoned);
+    }
+
+    /// The body is gone, cut short: its permit, or its shield over the caller, goes with it.
+    pub(super) fn leave(&mut self) {
+        self.leave_as(Ended::Cut);
+    }
+
+    #[inline]
+    pub(super) fn leave_as(&mut self, ended: Ended) {
+        match mem::replace(&mut self.role, Role::Over) {
+            Role::Resident => {
+                let id = self.id;
+                request::with(|request| {
+                    if request.body.id == id {
+                        request.body.stage = Stage::Vacant;
+                    }
+                });
+            }
+            Role::Nested => self.rare().nested.passed = None,
+            Role::Apart | Role::New | Role::Over => {}
+        }
+        if let Some(permit) = self.permit.take() {
+            permit.leave(ended);
+        }
+    }
+
+    /// The body gave its value.
+    #[inline]
+    pub(super) fn done(&mut self) {
+        if self.policy.mode() == Mode::Stream && self.role != Role::Nested {
+            // Asked before the request is borrowed: a subscriber is somebody else's code.
+            let mut span = Some(Span::current());
+            let deadline = self.look(|body| body.frame.deadline).flatten();
+            request::with(|request| {
+                request.flags.stream = true;
+                request.deadline = deadline;
+                mem::swap(&mut request.stream_span, &mut span);
+            });
+        }
+        if let Some(given) = self.rare.as_mut().and_then(|rare| rare.token.take()) {
+            // Without a server around the call, its response's body is looked after under this.
+            request::with(|request| {
+                if !request.is_counted() {
+                    request.inherit(given.own());
+                }
+            });
+        }
+        self.leave_as(Ended::Completed);
+    }
+
+    /// The span of the request, known once it had to wait; of one that had not, the current one.
+    pub(super) fn span(&self) -> Span {
+        self.span.clone().unwrap_or_else(Span::current)
+    }
+}

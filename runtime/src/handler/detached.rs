@@ -1,0 +1,131 @@
+//! Bodies that go on after their request.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tokio::runtime::Handle;
+use tracing::Span;
+
+use super::{boxed::BoxBody, compensation, compensation::Undo, core::Core};
+use crate::{
+    handler_policy::HandlerPolicy,
+    request::{self, Body, Ongoing, Scope, Stage},
+    service::{Ended, InFlight},
+};
+
+/// A body that nobody waits for.
+pub(super) struct Detached<R, C: Undo> {
+    future: Option<BoxBody<R>>,
+    core: Core,
+    request: Option<Ongoing>,
+    compensation: Option<C>,
+}
+
+// Nothing in it is pinned in place: the body is in a box, the compensation is not polled here.
+impl<R, C: Undo> Unpin for Detached<R, C> {}
+
+const FOLLOWED: &str =
+    "the handler's body followed through; what middleware does after it does not run";
+const STOPPED: &str = "the cooperative work stopped by itself";
+const CUT: &str = "the work ended where it allows that";
+
+fn log_end(policy: &HandlerPolicy, how: &str) {
+    tracing::debug!(target: "followthrough", handler = policy.name(), "nobody waits any more, and {how}");
+}
+
+/// Runs a body to its end as a task.
+pub(super) fn spawn<R: Send + 'static, C: Undo>(
+    policy: &'static HandlerPolicy,
+    future: BoxBody<R>,
+    (mut body, permit): (Body, Option<InFlight>),
+    compensation: Option<C>,
+    (span, runtime): (Span, Option<Handle>),
+) {
+    body.detached = true;
+    body.frame.deadline = None;
+    if let Some(permit) = &permit {
+        permit.detached();
+    }
+    let core = Core::resumed(policy, &body, permit);
+    let may_land = body.past || policy.is_write();
+    let request = request::with(|request| {
+        request.flags.may_land |= may_land;
+        request.detached(body)
+    });
+    let Some(life) = request.as_ref().map(|request| request.life().clone()) else { return };
+    let detached = Detached { future: Some(future), core, request, compensation };
+    life.spawn(runtime, span, detached);
+}
+
+impl<R, C: Undo> Future for Detached<R, C> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let _scope = Scope::enter(&mut this.request);
+        let Some(future) = this.future.as_mut() else { return Poll::Ready(()) };
+        let core = &mut this.core;
+        // The panic is logged by `within`, and there is nobody left to tell.
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            core.within(Stage::Polled, || future.as_mut().poll(cx).map(drop))
+        }));
+        match polled {
+            Ok(Poll::Ready(())) => {
+                this.future = None;
+                let past = this.core.past;
+                let place = this.core.place();
+                let compensation = this.compensation.take().filter(|_| !past);
+                match compensation {
+                    Some(compensation) => {
+                        compensation.undo(place);
+                        compensation::begin(&mut this.core, Ended::Completed);
+                    }
+                    None => this.core.done(),
+                }
+                log_end(this.core.policy, if past { FOLLOWED } else { STOPPED });
+                Poll::Ready(())
+            }
+            Err(_) => {
+                this.future = None;
+                Poll::Ready(())
+            }
+            Ok(Poll::Pending) => {
+                let cut = request::with(|request| {
+                    let body = &mut request.body;
+                    body.refused.take().is_some() || (body.past && body.is_reopened())
+                }) == Some(true);
+                if !cut {
+                    return Poll::Pending;
+                }
+                let compensation = this.compensation.take();
+                super::inline::cut(&mut this.core, compensation, Ended::Cut, || this.future = None);
+                log_end(this.core.policy, CUT);
+                Poll::Ready(())
+            }
+        }
+    }
+}
+
+impl<R, C: Undo> Drop for Detached<R, C> {
+    fn drop(&mut self) {
+        if self.future.is_none() {
+            return;
+        }
+        let _scope = Scope::enter(&mut self.request);
+        let named = request::with(|request| request.life().has_ended()) == Some(true);
+        if !named {
+            tracing::error!(
+                target: "followthrough",
+                handler = self.core.policy.name(),
+                "abandoned at {}: there is no runtime any more to finish it on",
+                self.core.place()
+            );
+        }
+        let future = &mut self.future;
+        self.core.within(Stage::Abandoned, || *future = None);
+        self.core.abandon();
+    }
+}

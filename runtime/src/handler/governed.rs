@@ -1,0 +1,137 @@
+//! What an annotated handler returns.
+
+use std::{fmt, marker::PhantomData};
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+
+use crate::{
+    cause::Cancelled,
+    handler_policy::Policy,
+    layer::{ResponseBody, Tail},
+    problem,
+    request::{Ongoing, Own},
+};
+
+/// The value of an annotated handler: its own `R`, or why there is none. `P` is the policy, so
+/// that the compiler can see it.
+///
+/// # Examples
+///
+/// ```
+/// use followthrough::{Cancelled, Cause, RequestToken, cancellable};
+///
+/// #[cancellable(read)]
+/// async fn answer(token: RequestToken) -> String {
+///     std::future::pending().await
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let (token, handle) = RequestToken::new_pair();
+/// handle.cancel(Cause::DeadlineExceeded);
+/// let cancelled: Cancelled = answer(token).await.into_result().unwrap_err();
+/// assert_eq!(cancelled.status(), 504);
+/// # }
+/// ```
+#[must_use]
+pub struct Governed<R, P> {
+    value: Value<R>,
+    policy: PhantomData<fn() -> P>,
+}
+
+/// What a handler may return: whatever axum makes a response of.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no response, so a handler cannot return it",
+    label = "expected what implements `IntoResponse`",
+    note = "wrap what serialises, as in `Json(value)`, or implement `axum::response::IntoResponse` for a \
+            type of your own; of a `Result`, the error has to be a response, too",
+    note = "a function that is called and never routed says so: `#[cancellable(read, internal)]`, \
+            `#[durable_write(internal)]`"
+)]
+pub trait Answer: IntoResponse {}
+
+#[diagnostic::do_not_recommend]
+impl<R: IntoResponse> Answer for R {}
+
+enum Value<R> {
+    Done(R, Option<Unlinked>),
+    Cancelled(Cancelled, Option<Box<Response>>),
+}
+
+/// A request that no layer of ours looks after: its response body is looked after here.
+pub(crate) struct Unlinked(Ongoing);
+
+/// What a response must take along if nobody else looks after its body.
+#[inline]
+pub(crate) fn unlinked(own: &mut Own) -> Option<Unlinked> {
+    let request = own.take()?;
+    if request.flags.stream || request.has_token() {
+        return Some(Unlinked(request));
+    }
+    request.release();
+    None
+}
+
+impl<R, P> Governed<R, P> {
+    pub(crate) fn done(value: R, unlinked: Option<Unlinked>) -> Self {
+        Self { value: Value::Done(value, unlinked), policy: PhantomData }
+    }
+
+    pub(crate) const fn cancelled(why: Cancelled, answer: Option<Box<Response>>) -> Self {
+        Self { value: Value::Cancelled(why, answer), policy: PhantomData }
+    }
+
+    /// The handler's own value, for tests and for handlers that call handlers.
+    ///
+    /// A handler of `Result<T, E>` gives `Result<Result<T, E>, Cancelled>`: the outer one says
+    /// whether it ended, the inner one is its own.
+    ///
+    /// # Errors
+    ///
+    /// Why the handler gave no value.
+    #[doc(alias = "unwrap")]
+    pub fn into_result(self) -> Result<R, Cancelled> {
+        match self.value {
+            Value::Done(value, _) => Ok(value),
+            Value::Cancelled(why, _) => Err(why),
+        }
+    }
+}
+
+impl<R: IntoResponse, P: Policy> IntoResponse for Governed<R, P> {
+    #[inline]
+    fn into_response(self) -> Response {
+        match self.value {
+            Value::Done(value, None) => value.into_response(),
+            Value::Done(value, Some(unlinked)) => unlinked.look_after(value.into_response()),
+            Value::Cancelled(why, answer) => cancelled(why, answer),
+        }
+    }
+}
+
+impl Unlinked {
+    #[cold]
+    fn look_after(self, mut response: Response) -> Response {
+        match Tail::new(self.0, &mut response) {
+            None => response,
+            tail => response.map(|body| Body::new(ResponseBody::new(body, tail))),
+        }
+    }
+}
+
+#[cold]
+fn cancelled(why: Cancelled, answer: Option<Box<Response>>) -> Response {
+    answer.map_or_else(|| problem::cancelled(why), |answer| *answer)
+}
+
+impl<R: fmt::Debug, P> fmt::Debug for Governed<R, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.value {
+            Value::Done(value, _) => f.debug_tuple("Governed").field(value).finish(),
+            Value::Cancelled(why, _) => f.debug_tuple("Governed").field(why).finish(),
+        }
+    }
+}

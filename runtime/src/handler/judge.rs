@@ -1,0 +1,181 @@
+//! After a pending poll: whether something ends the wait, and how.
+
+use std::{mem, task::Context};
+
+use tokio::time::Instant;
+use tracing::{Span, level_filters::LevelFilter};
+
+use super::{
+    begin::settled,
+    core::{Core, Nested, Rare, Role},
+};
+use crate::{
+    alarm::Alarm,
+    cause::{Cancelled, Cause, Fate, Outcome},
+    handler_policy::{HandlerPolicy, Mode},
+    request::{self, Ambient, Body},
+};
+
+/// How a wait ends before its body does.
+pub(super) enum End {
+    /// The body is dropped.
+    Cut(Cancelled),
+    /// The body goes on without anybody waiting for it.
+    Detach(Cancelled),
+}
+
+impl Core {
+    /// After a pending poll: what ends the wait, if something does.
+    #[inline]
+    pub(super) fn judge(&mut self, cx: &mut Context<'_>) -> Option<End> {
+        if LevelFilter::current() != LevelFilter::OFF && self.span.is_none() {
+            self.span = Some(Span::current());
+        }
+        if self.quiet && self.rare.is_none() { None } else { self.judge_signals(cx) }
+    }
+
+    fn judge_signals(&mut self, cx: &mut Context<'_>) -> Option<End> {
+        if self.role == Role::Nested {
+            let policy = self.policy;
+            let Rare { nested, alarm, .. } = self.rare();
+            return judge_nested(policy, nested, alarm, cx);
+        }
+        if let Some(given) = self.rare.as_mut().and_then(|rare| rare.token.as_mut()) {
+            given.poll(cx);
+        }
+        let apart = self.rare.as_mut().filter(|_| self.role == Role::Apart);
+        let seen = request::with(|request| Seen::new(request, apart.map(|rare| &mut rare.body)))?;
+        if let Some(refused) = seen.refused {
+            return Some(End::Cut(beside_others(settled(self, refused))));
+        }
+        let late = seen.deadline.is_some_and(|deadline| self.is_late(deadline, cx));
+        let first = if late {
+            self.settle(Cause::DeadlineExceeded)
+        } else if seen.stopping {
+            self.settle(Cause::ShuttingDown)
+        } else {
+            seen.cause?
+        };
+        judge_top(self.policy, &seen, first, late)
+    }
+
+    /// Whether `deadline` has passed. There is an alarm once a body is pending for the first time,
+    /// and it follows the deadline when a site moves it.
+    fn is_late(&mut self, deadline: Instant, cx: &mut Context<'_>) -> bool {
+        if self.role != Role::Resident {
+            let handler = self.policy.name();
+            return self.rare().alarm.get_or_insert_default().rings(deadline, handler, cx);
+        }
+        let mut alarm = request::with(Ambient::take_alarm).unwrap_or_default();
+        let late = alarm.rings(deadline, self.policy.name(), cx);
+        let mut kept = Some(alarm);
+        request::with(|request| mem::swap(&mut request.alarm, &mut kept));
+        late
+    }
+}
+
+/// What a runner sees of its request after a poll.
+struct Seen {
+    refused: Option<Cancelled>,
+    stopping: bool,
+    cause: Option<Cause>,
+    deadline: Option<Instant>,
+    past: bool,
+    reopened: bool,
+    /// Returns the outcome and the fate of the body if it is cut now.
+    cut: (Outcome, Fate),
+}
+
+impl Seen {
+    fn new(request: &mut Ambient, apart: Option<&mut Body>) -> Self {
+        let stopping = request.life().is_stopping();
+        let cause = request.cause();
+        let body = apart.unwrap_or(&mut request.body);
+        let cause = body.given.as_ref().and_then(|given| given.settled()).or(cause);
+        Self {
+            refused: body.refused.take(),
+            stopping,
+            cause,
+            deadline: body.frame.deadline,
+            past: body.past,
+            reopened: body.is_reopened(),
+            cut: if body.past {
+                cut_past(body.is_guarded())
+            } else {
+                cut_before(body.frame.policy, body.is_guarded())
+            },
+        }
+    }
+}
+
+fn judge_top(policy: &HandlerPolicy, seen: &Seen, first: Cause, late: bool) -> Option<End> {
+    if !seen.past {
+        let cancelled = Cancelled::new(first, first, Outcome::NotBegun);
+        let cancelled = beside_others(cancelled.cut(seen.cut));
+        if first == Cause::ShuttingDown {
+            request::with(|request| request.flags.close = true);
+        }
+        return Some(if policy.is_cooperative() {
+            End::Detach(cancelled)
+        } else {
+            End::Cut(cancelled)
+        });
+    }
+    let ended_by = match first {
+        _ if late => Cause::DeadlineExceeded,
+        Cause::ClientDisconnected if seen.reopened => Cause::ClientDisconnected,
+        _ => return None,
+    };
+    Some(if seen.reopened {
+        let completed = Cancelled::new(first, ended_by, Outcome::Completed);
+        End::Cut(completed.cut(seen.cut))
+    } else {
+        request::with(|request| request.flags.close |= request.flags.upload);
+        End::Detach(Cancelled::new(first, ended_by, Outcome::Unknown))
+    })
+}
+
+/// A nested handler obeys its own deadline only, one that is nearer than what its caller had;
+/// everything else is between the caller and the request.
+fn judge_nested(
+    policy: &HandlerPolicy,
+    Nested { frame, inherited, .. }: &Nested,
+    alarm: &mut Option<Alarm>,
+    cx: &mut Context<'_>,
+) -> Option<End> {
+    let own = frame.deadline.filter(|own| inherited.is_none_or(|caller| *own < caller));
+    let late = own.is_some_and(|own| alarm.get_or_insert_default().rings(own, policy.name(), cx));
+    (late && (!frame.past || frame.reopened)).then(|| {
+        let guarded = request::with_body(|body| body.is_guarded()) == Some(true);
+        let cut = if frame.past { cut_past(guarded) } else { cut_before(policy, guarded) };
+        let late = Cause::DeadlineExceeded;
+        End::Cut(Cancelled::new(late, late, cut.0).cut(cut))
+    })
+}
+
+/// Returns the outcome and the fate of a body that is cut before its point of no return.
+pub(super) const fn cut_before(policy: &HandlerPolicy, guarded: bool) -> (Outcome, Fate) {
+    match policy.mode() {
+        Mode::IdempotentWrite | Mode::ReversibleWrite if policy.is_cooperative() => {
+            (Outcome::Unknown, Fate::GoesOn)
+        }
+        Mode::ReversibleWrite => (Outcome::Unknown, Fate::Undone),
+        _ if guarded => (Outcome::Unknown, Fate::Undone),
+        Mode::IdempotentWrite => (Outcome::Unknown, Fate::Dropped),
+        _ => (Outcome::NotBegun, Fate::GoesOn),
+    }
+}
+
+/// The same past it, in a statement that is open to the request again.
+pub(super) const fn cut_past(guarded: bool) -> (Outcome, Fate) {
+    if guarded { (Outcome::Unknown, Fate::Undone) } else { (Outcome::Completed, Fate::GoesOn) }
+}
+
+/// Never 503 for a write that may land (law 8), nor `not_begun`: another body of the same request may,
+/// where middleware gave that one up and began this one.
+pub(super) fn beside_others(cancelled: Cancelled) -> Cancelled {
+    if request::with(|request| request.flags.may_land) == Some(true) {
+        return cancelled.beside_work_that_goes_on();
+    }
+    cancelled
+}

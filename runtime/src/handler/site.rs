@@ -1,0 +1,142 @@
+//! Statements that change what may happen to the request.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::begin::pass;
+use crate::{
+    handler_policy::{Place, Site},
+    request::{self, Ambient},
+};
+
+/// Enters a durable site: the request's point of no return. Refused, it never resolves, and the
+/// runner drops the body.
+#[doc(hidden)]
+pub fn enter(site: &'static Site) -> Enter {
+    Enter { site }
+}
+
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Enter {
+    site: &'static Site,
+}
+
+impl Future for Enter {
+    type Output = DurableGuard;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<DurableGuard> {
+        let passed = request::with(|request| checkpoint(request, self.site));
+        if passed.unwrap_or(true) {
+            Poll::Ready(DurableGuard { _private: () })
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
+fn checkpoint(request: &mut Ambient, site: &'static Site) -> bool {
+    let place = Place { policy: request.body.frame.policy, site: Some(site) };
+    let passed = pass(request, place);
+    let body = &mut request.body;
+    match passed {
+        Ok(()) => body.frame.site = Some(site),
+        Err(refused) => body.refused = Some(refused),
+    }
+    body.refused.is_none()
+}
+
+/// The inside of a durable site.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct DurableGuard {
+    _private: (),
+}
+
+impl Drop for DurableGuard {
+    fn drop(&mut self) {
+        request::with_body(|body| body.frame.site = None);
+    }
+}
+
+/// Enters a cancellable site: the request may end there even past the point of no return.
+#[doc(hidden)]
+pub fn reopen(_: &'static Site, within: Option<Duration>) -> Narrow {
+    Narrow { reopens: true, within, entered: None }
+}
+
+/// Enters a statement with a deadline of its own.
+#[doc(hidden)]
+pub fn bound(_: &'static Site, within: Duration) -> Narrow {
+    Narrow { reopens: false, within: Some(within), entered: None }
+}
+
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Narrow {
+    reopens: bool,
+    within: Option<Duration>,
+    entered: Option<CancellableGuard>,
+}
+
+impl Future for Narrow {
+    type Output = CancellableGuard;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<CancellableGuard> {
+        if self.entered.is_none() {
+            self.entered = CancellableGuard::enter(self.reopens, self.within);
+            // A request that has ended already ends here: its runner looks after this poll. A
+            // handler that another one called is not its runner.
+            let ended = self.reopens
+                && request::with_body(|body| {
+                    let late = body.frame.deadline.is_some_and(|at| Instant::now() >= at);
+                    let own = !body.frame.nested && body.is_reopened();
+                    body.past && own && (body.detached || late)
+                }) == Some(true);
+            if ended {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(self.entered.take().unwrap_or(CancellableGuard { before: None }))
+    }
+}
+
+/// The inside of a cancellable site: puts back what was before.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct CancellableGuard {
+    before: Option<(bool, bool, Option<Instant>)>,
+}
+
+impl CancellableGuard {
+    fn enter(reopens: bool, within: Option<Duration>) -> Option<Self> {
+        request::with_body(|body| {
+            let frame = &mut body.frame;
+            let before = Some((frame.reopened, frame.narrowed, frame.deadline));
+            frame.reopened |= reopens;
+            if let Some(within) = within {
+                let own = Instant::now() + within;
+                frame.narrowed |= frame.deadline.is_none_or(|outer| own < outer);
+                frame.deadline = Some(frame.deadline.map_or(own, |outer| outer.min(own)));
+            }
+            Self { before }
+        })
+    }
+}
+
+impl Drop for CancellableGuard {
+    fn drop(&mut self) {
+        if let Some((reopened, narrowed, deadline)) = self.before.take() {
+            request::with_body(|body| {
+                body.frame.reopened = reopened;
+                body.frame.narrowed = narrowed;
+                body.frame.deadline = deadline;
+            });
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Whose turn it is: the body's state between the runner that keeps it and the request.
+
+use std::{mem, task::Waker};
+
+use super::core::{Core, Nested, Passed, Rare, Role};
+use crate::{
+    handler_policy::Mode,
+    request::{self, Ambient, Body, Frame, Stage},
+    service::{InFlight, OwnPermit, WorkKind},
+};
+
+impl Core {
+    /// The common turn of the request's own runner, its first one included, with one look at the
+    /// request; `false` leaves it to [`begin_once`](Self::begin_once) and [`put`](Self::put).
+    #[inline]
+    pub(super) fn enter(&mut self) -> bool {
+        if self.rare.is_some() {
+            return false;
+        }
+        let core = self;
+        request::with(|request| core.enter_into(request)) == Some(true)
+    }
+
+    #[inline]
+    fn enter_into(&mut self, request: &mut Ambient) -> bool {
+        match self.role {
+            Role::New => {
+                let begun = request.begin_plain(self.policy);
+                if let Some(id) = begun {
+                    self.id = id;
+                    self.role = Role::Resident;
+                }
+                begun.is_some()
+            }
+            Role::Resident => self.put_resident(request, Stage::Polled),
+            Role::Apart | Role::Nested | Role::Over => false,
+        }
+    }
+
+    #[inline]
+    fn put_resident(&mut self, request: &mut Ambient, stage: Stage) -> bool {
+        let body = &mut request.body;
+        let mine = body.id == self.id;
+        if mine {
+            body.stage = stage;
+            // A move that is seldom needed: most bodies hold none.
+            if self.permit.is_some() {
+                body.permit = self.permit.take();
+            }
+        }
+        mine
+    }
+
+    /// Gives the body's state to the request: its code is about to run.
+    pub(super) fn put(&mut self, stage: Stage) {
+        let resident = self.role == Role::Resident
+            && request::with(|request| self.put_resident(request, stage)) == Some(true);
+        if !resident {
+            self.put_rare(stage);
+        }
+    }
+
+    #[cold]
+    fn put_rare(&mut self, stage: Stage) {
+        let role = self.role;
+        let permit = &mut self.permit;
+        let Rare { body, nested, .. } = &mut **self.rare.get_or_insert_default();
+        let put = request::with(|request| match role {
+            Role::Apart => {
+                body.stage = stage;
+                mem::swap(body, &mut request.body);
+                mem::swap(permit, &mut request.body.permit);
+                true
+            }
+            Role::Nested => {
+                nested.stage = stage;
+                let in_caller = request.body.is_running();
+                if in_caller {
+                    nested.swap(&mut request.body);
+                }
+                in_caller
+            }
+            Role::Resident => false,
+            Role::New | Role::Over => true,
+        });
+        if put == Some(false) {
+            // Somebody moved the future out of its request or its caller, to a task of its own,
+            // say: it goes on by itself, with what it remembers.
+            let body = self.remembered();
+            let place = body.frame.place();
+            if let Some(passed) = self.rare().nested.passed.take() {
+                // The permit stays with the caller, and the service waits for this one all the same.
+                let entry = InFlight::unlimited(passed.life, place, WorkKind::Durable);
+                entry.counts_for(passed.own);
+                self.permit = Some(entry);
+            }
+            self.stand_alone(body);
+            self.put_rare(stage);
+        }
+    }
+
+    /// Takes it back: its code has run.
+    pub(super) fn take(&mut self) {
+        if self.role == Role::Resident {
+            self.take_resident(false, Waker::noop());
+        } else {
+            self.take_rare();
+        }
+    }
+
+    /// Takes it back from the request's own runner. The common body, cancellable and never past a
+    /// point of no return, is over when it gave its value.
+    #[inline]
+    pub(super) fn take_resident(&mut self, ready: bool, waker: &Waker) {
+        let core = self;
+        request::with(|request| core.take_from(request, ready, waker));
+    }
+
+    #[inline]
+    fn take_from(&mut self, request: &mut Ambient, ready: bool, waker: &Waker) {
+        let body = &mut request.body;
+        if ready && self.ends_plainly() {
+            body.stage = Stage::Vacant;
+            self.role = Role::Over;
+            if body.permit.is_some() {
+                self.permit = body.permit.take();
+            }
+            return;
+        }
+        body.stage = Stage::Parked;
+        self.past = body.past;
+        self.deadline = body.frame.deadline;
+        if body.permit.is_some() {
+            self.permit = body.permit.take();
+        }
+        self.quiet = request.is_quiet(waker);
+    }
+
+    /// Whether nothing is to be done at the end but to give back the permit.
+    #[inline]
+    fn ends_plainly(&self) -> bool {
+        self.rare.is_none() && self.policy.mode() != Mode::Stream
+    }
+
+    #[cold]
+    fn take_rare(&mut self) {
+        let role = self.role;
+        let permit = &mut self.permit;
+        let Rare { body, nested, .. } = &mut **self.rare.get_or_insert_default();
+        let past = request::with(|request| match role {
+            Role::Apart => {
+                mem::swap(permit, &mut request.body.permit);
+                mem::swap(body, &mut request.body);
+                body.stage = Stage::Parked;
+                body.past
+            }
+            Role::Nested => {
+                nested.swap(&mut request.body);
+                let here = nested.passed.as_ref().map(|passed| passed.caller);
+                if nested.frame.past && here != Some(request.body.id) {
+                    // For the first time, or for the first time in this caller.
+                    let own = nested.passed.take().map(|passed| passed.own);
+                    nested.passed = Some(Passed::within(request, own.unwrap_or_default()));
+                    request.body.past = true;
+                    if request.body.permit.is_none() {
+                        let (life, place) = (request.life().clone(), nested.frame.place());
+                        let entry = InFlight::unlimited(life, place, WorkKind::Durable);
+                        request.body.permit = Some(entry);
+                    }
+                }
+                nested.frame.past
+            }
+            Role::Resident | Role::New | Role::Over => false,
+        });
+        self.past = past == Some(true);
+        self.quiet = false;
+    }
+
+    /// Takes the body's state away, to go on elsewhere.
+    pub(super) fn extract(&mut self) -> (Body, Option<InFlight>) {
+        let body = match self.role {
+            Role::Resident => {
+                request::with(|request| (request.body.id == self.id).then(|| request.body.vacate()))
+                    .flatten()
+            }
+            Role::Apart => Some(self.rare().body.vacate()),
+            Role::Nested | Role::New | Role::Over => None,
+        };
+        let body = body.unwrap_or_else(|| self.remembered());
+        self.role = Role::Over;
+        (body, self.permit.take())
+    }
+
+    /// Makes it a runner that keeps its body.
+    pub(super) fn stand_alone(&mut self, body: Body) {
+        self.rare().body = body;
+        self.role = Role::Apart;
+    }
+
+    /// The callee's place under its own limit.
+    pub(super) fn take_own(&mut self) -> OwnPermit {
+        let passed = self.rare().nested.passed.take();
+        passed.map(|passed| passed.own).unwrap_or_default()
+    }
+
+    /// The permit of a caller that cannot go on itself.
+    pub(super) fn inherit(&mut self, permit: Option<InFlight>) {
+        self.permit = permit;
+    }
+
+    /// What is known of the body if its request got lost.
+    fn remembered(&self) -> Body {
+        let lost = Frame { past: self.past, ..Frame::new(self.policy, self.deadline) };
+        let frame = self.nested_frame().unwrap_or(lost);
+        Body::of(Frame { nested: false, ..frame }, self.id)
+    }
+}
+
+impl Nested {
+    fn swap(&mut self, body: &mut Body) {
+        mem::swap(&mut self.frame, &mut body.frame);
+        mem::swap(&mut self.stage, &mut body.stage);
+    }
+}

@@ -1,0 +1,354 @@
+//! What a handler declared: the markers in its return type, and its description at run time.
+
+use std::time::Duration;
+
+/// A policy as a type: the `P` of [`Governed<R, P>`](crate::Governed).
+pub trait Policy: 'static {
+    /// Whether the handler writes; a write does not belong behind GET, HEAD or OPTIONS.
+    const WRITE: bool;
+    /// Whether the response body is part of the work.
+    const STREAM: bool = false;
+    /// Whether nothing of ours ends the handler.
+    #[doc(hidden)]
+    const EXEMPT: bool = false;
+}
+
+/// `#[cancellable(read)]` without durable sites.
+#[derive(Debug)]
+pub enum Read {}
+/// `#[cancellable(stream)]` without durable sites.
+#[derive(Debug)]
+pub enum Stream {}
+/// `#[durable_write]`, the two cancellable writes, and anything with a durable site.
+#[derive(Debug)]
+pub enum Write {}
+/// `#[exempt]`.
+#[derive(Debug)]
+pub enum Exempt {}
+
+impl Policy for Read {
+    const WRITE: bool = false;
+}
+impl Policy for Stream {
+    const WRITE: bool = false;
+    const STREAM: bool = true;
+}
+impl Policy for Write {
+    const WRITE: bool = true;
+}
+impl Policy for Exempt {
+    const WRITE: bool = false;
+    const EXEMPT: bool = true;
+}
+
+/// The policy that a handler wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Mode {
+    /// `#[cancellable(read)]`
+    Read,
+    /// `#[cancellable(stream)]`
+    Stream,
+    /// `#[cancellable(idempotent_write)]`
+    IdempotentWrite,
+    /// `#[cancellable(reversible_write, on_cancel = …)]`
+    ReversibleWrite,
+    /// `#[durable_write]`
+    DurableWrite,
+    /// `#[exempt(reason = "…")]`
+    Exempt,
+}
+
+/// A handler's policy as the runtime sees it: given to hooks, named in logs and reports.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
+pub struct HandlerPolicy {
+    name: &'static str,
+    file: &'static str,
+    line: u32,
+    mode: Mode,
+    cooperative: bool,
+    compensates: bool,
+    durable_sites: usize,
+    reopened_sites: usize,
+    deadline: Option<Duration>,
+    named_deadline: Option<&'static str>,
+    reason: Option<&'static str>,
+    streaming_body: Option<&'static str>,
+    max_in_flight: Option<usize>,
+    needs: Option<Duration>,
+    /// The body needs nothing at its begin or end but to be known.
+    plain: bool,
+    /// A stream that has the read grace to end by itself.
+    finish: bool,
+    /// The path of the function, as `type_name` writes it, with what stands around the policy.
+    path: Option<fn() -> &'static str>,
+}
+
+impl HandlerPolicy {
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn new(name: &'static str, file: &'static str, line: u32, mode: Mode) -> Self {
+        Self {
+            name,
+            file,
+            line,
+            mode,
+            cooperative: false,
+            compensates: matches!(mode, Mode::ReversibleWrite),
+            durable_sites: 0,
+            reopened_sites: 0,
+            deadline: None,
+            named_deadline: None,
+            reason: None,
+            streaming_body: None,
+            max_in_flight: None,
+            needs: None,
+            plain: !matches!(mode, Mode::DurableWrite | Mode::Stream | Mode::ReversibleWrite),
+            finish: false,
+            path: None,
+        }
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn with_cooperation(mut self) -> Self {
+        self.cooperative = true;
+        self.plain = false;
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn with_finish(mut self) -> Self {
+        self.finish = true;
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn with_path(mut self, path: fn() -> &'static str) -> Self {
+        self.path = Some(path);
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn with_compensation(mut self) -> Self {
+        self.compensates = true;
+        self.plain = false;
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn with_durable_sites(mut self, sites: usize) -> Self {
+        self.durable_sites = sites;
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn with_reopened_sites(mut self, sites: usize) -> Self {
+        self.reopened_sites = sites;
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self.plain = false;
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn with_named_deadline(mut self, name: &'static str) -> Self {
+        self.named_deadline = Some(name);
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn with_reason(mut self, reason: &'static str) -> Self {
+        self.reason = Some(reason);
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn with_streaming_body(mut self, reason: &'static str) -> Self {
+        self.streaming_body = Some(reason);
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn with_max_in_flight(mut self, limit: usize) -> Self {
+        assert!(limit > 0, "`max_in_flight = 0` would refuse every write: write 1 or more");
+        self.max_in_flight = Some(limit);
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn with_needs(mut self, needs: Duration) -> Self {
+        self.needs = Some(needs);
+        self
+    }
+
+    pub(crate) const fn with_name(mut self, name: &'static str) -> Self {
+        self.name = name;
+        self
+    }
+
+    /// The same declaration, to be changed.
+    pub(crate) const fn copied(&self) -> Self {
+        Self { ..*self }
+    }
+
+    /// `module::function`, or the `name = "…"` of the attribute.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The source file of the handler.
+    #[must_use]
+    pub const fn file(&self) -> &'static str {
+        self.file
+    }
+
+    /// The line of the handler in [`file`](Self::file).
+    #[must_use]
+    pub const fn line(&self) -> u32 {
+        self.line
+    }
+
+    /// The policy that was written.
+    #[must_use]
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Whether the body keeps running after its token fired.
+    #[must_use]
+    pub const fn is_cooperative(&self) -> bool {
+        self.cooperative
+    }
+
+    /// Whether a stream has the read grace to end by itself.
+    #[must_use]
+    pub const fn finishes(&self) -> bool {
+        self.finish
+    }
+
+    /// The path of the function as `type_name` writes it, and more behind it.
+    pub(crate) fn path(&self) -> Option<&'static str> {
+        self.path.map(|path| path())
+    }
+
+    /// Whether a cut of the body may begin a compensation, for which it holds a permit.
+    pub(crate) const fn compensates(&self) -> bool {
+        self.compensates
+    }
+
+    /// How many durable sites the handler has.
+    #[must_use]
+    pub const fn durable_sites(&self) -> usize {
+        self.durable_sites
+    }
+
+    /// How many statements a disconnect or a deadline may end past the point of no return.
+    #[must_use]
+    pub const fn reopened_sites(&self) -> usize {
+        self.reopened_sites
+    }
+
+    /// The reason that a durable write gave.
+    #[must_use]
+    pub const fn reason(&self) -> Option<&'static str> {
+        self.reason
+    }
+
+    /// Why a durable write may take a body that is still arriving.
+    #[must_use]
+    pub const fn streaming_body(&self) -> Option<&'static str> {
+        self.streaming_body
+    }
+
+    /// The handler's own limit on durable work, for each lifecycle.
+    #[must_use]
+    pub const fn max_in_flight(&self) -> Option<usize> {
+        self.max_in_flight
+    }
+
+    /// Whether the handler writes: by its mode, or because it has a durable site.
+    #[must_use]
+    pub const fn is_write(&self) -> bool {
+        self.durable_sites > 0
+            || matches!(
+                self.mode,
+                Mode::IdempotentWrite | Mode::ReversibleWrite | Mode::DurableWrite
+            )
+    }
+
+    /// Whether the body needs nothing at its begin or end but to be known.
+    #[inline]
+    pub(crate) const fn is_plain(&self) -> bool {
+        self.plain
+    }
+
+    /// The handler's own `deadline`, if the source says how long it is. What is in force is in
+    /// [`Lifecycle::policies`](crate::Lifecycle::policies).
+    #[must_use]
+    pub const fn deadline(&self) -> Option<Duration> {
+        self.deadline
+    }
+
+    /// The name of the handler's own `deadline`, where the configuration says how long it is.
+    #[must_use]
+    pub const fn named_deadline(&self) -> Option<&'static str> {
+        self.named_deadline
+    }
+
+    /// What a durable write `needs` to finish.
+    #[must_use]
+    pub const fn needs(&self) -> Option<Duration> {
+        self.needs
+    }
+}
+
+/// A durable or reopened statement's place in the source.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Site {
+    file: &'static str,
+    line: u32,
+}
+
+impl Site {
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn new(file: &'static str, line: u32) -> Self {
+        Self { file, line }
+    }
+}
+
+/// `file:line` of the statement if one is known, else of the handler.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    pub(crate) policy: &'static HandlerPolicy,
+    pub(crate) site: Option<&'static Site>,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.site {
+            Some(site) => write!(f, "{}:{}", site.file, site.line),
+            None => write!(f, "{}:{}", self.policy.file, self.policy.line),
+        }
+    }
+}

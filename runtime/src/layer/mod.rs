@@ -1,0 +1,18 @@
+//! The service around a request, and the body of its response.
+
+mod body_times;
+mod linked;
+mod request_body;
+mod response_body;
+mod response_watch;
+mod service;
+mod upgraded;
+
+pub(crate) use self::{
+    body_times::BodyTimes, request_body::Upload, response_watch::Tail, upgraded::Carrier,
+};
+pub use self::{
+    linked::Linked,
+    response_body::ResponseBody,
+    service::{LifecycleLayer, LifecycleService, ResponseFuture},
+};

@@ -1,0 +1,192 @@
+//! Looks after the body of a request: notices when the client has sent it whole, when the client has left, and
+//! when its bytes take too long.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use axum::BoxError;
+use http::Version;
+use http_body::{Body, Frame, SizeHint};
+
+use super::body_times::{BodyTimes, BodyWait, Overrun};
+use crate::{
+    cause::Cause,
+    connection::UploadsFull,
+    request::{self},
+};
+
+pin_project_lite::pin_project! {
+    /// A request body that tells the request what becomes of it. It is read where the request
+    /// runs, so it needs no cell of its own; read elsewhere, the request believes that bytes are
+    /// still to come, and the connection is closed where it could have been kept.
+    ///
+    /// Over HTTP/2 hyper takes a reset without an error for the end of the body. It is not: half
+    /// an upload must never look whole to what is about to store it.
+    pub(crate) struct Upload<B> {
+        #[pin]
+        inner: B,
+        end: End,
+        times: Option<BodyTimes>,
+        wait: Option<Box<BodyWait>>,
+        // A body that has failed is not polled again: the next frame would look like its end, or leave a hole.
+        failed: bool,
+        cause: Option<Cause>,
+    }
+}
+
+/// The meaning of a body's end without an error.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// The body is whole.
+    Whole,
+    /// The body is cut unless it says that it is at its end.
+    Said,
+    /// The body is cut if bytes of its promised length have not come. Bodies of unknown servers seldom say that they
+    /// are at their end.
+    Promised,
+}
+
+impl End {
+    fn is_cut<B: Body>(self, body: &B) -> bool {
+        match self {
+            Self::Whole => false,
+            Self::Said => !body.is_end_stream(),
+            Self::Promised => body.size_hint().lower() > 0,
+        }
+    }
+}
+
+impl<B> Upload<B> {
+    /// The body of a request under a server of ours. `times` bound the wait for its bytes.
+    pub(crate) const fn new(inner: B, version: Version, times: Option<BodyTimes>) -> Self {
+        let end = if matches!(version, Version::HTTP_2) { End::Said } else { End::Whole };
+        Self { inner, end, times, wait: None, failed: false, cause: None }
+    }
+
+    /// The body of a request under another server.
+    pub(crate) const fn of_another(inner: B, version: Version) -> Self {
+        let end = if matches!(version, Version::HTTP_2) { End::Promised } else { End::Whole };
+        Self { inner, end, times: None, wait: None, failed: false, cause: None }
+    }
+}
+
+impl<B: Body<Error: Into<BoxError>>> Body for Upload<B> {
+    type Data = B::Data;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
+        let this = self.project();
+        let (failed, before) = (*this.failed, *this.cause);
+        let mut fail = |cause: Option<Cause>, error: BoxError| {
+            (*this.failed, *this.cause) = (true, cause);
+            match cause {
+                Some(cause) => fails(cause, error),
+                None => Poll::Ready(Some(Err(error))),
+            }
+        };
+        if failed {
+            return fail(before, "the request's body has failed before".into());
+        }
+        let mut inner = this.inner;
+        let polled = inner.as_mut().poll_frame(cx);
+        if polled.is_pending() {
+            let overrun = ready!(pends(*this.times, this.wait, cx));
+            return fail(Some(Cause::BodyReadTimeout), timed_out(overrun));
+        }
+        let ended = match ready!(polled) {
+            None if this.end.is_cut(&*inner) => {
+                let error = "the client reset its request".into();
+                return fail(Some(Cause::ClientDisconnected), error);
+            }
+            Some(Err(error)) => {
+                let error = error.into();
+                if error.is::<UploadsFull>() {
+                    return fail(Some(Cause::LimitReached), error);
+                }
+                let left = has_left(&*error).then_some(Cause::ClientDisconnected);
+                return fail(left, error);
+            }
+            None => None,
+            Some(Ok(frame)) => {
+                if let (Some(wait), Some(data)) = (this.wait, frame.data_ref()) {
+                    wait.received(bytes::Buf::remaining(data));
+                }
+                Some(frame)
+            }
+        };
+        if ended.is_none() || inner.is_end_stream() {
+            request::with(|request| request.flags.upload = false);
+        }
+        Poll::Ready(ended.map(Ok))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// No bytes are there. Ready once the client has kept a request waiting for too long.
+#[cold]
+fn pends(
+    times: Option<BodyTimes>,
+    wait: &mut Option<Box<BodyWait>>,
+    cx: &mut Context<'_>,
+) -> Poll<Overrun> {
+    // Once its answer has begun, or elsewhere, nobody's answer waits for these bytes.
+    if request::with(|request| request.flags.awaits_upload = true).is_none() {
+        return Poll::Pending;
+    }
+    let Some(times) = times else { return Poll::Pending };
+    let wait = wait.get_or_insert_with(|| Box::new(BodyWait::new(times)));
+    wait.pends(cx).map_or(Poll::Pending, Poll::Ready)
+}
+
+fn timed_out(overrun: Overrun) -> BoxError {
+    io::Error::new(io::ErrorKind::TimedOut, overrun).into()
+}
+
+/// No more of the body comes, for `cause`. A request that can end for that ends with this poll, and its
+/// reader sees nothing: it would take `error` for the client's mistake. Any other reader gets the error.
+#[cold]
+fn fails<D>(cause: Cause, error: BoxError) -> Poll<Option<Result<Frame<D>, BoxError>>> {
+    let left = cause == Cause::ClientDisconnected;
+    let ends = request::with(|request| {
+        request.flags.awaits_upload = true;
+        request.is_before_its_body() || (left && request.drops_its_body(cause))
+    });
+    if ends.is_some() && (ends == Some(true) || left) {
+        request::settle(cause);
+    }
+    if ends == Some(true) { Poll::Pending } else { Poll::Ready(Some(Err(error))) }
+}
+
+/// Whether `error` says that the client has left, and not that it sent what cannot be read, or that it has
+/// closed its sending half where that is no disconnect.
+fn has_left(error: &(dyn std::error::Error + 'static)) -> bool {
+    let (mut of_server, mut malformed, mut ended) = (false, false, false);
+    for error in std::iter::successors(Some(error), |error| error.source()) {
+        if let Some(error) = error.downcast_ref::<hyper::Error>() {
+            of_server = true;
+            ended |= error.is_incomplete_message();
+        }
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            match error.kind() {
+                io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => malformed = true,
+                io::ErrorKind::UnexpectedEof => ended = true,
+                _ => {}
+            }
+        }
+    }
+    let half_close = || request::with(|request| request.life().allows_half_close()) == Some(true);
+    of_server && !malformed && !(ended && half_close())
+}

@@ -1,0 +1,171 @@
+//! The frames of a response's body, on their way to the connection.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use axum::BoxError;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::Tail;
+use crate::{
+    connection::{body_gave, body_holds_back, cut_piece},
+    layer::response_body::CutShort,
+    request::as_data,
+};
+
+type Polled<D> = Poll<Option<Result<Frame<D>, BoxError>>>;
+
+impl Tail {
+    /// Whether a connection may want to know when its body gives a frame.
+    #[inline]
+    pub(crate) fn is_measured(&self) -> bool {
+        !self.0.flags.http1
+    }
+
+    /// Whether its frames go out over HTTP/2 by a server of ours.
+    #[inline]
+    fn is_cut_in_pieces(&self) -> bool {
+        !self.0.flags.http1 && self.0.on().is_some()
+    }
+
+    /// Leaves a piece of a frame that goes out over HTTP/2, where it is long.
+    fn cut_frame<D: 'static>(&mut self, frame: Frame<D>) -> Frame<D> {
+        if !self.is_cut_in_pieces() {
+            return frame;
+        }
+        match frame.into_data() {
+            Ok(mut data) => {
+                if let Some(rest) = cut_piece(&mut data) {
+                    self.0.tail.extra.get_or_insert_default().rest = Some(rest);
+                }
+                Frame::data(data)
+            }
+            Err(trailers) => trailers,
+        }
+    }
+
+    /// The next piece of the frame that is going out, if one is.
+    #[inline]
+    pub(crate) fn next_piece<D: 'static>(&mut self) -> Option<Frame<D>> {
+        let extra = self.0.tail.extra.as_mut()?;
+        let mut data = extra.rest.take()?;
+        extra.rest = cut_piece(&mut data);
+        body_gave();
+        if extra.rest.is_none() && extra.finish_after_rest {
+            self.finish();
+        }
+        as_data(data).map(Frame::data)
+    }
+
+    /// How much of the frame that is going out is still here.
+    pub(crate) fn rest(&self) -> usize {
+        let rest = self.0.tail.extra.as_ref().and_then(|extra| extra.rest.as_ref());
+        rest.map_or(0, Bytes::len)
+    }
+
+    /// A frame of a body that nobody watches goes out.
+    pub(crate) fn gives<D: 'static>(&mut self, frame: Frame<D>) -> Frame<D> {
+        if let Some(on) = self.0.on() {
+            on.gave();
+        }
+        self.cut_frame(frame)
+    }
+
+    pub(crate) fn poll_watched<B: Body<Error: Into<BoxError>>>(
+        &mut self,
+        mut inner: Pin<&mut B>,
+        cx: &mut Context<'_>,
+    ) -> Polled<B::Data>
+    where
+        B::Data: 'static,
+    {
+        self.0.tail.polled = true;
+        let stream = self.0.flags.stream;
+        if let (true, Some(on), Some(extra)) = (stream, self.0.on(), &self.0.tail.extra) {
+            if extra.gate.is_shut(on, cx) {
+                body_holds_back();
+                return Poll::Pending;
+            }
+        }
+        let polled = ready!(inner.as_mut().poll_frame(cx));
+        let whole = match &polled {
+            None | Some(Err(_)) => true,
+            Some(Ok(frame)) => {
+                let bytes = frame.data_ref().map_or(0, bytes::Buf::remaining);
+                if let Some(on) = self.0.on() {
+                    on.gave();
+                }
+                self.sent(bytes as u64) || inner.is_end_stream()
+            }
+        };
+        let (on, tail) = self.0.on_and_tail();
+        let polled = polled.map(|frame| {
+            frame.map_err(Into::into).map(|frame| match on {
+                Some(on) if stream && !whole => {
+                    tail.extra.get_or_insert_default().gate.pass(on, frame)
+                }
+                _ => frame,
+            })
+        });
+        let polled = polled.map(|frame| frame.map(|frame| self.cut_frame(frame)));
+        // The token lives until the last piece goes out.
+        match &mut self.0.tail.extra {
+            Some(extra) if whole && extra.rest.is_some() => extra.finish_after_rest = true,
+            _ if whole => self.finish(),
+            _ => {}
+        }
+        Poll::Ready(polled)
+    }
+
+    /// Polls the rest of a body that the service has ended, or of an answer of ours.
+    pub(crate) fn poll_last<D: 'static>(&mut self, cx: &mut Context<'_>) -> Polled<D> {
+        let (on, tail) = self.0.on_and_tail();
+        let Some(extra) = &mut tail.extra else { return Poll::Ready(None) };
+        if let Some(last) = extra.last.take() {
+            extra.saying = Some(last.into_body());
+        }
+        while let Some(body) = &mut extra.saying {
+            match ready!(Pin::new(body).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    if let Some(data) = frame.into_data().ok().and_then(as_data) {
+                        if let Some(on) = on {
+                            on.gave();
+                        }
+                        return Poll::Ready(Some(Ok(Frame::data(data))));
+                    }
+                }
+                Some(Err(error)) => {
+                    extra.saying = None;
+                    return Poll::Ready(Some(Err(error.into())));
+                }
+                None => extra.saying = None,
+            }
+        }
+        // hyper drops what it has buffered when a body fails, and flushes it when a body is pending.
+        if extra.error.is_some() && extra.flushes_before_error > 0 {
+            extra.flushes_before_error -= 1;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(extra.error.take().map(|cause| Err(CutShort(cause).into())))
+    }
+
+    pub(crate) fn has_more_to_say(&self) -> bool {
+        self.0.tail.extra.as_ref().is_some_and(|extra| {
+            extra.last.is_some() || extra.saying.is_some() || extra.error.is_some()
+        })
+    }
+
+    /// How much of it there is, where it can go out as `D`.
+    pub(crate) fn rest_hint<D: 'static>(&self) -> SizeHint {
+        let extra = self.0.tail.extra.as_ref();
+        match extra.and_then(|extra| extra.saying.as_ref()) {
+            Some(saying) if as_data::<D>(Bytes::new()).is_some() => saying.size_hint(),
+            None if !self.has_more_to_say() => SizeHint::with_exact(0),
+            _ => SizeHint::default(),
+        }
+    }
+}

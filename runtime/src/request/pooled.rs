@@ -1,0 +1,104 @@
+//! Boxes that are used again.
+
+use std::{
+    cell::RefCell,
+    ops::{Deref, DerefMut},
+};
+
+use http::{Method, Request, Version};
+use http_body::Body;
+
+use super::{context::Ambient, origin::Home};
+use crate::{connection::OnConnection, service::Life};
+
+thread_local! {
+    // In boxes, because that is how they are handed out again.
+    #[expect(clippy::vec_box, reason = "unboxing would move what the box is there to keep")]
+    static SPARE: RefCell<Vec<Box<Ambient>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// How many boxes a thread keeps: as many requests as it is likely to have at once.
+const SPARES: usize = 256;
+
+/// An [`Ambient`] in a box that is used again: [`release`](Self::release) gives it back. One that
+/// is dropped, as unwinding does, is cleared all the same, and its box is lost.
+///
+/// No destructor of its own, so that `Option<Ongoing>` is one word and moves in two instructions.
+pub(crate) struct Ongoing(Box<Ambient>);
+
+impl Ongoing {
+    #[inline]
+    pub(crate) fn new(home: Home) -> Self {
+        let spare = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
+        let mut ambient = spare.unwrap_or_default();
+        ambient.begin(home);
+        Self(ambient)
+    }
+
+    /// A request that has just come in on a connection of ours.
+    #[inline]
+    pub(crate) fn on<B: Body>(on: OnConnection, head: &Request<B>) -> Self {
+        Self::received(Home::Connection(on), head, !head.body().is_end_stream())
+    }
+
+    /// A request that a server or a layer has just received.
+    #[inline]
+    pub(crate) fn received<B>(home: Home, head: &Request<B>, upload: bool) -> Self {
+        let mut request = Self::new(home);
+        request.count();
+        if let Some(time) = request.life().time_of_caller(head.headers()) {
+            request.shorten(time);
+        }
+        #[cfg(feature = "lambda")]
+        if let Some(left) = request.life().time_of_platform(head.extensions()) {
+            request.shorten(left.for_answer);
+            request.limit(left.in_all);
+        }
+        request.flags.upload = upload;
+        request.flags.head = *head.method() == Method::HEAD;
+        request.flags.connect = *head.method() == Method::CONNECT;
+        request.flags.http1 = head.version() <= Version::HTTP_11;
+        request
+    }
+
+    /// A request without a server of ours around it: it sees disconnects and deadlines only.
+    pub(crate) fn unlinked() -> Self {
+        Self::new(Home::Elsewhere(Life::unlinked()))
+    }
+
+    /// The service inside had no answer.
+    #[cold]
+    pub(crate) fn failed(self) {
+        self.finish();
+        self.release();
+    }
+
+    /// The request is over; its box is used again.
+    #[inline]
+    pub(crate) fn release(self) {
+        let Self(mut ambient) = self;
+        ambient.clear();
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < SPARES {
+                spare.push(ambient);
+            }
+        });
+    }
+}
+
+impl Deref for Ongoing {
+    type Target = Ambient;
+
+    #[inline]
+    fn deref(&self) -> &Ambient {
+        &self.0
+    }
+}
+
+impl DerefMut for Ongoing {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Ambient {
+        &mut self.0
+    }
+}

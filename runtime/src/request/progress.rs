@@ -1,0 +1,111 @@
+//! How far a request has come before the body of its handler begins (law 3).
+//!
+//! Middleware and extractors may wait as long as a body can, and nothing that lasts has begun meanwhile. So
+//! the deadline, *stopping* and a client that leaves end the request there, too.
+//!
+//! A plain axum router does not tell a handler with a policy from one without, and without a policy nothing of
+//! ours ends a handler. So in such a router only the wait for the bytes of an upload is ended.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Context,
+};
+
+use tokio::time::Instant;
+
+use super::{body::Stage, context::Ambient};
+use crate::{
+    cause::Cause,
+    handler_policy::{HandlerPolicy, Mode},
+};
+
+/// Where a request is on its way to the body of its handler.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Progress {
+    /// In middleware, in extractors, or in a handler without a policy: no router of ours has seen it.
+    #[default]
+    Unknown,
+    /// In the middleware of a router in which every handler has a policy.
+    Middleware,
+    /// In the extractors of this handler.
+    Handler(&'static HandlerPolicy),
+    /// In a route or a handler without a policy, which may have begun anything.
+    Ungoverned,
+    /// A body with a policy has begun.
+    Begun,
+}
+
+impl Ambient {
+    /// A router of ours passes the request on. A handler that middleware has called before, and that is over,
+    /// does not count as begun.
+    pub(crate) fn advance_to(&mut self, progress: Progress) {
+        let called_before =
+            self.body.id != 0 && self.body.stage == Stage::Vacant && !self.body.past;
+        if called_before || !matches!(self.progress, Progress::Begun) {
+            self.progress = progress;
+        }
+    }
+
+    /// A router of ours hands the request to this handler.
+    pub(crate) fn routed_to(&mut self, policy: &'static HandlerPolicy) {
+        self.advance_to(match policy.mode() {
+            Mode::Exempt => Progress::Ungoverned,
+            _ => Progress::Handler(policy),
+        });
+    }
+
+    /// Says whether middleware has handed the rest of the request to another task, where its handler runs
+    /// without this request.
+    pub(crate) fn handed_on(&mut self) -> Arc<AtomicBool> {
+        self.handed_on.get_or_insert_default().clone()
+    }
+
+    /// Whether the request may end here because the body of its handler has not begun.
+    pub(crate) fn is_before_its_body(&self) -> bool {
+        match self.progress {
+            Progress::Unknown => self.flags.awaits_upload,
+            Progress::Middleware => {
+                !self.handed_on.as_ref().is_some_and(|handed_on| handed_on.load(Ordering::Acquire))
+            }
+            Progress::Handler(_) => true,
+            Progress::Ungoverned | Progress::Begun => false,
+        }
+    }
+
+    /// After a poll that was pending: what ends a request whose handler's body has not begun. `cx` is woken
+    /// at its deadline.
+    #[inline]
+    pub(crate) fn ends_before_its_body(&mut self, cx: &mut Context<'_>) -> Option<Cause> {
+        if self.is_before_its_body() { self.look_before_its_body(cx) } else { None }
+    }
+
+    #[inline(never)]
+    fn look_before_its_body(&mut self, cx: &mut Context<'_>) -> Option<Cause> {
+        if let Some(cause) = self.cause() {
+            return Some(cause);
+        }
+        if self.life().is_stopping() {
+            return Some(Cause::ShuttingDown);
+        }
+        let deadline = self.deadline_before_its_body()?;
+        let covered = self.alarm.as_ref().is_some_and(|alarm| alarm.covers(deadline, cx.waker()));
+        if covered {
+            return None;
+        }
+        let handler = self.policy().map_or("a handler", HandlerPolicy::name);
+        let mut alarm = self.take_alarm();
+        let late = alarm.rings(deadline, handler, cx);
+        self.alarm = Some(alarm);
+        late.then_some(Cause::DeadlineExceeded)
+    }
+
+    fn deadline_before_its_body(&self) -> Option<Instant> {
+        let Progress::Handler(policy) = self.progress else { return self.deadline };
+        let own =
+            self.life().deadline_of(policy).and_then(|after| self.arrival().checked_add(after));
+        self.deadline.into_iter().chain(own).min()
+    }
+}

@@ -1,0 +1,93 @@
+//! One log line, one count and one hook call for each wait that ended early (law 16).
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use axum::response::Response;
+use tokio::time::Instant;
+
+use super::current as request;
+use crate::{
+    cause::{Cancelled, Cause},
+    handler_policy::HandlerPolicy,
+    panic_message::panic_message,
+    service::{Life, OnCancelled},
+};
+
+/// Reports that the current request's wait for `policy` ended; gives the hook's answer.
+pub(crate) fn report(
+    policy: &'static HandlerPolicy,
+    cancelled: Cancelled,
+) -> Option<Box<Response>> {
+    let (hook, arrival) = request::with(|request| {
+        let first = !std::mem::replace(&mut request.flags.reported, true);
+        first.then(|| {
+            // A clone of the life itself would be one more for each of many that end at a time.
+            request.life().note_cancelled(cancelled.ended_by());
+            (request.life().hook(), request.arrival())
+        })
+    })
+    .flatten()?;
+    let status = cancelled.status().as_u16();
+    log(policy, cancelled, arrival, Some(status), "request cancelled");
+    ask(&hook?, policy, cancelled)
+}
+
+/// Reports that a stream ended before it was done. Its client has had an answer, so there is
+/// nothing to replace, and no status to name.
+pub(crate) fn report_stream(
+    life: &Life,
+    policy: &'static HandlerPolicy,
+    cancelled: Cancelled,
+    arrival: Instant,
+) {
+    life.note_cancelled(cancelled.ended_by());
+    log(policy, cancelled, arrival, None, "stream ended early");
+    drop(life.hook().and_then(|hook| ask(&hook, policy, cancelled)));
+}
+
+fn ask(
+    hook: &OnCancelled,
+    policy: &'static HandlerPolicy,
+    cancelled: Cancelled,
+) -> Option<Box<Response>> {
+    // The hook may run in a destructor, where a second panic would end the process.
+    match catch_unwind(AssertUnwindSafe(|| hook(&cancelled, policy))) {
+        Ok(answer) => answer.map(Box::new),
+        Err(panic) => {
+            tracing::error!(
+                target: "followthrough",
+                handler = policy.name(),
+                "the `on_cancelled` hook panicked: {}",
+                panic_message(&*panic)
+            );
+            None
+        }
+    }
+}
+
+fn log(
+    policy: &HandlerPolicy,
+    cancelled: Cancelled,
+    arrival: Instant,
+    status: Option<u16>,
+    what: &str,
+) {
+    macro_rules! event {
+        ($level:ident) => {
+            tracing::$level!(
+                target: "followthrough",
+                handler = policy.name(),
+                cause = %cancelled.cause(),
+                outcome = %cancelled.outcome(),
+                status,
+                elapsed_ms = arrival.elapsed().as_millis(),
+                "{what}"
+            )
+        };
+    }
+    match cancelled.ended_by() {
+        Cause::ClientDisconnected | Cause::BodyReadTimeout => event!(debug),
+        Cause::ShuttingDown => event!(info),
+        Cause::DeadlineExceeded | Cause::LimitReached | Cause::TimeTooShort => event!(warn),
+    }
+}

@@ -1,0 +1,52 @@
+//! What a request keeps of its response's body, once its head is sent.
+
+use axum::body::Body as AxumBody;
+use bytes::Bytes;
+
+use super::{Gone, LastEvent};
+use crate::{cause::Cause, connection::Gate};
+
+#[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
+pub(crate) struct TailState {
+    pub(crate) extra: Option<Box<Extra>>,
+    /// Somebody could tell whether the body ends.
+    pub(crate) watched: bool,
+    pub(crate) polled: bool,
+    /// It was told that the service ends.
+    pub(crate) told: bool,
+    /// Its client takes an end for a pause, and asks again.
+    pub(crate) reconnects: bool,
+    /// More than a socket's buffer is sure to take.
+    pub(crate) long: bool,
+}
+
+impl TailState {
+    pub(crate) const fn has_extra(&self) -> bool {
+        self.extra.is_some()
+    }
+
+    /// Nothing has been done to the body.
+    pub(crate) const fn is_fresh(&self) -> bool {
+        self.extra.is_none() && !self.watched && !self.polled && !self.told && !self.reconnects
+    }
+}
+
+/// What only some bodies have.
+#[derive(Default)]
+pub(crate) struct Extra {
+    pub(crate) gone: Option<Gone>,
+    pub(crate) last: Option<LastEvent>,
+    /// `last`, on its way, or an answer of ours.
+    pub(crate) saying: Option<AxumBody>,
+    /// The body was cut for this, and that is to be seen.
+    pub(crate) error: Option<Cause>,
+    pub(crate) flushes_before_error: u8,
+    pub(crate) gate: Gate,
+    /// The rest of a frame, a piece of which has gone out.
+    pub(crate) rest: Option<Bytes>,
+    /// It was the last frame.
+    pub(crate) finish_after_rest: bool,
+    /// Where the connection fires the stream's token.
+    pub(crate) told_by: Option<usize>,
+}

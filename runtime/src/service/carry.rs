@@ -1,0 +1,40 @@
+//! Task-locals that follow a body when it outlives its request.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+};
+
+use crate::panic_message::panic_message;
+
+type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Wrap = Box<dyn FnOnce(BoxFuture) -> BoxFuture>;
+
+/// One task-local to carry over.
+pub(crate) trait Carry: Send + Sync {
+    /// Reads the value where the request runs; gives what sets it where the body goes on.
+    fn capture(&self) -> Option<Wrap>;
+}
+
+pub(crate) struct Key<T: 'static>(pub(crate) &'static tokio::task::LocalKey<T>);
+
+impl<T: Clone + Send + 'static> Carry for Key<T> {
+    fn capture(&self) -> Option<Wrap> {
+        let Self(key) = *self;
+        let value = key.try_with(T::clone).ok()?;
+        Some(Box::new(move |future| Box::pin(key.scope(value, future))))
+    }
+}
+
+/// Puts everything that `keys` name around `future`.
+pub(crate) fn carry(keys: &[Box<dyn Carry>], future: BoxFuture) -> BoxFuture {
+    // This may run in a destructor, where a second panic would end the process.
+    let capture = |key: &dyn Carry| {
+        catch_unwind(AssertUnwindSafe(|| key.capture())).unwrap_or_else(|panic| {
+            let message = panic_message(&*panic);
+            tracing::error!(target: "followthrough", "a carried value could not be cloned: {message}");
+            None
+        })
+    };
+    keys.iter().filter_map(|key| capture(&**key)).fold(future, |future, wrap| wrap(future))
+}

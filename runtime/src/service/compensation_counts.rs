@@ -1,0 +1,74 @@
+//! Counts how the compensations of a service ended.
+
+use std::sync::{
+    Mutex, OnceLock, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+
+use serde::Serialize;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::{state::Life, work::Work};
+
+/// The compensations of all requests since the start of the service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct CompensationCounts {
+    /// Ended in success.
+    pub run: u64,
+    /// Ended in `Err` or in a panic: what they should have undone may still be there.
+    pub failed: u64,
+    /// Were left behind, or could not be started because the grace was over.
+    pub abandoned: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct CompensationTally {
+    begun: AtomicU64,
+    run: AtomicU64,
+    failed: AtomicU64,
+    /// Abandoned ones that the drain has not seen in flight.
+    lost: Mutex<Vec<Work>>,
+    /// Bounds the compensations that have no permit.
+    turns: OnceLock<Semaphore>,
+}
+
+impl CompensationTally {
+    /// A request that was cut has one more to run.
+    pub(crate) fn begins(&self) {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn ended(&self, well: bool) {
+        let count = if well { &self.run } else { &self.failed };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One that no report would name otherwise.
+    pub(crate) fn lost(&self, work: Work) {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).push(work);
+    }
+
+    pub(crate) fn take_lost(&self) -> Vec<Work> {
+        std::mem::take(&mut *self.lost.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Waits until fewer than `limit` run without a permit.
+    pub(crate) async fn turn(&self, limit: usize) -> Option<SemaphorePermit<'_>> {
+        let turns = self.turns.get_or_init(|| Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
+        // It is never closed.
+        turns.acquire().await.ok()
+    }
+
+    pub(crate) fn read(&self) -> CompensationCounts {
+        let begun = self.begun.load(Ordering::Relaxed);
+        let (run, failed) = (self.run.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed));
+        CompensationCounts { run, failed, abandoned: begun.saturating_sub(run + failed) }
+    }
+}
+
+impl Life {
+    pub(crate) const fn max_durable_writes(&self) -> usize {
+        self.config.max_durable_writes
+    }
+}

@@ -1,0 +1,78 @@
+//! The settings of a lifecycle.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::response::Response;
+
+use super::{Carry, FailedWorker, OnWorkerExit};
+#[cfg(feature = "lambda")]
+use crate::deadlines::Platform;
+use crate::{
+    cause::Cancelled,
+    deadlines::{CallerDeadlines, Deadlines},
+    handler_policy::HandlerPolicy,
+    panic_message::panic_message,
+};
+
+pub(crate) type OnCancelled =
+    Arc<dyn Fn(&Cancelled, &HandlerPolicy) -> Option<Response> + Send + Sync>;
+
+pub(crate) type WorkerHook = dyn Fn(&FailedWorker) -> OnWorkerExit + Send + Sync;
+
+pub(crate) struct Config {
+    pub(crate) grace: Duration,
+    pub(crate) read_grace: Duration,
+    pub(crate) drain_delay: Duration,
+    pub(crate) max_durable_writes: usize,
+    pub(crate) default_deadline: Option<Duration>,
+    /// What has overridden the default.
+    pub(crate) default_by: Option<String>,
+    pub(crate) callers: Option<CallerDeadlines>,
+    #[cfg(feature = "lambda")]
+    pub(crate) platform: Platform,
+    /// None if nothing is overridden.
+    pub(crate) overridden: Option<Deadlines>,
+    pub(crate) signals: bool,
+    pub(crate) half_close: bool,
+    pub(crate) on_cancelled: Option<OnCancelled>,
+    pub(crate) on_worker_exit: Option<Box<WorkerHook>>,
+    pub(crate) carry: Vec<Box<dyn Carry>>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            grace: Duration::from_secs(30),
+            read_grace: Duration::from_secs(5),
+            drain_delay: Duration::ZERO,
+            max_durable_writes: 4096,
+            default_deadline: None,
+            default_by: None,
+            callers: None,
+            #[cfg(feature = "lambda")]
+            platform: Platform::default(),
+            overridden: None,
+            signals: true,
+            half_close: false,
+            on_cancelled: None,
+            on_worker_exit: None,
+            carry: Vec::new(),
+        }
+    }
+}
+
+impl Config {
+    /// What becomes of the service without this worker.
+    pub(crate) fn after_worker(&self, failed: &FailedWorker) -> OnWorkerExit {
+        let Some(hook) = &self.on_worker_exit else { return OnWorkerExit::default() };
+        catch_unwind(AssertUnwindSafe(|| hook(failed))).unwrap_or_else(|panic| {
+            let message = panic_message(&*panic);
+            tracing::error!(target: "followthrough", "the `on_worker_exit` hook panicked: {message}");
+            OnWorkerExit::default()
+        })
+    }
+}

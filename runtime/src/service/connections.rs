@@ -1,0 +1,112 @@
+//! The open connections of a lifecycle, and those that the end of its drain cut.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use slab::Slab;
+
+use super::ConnectionCut;
+use crate::count::Count;
+
+/// An open connection, as its service knows it.
+pub(crate) trait OpenConnection: fmt::Debug + Send + Sync {
+    /// Wakes every task of it.
+    fn wake(&self);
+
+    /// The number of its requests that are not answered.
+    fn unanswered(&self) -> usize;
+
+    /// Closes its socket, whoever holds that.
+    fn shut(&self);
+
+    /// Describes it, for the report of a drain that cuts it.
+    fn describe(&self) -> ConnectionCut;
+
+    /// Ends it if its peer has been silent for too long.
+    fn sweep(&self, limits: &SilenceLimits);
+}
+
+/// How long a peer may say or take nothing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SilenceLimits {
+    /// For the head of a request.
+    pub(crate) head: Duration,
+    /// Between two requests of HTTP/1.
+    pub(crate) idle: Duration,
+    /// While something waits to be sent.
+    pub(crate) write: Duration,
+}
+
+/// All connections of a lifecycle.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    open: Mutex<Slab<Weak<dyn OpenConnection>>>,
+    count: Count,
+    cut: Mutex<Vec<ConnectionCut>>,
+}
+
+impl Connections {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.count.read()
+    }
+
+    pub(crate) const fn count(&self) -> &Count {
+        &self.count
+    }
+
+    /// The requests on them that are not answered.
+    pub(crate) fn unanswered(&self) -> usize {
+        self.all().iter().map(|connection| connection.unanswered()).sum()
+    }
+
+    pub(crate) fn enter(&self, connection: Weak<dyn OpenConnection>) -> usize {
+        self.count.up();
+        lock(&self.open).insert(connection)
+    }
+
+    /// Whether that was the last one.
+    #[must_use]
+    pub(crate) fn leave(&self, key: usize, cut: Option<ConnectionCut>) -> bool {
+        lock(&self.open).try_remove(key);
+        if let Some(cut) = cut {
+            lock(&self.cut).push(cut);
+        }
+        self.count.down()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<dyn OpenConnection>> {
+        lock(&self.open).iter().filter_map(|(_, weak)| weak.upgrade()).collect()
+    }
+
+    /// Wakes every task of every connection.
+    pub(crate) fn wake_all(&self) {
+        self.all().iter().for_each(|connection| connection.wake());
+    }
+
+    /// Shuts every socket that is still there, whoever holds it.
+    pub(crate) fn shut_all(&self) {
+        self.all().iter().for_each(|connection| connection.shut());
+    }
+
+    /// The connections that the end of the drain cut, and those that resist.
+    pub(crate) fn take_cut(&self) -> Vec<ConnectionCut> {
+        // Held first, so that none of them leaves between the two looks and is in neither.
+        let open = self.all();
+        let mut cut = std::mem::take(&mut *lock(&self.cut));
+        cut.extend(open.iter().map(|connection| connection.describe()));
+        cut.sort_by_key(|connection| std::cmp::Reverse(connection.age));
+        cut
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it is held.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,231 @@
+//! The order of a shutdown. One task drives it; a second signal skips to its end.
+//!
+//! Where the runtime of that task is blocked, the [watchdog](super::watchdog) takes its steps.
+
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    runtime::Handle,
+    time::{Instant, sleep_until},
+};
+
+use super::{phase::Phase, report::ShutdownReport, state::Life, watchdog};
+
+/// After the end of the grace, how long what was cut has to be gone.
+pub(crate) const LAST: Duration = Duration::from_millis(500);
+
+/// Begins the shutdown. A second call changes nothing.
+pub(crate) fn begin(life: &Arc<Life>) {
+    if !life.begin_timeline() {
+        return;
+    }
+    tracing::info!(target: "followthrough", grace = ?life.config.grace, "shutdown begins");
+    // Published at once, so that a probe asked right after the signal is told.
+    life.advance(Phase::NotReady);
+    life.workers.stop(true);
+    watchdog::ensure(life);
+    // The runtime that serves comes first; it may be gone, and then the caller's own will do.
+    for runtime in life.runtime().into_iter().chain(Handle::try_current().ok()) {
+        let guard = Guard::new(life);
+        let relied_on = guard.relied_on.clone();
+        drop(runtime.spawn(watch(life.clone(), guard)));
+        if !relied_on.swap(true, Ordering::AcqRel) {
+            return;
+        }
+    }
+    tracing::error!(
+        target: "followthrough",
+        "shutdown began outside a tokio runtime, so nothing can drain: call it from one"
+    );
+    let_go(life);
+    publish(life);
+}
+
+/// Ends the drain when its runtime goes before it is over: whoever waits for the report gets it.
+struct Guard {
+    life: Arc<Life>,
+    begun: bool,
+    /// Set by whoever comes first: the one who has spawned the task and leaves the drain to it, or
+    /// the task, dropped before it ran. Whoever comes second sees to the end of the drain, so one
+    /// of the two always does.
+    relied_on: Arc<AtomicBool>,
+}
+
+impl Guard {
+    fn new(life: &Arc<Life>) -> Self {
+        Self { life: life.clone(), begun: false, relied_on: Arc::default() }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if !self.begun && !self.relied_on.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if !self.life.has_ended() {
+            tracing::error!(target: "followthrough", "the runtime of the drain ended before it did");
+            let_go(&self.life);
+        }
+        publish(&self.life);
+    }
+}
+
+/// Drives the drain and says once a second how far it is.
+async fn watch(life: Arc<Life>, mut guard: Guard) {
+    guard.begun = true;
+    let mut drained = pin!(drive(&life));
+    let second = Duration::from_secs(1);
+    let mut tick = tokio::time::interval_at(Instant::now() + second, second);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut drained => break,
+            _ = tick.tick() => progress(&life),
+        }
+    }
+}
+
+/// Skips to the end.
+pub(crate) fn hurry(life: &Life) {
+    life.hurry.cancel();
+}
+
+async fn drive(life: &Life) {
+    let timeline = life.timeline();
+    let config = &life.config;
+    let accepting_until = (timeline.began + config.drain_delay).min(timeline.end);
+    if !config.drain_delay.is_zero() {
+        wait(life, accepting_until, |_| false).await;
+    }
+    life.lap(|phases| &mut phases.not_ready);
+    life.advance(Phase::Closing);
+    let reads_until = (Instant::now() + config.read_grace).min(timeline.grace_over);
+    wait(life, reads_until, Life::has_drained).await;
+    life.lap(|phases| &mut phases.closing);
+    life.advance(Phase::Stopping);
+    wait(life, timeline.workers_stop, Life::has_drained).await;
+    life.lap(|phases| &mut phases.stopping);
+    life.workers.stop(false);
+    // A worker that calls durable functions has such work until it is told to stop.
+    let all =
+        |life: &Life| life.has_drained() && life.unlinked_len() == 0 && life.workers.is_empty();
+    wait(life, timeline.grace_over, all).await;
+    life.lap(|phases| &mut phases.workers);
+    if !all(life) {
+        life.end_grace();
+        wait(life, timeline.end, all).await;
+        life.lap(|phases| &mut phases.last_moments);
+    }
+    let_go(life);
+    let gone = life.until(|life| life.connections.is_empty());
+    let _ = tokio::time::timeout(LAST, gone).await;
+    life.lap(|phases| &mut phases.cutting);
+    publish(life);
+}
+
+/// Waits until `until`, until `done`, or until a second signal.
+async fn wait(life: &Life, until: Instant, done: impl Fn(&Life) -> bool) {
+    tokio::select! {
+        biased;
+        () = life.hurry.cancelled() => {}
+        () = life.until(done) => {}
+        () = sleep_until(until) => {}
+    }
+}
+
+/// Names the work that is left, then lets go of everything.
+pub(crate) fn let_go(life: &Life) {
+    let mut abandoned = life.registry.snapshot();
+    abandoned.extend(life.unlinked_work());
+    abandoned.extend(life.workers.left());
+    if life.ending.leave(abandoned) {
+        for work in life.ending.left().into_iter().flatten() {
+            tracing::error!(
+                target: "followthrough",
+                handler = work.handler,
+                location = work.location,
+                "abandoned: {work}"
+            );
+        }
+    }
+    life.advance(Phase::Ended);
+    life.connections.shut_all();
+}
+
+/// Says how it went, once.
+pub(crate) fn publish(life: &Life) {
+    let Some(claim) = life.ending.claim() else { return };
+    let mut abandoned = life.ending.left().cloned().unwrap_or_default();
+    abandoned.extend(life.compensations.take_lost());
+    let connections_cut = life.connections.take_cut();
+    for connection in &connections_cut {
+        tracing::debug!(target: "followthrough", "connection cut: {connection}");
+    }
+    if !connections_cut.is_empty() {
+        tracing::warn!(
+            target: "followthrough",
+            connections = connections_cut.len(),
+            "the grace was over, and connections were cut: the report names them"
+        );
+    }
+    let mut durable = life.registry.counts();
+    durable.abandon_rest();
+    claim.publish(ShutdownReport {
+        elapsed: life.timeline().began.elapsed(),
+        phases: life.phases(),
+        durable,
+        compensations: life.compensations.read(),
+        unlinked: life.settle_unlinked(),
+        cancelled: life.cancellations.read(),
+        ignored_deadlines: life.ignored_deadlines(),
+        unanswered: life.requests(),
+        connections_cut,
+        abandoned,
+        blocked: life.blocked(),
+        failed_workers: life.workers.failed(),
+    });
+}
+
+fn progress(life: &Life) {
+    if life.has_ended() {
+        return;
+    }
+    let left = life.timeline().end.saturating_duration_since(Instant::now());
+    let oldest = life.registry.snapshot().into_iter().next().map(|work| work.to_string());
+    tracing::info!(
+        target: "followthrough",
+        phase = life.phase().as_str(),
+        requests = life.requests(),
+        durable = life.registry.len() + life.unlinked_len(),
+        workers = life.workers.names().len(),
+        connections = life.connections.len(),
+        oldest,
+        "draining, {:.0} s left",
+        left.as_secs_f64(),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::service::Lifecycle;
+
+    #[test]
+    fn a_runtime_that_goes_before_the_drain_was_polled_leaves_a_report() {
+        let lifecycle = Lifecycle::builder().build().expect("the defaults are valid");
+        let runtime = || tokio::runtime::Builder::new_current_thread().build().expect("it builds");
+        let first = runtime();
+        // Spawned on a runtime that never polls again.
+        first.block_on(async { lifecycle.shutdown() });
+        assert!(!lifecycle.life.ending.reported().is_cancelled());
+        drop(first);
+        let reported = lifecycle.life.ending.reported().is_cancelled();
+        assert!(reported, "a wait for the report hangs");
+    }
+}

@@ -1,0 +1,352 @@
+//! The work that a shutdown waits for: one entry for each request past its point of no return or
+//! with something to undo it, until its future is gone, and what undoes it.
+//!
+//! The entries live in shards picked by thread, so that two requests seldom meet at a lock, and
+//! the limit is one atomic.
+//!
+//! Invariants:
+//!
+//! 1. Never more permits than the limits allow, and each comes back once: when its entry goes.
+//! 2. An entry stays in its shard, and its begin and its end are noted under that shard's lock.
+//!    So what has begun and not ended is exactly what is still there, whenever one asks.
+//! 3. A handler's own limit counts for each lifecycle. Its count is given back when its body is gone, before the permit.
+//! 4. The entry goes before its permit, the permit before the drain is told that it was the last.
+//!    A drain that finds no permits finds all ends noted.
+
+use serde::Serialize;
+use slab::Slab;
+use tokio::time::Instant;
+
+use super::{
+    sharded::{Sharded, shard_of_thread},
+    state::Life,
+    work::{Work, WorkKind},
+};
+use crate::{
+    count::{self, Count},
+    handler_policy::{HandlerPolicy, Place},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicUsize},
+};
+
+#[derive(Debug)]
+struct Entry {
+    place: Place,
+    kind: WorkKind,
+    since: Instant,
+    detached: bool,
+    /// Its begin is in the counts, and its end is not yet.
+    counted: bool,
+    /// The count of its handler's own limit; the place moves on.
+    own: OwnPermit,
+}
+
+/// How work ended, for the counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Its future ended by itself.
+    Completed,
+    /// Its future panicked.
+    Panicked,
+    /// It was cut where it allowed that: in a reopened statement, or at a checkpoint.
+    Cut,
+    /// It was dropped because the grace, or the runtime, was over.
+    Abandoned,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Shard {
+    entries: Slab<Entry>,
+    pub(crate) counts: Counts,
+}
+
+/// What became of durable work so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Passed their point of no return, or were cooperative: what held a permit and cannot be undone.
+    pub begun: u64,
+    /// Reached their end.
+    pub completed: u64,
+    /// Reached their end after the client had left or the deadline had passed.
+    pub followed_through: u64,
+    /// Ended in a panic of their own.
+    pub panicked: u64,
+    /// Ended where they allowed it: in a reopened statement, or at a checkpoint.
+    pub cut: u64,
+    /// Were left behind.
+    pub abandoned: u64,
+}
+
+impl std::fmt::Display for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { begun, completed, followed_through, panicked, cut, abandoned } = self;
+        write!(
+            f,
+            "{begun} begun, {completed} completed ({followed_through} of them after the client had left or \
+             the deadline), {panicked} panicked, {cut} cut where they allowed it, {abandoned} abandoned"
+        )
+    }
+}
+
+impl Counts {
+    fn note(&mut self, ended: Ended, detached: bool) {
+        match ended {
+            Ended::Completed => {
+                self.completed += 1;
+                self.followed_through += u64::from(detached);
+            }
+            Ended::Panicked => self.panicked += 1,
+            Ended::Cut => self.cut += 1,
+            Ended::Abandoned => self.abandoned += 1,
+        }
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.begun += other.begun;
+        self.completed += other.completed;
+        self.followed_through += other.followed_through;
+        self.panicked += other.panicked;
+        self.cut += other.cut;
+        self.abandoned += other.abandoned;
+    }
+
+    /// What does not even let itself be dropped is counted as abandoned, too.
+    pub(crate) fn abandon_rest(&mut self) {
+        let ended = self.completed + self.panicked + self.cut + self.abandoned;
+        self.abandoned += self.begun.saturating_sub(ended);
+    }
+}
+
+/// All work in flight.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    shards: Sharded<Mutex<Shard>>,
+    permits: Count,
+    /// Entries without a permit.
+    unlimited: Count,
+    /// The counts of handlers with limits of their own.
+    own: Mutex<Vec<OwnCount>>,
+}
+
+/// The count of a handler's own limit.
+#[derive(Debug)]
+struct OwnCount {
+    policy: &'static HandlerPolicy,
+    in_flight: Arc<AtomicUsize>,
+}
+
+/// A body's place under its handler's own limit, if there is one.
+#[derive(Debug, Default)]
+pub(crate) struct OwnPermit(Option<Arc<AtomicUsize>>);
+
+impl OwnPermit {
+    /// Takes one, or gives `None` at the limit.
+    pub(crate) fn take(life: &Life, policy: &'static HandlerPolicy) -> Option<Self> {
+        match policy.max_in_flight() {
+            None => Some(Self(None)),
+            Some(limit) => Self::take_of(life, policy, limit),
+        }
+    }
+
+    #[cold]
+    fn take_of(life: &Life, policy: &'static HandlerPolicy, limit: usize) -> Option<Self> {
+        let in_flight = life.registry.own_count(policy);
+        count::take(&in_flight, limit).then(|| Self(Some(in_flight)))
+    }
+}
+
+impl Drop for OwnPermit {
+    fn drop(&mut self) {
+        if let Some(in_flight) = &self.0 {
+            count::give_back(in_flight);
+        }
+    }
+}
+
+impl Registry {
+    fn own_count(&self, policy: &'static HandlerPolicy) -> Arc<AtomicUsize> {
+        let mut all = lock(&self.own);
+        if let Some(known) = all.iter().find(|count| std::ptr::eq(count.policy, policy)) {
+            return known.in_flight.clone();
+        }
+        let in_flight = Arc::new(AtomicUsize::new(0));
+        all.push(OwnCount { policy, in_flight: in_flight.clone() });
+        in_flight
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        // Work with a permit hands over to a compensation, so it is looked at first.
+        let permits = self.permits.read();
+        permits + self.unlimited.read()
+    }
+
+    pub(crate) fn snapshot(&self) -> Vec<Work> {
+        let now = Instant::now();
+        let mut all = Vec::new();
+        for shard in self.shards.iter() {
+            all.extend(lock(shard).entries.iter().map(|(_, entry)| entry.describe(now)));
+        }
+        all.sort_by_key(|work| std::cmp::Reverse(work.age));
+        all
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        let mut sum = Counts::default();
+        for shard in self.shards.iter() {
+            sum.add(&lock(shard).counts);
+        }
+        sum
+    }
+}
+
+impl Entry {
+    fn describe(&self, now: Instant) -> Work {
+        Work {
+            handler: self.place.policy.name().to_owned(),
+            kind: self.kind,
+            location: self.place.to_string(),
+            age: now.saturating_duration_since(self.since),
+            detached: self.detached,
+        }
+    }
+}
+
+fn lock<T>(data: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it is held, and the entries are plain data.
+    data.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One entry, and the permit that goes with it. Two words, for it moves at every poll of its body.
+pub(crate) struct InFlight {
+    life: Arc<Life>,
+    key: u32,
+    shard: u16,
+    permit: bool,
+    ended: Ended,
+}
+
+impl InFlight {
+    /// Takes a permit of the service and of the handler, or gives `None` at either limit.
+    pub(crate) fn acquire(life: &Arc<Life>, place: Place, kind: WorkKind) -> Option<Self> {
+        let own = OwnPermit::take(life, place.policy)?;
+        Self::acquire_with(life, place, kind, own)
+    }
+
+    /// Takes a permit of the service, for a body that holds what it needs of its handler's own.
+    pub(crate) fn acquire_with(
+        life: &Arc<Life>,
+        place: Place,
+        kind: WorkKind,
+        own: OwnPermit,
+    ) -> Option<Self> {
+        let permits = &life.registry.permits;
+        if !permits.up_to(life.config.max_durable_writes) {
+            return None;
+        }
+        Some(Self::enter(life.clone(), place, kind, true, own))
+    }
+
+    /// An entry without a permit: compensations are never refused.
+    pub(crate) fn unlimited(life: Arc<Life>, place: Place, kind: WorkKind) -> Self {
+        life.registry.unlimited.up();
+        Self::enter(life, place, kind, false, OwnPermit::default())
+    }
+
+    fn enter(life: Arc<Life>, place: Place, kind: WorkKind, permit: bool, own: OwnPermit) -> Self {
+        let shard = shard_of_thread();
+        let since = Instant::now();
+        let counted = permit && kind != WorkKind::Reversible;
+        let entry = Entry { place, kind, since, detached: false, counted, own };
+        let key = {
+            let mut shard = lock(life.registry.shards.get(shard));
+            shard.counts.begun += u64::from(counted);
+            shard.entries.insert(entry)
+        };
+        let key = u32::try_from(key).expect("less work is in flight than memory has room for");
+        Self { life, key, shard, permit, ended: Ended::Cut }
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Entry)) {
+        let mut shard = lock(self.life.registry.shards.get(self.shard));
+        if let Some(entry) = shard.entries.get_mut(self.key as usize) {
+            change(entry);
+        }
+    }
+
+    /// The work has come to another durable statement.
+    pub(crate) fn moved_to(&self, place: Place) {
+        self.update(|entry| entry.place = place);
+    }
+
+    /// A cooperative or reversible body passed its point of no return.
+    pub(crate) fn became(&self, kind: WorkKind) {
+        let mut shard = lock(self.life.registry.shards.get(self.shard));
+        let Shard { entries, counts } = &mut *shard;
+        if let Some(entry) = entries.get_mut(self.key as usize) {
+            entry.kind = kind;
+            counts.begun += u64::from(self.permit && !entry.counted);
+            entry.counted = self.permit;
+        }
+    }
+
+    /// The work is gone, and this is how it ended; what undoes it, at `place`, has its entry and its
+    /// permit.
+    pub(crate) fn undone_by(self, ended: Ended, place: Place) -> Self {
+        let mut shard = lock(self.life.registry.shards.get(self.shard));
+        let Shard { entries, counts } = &mut *shard;
+        if let Some(entry) = entries.get_mut(self.key as usize) {
+            if entry.counted {
+                counts.note(ended, entry.detached);
+            }
+            let (kind, since) = (WorkKind::Compensation, Instant::now());
+            let own = std::mem::take(&mut entry.own);
+            *entry = Entry { place, kind, since, detached: true, counted: false, own };
+        }
+        drop(shard);
+        self
+    }
+
+    /// The work goes on as that of a callee, which holds this of its own limit.
+    pub(crate) fn counts_for(&self, mut own: OwnPermit) {
+        self.update(|entry| std::mem::swap(&mut entry.own, &mut own));
+    }
+
+    /// Nobody waits for the work any more.
+    pub(crate) fn detached(&self) {
+        self.update(|entry| entry.detached = true);
+    }
+
+    /// The work is gone, and this is how it ended.
+    pub(crate) fn leave(mut self, ended: Ended) {
+        self.ended = ended;
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let registry = &self.life.registry;
+        let own = {
+            let mut shard = lock(registry.shards.get(self.shard));
+            let entry = shard.entries.remove(self.key as usize);
+            if entry.counted {
+                shard.counts.note(self.ended, entry.detached);
+            }
+            entry.own
+        };
+        drop(own);
+        let last = if self.permit { registry.permits.down() } else { registry.unlimited.down() };
+        if last {
+            self.life.note_progress();
+        }
+    }
+}
+
+impl std::fmt::Debug for InFlight {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("InFlight").field("permit", &self.permit).finish_non_exhaustive()
+    }
+}

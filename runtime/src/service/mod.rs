@@ -1,0 +1,40 @@
+//! The state of one service, from its start to the end of its drain.
+
+mod carry;
+mod compensation_counts;
+mod config;
+mod connection_cut;
+mod connections;
+mod drain;
+mod drain_state;
+mod ending;
+mod failed_worker;
+mod in_flight;
+mod phase;
+mod report;
+mod sharded;
+mod spawn;
+mod state;
+mod unlinked;
+mod watchdog;
+mod work;
+mod workers;
+
+pub(crate) use self::{
+    carry::{Carry, Key},
+    config::{Config, OnCancelled},
+    connections::{OpenConnection, SilenceLimits, lock},
+    drain::{begin, hurry},
+    in_flight::{Ended, InFlight, OwnPermit},
+    phase::Phase,
+    state::Life,
+    watchdog::OwnRuntime,
+};
+pub use self::{
+    compensation_counts::CompensationCounts,
+    connection_cut::{ConnectionCut, ConnectionState},
+    failed_worker::{FailedWorker, OnWorkerExit},
+    in_flight::Counts,
+    report::{BlockedHandler, CancelledRequests, InFlightSnapshot, PhaseDurations, ShutdownReport},
+    work::{Work, WorkKind},
+};

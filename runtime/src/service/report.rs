@@ -1,0 +1,285 @@
+//! What a shutdown leaves to read: for people, for machines, and for the process's exit code.
+
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use serde::Serialize;
+
+use super::{
+    compensation_counts::CompensationCounts,
+    connection_cut::ConnectionCut,
+    failed_worker::FailedWorker,
+    in_flight::Counts,
+    sharded::{Sharded, shard_of_thread},
+    work::{Work, millis},
+};
+use crate::{
+    cause::Cause,
+    handler_policy::{HandlerPolicy, Place},
+};
+
+/// How many requests were answered without their handler's own value, since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Cancellations(Sharded<Tally>);
+
+#[derive(Debug, Default)]
+struct Tally {
+    disconnects: AtomicU64,
+    deadlines: AtomicU64,
+    shutdown: AtomicU64,
+    refused: AtomicU64,
+    body_read_timeout: AtomicU64,
+}
+
+impl Cancellations {
+    pub(crate) fn note(&self, cause: Cause) {
+        let tally = self.0.get(shard_of_thread());
+        let count = match cause {
+            Cause::ClientDisconnected => &tally.disconnects,
+            Cause::DeadlineExceeded => &tally.deadlines,
+            Cause::ShuttingDown => &tally.shutdown,
+            Cause::LimitReached | Cause::TimeTooShort => &tally.refused,
+            Cause::BodyReadTimeout => &tally.body_read_timeout,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn read(&self) -> CancelledRequests {
+        let sum = |count: fn(&Tally) -> &AtomicU64| {
+            self.0.iter().map(|tally| count(tally).load(Ordering::Relaxed)).sum()
+        };
+        CancelledRequests {
+            client_disconnected: sum(|tally| &tally.disconnects),
+            deadline_exceeded: sum(|tally| &tally.deadlines),
+            shutting_down: sum(|tally| &tally.shutdown),
+            refused: sum(|tally| &tally.refused),
+            body_read_timeout: sum(|tally| &tally.body_read_timeout),
+        }
+    }
+}
+
+/// Requests whose wait ended early, by what ended it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct CancelledRequests {
+    /// The client left.
+    pub client_disconnected: u64,
+    /// The deadline passed: 504.
+    pub deadline_exceeded: u64,
+    /// The read grace was over: 503. Or a stream or an upgraded connection was told to end.
+    pub shutting_down: u64,
+    /// A limit was reached or too little time was left: 503 before anything began.
+    pub refused: u64,
+    /// The bytes of the request's body came too slowly: 408.
+    pub body_read_timeout: u64,
+}
+
+/// How long each phase of a shutdown took; in milliseconds, as `…_ms`, when serialised.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PhaseDurations {
+    /// Not ready, and still accepting: `drain_delay`.
+    #[serde(rename = "not_ready_ms", serialize_with = "millis")]
+    pub not_ready: Duration,
+    /// No new connections, streams end, reads may finish: at most `read_grace`.
+    #[serde(rename = "closing_ms", serialize_with = "millis")]
+    pub closing: Duration,
+    /// Reads that were left have ended; durable work drained.
+    #[serde(rename = "stopping_ms", serialize_with = "millis")]
+    pub stopping: Duration,
+    /// The workers were told to stop; they, and what was left, ended.
+    #[serde(rename = "workers_ms", serialize_with = "millis")]
+    pub workers: Duration,
+    /// *Grace over*: durable tokens had fired.
+    #[serde(rename = "last_moments_ms", serialize_with = "millis")]
+    pub last_moments: Duration,
+    /// What was left was cut.
+    #[serde(rename = "cutting_ms", serialize_with = "millis")]
+    pub cutting: Duration,
+}
+
+/// A handler that blocked a thread of the runtime, and by that the shutdown. Waiting without
+/// `.await`, or computing for long, belongs into [`tokio::task::spawn_blocking`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct BlockedHandler {
+    /// The handler's name.
+    pub handler: String,
+    /// `file:line` of the handler.
+    pub location: String,
+    /// How long one poll of it has lasted at least; the time before the shutdown is not known. In
+    /// milliseconds when serialised.
+    #[serde(rename = "at_least_ms", serialize_with = "millis")]
+    pub at_least: Duration,
+}
+
+impl BlockedHandler {
+    pub(crate) fn new(policy: &'static HandlerPolicy, at_least: Duration) -> Self {
+        let location = Place { policy, site: None }.to_string();
+        Self { handler: policy.name().to_owned(), location, at_least }
+    }
+}
+
+impl fmt::Display for BlockedHandler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { handler, location, at_least } = self;
+        write!(f, "{handler} (at {location}, for {:.1} s at least)", at_least.as_secs_f64())
+    }
+}
+
+/// How a shutdown went. [`exit`](Self::exit) ends the process with it. The counts cover the whole life of the service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// From the signal to the end, in milliseconds when serialised.
+    #[serde(rename = "elapsed_ms", serialize_with = "millis")]
+    pub elapsed: Duration,
+    /// Where that time went.
+    pub phases: PhaseDurations,
+    /// What became of durable work.
+    pub durable: Counts,
+    /// How the compensations of cancelled requests ended.
+    pub compensations: CompensationCounts,
+    /// What became of durable work of requests without a lifecycle, which middleware has spawned, say: of the whole process,
+    /// and under a [`layer`](crate::Lifecycle::layer) of its own runtime. It is waited for and named as
+    /// other durable work is.
+    pub unlinked: Counts,
+    /// Requests whose wait ended early.
+    pub cancelled: CancelledRequests,
+    /// Deadlines of callers that could not be read.
+    pub ignored_deadlines: u64,
+    /// Requests that had no answer when it was over: under other servers, or on threads that are
+    /// blocked. Those that [`serve`](crate::serve) cut are in `connections_cut`.
+    pub unanswered: usize,
+    /// Work that did not end within the grace: durable, cooperative, reversible, compensations,
+    /// workers.
+    pub abandoned: Vec<Work>,
+    /// The handlers that blocked threads of the runtime until the end, if they blocked all of them.
+    pub blocked: Vec<BlockedHandler>,
+    /// Connections under [`serve`](crate::serve) that were open when the grace was over, with the
+    /// requests on them. Of governed handlers no work is lost with them that `abandoned` does not
+    /// name; a handler without a policy was dropped with its connection, is shown as
+    /// `(no policy)`, and does not count in the exit code.
+    pub connections_cut: Vec<ConnectionCut>,
+    /// Workers that panicked or returned before they were told to.
+    pub failed_workers: Vec<FailedWorker>,
+}
+
+impl fmt::Display for PhaseDurations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let phases = [
+            ("not ready", self.not_ready),
+            ("closing", self.closing),
+            ("stopping", self.stopping),
+            ("workers", self.workers),
+            ("last moments", self.last_moments),
+            ("cutting", self.cutting),
+        ];
+        for (n, (name, took)) in phases.iter().enumerate() {
+            let comma = if n == 0 { "" } else { ", " };
+            write!(f, "{comma}{name} {:.1} s", took.as_secs_f64())?;
+        }
+        Ok(())
+    }
+}
+
+/// How many connections the text of a report names; its JSON names all.
+const SHOWN: usize = 20;
+
+impl ShutdownReport {
+    /// 0 if no work was left behind, no handler blocked the runtime and no worker failed, else 1. A
+    /// compensation that failed was not left behind: it is an ERROR in the log and a count here.
+    /// Connections that were cut do not count: a peer that does not read can hold any shutdown to its end.
+    #[must_use]
+    pub fn exit_code(&self) -> i32 {
+        let left = self.durable.abandoned + self.unlinked.abandoned + self.compensations.abandoned;
+        let lost = !self.abandoned.is_empty() || left > 0;
+        i32::from(lost || !self.blocked.is_empty() || !self.failed_workers.is_empty())
+    }
+
+    /// Ends the process with [`exit_code`](Self::exit_code), even over a `spawn_blocking` or a handler
+    /// that blocks its thread, for which `#[tokio::main]` would wait. No destructor runs: flush your logs
+    /// and traces before.
+    pub fn exit(&self) -> ! {
+        std::process::exit(self.exit_code())
+    }
+}
+
+impl fmt::Display for ShutdownReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { durable, unlinked, compensations, cancelled, .. } = self;
+        writeln!(f, "shutdown took {:.1} s", self.elapsed.as_secs_f64())?;
+        writeln!(f, "  durable work: {durable}")?;
+        if unlinked.begun > 0 {
+            writeln!(f, "  durable work without a lifecycle: {unlinked}")?;
+        }
+        if *compensations != CompensationCounts::default() {
+            writeln!(
+                f,
+                "  compensations: {} run, {} failed, {} abandoned",
+                compensations.run, compensations.failed, compensations.abandoned
+            )?;
+        }
+        write!(
+            f,
+            "  requests ended early: {} by their client, {} by a deadline, {} by shutdown, {} refused",
+            cancelled.client_disconnected,
+            cancelled.deadline_exceeded,
+            cancelled.shutting_down,
+            cancelled.refused
+        )?;
+        if cancelled.body_read_timeout > 0 {
+            write!(f, ", {} by the time-out for their body", cancelled.body_read_timeout)?;
+        }
+        write!(f, "\n  phases: {}", self.phases)?;
+        if self.ignored_deadlines > 0 {
+            write!(
+                f,
+                "\n  deadlines of callers that could not be read: {}",
+                self.ignored_deadlines
+            )?;
+        }
+        if self.unanswered > 0 {
+            write!(f, "\n  requests without an answer: {}", self.unanswered)?;
+        }
+        for work in &self.abandoned {
+            write!(f, "\n  abandoned: {work}")?;
+        }
+        for handler in &self.blocked {
+            write!(f, "\n  blocked a thread: {handler}")?;
+        }
+        for connection in self.connections_cut.iter().take(SHOWN) {
+            write!(f, "\n  connection cut: {connection}")?;
+        }
+        if let Some(more @ 1..) = self.connections_cut.len().checked_sub(SHOWN) {
+            write!(f, "\n  and {more} more connections")?;
+        }
+        for worker in &self.failed_workers {
+            write!(f, "\n  worker failed: {worker}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What is going on at the moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct InFlightSnapshot {
+    /// Requests that have not been answered yet, whatever their policy.
+    pub requests: usize,
+    /// Durable, cooperative and reversible work and compensations, the oldest first.
+    pub work: Vec<Work>,
+    /// The workers that are running.
+    pub workers: Vec<String>,
+}
+
+impl InFlightSnapshot {
+    /// How many of `work` belong to the handler of this name.
+    #[must_use]
+    pub fn of(&self, handler: &str) -> usize {
+        self.work.iter().filter(|work| work.handler == handler).count()
+    }
+}

@@ -1,0 +1,36 @@
+//! Tasks that outlive their request.
+
+use std::{pin::Pin, sync::Arc};
+
+use tokio::runtime::Handle;
+use tracing::{Instrument, Span};
+
+use super::{carry::carry, config::OnCancelled, state::Life};
+use crate::cause::Cause;
+
+impl Life {
+    /// Runs `future` as a task of its own, in `span`, until it ends or the drain does. Its
+    /// destructor decides what to say if it is dropped before it ended.
+    pub(crate) fn spawn(
+        self: &Arc<Self>,
+        runtime: Option<Handle>,
+        span: Span,
+        future: impl Future<Output = ()> + Send + 'static,
+    ) {
+        // Without a runtime the future is dropped here, and says by itself what that means.
+        let Some(runtime) = runtime.or_else(|| self.runtime()) else { return };
+        let life = self.clone();
+        let until_ended = async move { life.standing.until_ended(future).await };
+        let task: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(until_ended.instrument(span));
+        drop(runtime.spawn(carry(&self.config.carry, task)));
+    }
+
+    pub(crate) fn hook(&self) -> Option<OnCancelled> {
+        self.config.on_cancelled.clone()
+    }
+
+    /// Counts a wait that ended early.
+    pub(crate) fn note_cancelled(&self, ended_by: Cause) {
+        self.cancellations.note(ended_by);
+    }
+}

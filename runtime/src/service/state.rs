@@ -1,0 +1,413 @@
+//! What every clone of a [`Lifecycle`](super::Lifecycle) shares. What a drain and the requests
+//! tell each other is in [`Standing`].
+
+use std::{
+    io,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use http::HeaderMap;
+use tokio::{runtime::Handle, sync::Notify, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    compensation_counts::CompensationTally,
+    config::Config,
+    connections::Connections,
+    drain_state::Standing,
+    ending::Ending,
+    in_flight::Registry,
+    phase::Phase,
+    report::{BlockedHandler, Cancellations, PhaseDurations, ShutdownReport},
+    work::Work,
+    workers::Workers,
+};
+#[cfg(feature = "lambda")]
+use crate::deadlines::TimeLeft;
+use crate::{
+    cause::Cause,
+    deadlines::{Deadlines, Ignored},
+    handler_policy::HandlerPolicy,
+};
+
+pub(crate) struct Life {
+    pub(crate) config: Config,
+    pub(crate) registry: Registry,
+    pub(crate) workers: Workers,
+    pub(crate) cancellations: Cancellations,
+    pub(crate) compensations: CompensationTally,
+    ignored_deadlines: Ignored,
+    pub(crate) connections: Connections,
+    pub(crate) standing: Standing,
+    /// A second signal came.
+    pub(crate) hurry: CancellationToken,
+    timeline: OnceLock<Timeline>,
+    /// The work that the drain let go of, and its report.
+    pub(crate) ending: Ending<Vec<Work>, ShutdownReport>,
+    /// How long the phases took until the last one that ended, and when that was.
+    laps: Mutex<(Option<Instant>, PhaseDurations)>,
+    /// Handlers that block the runtime.
+    blocked: Mutex<Vec<BlockedHandler>>,
+    /// A thread watches the drain, or is about to.
+    pub(crate) watched: AtomicBool,
+    /// The server is gone.
+    pub(crate) served: CancellationToken,
+    runtime: OnceLock<Handle>,
+    /// Where a server of ours listens, or listened.
+    serving: OnceLock<String>,
+    /// A server or a layer has it.
+    linked: AtomicBool,
+    /// Whether this stands in for the lifecycle of requests that have none.
+    stands_in: bool,
+}
+
+/// How many lifecycles were built that neither a server nor a layer has.
+static UNLINKED: AtomicUsize = AtomicUsize::new(0);
+
+/// The instants of a shutdown, fixed when it begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timeline {
+    pub(crate) began: Instant,
+    /// By the real clock, which no test pauses.
+    pub(crate) began_really: std::time::Instant,
+    pub(crate) workers_stop: Instant,
+    pub(crate) grace_over: Instant,
+    pub(crate) end: Instant,
+}
+
+impl Timeline {
+    fn new(began: Instant, grace: Duration) -> Self {
+        let last_moments = Duration::from_secs(1).min(grace / 2);
+        let end = began + grace;
+        let grace_over = end - last_moments;
+        Self {
+            began,
+            began_really: std::time::Instant::now(),
+            workers_stop: (began + grace * 3 / 4).min(grace_over),
+            grace_over,
+            end,
+        }
+    }
+}
+
+impl Life {
+    /// Makes a stand-in for requests without a lifecycle.
+    pub(crate) fn stand_in(config: Config) -> Self {
+        let mut life = Self::with(config);
+        life.stands_in = true;
+        life
+    }
+
+    fn with(config: Config) -> Self {
+        Self {
+            config,
+            registry: Registry::default(),
+            workers: Workers::default(),
+            cancellations: Cancellations::default(),
+            compensations: CompensationTally::default(),
+            ignored_deadlines: Ignored::default(),
+            connections: Connections::default(),
+            standing: Standing::default(),
+            hurry: CancellationToken::new(),
+            timeline: OnceLock::new(),
+            ending: Ending::default(),
+            laps: Mutex::default(),
+            blocked: Mutex::default(),
+            watched: AtomicBool::new(false),
+            served: CancellationToken::new(),
+            runtime: OnceLock::new(),
+            serving: OnceLock::new(),
+            linked: AtomicBool::new(true),
+            stands_in: false,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn phase(&self) -> Phase {
+        self.standing.phase()
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.phase() == Phase::Ended
+    }
+
+    /// Who is to blame for a future that is dropped now.
+    pub(crate) fn hung_up_by(&self) -> Cause {
+        if self.has_ended() { Cause::ShuttingDown } else { Cause::ClientDisconnected }
+    }
+
+    #[inline]
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.standing.is_stopping()
+    }
+
+    pub(crate) const fn stopping(&self) -> &CancellationToken {
+        self.standing.stopping()
+    }
+
+    pub(crate) const fn grace_over(&self) -> &CancellationToken {
+        self.standing.grace_over()
+    }
+
+    pub(crate) fn grace_over_at(&self) -> Option<Instant> {
+        self.timeline.get().map(|timeline| timeline.grace_over)
+    }
+
+    pub(crate) const fn listens_for_signals(&self) -> bool {
+        self.config.signals
+    }
+
+    pub(crate) const fn allows_half_close(&self) -> bool {
+        self.config.half_close
+    }
+
+    pub(crate) const fn default_deadline(&self) -> Option<Duration> {
+        self.config.default_deadline
+    }
+
+    /// How long the request may take by what came with it.
+    #[inline]
+    pub(crate) fn time_of_caller(&self, headers: &HeaderMap) -> Option<Duration> {
+        self.config.callers.as_ref()?.read(headers, &self.ignored_deadlines)
+    }
+
+    /// What the platform that runs the process says about the request.
+    #[cfg(feature = "lambda")]
+    #[inline]
+    pub(crate) fn time_of_platform(&self, said: &http::Extensions) -> Option<TimeLeft> {
+        self.config.platform.read(said)
+    }
+
+    pub(crate) fn ignored_deadlines(&self) -> u64 {
+        self.ignored_deadlines.read()
+    }
+
+    /// The handler's own deadline, unless an operator has another one.
+    #[inline]
+    pub(crate) fn deadline_of(&self, policy: &'static HandlerPolicy) -> Option<Duration> {
+        match &self.config.overridden {
+            Some(overridden) => {
+                overridden.of(policy).map(|(deadline, _)| deadline).or(policy.deadline())
+            }
+            None => policy.deadline(),
+        }
+    }
+
+    /// The service's own deadline, and what has overridden it.
+    pub(crate) fn default_timing(&self) -> Option<(Duration, Option<&str>)> {
+        Some((self.config.default_deadline?, self.config.default_by.as_deref()))
+    }
+
+    #[inline]
+    pub(crate) const fn overridden(&self) -> Option<&Deadlines> {
+        self.config.overridden.as_ref()
+    }
+
+    /// Whether there is nothing that a request would have to ask it.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.config.overridden.is_none() && !self.is_stopping()
+    }
+
+    pub(crate) fn timeline(&self) -> Timeline {
+        *self.timeline.get_or_init(|| Timeline::new(Instant::now(), self.config.grace))
+    }
+
+    /// Ends when another drain does.
+    pub(crate) fn follow_timeline(&self, timeline: Timeline) {
+        let _ = self.timeline.set(timeline);
+    }
+
+    /// Starts the clock of the shutdown; `false` if it runs already.
+    pub(crate) fn begin_timeline(&self) -> bool {
+        self.timeline.set(Timeline::new(Instant::now(), self.config.grace)).is_ok()
+    }
+
+    /// A phase ends now: adds its time to the field that `of` picks.
+    pub(crate) fn lap(&self, of: fn(&mut PhaseDurations) -> &mut Duration) {
+        let mut laps = lock(&self.laps);
+        let now = Instant::now();
+        let since = laps.0.replace(now).unwrap_or_else(|| self.timeline().began);
+        *of(&mut laps.1) += now.saturating_duration_since(since);
+    }
+
+    pub(crate) fn phases(&self) -> PhaseDurations {
+        lock(&self.laps).1
+    }
+
+    /// Keeps what blocks the runtime for the report.
+    pub(crate) fn note_blocked(&self, blocked: Vec<BlockedHandler>) {
+        *lock(&self.blocked) = blocked;
+    }
+
+    pub(crate) fn blocked(&self) -> Vec<BlockedHandler> {
+        lock(&self.blocked).clone()
+    }
+
+    /// Advances to `to`; what was passed by is not announced by itself.
+    pub(crate) fn advance(&self, to: Phase) {
+        self.standing.advance(to, || self.connections.wake_all());
+    }
+
+    /// Waits until the phase is `at_least` this.
+    pub(crate) async fn reached(&self, at_least: Phase) {
+        self.standing.reached(at_least).await;
+    }
+
+    /// A request is there that no connection of ours counts; pass what this gives to [`request_left`](Self::request_left).
+    #[inline]
+    pub(crate) fn request_came(&self) -> u16 {
+        self.standing.request_came()
+    }
+
+    #[inline]
+    pub(crate) fn request_left(&self, shard: u16) {
+        self.standing.request_left(shard);
+    }
+
+    /// What wakes the requests of `shard` that are not answered, from *stopping* on.
+    pub(crate) fn wake_of(&self, shard: u16) -> Arc<Notify> {
+        self.standing.wake_of(shard)
+    }
+
+    /// What wakes the bodies of the responses of `shard` whenever the phase advances.
+    pub(crate) fn wake_of_bodies(&self, shard: u16) -> Arc<Notify> {
+        self.standing.wake_of_bodies(shard)
+    }
+
+    /// The requests that are not answered. A drain need not ask for those on connections: it asks
+    /// for the connections, which live longer.
+    pub(crate) fn requests(&self) -> usize {
+        self.standing.requests() + self.connections.unanswered()
+    }
+
+    /// Tells a drain that the last of something has ended.
+    #[inline]
+    pub(crate) fn note_progress(&self) {
+        if self.stands_in {
+            Self::note_progress_of_stand_in();
+        }
+        self.standing.note_progress();
+    }
+
+    /// Whether no request, no durable work and no connection of this lifecycle is left, and none can come.
+    pub(crate) fn has_drained(&self) -> bool {
+        self.standing.has_drained(self.connections.count(), &self.registry)
+    }
+
+    /// A user has built it, for a server to have.
+    pub(crate) fn built(config: Config) -> Arc<Self> {
+        UNLINKED.fetch_add(1, Ordering::Relaxed);
+        let life = Self::with(config);
+        life.linked.store(false, Ordering::Relaxed);
+        Arc::new(life)
+    }
+
+    /// A server or a layer has it.
+    pub(crate) fn link(&self) {
+        if !self.linked.swap(true, Ordering::Relaxed) {
+            UNLINKED.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A server was given no lifecycle: says so if there is one that nobody has.
+    pub(crate) fn forgotten() {
+        if UNLINKED.load(Ordering::Relaxed) > 0 {
+            tracing::warn!(
+                target: "followthrough",
+                "a lifecycle was built, and this server has another one: its readiness, workers and \
+                 grace do nothing here. Write `serve(listener, app).lifecycle(lifecycle)`"
+            );
+        }
+    }
+
+    /// A server begins, at `place`. A lifecycle has one.
+    pub(crate) fn begin_serving(&self, place: String) -> io::Result<()> {
+        let refused = |why: String| Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
+        if self.has_ended() {
+            return refused(format!(
+                "this lifecycle has ended, so nothing can be served at {place}: build another one \
+                 with `Lifecycle::builder()`"
+            ));
+        }
+        match self.serving.set(place) {
+            Ok(()) => {
+                self.standing.begin_accepting();
+                Ok(())
+            }
+            Err(place) => refused(format!(
+                "this lifecycle serves at {} already, so it cannot serve at {place}: give the \
+                 second server a lifecycle of its own, or serve both routers on one listener",
+                self.serving.get().map_or("another place", String::as_str)
+            )),
+        }
+    }
+
+    /// Whether a server has it, or had.
+    pub(crate) fn is_served(&self) -> bool {
+        self.serving.get().is_some()
+    }
+
+    /// Whether a server is there, that of [`begin_serving`](Self::begin_serving).
+    pub(crate) fn is_serving(&self) -> bool {
+        self.is_served() && !self.served.is_cancelled()
+    }
+
+    /// Waits until the server is gone.
+    pub(crate) async fn until_served(&self) {
+        self.served.cancelled().await;
+    }
+
+    /// The server is gone.
+    pub(crate) fn ended_serving(&self) {
+        self.served.cancel();
+    }
+
+    /// The server accepts no more.
+    pub(crate) fn stopped_accepting(&self) {
+        self.standing.stop_accepting();
+    }
+
+    /// Remembers the runtime that the service runs on.
+    pub(crate) fn remember_runtime(&self) {
+        if self.runtime.get().is_none() {
+            let _ = Handle::try_current().map(|handle| self.runtime.set(handle));
+        }
+    }
+
+    /// Runs `code` with the clock and the tasks of the runtime that the service runs on.
+    pub(crate) fn within_runtime<T>(&self, code: impl FnOnce() -> T) -> T {
+        let _within = self.runtime.get().map(Handle::enter);
+        code()
+    }
+
+    /// The runtime that the service runs on; before it serves, the one that asks.
+    pub(crate) fn runtime(&self) -> Option<Handle> {
+        self.runtime.get().cloned().or_else(|| Handle::try_current().ok())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it is held.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.link();
+    }
+}
+
+impl std::fmt::Debug for Life {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Life")
+            .field("phase", &self.phase())
+            .field("requests", &self.requests())
+            .field("in_flight", &self.registry.len())
+            .finish_non_exhaustive()
+    }
+}

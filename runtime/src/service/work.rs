@@ -1,0 +1,110 @@
+//! What work is in flight, or was left behind.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::handler_policy::{HandlerPolicy, Place};
+
+/// What kind of work is in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum WorkKind {
+    /// A request past its point of no return.
+    Durable,
+    /// A cooperative body.
+    Cooperative,
+    /// A request that can be undone: its compensation takes over its entry and its permit.
+    Reversible,
+    /// What undoes a cancelled request.
+    Compensation,
+    /// A background worker.
+    Worker,
+    /// A request that was not answered yet.
+    Request,
+    /// A response that was not sent whole.
+    Response,
+    /// What a stream's connection was upgraded to, such as a WebSocket.
+    Upgraded,
+}
+
+impl WorkKind {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Durable => "durable",
+            Self::Cooperative => "cooperative",
+            Self::Reversible => "reversible",
+            Self::Compensation => "compensation",
+            Self::Worker => "worker",
+            Self::Request => "request",
+            Self::Response => "response",
+            Self::Upgraded => "upgraded",
+        }
+    }
+}
+
+/// One piece of work that is in flight, or that was left behind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Work {
+    /// The handler's or the worker's name.
+    pub handler: String,
+    /// What it is.
+    pub kind: WorkKind,
+    /// `file:line` of the durable statement, or of the handler; empty without a policy.
+    pub location: String,
+    /// How long it has been running, in milliseconds.
+    #[serde(rename = "age_ms", serialize_with = "millis")]
+    pub age: Duration,
+    /// Whether the client has left it.
+    pub detached: bool,
+}
+
+impl Work {
+    /// A request that the end of the drain takes away with its connection.
+    pub(crate) fn cut(
+        policy: Option<&'static HandlerPolicy>,
+        kind: WorkKind,
+        since: Instant,
+    ) -> Self {
+        Self {
+            handler: policy.map_or("(no policy)", HandlerPolicy::name).to_owned(),
+            kind,
+            location: policy
+                .map(|policy| Place { policy, site: None }.to_string())
+                .unwrap_or_default(),
+            age: since.elapsed(),
+            detached: false,
+        }
+    }
+}
+
+impl Work {
+    /// A compensation that was never in flight.
+    pub(crate) fn compensation(place: Place) -> Self {
+        Self {
+            handler: place.policy.name().to_owned(),
+            kind: WorkKind::Compensation,
+            location: place.to_string(),
+            age: Duration::ZERO,
+            detached: true,
+        }
+    }
+}
+
+impl std::fmt::Display for Work {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = self.kind.as_str();
+        write!(f, "{} ({kind}, {:.1} s", self.handler, self.age.as_secs_f64())?;
+        if !self.location.is_empty() {
+            write!(f, ", at {}", self.location)?;
+        }
+        f.write_str(if self.detached { ", nobody waiting)" } else { ")" })
+    }
+}
+
+pub(crate) fn millis<S: serde::Serializer>(age: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_u64(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
+}
