@@ -5,4 +5,4 @@ mod held_frame;
 #[path = "../../runtime/src/connection/wakers.rs"]
 mod wakers;
 
-pub(crate) use self::{held_frame::Out, wakers::Wakers};
+pub(crate) use self::{held_frame::HeldFrame, wakers::Wakers};

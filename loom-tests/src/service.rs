@@ -1,4 +1,4 @@
-//! What a drain waits for: the runtime's files, and of its `Life` what they ask for.
+//! What a drain waits for: the runtime's files, and of its `ServiceState` what they ask for.
 
 #[path = "../../runtime/src/service/drain_state.rs"]
 mod drain_state;
@@ -18,10 +18,10 @@ mod failed_worker {
     pub(crate) use super::FailedWorker;
 }
 mod state {
-    pub(crate) use super::Life;
+    pub(crate) use super::ServiceState;
 }
 
-use self::{drain_state::Standing, in_flight::Registry, workers::Workers};
+use self::{drain_state::DrainState, in_flight::Registry, workers::Workers};
 pub(crate) use self::{
     ending::Ending,
     in_flight::{Counts, Ended, InFlight},
@@ -41,20 +41,20 @@ struct Config {
     max_durable_writes: usize,
 }
 
-pub(crate) struct Life {
+pub(crate) struct ServiceState {
     config: Config,
     registry: Registry,
-    standing: Standing,
+    standing: DrainState,
     workers: Workers,
     connections: Count,
 }
 
-impl Life {
+impl ServiceState {
     pub(crate) fn with_limit(max_durable_writes: usize) -> Arc<Self> {
         Arc::new(Self {
             config: Config { max_durable_writes },
             registry: Registry::default(),
-            standing: Standing::default(),
+            standing: DrainState::default(),
             workers: Workers::default(),
             connections: Count::default(),
         })

@@ -19,7 +19,7 @@ use crate::{
     connection::{Connection, OnConnection, Socket},
     handler::Answer,
     layer::ResponseBody,
-    request::{self, Ongoing},
+    request::{self, PooledRequest},
     token::{DurableToken, RawToken, RequestToken},
 };
 pub use crate::{
@@ -30,7 +30,7 @@ pub use crate::{
     },
     handler_policy::{HandlerPolicy, Mode, Site},
     layer::Linked,
-    token::Given,
+    token::CallerToken,
 };
 
 pub const fn no_compensation() -> Option<NoCompensation> {
@@ -55,19 +55,19 @@ where
     Some(Compensation::new(undo))
 }
 
-pub const fn given_none() -> Given {
-    Given::Nothing
+pub const fn given_none() -> CallerToken {
+    CallerToken::Nothing
 }
 
 #[inline]
-pub fn given_request(token: &RequestToken) -> Given {
+pub fn given_request(token: &RequestToken) -> CallerToken {
     if request::with(|request| request.is_own(&token.state)) == Some(true) {
-        return Given::Nothing;
+        return CallerToken::Nothing;
     }
-    Given::Token(token.clone())
+    CallerToken::Token(token.clone())
 }
 
-pub fn given_raw(token: &RawToken) -> Given {
+pub fn given_raw(token: &RawToken) -> CallerToken {
     token.given()
 }
 
@@ -100,7 +100,7 @@ pub fn durable_token() -> DurableToken {
 }
 
 pub fn request_raw() -> CancellationToken {
-    request::with(request::Ambient::raw).unwrap_or_default()
+    request::with(request::RequestContext::raw).unwrap_or_default()
 }
 
 pub fn request_token() -> RequestToken {
@@ -164,6 +164,6 @@ where
 
     fn call(&mut self, request: Request<Req>) -> Self::Future {
         let on = OnConnection::begin(&self.connection, request.version());
-        Linked::new(Ongoing::on(on, &request), self.inner.call(request))
+        Linked::new(PooledRequest::on(on, &request), self.inner.call(request))
     }
 }

@@ -6,15 +6,15 @@ use loom::{future::block_on, thread};
 
 use super::{join, model};
 use crate::{
-    connection::{Out, Wakers},
-    service::{Life, Phase},
+    connection::{HeldFrame, Wakers},
+    service::{Phase, ServiceState},
     sync::Arc,
 };
 
 #[test]
 fn a_task_that_has_left_its_waker_hears_of_an_advance() {
     model(|| {
-        let (life, wakers) = (Life::with_limit(1), Arc::new(Wakers::default()));
+        let (life, wakers) = (ServiceState::with_limit(1), Arc::new(Wakers::default()));
         let task = {
             let (life, wakers) = (life.clone(), wakers.clone());
             thread::spawn(move || {
@@ -36,7 +36,7 @@ fn a_task_that_has_left_its_waker_hears_of_an_advance() {
 #[test]
 fn a_stream_that_waits_for_its_frame_hears_when_it_is_let_go_of() {
     model(|| {
-        let out = Arc::new(Out::default());
+        let out = Arc::new(HeldFrame::default());
         let stream = {
             let out = out.clone();
             thread::spawn(move || {
@@ -45,7 +45,7 @@ fn a_stream_that_waits_for_its_frame_hears_when_it_is_let_go_of() {
                 ));
             })
         };
-        out.let_go();
+        out.abandon_all();
         join(stream);
     });
 }

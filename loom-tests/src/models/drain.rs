@@ -9,7 +9,7 @@ use super::{bounded, join, model};
 use crate::{
     handler::hand_over,
     handler_policy::{HandlerPolicy, Place},
-    service::{Ended, InFlight, Life, Phase, WorkKind, on_shard},
+    service::{Ended, InFlight, Phase, ServiceState, WorkKind, on_shard},
     sync::Arc,
 };
 
@@ -17,7 +17,7 @@ fn place() -> Place {
     Place { policy: HandlerPolicy::with_limit(None), site: None }
 }
 
-fn acquire(life: &Arc<Life>) -> InFlight {
+fn acquire(life: &Arc<ServiceState>) -> InFlight {
     InFlight::acquire(life, place(), WorkKind::Durable).expect("there are permits")
 }
 
@@ -43,7 +43,7 @@ impl Running {
 #[test]
 fn a_drain_hears_of_the_last_request() {
     model(|| {
-        let life = Life::with_limit(1);
+        let life = ServiceState::with_limit(1);
         let (running, over) = Running::new();
         let shard = life.request_came();
         let request = {
@@ -63,7 +63,7 @@ fn a_drain_hears_of_the_last_request() {
 #[test]
 fn a_drain_hears_of_whichever_request_of_a_shard_is_the_last() {
     bounded(|| {
-        let life = Life::with_limit(1);
+        let life = ServiceState::with_limit(1);
         let left = Arc::new(AtomicUsize::new(2));
         let requests = [(); 2].map(|()| {
             let (life, left) = (life.clone(), left.clone());
@@ -83,7 +83,7 @@ fn a_drain_hears_of_whichever_request_of_a_shard_is_the_last() {
 #[test]
 fn a_drain_hears_of_the_last_permit() {
     model(|| {
-        let life = Life::with_limit(1);
+        let life = ServiceState::with_limit(1);
         let (running, over) = Running::new();
         let permit = acquire(&life);
         let work = thread::spawn(move || {
@@ -102,7 +102,7 @@ fn a_drain_hears_of_the_last_permit() {
 #[test]
 fn a_drain_hears_of_a_listener_that_accepts_no_more() {
     model(|| {
-        let life = Life::with_limit(1);
+        let life = ServiceState::with_limit(1);
         let (running, over) = Running::new();
         life.begin_accepting();
         let server = {
@@ -122,7 +122,7 @@ fn a_drain_hears_of_a_listener_that_accepts_no_more() {
 #[test]
 fn work_that_hands_over_to_a_compensation_is_never_seen_as_nothing() {
     bounded(|| {
-        let life = Life::with_limit(1);
+        let life = ServiceState::with_limit(1);
         let (running, over) = Running::new();
         let permit = acquire(&life);
         let work = {
@@ -147,7 +147,7 @@ fn work_that_hands_over_to_a_compensation_is_never_seen_as_nothing() {
 #[test]
 fn work_that_moves_from_a_connection_to_a_permit_is_never_seen_as_nothing() {
     bounded(|| {
-        let life = Life::with_limit(1);
+        let life = ServiceState::with_limit(1);
         let (running, over) = Running::new();
         life.connections().up();
         let connection = {

@@ -6,7 +6,7 @@ use super::{join, model};
 use crate::{
     cancellation::RequestState,
     cause::Cause,
-    service::{Life, Phase},
+    service::{Phase, ServiceState},
     sync::Arc,
 };
 
@@ -84,7 +84,7 @@ fn nobody_who_waits_sleeps_through_a_cause() {
 #[test]
 fn nobody_who_waits_sleeps_through_stopping() {
     model(|| {
-        let life = Life::with_limit(1);
+        let life = ServiceState::with_limit(1);
         let state = Arc::new(RequestState::linked(life.clone(), None, None));
         let waits = thread::spawn(move || block_on(state.cancelled(None)));
         life.advance(Phase::Stopping);

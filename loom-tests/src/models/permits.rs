@@ -8,16 +8,16 @@ use loom::{
 use super::{join, model};
 use crate::{
     handler_policy::{HandlerPolicy, Place},
-    service::{Ended, InFlight, Life, Phase, WorkKind, on_shard},
+    service::{Ended, InFlight, Phase, ServiceState, WorkKind, on_shard},
     sync::Arc,
 };
 
-fn acquire(life: &Arc<Life>, policy: &'static HandlerPolicy) -> Option<InFlight> {
+fn acquire(life: &Arc<ServiceState>, policy: &'static HandlerPolicy) -> Option<InFlight> {
     InFlight::acquire(life, Place { policy, site: None }, WorkKind::Durable)
 }
 
 /// Acquires, notes how many have at once, and gives back; says whether it got one.
-fn works(life: &Arc<Life>, policy: &'static HandlerPolicy, at_once: &AtomicUsize) -> bool {
+fn works(life: &Arc<ServiceState>, policy: &'static HandlerPolicy, at_once: &AtomicUsize) -> bool {
     let Some(permit) = acquire(life, policy) else { return false };
     assert_eq!(at_once.fetch_add(1, Relaxed), 0, "more than one at once");
     at_once.fetch_sub(1, Relaxed);
@@ -28,7 +28,7 @@ fn works(life: &Arc<Life>, policy: &'static HandlerPolicy, at_once: &AtomicUsize
 #[test]
 fn a_limit_of_the_service_is_never_exceeded_and_every_permit_comes_back() {
     model(|| {
-        let (life, policy) = (Life::with_limit(1), HandlerPolicy::with_limit(None));
+        let (life, policy) = (ServiceState::with_limit(1), HandlerPolicy::with_limit(None));
         let at_once = Arc::new(AtomicUsize::new(0));
         let other = {
             let (life, at_once) = (life.clone(), at_once.clone());
@@ -48,7 +48,7 @@ fn a_limit_of_the_service_is_never_exceeded_and_every_permit_comes_back() {
 #[test]
 fn a_limit_of_the_handler_is_never_exceeded_and_gives_back_that_of_the_service() {
     model(|| {
-        let (life, policy) = (Life::with_limit(2), HandlerPolicy::with_limit(Some(1)));
+        let (life, policy) = (ServiceState::with_limit(2), HandlerPolicy::with_limit(Some(1)));
         let at_once = Arc::new(AtomicUsize::new(0));
         let other = {
             let (life, at_once) = (life.clone(), at_once.clone());
@@ -66,7 +66,7 @@ fn a_limit_of_the_handler_is_never_exceeded_and_gives_back_that_of_the_service()
 #[test]
 fn a_drain_that_saw_a_refused_permit_is_woken() {
     model(|| {
-        let (life, policy) = (Life::with_limit(1), HandlerPolicy::with_limit(Some(0)));
+        let (life, policy) = (ServiceState::with_limit(1), HandlerPolicy::with_limit(Some(0)));
         let refused = {
             let life = life.clone();
             thread::spawn(move || acquire(&life, policy).is_none())
@@ -80,7 +80,7 @@ fn a_drain_that_saw_a_refused_permit_is_woken() {
 #[test]
 fn what_has_begun_has_ended_or_is_still_there_whenever_one_asks() {
     model(|| {
-        let (life, policy) = (Life::with_limit(1), HandlerPolicy::with_limit(None));
+        let (life, policy) = (ServiceState::with_limit(1), HandlerPolicy::with_limit(None));
         let work = {
             let life = life.clone();
             thread::spawn(move || {

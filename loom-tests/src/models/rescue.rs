@@ -15,7 +15,7 @@ use loom::{
 use super::{bounded, join};
 use crate::{
     handler_policy::{HandlerPolicy, Place},
-    service::{Ended, InFlight, Life, Phase, WorkKind},
+    service::{Ended, InFlight, Phase, ServiceState, WorkKind},
     sync::Arc,
 };
 
@@ -56,7 +56,7 @@ impl Drop for Body {
     }
 }
 
-fn begun(life: &Arc<Life>, polls: usize, ends: &Arc<AtomicUsize>) -> Body {
+fn begun(life: &Arc<ServiceState>, polls: usize, ends: &Arc<AtomicUsize>) -> Body {
     let policy = HandlerPolicy::with_limit(None);
     let permit = InFlight::acquire(life, Place { policy, site: None }, WorkKind::Durable);
     Body { permit, polls, ends: ends.clone() }
@@ -64,7 +64,7 @@ fn begun(life: &Arc<Life>, polls: usize, ends: &Arc<AtomicUsize>) -> Body {
 
 /// What the connection's thread does when it drops a runner: the body goes on as a task, unless the
 /// drain is over.
-fn hang_up(life: &Arc<Life>, body: Body) {
+fn hang_up(life: &Arc<ServiceState>, body: Body) {
     if life.has_ended() {
         return drop(body);
     }
@@ -78,7 +78,7 @@ fn hang_up(life: &Arc<Life>, body: Body) {
 #[test]
 fn a_body_that_its_connection_drops_is_completed_or_named_and_counted_once() {
     bounded(|| {
-        let (life, ends) = (Life::with_limit(1), Arc::new(AtomicUsize::new(0)));
+        let (life, ends) = (ServiceState::with_limit(1), Arc::new(AtomicUsize::new(0)));
         let shard = life.request_came();
         let body = begun(&life, 1, &ends);
         let connection = {
@@ -108,7 +108,7 @@ fn a_body_that_its_connection_drops_is_completed_or_named_and_counted_once() {
 #[test]
 fn a_drain_waits_for_a_body_that_changes_hands() {
     bounded(|| {
-        let (life, ends) = (Life::with_limit(1), Arc::new(AtomicUsize::new(0)));
+        let (life, ends) = (ServiceState::with_limit(1), Arc::new(AtomicUsize::new(0)));
         let shard = life.request_came();
         let body = begun(&life, 0, &ends);
         let connection = {
@@ -132,7 +132,7 @@ fn a_drain_waits_for_a_body_that_changes_hands() {
 #[test]
 fn a_body_that_needs_one_more_poll_is_completed_though_the_end_has_come() {
     bounded(|| {
-        let (life, ends) = (Life::with_limit(1), Arc::new(AtomicUsize::new(0)));
+        let (life, ends) = (ServiceState::with_limit(1), Arc::new(AtomicUsize::new(0)));
         let body = begun(&life, 0, &ends);
         let task = {
             let life = life.clone();

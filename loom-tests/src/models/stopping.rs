@@ -9,7 +9,7 @@ use loom::{
 use super::{bounded, join};
 use crate::{
     handler_policy::{HandlerPolicy, Place},
-    service::{Ended, InFlight, Life, Phase, WorkKind, on_shard},
+    service::{Ended, InFlight, Phase, ServiceState, WorkKind, on_shard},
     sync::{Arc, Notify},
 };
 
@@ -28,14 +28,14 @@ enum CountedBy {
 }
 
 impl CountedBy {
-    fn up(self, life: &Life) {
+    fn up(self, life: &ServiceState) {
         match self {
             Self::Shard => assert_eq!(life.request_came(), SHARD),
             Self::Connection => life.connections().up(),
         }
     }
 
-    fn down(self, life: &Life) {
+    fn down(self, life: &ServiceState) {
         match self {
             Self::Shard => life.request_left(SHARD),
             Self::Connection => {
@@ -49,7 +49,7 @@ impl CountedBy {
 
 /// A request with a durable statement: it is counted, looks at the phase, takes its permit. It is
 /// answered before the work is done, as one that is cut is.
-fn request(life: &Arc<Life>, ran: &AtomicUsize, counted: CountedBy) {
+fn request(life: &Arc<ServiceState>, ran: &AtomicUsize, counted: CountedBy) {
     let policy = HandlerPolicy::with_limit(None);
     counted.up(life);
     let refused = life.is_stopping();
@@ -80,7 +80,7 @@ fn a_checkpoint_on_a_connection_refuses_or_the_drain_waits_for_what_passed_it() 
 
 fn refuses_or_is_waited_for(counted: CountedBy) {
     bounded(move || {
-        let (life, ran) = (Life::with_limit(1), Arc::new(AtomicUsize::new(NOTHING)));
+        let (life, ran) = (ServiceState::with_limit(1), Arc::new(AtomicUsize::new(NOTHING)));
         let handler = {
             let (life, ran) = (life.clone(), ran.clone());
             thread::spawn(move || {
@@ -99,9 +99,9 @@ fn refuses_or_is_waited_for(counted: CountedBy) {
 
 /// What a request under somebody else's server does between its polls until it sees `phase`: asks to be
 /// woken, looks, sleeps.
-fn hears(phase: Phase, wake_of: fn(&Life, u16) -> Arc<Notify>) {
+fn hears(phase: Phase, wake_of: fn(&ServiceState, u16) -> Arc<Notify>) {
     bounded(move || {
-        let life = Life::with_limit(1);
+        let life = ServiceState::with_limit(1);
         let shard = life.request_came();
         let request = {
             let life = life.clone();
@@ -131,10 +131,10 @@ fn hears(phase: Phase, wake_of: fn(&Life, u16) -> Arc<Notify>) {
 
 #[test]
 fn a_request_that_asks_to_be_woken_hears_of_stopping() {
-    hears(Phase::Stopping, Life::wake_of);
+    hears(Phase::Stopping, ServiceState::wake_of);
 }
 
 #[test]
 fn a_body_that_asks_to_be_woken_hears_of_closing() {
-    hears(Phase::Closing, Life::wake_of_bodies);
+    hears(Phase::Closing, ServiceState::wake_of_bodies);
 }

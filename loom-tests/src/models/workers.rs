@@ -4,14 +4,14 @@ use loom::thread;
 
 use super::{join, model};
 use crate::{
-    service::{Life, Phase},
+    service::{Phase, ServiceState},
     sync::CancellationToken,
 };
 
 #[test]
 fn a_worker_that_comes_while_all_are_told_to_stop_is_told() {
     model(|| {
-        let (life, stop) = (Life::with_limit(1), CancellationToken::new());
+        let (life, stop) = (ServiceState::with_limit(1), CancellationToken::new());
         let comes = {
             let (life, stop) = (life.clone(), stop.clone());
             thread::spawn(move || life.worker(&stop))
@@ -25,7 +25,7 @@ fn a_worker_that_comes_while_all_are_told_to_stop_is_told() {
 #[test]
 fn a_worker_that_asks_to_be_told_first_while_the_signal_comes_is_told() {
     model(|| {
-        let (life, stop) = (Life::with_limit(1), CancellationToken::new());
+        let (life, stop) = (ServiceState::with_limit(1), CancellationToken::new());
         let key = life.worker(&stop);
         let asks = {
             let (life, stop) = (life.clone(), stop.clone());
@@ -41,7 +41,7 @@ fn a_worker_that_asks_to_be_told_first_while_the_signal_comes_is_told() {
 #[test]
 fn a_drain_hears_of_the_last_worker() {
     model(|| {
-        let (life, stop) = (Life::with_limit(1), CancellationToken::new());
+        let (life, stop) = (ServiceState::with_limit(1), CancellationToken::new());
         let key = life.worker(&stop);
         let worker = {
             let life = life.clone();

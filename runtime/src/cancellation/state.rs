@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::{
     cause::Cause,
-    service::Life,
+    service::ServiceState,
     sync::{
         Arc, CancellationToken, Notify, OnceLock,
         atomic::{AtomicBool, AtomicU8, Ordering, fence},
@@ -32,13 +32,13 @@ pub(crate) struct RequestState {
     token: OnceLock<CancellationToken>,
     /// The head is sent, and the deadline bounded the wait for it.
     lifted: AtomicBool,
-    life: Option<Arc<Life>>,
+    life: Option<Arc<ServiceState>>,
 }
 
 impl RequestState {
     /// The token of a request that a server or a runner looks after.
     pub(crate) fn linked(
-        life: Arc<Life>,
+        life: Arc<ServiceState>,
         cause: Option<Cause>,
         raw: Option<CancellationToken>,
     ) -> Self {

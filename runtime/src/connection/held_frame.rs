@@ -12,12 +12,12 @@ use crate::sync::{
 
 /// Whether a frame is still held by the HTTP implementation, and who waits for that.
 #[derive(Debug, Default)]
-pub(crate) struct Out {
+pub(crate) struct HeldFrame {
     gone: AtomicBool,
     waits: Mutex<Option<Waker>>,
 }
 
-impl Out {
+impl HeldFrame {
     /// Whether it is; `cx` is woken when it is not any more.
     pub(crate) fn is_held(&self, cx: &Context<'_>) -> bool {
         if self.gone.load(Ordering::Acquire) {
@@ -27,7 +27,7 @@ impl Out {
         !self.gone.load(Ordering::Acquire)
     }
 
-    pub(crate) fn let_go(&self) {
+    pub(crate) fn abandon_all(&self) {
         self.gone.store(true, Ordering::Release);
         let waits = self.exchange(None);
         waits.into_iter().for_each(Waker::wake);

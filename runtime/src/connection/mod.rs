@@ -1,6 +1,6 @@
 //! One open connection.
 
-mod gate;
+mod backpressure;
 mod held_frame;
 mod on_connection;
 mod open;
@@ -15,7 +15,7 @@ mod upload_memory;
 mod wakers;
 
 pub(crate) use self::{
-    gate::Gate,
+    backpressure::Backpressure,
     on_connection::OnConnection,
     open::Connection,
     open_streams::OpenStreams,

@@ -13,7 +13,7 @@ use crate::{
     alarm::Alarms,
     cancellation::Signal,
     handler_policy::HandlerPolicy,
-    service::{Life, Work, lock},
+    service::{ServiceState, Work, lock},
 };
 
 /// A request on its connection, from its head to the end of its response's body.
@@ -39,7 +39,7 @@ impl OnConnection {
     }
 
     #[inline]
-    pub(crate) fn life(&self) -> &Arc<Life> {
+    pub(crate) fn life(&self) -> &Arc<ServiceState> {
         self.0.life()
     }
 
@@ -71,12 +71,12 @@ impl OnConnection {
     }
 
     /// Fires `signal` when the connection is told that the service ends.
-    pub(crate) fn tells(&self, signal: Signal) -> usize {
+    pub(crate) fn register_stream_token(&self, signal: Signal) -> usize {
         lock(&self.0.streams).insert(signal)
     }
 
     /// There is nothing to fire any more.
-    pub(crate) fn tells_not(&self, key: usize) {
+    pub(crate) fn unregister_stream_token(&self, key: usize) {
         let signal = lock(&self.0.streams).try_remove(key);
         signal.into_iter().for_each(Signal::disarm);
     }

@@ -23,15 +23,16 @@ use slab::Slab;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{
-    gate::Flushes, open_streams::OpenStreams, silence, socket::Socket, stall::Stall, wakers::Wakers,
+    backpressure::Flushes, open_streams::OpenStreams, silence, socket::Socket, stall::Stall,
+    wakers::Wakers,
 };
 use crate::{
     alarm::Alarms,
     cancellation::Signal,
     handler_policy::HandlerPolicy,
     service::{
-        ConnectionCut, ConnectionState, Life, OpenConnection, Phase, SilenceLimits, Work, WorkKind,
-        lock,
+        ConnectionCut, ConnectionState, OpenConnection, Phase, ServiceState, SilenceLimits, Work,
+        WorkKind, lock,
     },
 };
 
@@ -39,7 +40,7 @@ use crate::{
 pub(crate) type Peer = Box<dyn fmt::Display + Send + Sync>;
 
 pub(crate) struct Connection {
-    pub(crate) life: Arc<Life>,
+    pub(crate) life: Arc<ServiceState>,
     key: usize,
     socket: Socket,
     peer: Peer,
@@ -110,7 +111,7 @@ const NO_PREFACE: u8 = u8::MAX;
 
 impl Connection {
     pub(crate) fn open(
-        life: Arc<Life>,
+        life: Arc<ServiceState>,
         socket: Socket,
         peer: Peer,
         slot: Option<OwnedSemaphorePermit>,
@@ -160,7 +161,7 @@ impl Connection {
     }
 
     #[inline]
-    pub(crate) fn life(&self) -> &Arc<Life> {
+    pub(crate) fn life(&self) -> &Arc<ServiceState> {
         &self.life
     }
 

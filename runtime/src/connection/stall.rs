@@ -8,7 +8,7 @@
 //!    that it has room only when a third of its buffer is free. A peer that reads slowly may need minutes
 //!    for that, and has taken something all the same.
 //! 3. A stream waits for its window from when its body has given a frame until it is asked for the next one,
-//!    because hyper asks as soon as there is room, or, where [`Gate`](super::Gate) holds it back, until the frame has
+//!    because hyper asks as soon as there is room, or, where [`Backpressure`](super::Gate) holds it back, until the frame has
 //!    gone out. A body that is asked and has nothing waits for its handler.
 //! 4. A stream ends alone. A proxy has many clients on a connection, and one that does not read is no reason to cut
 //!    the others.

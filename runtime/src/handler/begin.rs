@@ -11,9 +11,9 @@ use super::{
 use crate::{
     cause::{Cancelled, Cause, Outcome},
     handler_policy::{HandlerPolicy, Mode, Place},
-    request::{self, Ambient, Body, Frame, Progress, Stage},
+    request::{self, Body, Frame, Progress, RequestContext, Stage},
     service::{InFlight, OwnPermit, WorkKind},
-    token::{GivenSeen, GivenToken},
+    token::{FollowedToken, SeenToken},
 };
 
 impl Core {
@@ -30,18 +30,18 @@ impl Core {
 
     /// Begins to follow the token that a direct caller passed. Asked before the request is
     /// borrowed: a token that has to settle its cause wakes others.
-    fn follow_given(&mut self) -> Option<GivenSeen> {
-        let rare = self.rare.as_mut()?;
+    fn follow_given(&mut self) -> Option<SeenToken> {
+        let uncommon = self.uncommon.as_mut()?;
         let life =
             request::with(|request| (!request.body.is_running()).then(|| request.life().clone()));
-        rare.token = GivenToken::new(mem::take(&mut rare.given), &life.flatten()?);
-        rare.token.as_ref().map(GivenToken::seen)
+        uncommon.token = FollowedToken::new(mem::take(&mut uncommon.given), &life.flatten()?);
+        uncommon.token.as_ref().map(FollowedToken::seen)
     }
 
     fn begin_any(&mut self) -> Result<(), Cancelled> {
         let (policy, id) = (self.policy, self.id);
         // Law 3 holds for a call within a handler, too; from there on it follows its caller.
-        let handed_in = self.rare.as_ref().and_then(|rare| rare.given.cause());
+        let handed_in = self.uncommon.as_ref().and_then(|uncommon| uncommon.given.cause());
         if let Some(cause) = handed_in.filter(|_| request::with_body(|_| ()).is_some()) {
             self.role = Role::Over;
             return Err(Cancelled::new(cause, cause, Outcome::NotBegun));
@@ -54,12 +54,12 @@ impl Core {
             }
             begin_top(request, policy, id, permit, given)
         });
-        match begun.unwrap_or(Ok(Begun::Resident)) {
-            Ok(Begun::Resident) => self.role = Role::Resident,
-            Ok(Begun::Apart(body)) => self.stand_alone(*body),
+        match begun.unwrap_or(Ok(Begun::Primary)) {
+            Ok(Begun::Primary) => self.role = Role::Primary,
+            Ok(Begun::Secondary(body)) => self.stand_alone(*body),
             Ok(Begun::Nested(nested)) => {
                 self.past = nested.frame.past;
-                self.rare().nested = *nested;
+                self.uncommon().nested = *nested;
                 self.role = Role::Nested;
             }
             Err(refused) => {
@@ -91,7 +91,10 @@ fn sooner(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     a.zip(b).map(|(a, b)| a.min(b)).or(a).or(b)
 }
 
-fn begin_nested(request: &mut Ambient, policy: &'static HandlerPolicy) -> Result<Begun, Cancelled> {
+fn begin_nested(
+    request: &mut RequestContext,
+    policy: &'static HandlerPolicy,
+) -> Result<Begun, Cancelled> {
     let inherited = request.body.frame.deadline;
     let own =
         request.life().deadline_of(policy).and_then(|after| Instant::now().checked_add(after));
@@ -108,7 +111,7 @@ fn begin_nested(request: &mut Ambient, policy: &'static HandlerPolicy) -> Result
     }
     if policy.mode() == Mode::DurableWrite {
         mem::swap(&mut request.body.frame, &mut nested.frame);
-        let passed = pass_as_callee(request, policy);
+        let passed = cross_as_callee(request, policy);
         mem::swap(&mut request.body.frame, &mut nested.frame);
         nested.passed = Some(Passed::within(request, passed?));
     }
@@ -116,11 +119,11 @@ fn begin_nested(request: &mut Ambient, policy: &'static HandlerPolicy) -> Result
 }
 
 fn begin_top(
-    request: &mut Ambient,
+    request: &mut RequestContext,
     policy: &'static HandlerPolicy,
     id: u64,
     permit: &mut Option<InFlight>,
-    given: Option<GivenSeen>,
+    given: Option<SeenToken>,
 ) -> Result<Begun, Cancelled> {
     request.flags.may_land |= request.body.has_landed();
     let own =
@@ -139,7 +142,7 @@ fn begin_top(
     let first = mem::replace(&mut request.body, body);
     let place = Place { policy, site: None };
     let begun = if durable {
-        pass(request, place)
+        cross_point_of_no_return(request, place)
     } else if policy.is_cooperative() {
         hold_permit(request, place, WorkKind::Cooperative)
     } else if policy.compensates() {
@@ -154,16 +157,16 @@ fn begin_top(
     mem::swap(permit, &mut request.body.permit);
     let alone = first.stage == Stage::Vacant;
     if begun.is_ok() && alone {
-        return Ok(Begun::Resident);
+        return Ok(Begun::Primary);
     }
     let second = mem::replace(&mut request.body, first);
-    begun.map(|()| Begun::Apart(Box::new(second)))
+    begun.map(|()| Begun::Secondary(Box::new(second)))
 }
 
 /// The point of no return of a handler that another one called. Its own limit is asked whether its
 /// caller is past one or not; what is held of that goes with the callee, the permit with the caller.
-fn pass_as_callee(
-    request: &mut Ambient,
+fn cross_as_callee(
+    request: &mut RequestContext,
     policy: &'static HandlerPolicy,
 ) -> Result<OwnPermit, Cancelled> {
     let own = OwnPermit::take(request.life(), policy);
@@ -171,7 +174,7 @@ fn pass_as_callee(
     if own.is_none() && (body.past || request.check(body.frame.deadline).is_none()) {
         return Err(CALLEE_REFUSED);
     }
-    pass(request, Place { policy, site: None })?;
+    cross_point_of_no_return(request, Place { policy, site: None })?;
     own.ok_or(CALLEE_REFUSED)
 }
 
@@ -181,7 +184,10 @@ const CALLEE_REFUSED: Cancelled =
 
 /// The point of no return: reads every signal, takes the permit, and from then on the body is
 /// not cut.
-pub(crate) fn pass(request: &mut Ambient, place: Place) -> Result<(), Cancelled> {
+pub(crate) fn cross_point_of_no_return(
+    request: &mut RequestContext,
+    place: Place,
+) -> Result<(), Cancelled> {
     let Body { frame, permit, past, .. } = &request.body;
     let cut = cut_before(frame.policy, request.body.is_guarded());
     if *past {
@@ -205,7 +211,7 @@ pub(crate) fn pass(request: &mut Ambient, place: Place) -> Result<(), Cancelled>
 
 /// Has the request hold a permit for `kind`. One that holds one for more than to be undone keeps that.
 pub(super) fn hold_permit(
-    request: &mut Ambient,
+    request: &mut RequestContext,
     place: Place,
     kind: WorkKind,
 ) -> Result<(), Cancelled> {

@@ -11,7 +11,7 @@ use std::{
 use tokio::runtime::Handle;
 
 use super::{
-    compensation::Undo,
+    compensation::RunCompensation,
     core::{Core, Role},
     detached,
     governed::{Governed, unlinked},
@@ -21,9 +21,9 @@ use super::{
 use crate::{
     cause::{Fate, Outcome},
     handler_policy::HandlerPolicy,
-    request::{self, Body, Frame, Own, Stage, scope},
+    request::{self, Body, Frame, Stage, UnlinkedRequest, scope},
     service::{Ended, InFlight, WorkKind},
-    token::Given,
+    token::CallerToken,
 };
 
 pub(super) type BoxBody<R> = Pin<Box<dyn Future<Output = R> + Send>>;
@@ -35,11 +35,11 @@ pin_project_lite::pin_project! {
     where
         R: Send,
         R: 'static,
-        C: Undo,
+        C: RunCompensation,
     {
         body: Option<BoxBody<R>>,
         core: Core,
-        own: Own,
+        own: UnlinkedRequest,
         compensation: Option<C>,
         // Where the body can go on, taken while it is known to exist.
         runtime: Option<Handle>,
@@ -50,7 +50,7 @@ pin_project_lite::pin_project! {
     where
         R: Send,
         R: 'static,
-        C: Undo,
+        C: RunCompensation,
     {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
@@ -66,14 +66,14 @@ pin_project_lite::pin_project! {
 #[inline]
 pub fn run_boxed<R, P, C, F>(
     policy: &'static HandlerPolicy,
-    given: Given,
+    given: CallerToken,
     compensation: Option<C>,
     body: F,
 ) -> Boxed<R, C, P>
 where
     F: Future<Output = R> + Send + 'static,
     R: Send + 'static,
-    C: Undo,
+    C: RunCompensation,
 {
     Boxed {
         body: Some(Box::pin(body)),
@@ -85,7 +85,7 @@ where
     }
 }
 
-impl<R: Send + 'static, C: Undo, P> Future for Boxed<R, C, P> {
+impl<R: Send + 'static, C: RunCompensation, P> Future for Boxed<R, C, P> {
     type Output = Governed<R, P>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -125,10 +125,10 @@ impl<R: Send + 'static, C: Undo, P> Future for Boxed<R, C, P> {
 
 #[cold]
 #[inline(never)]
-fn dropped<R: Send + 'static, C: Undo>(
+fn dropped<R: Send + 'static, C: RunCompensation>(
     body: &mut Option<BoxBody<R>>,
     core: &mut Core,
-    own: &mut Own,
+    own: &mut UnlinkedRequest,
     compensation: &mut Option<C>,
     runtime: &mut Option<Handle>,
 ) {
@@ -137,7 +137,7 @@ fn dropped<R: Send + 'static, C: Undo>(
 }
 
 /// The runner was dropped with a begun body in it.
-fn abandon_or_follow<R: Send + 'static, C: Undo>(
+fn abandon_or_follow<R: Send + 'static, C: RunCompensation>(
     slot: &mut Option<BoxBody<R>>,
     core: &mut Core,
     compensation: Option<C>,
@@ -150,13 +150,13 @@ fn abandon_or_follow<R: Send + 'static, C: Undo>(
     let (past, cooperative) = (core.past, core.policy.is_cooperative());
     let reopened = core.look(Body::is_reopened) == Some(true);
     match core.role {
-        Role::Resident | Role::Apart if ended && (past || cooperative) => {
+        Role::Primary | Role::Secondary if ended && (past || cooperative) => {
             // The drain has named it.
             request::with(|request| request.flags.reported = true);
             core.within(Stage::Abandoned, || *slot = None);
             core.abandon();
         }
-        Role::Resident | Role::Apart if (past && !reopened) || (cooperative && !past) => {
+        Role::Primary | Role::Secondary if (past && !reopened) || (cooperative && !past) => {
             let guarded = core.look(Body::is_guarded) == Some(true);
             let known = if past {
                 (Outcome::Unknown, Fate::GoesOn)
@@ -201,7 +201,7 @@ pub fn break_rescue() {
 }
 
 /// Hands the body to the runtime.
-fn follow<R: Send + 'static, C: Undo>(
+fn follow<R: Send + 'static, C: RunCompensation>(
     slot: &mut Option<BoxBody<R>>,
     core: &mut Core,
     compensation: Option<C>,

@@ -17,7 +17,7 @@ use crate::{
     handler_policy::Place,
     panic_message::panic_message,
     request::{self, BoxCompensation, Compensations, Next, Pending, Registered, Stage},
-    service::{Ended, InFlight, Life, Work, WorkKind},
+    service::{Ended, InFlight, ServiceState, Work, WorkKind},
 };
 
 /// The output of a compensation: `()`, or a `Result` whose error says why it failed.
@@ -57,7 +57,7 @@ impl<R: CompensationOutput, P> CompensationOutput for Governed<R, P> {
 
 /// The compensation of a cancelled request. A trait of our own, so that an `on_cancel` that gives no future is
 /// reported where it is written, and nowhere else.
-pub trait Undo: Send + 'static {
+pub trait RunCompensation: Send + 'static {
     /// Hands it to the request, which runs it when it has ended.
     #[doc(hidden)]
     fn undo(self, place: Place);
@@ -67,7 +67,7 @@ pub trait Undo: Send + 'static {
 #[derive(Debug)]
 pub struct NoCompensation;
 
-impl Undo for NoCompensation {
+impl RunCompensation for NoCompensation {
     fn undo(self, _: Place) {}
 }
 
@@ -88,7 +88,7 @@ impl<C> Compensation<C> {
     }
 }
 
-impl<C: Send + 'static> Undo for Compensation<C> {
+impl<C: Send + 'static> RunCompensation for Compensation<C> {
     fn undo(self, place: Place) {
         let Self { future, registered, erase } = self;
         push(Pending { registered, place, future: erase(future) });
@@ -138,14 +138,14 @@ pub(super) fn begin(core: &mut Core, ended: Ended) {
     life.spawn(Handle::try_current().ok(), Span::current(), task.run(holds_permit));
 }
 
-fn give_up(compensations: &Compensations, life: &Life, unnamed: bool) {
+fn give_up(compensations: &Compensations, life: &ServiceState, unnamed: bool) {
     for Pending { place, .. } in compensations.give_up() {
         abandoned(life, place, unnamed);
     }
 }
 
 /// A compensation that does not run to its end.
-fn abandoned(life: &Life, place: Place, unnamed: bool) {
+fn abandoned(life: &ServiceState, place: Place, unnamed: bool) {
     tracing::error!(
         target: "followthrough",
         handler = place.policy.name(),
@@ -159,7 +159,7 @@ fn abandoned(life: &Life, place: Place, unnamed: bool) {
 /// The task that runs the compensations of one request, one after the other.
 struct Undoing {
     compensations: Arc<Compensations>,
-    life: Arc<Life>,
+    life: Arc<ServiceState>,
     entry: InFlight,
     /// The one that runs.
     current: Option<Place>,

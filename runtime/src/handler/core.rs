@@ -1,7 +1,7 @@
 //! What every runner does around its body.
 //!
 //! The common case, the request's own runner with nothing to report, takes the inlined paths and
-//! looks at the request twice a poll; everything else is in `rare` and out of line.
+//! looks at the request twice a poll; everything else is in `uncommon` and out of line.
 
 use std::{
     mem,
@@ -20,9 +20,9 @@ use crate::{
     handler_policy::{HandlerPolicy, Mode, Place},
     panic_message::panic_message,
     polling::Polling,
-    request::{self, Ambient, Body, Frame, Stage, report},
-    service::{Ended, InFlight, Life, OwnPermit},
-    token::{Given, GivenToken},
+    request::{self, Body, Frame, RequestContext, Stage, report},
+    service::{Ended, InFlight, OwnPermit, ServiceState},
+    token::{CallerToken, FollowedToken},
 };
 
 /// Follows the panic of a body that goes on by itself.
@@ -38,7 +38,7 @@ fn lacks_task_local(message: &str) -> bool {
 /// A runner's state between polls.
 pub(crate) struct Core {
     pub(super) policy: &'static HandlerPolicy,
-    pub(super) rare: Option<Box<Rare>>,
+    pub(super) uncommon: Option<Box<Uncommon>>,
     /// The body's, between polls. It goes where the body goes, whatever becomes of the request.
     pub(super) permit: Option<InFlight>,
     /// The body's, to know it by.
@@ -60,9 +60,9 @@ pub(super) enum Role {
     /// Not polled yet.
     New,
     /// It is the request's own runner, and the request keeps its body.
-    Resident,
+    Primary,
     /// It is a second runner of one request, side by side with the first; it keeps its body.
-    Apart,
+    Secondary,
     /// It runs within the body of another one.
     Nested,
     /// Its body is gone.
@@ -71,11 +71,11 @@ pub(super) enum Role {
 
 /// What only some runners have.
 #[derive(Default)]
-pub(super) struct Rare {
+pub(super) struct Uncommon {
     /// Before the begin: the token that a direct caller handed in.
-    pub(super) given: Given,
-    pub(super) token: Option<GivenToken>,
-    /// With [`Role::Apart`].
+    pub(super) given: CallerToken,
+    pub(super) token: Option<FollowedToken>,
+    /// With [`Role::Secondary`].
     pub(super) body: Body,
     /// With [`Role::Nested`].
     pub(super) nested: Nested,
@@ -83,9 +83,9 @@ pub(super) struct Rare {
     pub(super) alarm: Option<Alarm>,
 }
 
-impl Rare {
+impl Uncommon {
     #[cold]
-    fn with(given: Given) -> Box<Self> {
+    fn with(given: CallerToken) -> Box<Self> {
         Box::new(Self { given, ..Self::default() })
     }
 }
@@ -107,13 +107,13 @@ pub(super) struct Passed {
     pub(super) caller: u64,
     pub(super) _shield: Arc<()>,
     /// The service that has to wait for it.
-    pub(super) life: Arc<Life>,
+    pub(super) life: Arc<ServiceState>,
     /// Of its own limit.
     pub(super) own: OwnPermit,
 }
 
 impl Passed {
-    pub(super) fn within(request: &mut Ambient, own: OwnPermit) -> Self {
+    pub(super) fn within(request: &mut RequestContext, own: OwnPermit) -> Self {
         let (caller, shield) = (request.body.id, request.body.shield());
         Self { caller, _shield: shield, life: request.life().clone(), own }
     }
@@ -128,27 +128,27 @@ impl Default for Nested {
 /// How a body began.
 pub(super) enum Begun {
     /// The request keeps its body.
-    Resident,
+    Primary,
     /// A body beside one that is there already.
-    Apart(Box<Body>),
+    Secondary(Box<Body>),
     /// Within the body of another one.
     Nested(Box<Nested>),
 }
 
 impl Core {
     #[inline]
-    pub(super) fn new(policy: &'static HandlerPolicy, given: Given) -> Self {
-        let rare = match given {
-            Given::Nothing => {
+    pub(super) fn new(policy: &'static HandlerPolicy, given: CallerToken) -> Self {
+        let uncommon = match given {
+            CallerToken::Nothing => {
                 // Nothing has no destructor, and the compiler would look.
                 mem::forget(given);
                 None
             }
-            given => Some(Rare::with(given)),
+            given => Some(Uncommon::with(given)),
         };
         Self {
             policy,
-            rare,
+            uncommon,
             permit: None,
             id: 0,
             role: Role::New,
@@ -168,10 +168,10 @@ impl Core {
         let (id, past) = (body.id, body.past);
         Self {
             policy,
-            rare: None,
+            uncommon: None,
             permit,
             id,
-            role: Role::Resident,
+            role: Role::Primary,
             span: None,
             past,
             deadline: None,
@@ -185,22 +185,25 @@ impl Core {
         !matches!(self.role, Role::New | Role::Over)
     }
 
-    pub(super) fn rare(&mut self) -> &mut Rare {
-        self.rare.get_or_insert_default()
+    pub(super) fn uncommon(&mut self) -> &mut Uncommon {
+        self.uncommon.get_or_insert_default()
     }
 
     pub(super) fn nested_frame(&self) -> Option<Frame> {
-        self.rare.as_ref().filter(|_| self.role == Role::Nested).map(|rare| rare.nested.frame)
+        self.uncommon
+            .as_ref()
+            .filter(|_| self.role == Role::Nested)
+            .map(|uncommon| uncommon.nested.frame)
     }
 
     /// Looks at this runner's own body, between polls.
     pub(super) fn look<T>(&self, look: impl FnOnce(&Body) -> T) -> Option<T> {
         match self.role {
-            Role::Resident => {
+            Role::Primary => {
                 request::with(|request| (request.body.id == self.id).then(|| look(&request.body)))
                     .flatten()
             }
-            Role::Apart => self.rare.as_ref().map(|rare| look(&rare.body)),
+            Role::Secondary => self.uncommon.as_ref().map(|uncommon| look(&uncommon.body)),
             Role::Nested | Role::New | Role::Over => None,
         }
     }
@@ -222,14 +225,14 @@ impl Core {
         poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
         if !entered {
-            self.put(Stage::Polled);
+            self.install(Stage::Polled);
         }
         let polling = Polling::begin(self.policy);
         let polled = catch_unwind(AssertUnwindSafe(|| poll(cx)));
         polling.end();
         match polled {
-            Ok(polled) if self.role == Role::Resident => {
-                self.take_resident(polled.is_ready(), cx.waker());
+            Ok(polled) if self.role == Role::Primary => {
+                self.uninstall_primary(polled.is_ready(), cx.waker());
                 if polled.is_ready() {
                     if self.role != Role::Over {
                         self.done();
@@ -240,7 +243,7 @@ impl Core {
                 polled
             }
             result => {
-                let polled = self.took(result);
+                let polled = self.uninstall_after(result);
                 if polled.is_ready() {
                     self.done();
                 }
@@ -251,14 +254,14 @@ impl Core {
 
     /// Records the cause, and fires the token, of the request or of a call with a token of its own.
     pub(super) fn settle(&self, cause: Cause) -> Cause {
-        match self.rare.as_ref().and_then(|rare| rare.token.as_ref()) {
+        match self.uncommon.as_ref().and_then(|uncommon| uncommon.token.as_ref()) {
             Some(given) => given.settle(cause),
             None => request::settle(cause),
         }
     }
 
     pub(super) fn has_own_token(&self) -> bool {
-        self.rare.as_ref().is_some_and(|rare| rare.token.is_some())
+        self.uncommon.as_ref().is_some_and(|uncommon| uncommon.token.is_some())
     }
 
     /// Reports that the wait ended early. A nested handler answers to its caller, who decides what
@@ -281,20 +284,20 @@ impl Core {
     /// is logged and goes on.
     #[inline]
     pub(super) fn within<T>(&mut self, stage: Stage, code: impl FnOnce() -> T) -> T {
-        self.put(stage);
+        self.install(stage);
         let polling = Polling::begin(self.policy);
         let result = catch_unwind(AssertUnwindSafe(code));
         polling.end();
-        self.took(result)
+        self.uninstall_after(result)
     }
 
     /// Drops the body because it was cut, and gives `ended`, or that a destructor panicked: that is
     /// logged and goes no further, because the client has an answer to get, and what was done is
     /// to be undone.
     pub(super) fn cut(&mut self, ended: Ended, drop_body: impl FnOnce()) -> Ended {
-        self.put(Stage::Cut);
+        self.install(Stage::Cut);
         let dropped = catch_unwind(AssertUnwindSafe(drop_body));
-        self.take();
+        self.uninstall();
         let Err(panic) = dropped else { return ended };
         tracing::error!(
             target: "followthrough",
@@ -306,8 +309,8 @@ impl Core {
     }
 
     #[inline]
-    fn took<T>(&mut self, result: std::thread::Result<T>) -> T {
-        self.take();
+    fn uninstall_after<T>(&mut self, result: std::thread::Result<T>) -> T {
+        self.uninstall();
         match result {
             Ok(value) => value,
             Err(panic) => {
@@ -344,7 +347,7 @@ impl Core {
     #[inline]
     pub(super) fn leave_as(&mut self, ended: Ended) {
         match mem::replace(&mut self.role, Role::Over) {
-            Role::Resident => {
+            Role::Primary => {
                 let id = self.id;
                 request::with(|request| {
                     if request.body.id == id {
@@ -352,8 +355,8 @@ impl Core {
                     }
                 });
             }
-            Role::Nested => self.rare().nested.passed = None,
-            Role::Apart | Role::New | Role::Over => {}
+            Role::Nested => self.uncommon().nested.passed = None,
+            Role::Secondary | Role::New | Role::Over => {}
         }
         if let Some(permit) = self.permit.take() {
             permit.leave(ended);
@@ -373,7 +376,7 @@ impl Core {
                 mem::swap(&mut request.stream_span, &mut span);
             });
         }
-        if let Some(given) = self.rare.as_mut().and_then(|rare| rare.token.take()) {
+        if let Some(given) = self.uncommon.as_mut().and_then(|uncommon| uncommon.token.take()) {
             // Without a server around the call, its response's body is looked after under this.
             request::with(|request| {
                 if !request.is_counted() {

@@ -9,23 +9,23 @@ use std::{
 use tokio::runtime::Handle;
 use tracing::Span;
 
-use super::{boxed::BoxBody, compensation, compensation::Undo, core::Core};
+use super::{boxed::BoxBody, compensation, compensation::RunCompensation, core::Core};
 use crate::{
     handler_policy::HandlerPolicy,
-    request::{self, Body, Ongoing, Scope, Stage},
+    request::{self, Body, PooledRequest, Scope, Stage},
     service::{Ended, InFlight},
 };
 
 /// A body that nobody waits for.
-pub(super) struct Detached<R, C: Undo> {
+pub(super) struct Detached<R, C: RunCompensation> {
     future: Option<BoxBody<R>>,
     core: Core,
-    request: Option<Ongoing>,
+    request: Option<PooledRequest>,
     compensation: Option<C>,
 }
 
 // Nothing in it is pinned in place: the body is in a box, the compensation is not polled here.
-impl<R, C: Undo> Unpin for Detached<R, C> {}
+impl<R, C: RunCompensation> Unpin for Detached<R, C> {}
 
 const FOLLOWED: &str =
     "the handler's body followed through; what middleware does after it does not run";
@@ -37,7 +37,7 @@ fn log_end(policy: &HandlerPolicy, how: &str) {
 }
 
 /// Runs a body to its end as a task.
-pub(super) fn spawn<R: Send + 'static, C: Undo>(
+pub(super) fn spawn<R: Send + 'static, C: RunCompensation>(
     policy: &'static HandlerPolicy,
     future: BoxBody<R>,
     (mut body, permit): (Body, Option<InFlight>),
@@ -60,7 +60,7 @@ pub(super) fn spawn<R: Send + 'static, C: Undo>(
     life.spawn(runtime, span, detached);
 }
 
-impl<R, C: Undo> Future for Detached<R, C> {
+impl<R, C: RunCompensation> Future for Detached<R, C> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -109,7 +109,7 @@ impl<R, C: Undo> Future for Detached<R, C> {
     }
 }
 
-impl<R, C: Undo> Drop for Detached<R, C> {
+impl<R, C: RunCompensation> Drop for Detached<R, C> {
     fn drop(&mut self) {
         if self.future.is_none() {
             return;

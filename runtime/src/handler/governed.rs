@@ -10,9 +10,9 @@ use axum::{
 use crate::{
     cause::Cancelled,
     handler_policy::Policy,
-    layer::{ResponseBody, Tail},
+    layer::{ResponseBody, ResponseWatch},
     problem,
-    request::{Ongoing, Own},
+    request::{PooledRequest, UnlinkedRequest},
 };
 
 /// The value of an annotated handler: its own `R`, or why there is none. `P` is the policy, so
@@ -62,11 +62,11 @@ enum Value<R> {
 }
 
 /// A request that no layer of ours looks after: its response body is looked after here.
-pub(crate) struct Unlinked(Ongoing);
+pub(crate) struct Unlinked(PooledRequest);
 
 /// What a response must take along if nobody else looks after its body.
 #[inline]
-pub(crate) fn unlinked(own: &mut Own) -> Option<Unlinked> {
+pub(crate) fn unlinked(own: &mut UnlinkedRequest) -> Option<Unlinked> {
     let request = own.take()?;
     if request.flags.stream || request.has_token() {
         return Some(Unlinked(request));
@@ -115,7 +115,7 @@ impl<R: IntoResponse, P: Policy> IntoResponse for Governed<R, P> {
 impl Unlinked {
     #[cold]
     fn look_after(self, mut response: Response) -> Response {
-        match Tail::new(self.0, &mut response) {
+        match ResponseWatch::new(self.0, &mut response) {
             None => response,
             tail => response.map(|body| Body::new(ResponseBody::new(body, tail))),
         }

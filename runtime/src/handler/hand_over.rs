@@ -3,7 +3,7 @@
 /// Registers what comes next, and only then lets go of what was: between the two a drain would
 /// find nothing, and end.
 #[inline]
-pub(crate) fn hand_over(register: impl FnOnce(), let_go: impl FnOnce()) {
+pub(crate) fn hand_over(register: impl FnOnce(), abandon_all: impl FnOnce()) {
     register();
-    let_go();
+    abandon_all();
 }

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     compensation,
-    compensation::Undo,
+    compensation::RunCompensation,
     core::{Core, Role},
     governed::{Governed, unlinked},
     judge::{End, beside_others, cut_before, cut_past},
@@ -16,9 +16,9 @@ use super::{
 use crate::{
     cause::{Cancelled, Cause, Fate, Outcome},
     handler_policy::{HandlerPolicy, Mode},
-    request::{self, Body, Own, Progress, Stage, scope},
+    request::{self, Body, Progress, Stage, UnlinkedRequest, scope},
     service::Ended,
-    token::Given,
+    token::CallerToken,
 };
 
 pin_project_lite::pin_project! {
@@ -26,19 +26,19 @@ pin_project_lite::pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct Inline<F, C, P>
     where
-        C: Undo,
+        C: RunCompensation,
     {
         #[pin]
         body: Option<F>,
         core: Core,
-        own: Own,
+        own: UnlinkedRequest,
         compensation: Option<C>,
         policy: PhantomData<fn() -> P>,
     }
 
     impl<F, C, P> PinnedDrop for Inline<F, C, P>
     where
-        C: Undo,
+        C: RunCompensation,
     {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
@@ -51,10 +51,10 @@ pin_project_lite::pin_project! {
 
 #[cold]
 #[inline(never)]
-fn dropped<F, C: Undo>(
+fn dropped<F, C: RunCompensation>(
     mut body: Pin<&mut Option<F>>,
     core: &mut Core,
-    own: &mut Own,
+    own: &mut UnlinkedRequest,
     compensation: &mut Option<C>,
 ) {
     let _scope = scope(own);
@@ -68,13 +68,13 @@ fn dropped<F, C: Undo>(
 #[inline]
 pub fn run_inline<R, P, C, F>(
     policy: &'static HandlerPolicy,
-    given: Given,
+    given: CallerToken,
     compensation: Option<C>,
     body: F,
 ) -> Inline<F, C, P>
 where
     F: Future<Output = R> + Send,
-    C: Undo,
+    C: RunCompensation,
 {
     Inline {
         body: Some(body),
@@ -92,7 +92,7 @@ pub async fn run_exempt<R, P, F: Future<Output = R> + Send>(body: F) -> Governed
     Governed::done(body.await, None)
 }
 
-impl<F: Future, C: Undo, P> Future for Inline<F, C, P> {
+impl<F: Future, C: RunCompensation, P> Future for Inline<F, C, P> {
     type Output = Governed<F::Output, P>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -146,7 +146,7 @@ fn ended_by_callees(core: &Core) -> Ended {
 }
 
 /// Drops the body because the request was cancelled, and undoes what it did if it can be.
-pub(super) fn cut<C: Undo>(
+pub(super) fn cut<C: RunCompensation>(
     core: &mut Core,
     compensation: Option<C>,
     ended: Ended,
@@ -168,7 +168,11 @@ pub(super) fn cut<C: Undo>(
 }
 
 /// Drops a begun body because its future was dropped.
-pub(super) fn hang_up<C: Undo>(core: &mut Core, compensation: Option<C>, drop_body: impl FnOnce()) {
+pub(super) fn hang_up<C: RunCompensation>(
+    core: &mut Core,
+    compensation: Option<C>,
+    drop_body: impl FnOnce(),
+) {
     match core.role {
         Role::Nested => {
             let stage = request::with_body(|body| body.stage);
@@ -191,7 +195,7 @@ pub(super) fn hang_up<C: Undo>(core: &mut Core, compensation: Option<C>, drop_bo
                 cut(core, compensation, Ended::Cut, drop_body);
             }
         }
-        Role::Resident | Role::Apart => {
+        Role::Primary | Role::Secondary => {
             let reopened = core.look(Body::is_reopened) == Some(true);
             let guarded = core.look(Body::is_guarded) == Some(true);
             let (known, ended) = match (core.past, reopened) {

@@ -7,13 +7,13 @@ use tracing::{Span, level_filters::LevelFilter};
 
 use super::{
     begin::settled,
-    core::{Core, Nested, Rare, Role},
+    core::{Core, Nested, Role, Uncommon},
 };
 use crate::{
     alarm::Alarm,
     cause::{Cancelled, Cause, Fate, Outcome},
     handler_policy::{HandlerPolicy, Mode},
-    request::{self, Ambient, Body},
+    request::{self, Body, RequestContext},
 };
 
 /// How a wait ends before its body does.
@@ -31,20 +31,22 @@ impl Core {
         if LevelFilter::current() != LevelFilter::OFF && self.span.is_none() {
             self.span = Some(Span::current());
         }
-        if self.quiet && self.rare.is_none() { None } else { self.judge_signals(cx) }
+        if self.quiet && self.uncommon.is_none() { None } else { self.judge_signals(cx) }
     }
 
     fn judge_signals(&mut self, cx: &mut Context<'_>) -> Option<End> {
         if self.role == Role::Nested {
             let policy = self.policy;
-            let Rare { nested, alarm, .. } = self.rare();
+            let Uncommon { nested, alarm, .. } = self.uncommon();
             return judge_nested(policy, nested, alarm, cx);
         }
-        if let Some(given) = self.rare.as_mut().and_then(|rare| rare.token.as_mut()) {
+        if let Some(given) = self.uncommon.as_mut().and_then(|uncommon| uncommon.token.as_mut()) {
             given.poll(cx);
         }
-        let apart = self.rare.as_mut().filter(|_| self.role == Role::Apart);
-        let seen = request::with(|request| Seen::new(request, apart.map(|rare| &mut rare.body)))?;
+        let secondary = self.uncommon.as_mut().filter(|_| self.role == Role::Secondary);
+        let seen = request::with(|request| {
+            Seen::new(request, secondary.map(|uncommon| &mut uncommon.body))
+        })?;
         if let Some(refused) = seen.refused {
             return Some(End::Cut(beside_others(settled(self, refused))));
         }
@@ -62,11 +64,11 @@ impl Core {
     /// Whether `deadline` has passed. There is an alarm once a body is pending for the first time,
     /// and it follows the deadline when a site moves it.
     fn is_late(&mut self, deadline: Instant, cx: &mut Context<'_>) -> bool {
-        if self.role != Role::Resident {
+        if self.role != Role::Primary {
             let handler = self.policy.name();
-            return self.rare().alarm.get_or_insert_default().rings(deadline, handler, cx);
+            return self.uncommon().alarm.get_or_insert_default().rings(deadline, handler, cx);
         }
-        let mut alarm = request::with(Ambient::take_alarm).unwrap_or_default();
+        let mut alarm = request::with(RequestContext::take_alarm).unwrap_or_default();
         let late = alarm.rings(deadline, self.policy.name(), cx);
         let mut kept = Some(alarm);
         request::with(|request| mem::swap(&mut request.alarm, &mut kept));
@@ -87,10 +89,10 @@ struct Seen {
 }
 
 impl Seen {
-    fn new(request: &mut Ambient, apart: Option<&mut Body>) -> Self {
+    fn new(request: &mut RequestContext, secondary: Option<&mut Body>) -> Self {
         let stopping = request.life().is_stopping();
         let cause = request.cause();
-        let body = apart.unwrap_or(&mut request.body);
+        let body = secondary.unwrap_or(&mut request.body);
         let cause = body.given.as_ref().and_then(|given| given.settled()).or(cause);
         Self {
             refused: body.refused.take(),

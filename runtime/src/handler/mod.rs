@@ -19,12 +19,12 @@ mod boxed;
 mod compensation;
 mod core;
 mod detached;
+mod enter_exit;
 mod governed;
 mod hand_over;
 mod inline;
 mod judge;
 mod site;
-mod turn;
 
 #[cfg(feature = "testing")]
 pub use self::boxed::break_rescue;

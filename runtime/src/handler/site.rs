@@ -8,10 +8,10 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::begin::pass;
+use super::begin::cross_point_of_no_return;
 use crate::{
     handler_policy::{Place, Site},
-    request::{self, Ambient},
+    request::{self, RequestContext},
 };
 
 /// Enters a durable site: the request's point of no return. Refused, it never resolves, and the
@@ -40,9 +40,9 @@ impl Future for Enter {
     }
 }
 
-fn checkpoint(request: &mut Ambient, site: &'static Site) -> bool {
+fn checkpoint(request: &mut RequestContext, site: &'static Site) -> bool {
     let place = Place { policy: request.body.frame.policy, site: Some(site) };
-    let passed = pass(request, place);
+    let passed = cross_point_of_no_return(request, place);
     let body = &mut request.body;
     match passed {
         Ok(()) => body.frame.site = Some(site),
@@ -66,25 +66,25 @@ impl Drop for DurableGuard {
 
 /// Enters a cancellable site: the request may end there even past the point of no return.
 #[doc(hidden)]
-pub fn reopen(_: &'static Site, within: Option<Duration>) -> Narrow {
-    Narrow { reopens: true, within, entered: None }
+pub fn reopen(_: &'static Site, within: Option<Duration>) -> ScopedDeadline {
+    ScopedDeadline { reopens: true, within, entered: None }
 }
 
 /// Enters a statement with a deadline of its own.
 #[doc(hidden)]
-pub fn bound(_: &'static Site, within: Duration) -> Narrow {
-    Narrow { reopens: false, within: Some(within), entered: None }
+pub fn bound(_: &'static Site, within: Duration) -> ScopedDeadline {
+    ScopedDeadline { reopens: false, within: Some(within), entered: None }
 }
 
 #[doc(hidden)]
 #[derive(Debug)]
-pub struct Narrow {
+pub struct ScopedDeadline {
     reopens: bool,
     within: Option<Duration>,
     entered: Option<CancellableGuard>,
 }
 
-impl Future for Narrow {
+impl Future for ScopedDeadline {
     type Output = CancellableGuard;
 
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<CancellableGuard> {

@@ -11,13 +11,13 @@ use axum::BoxError;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::Body;
 
-use super::{response_body::ResponseBody, response_watch::Tail, upgraded::Upgraded};
+use super::{response_body::ResponseBody, response_watch::ResponseWatch, upgraded::Upgraded};
 use crate::{
     cause::{Cancelled, Cause, Outcome},
     connection::OnConnection,
     handler_policy::{HandlerPolicy, Mode},
     problem,
-    request::{self, Flags, LastEvent, Ongoing, Scope, report},
+    request::{self, Flags, LastEvent, PooledRequest, Scope, report},
     service::{Phase, Work, WorkKind},
 };
 
@@ -27,7 +27,7 @@ pin_project_lite::pin_project! {
         #[pin]
         inner: Option<F>,
         // None once it is answered, and for a second layer: the first one counts.
-        request: Option<Ongoing>,
+        request: Option<PooledRequest>,
         begun: bool,
         // The request was answered over HTTP/1 before the whole of its body had come.
         early: bool,
@@ -45,7 +45,7 @@ pin_project_lite::pin_project! {
 
 /// The request was dropped before it was answered.
 #[cold]
-fn hang_up<F>(mut inner: Pin<&mut Option<F>>, slot: &mut Option<Ongoing>) {
+fn hang_up<F>(mut inner: Pin<&mut Option<F>>, slot: &mut Option<PooledRequest>) {
     let Some(request) = slot.as_ref() else { return };
     let life = request.life().clone();
     if let Some(on) = request.on().filter(|_| life.has_ended()) {
@@ -67,13 +67,13 @@ fn hang_up<F>(mut inner: Pin<&mut Option<F>>, slot: &mut Option<Ongoing>) {
         );
     }
     drop(scope);
-    slot.take().into_iter().for_each(Ongoing::release);
+    slot.take().into_iter().for_each(PooledRequest::release);
 }
 
 impl<F> Linked<F> {
     /// A request, and the future that the service inside has made of its head.
     #[inline]
-    pub(crate) const fn new(request: Ongoing, inner: F) -> Self {
+    pub(crate) const fn new(request: PooledRequest, inner: F) -> Self {
         Self { inner: Some(inner), request: Some(request), begun: false, early: false }
     }
 
@@ -83,7 +83,7 @@ impl<F> Linked<F> {
         self.early
     }
 
-    pub(super) const fn request(self: Pin<&Self>) -> Option<&Ongoing> {
+    pub(super) const fn request(self: Pin<&Self>) -> Option<&PooledRequest> {
         self.get_ref().request.as_ref()
     }
 
@@ -96,7 +96,7 @@ impl<F> Linked<F> {
         }
         let second = request::is_present();
         if second {
-            this.request.take().into_iter().for_each(Ongoing::release);
+            this.request.take().into_iter().for_each(PooledRequest::release);
         }
         !second
     }
@@ -117,7 +117,7 @@ impl<F> Linked<F> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         signal: impl FnOnce(&mut Context<'_>) -> Option<Cause>,
-        keep: impl FnOnce(&mut Tail),
+        keep: impl FnOnce(&mut ResponseWatch),
     ) -> Poll<Result<Response<ResponseBody<Res>>, E>>
     where
         F: Future<Output = Result<Response<Res>, E>>,
@@ -173,8 +173,8 @@ impl<F> Linked<F> {
 fn give_up<F, B>(
     cause: Cause,
     mut inner: Pin<&mut Option<F>>,
-    slot: &mut Option<Ongoing>,
-    keep: impl FnOnce(&mut Tail),
+    slot: &mut Option<PooledRequest>,
+    keep: impl FnOnce(&mut ResponseWatch),
 ) -> Response<ResponseBody<B>> {
     let scope = Scope::enter(slot);
     let cancelled = Cancelled::new(request::settle(cause), cause, Outcome::NotBegun);
@@ -187,7 +187,7 @@ fn give_up<F, B>(
     let tail = slot.take().map(|mut request| {
         request.flags.close |= cause == Cause::ShuttingDown;
         prepare_head(&request, parts.status, &mut parts.headers);
-        Tail::answering(request, body)
+        ResponseWatch::answering(request, body)
     });
     let mut body = ResponseBody::answer(tail);
     body.tail_mut().map(keep);
@@ -203,7 +203,7 @@ static UNROUTED: HandlerPolicy = HandlerPolicy::new("(before its handler)", "", 
 fn poll_after<F: Future>(
     cause: Cause,
     mut inner: Pin<&mut Option<F>>,
-    request: &mut Option<Ongoing>,
+    request: &mut Option<PooledRequest>,
     cx: &mut Context<'_>,
 ) -> Poll<F::Output> {
     let _scope = request.is_some().then(|| Scope::enter(request));
@@ -231,24 +231,24 @@ where
 
 /// The request is answered; what is left of it goes with the response's body.
 #[inline]
-fn answered<B: Body>(request: Ongoing, response: &mut Response<B>) -> Option<Tail> {
+fn answered<B: Body>(request: PooledRequest, response: &mut Response<B>) -> Option<ResponseWatch> {
     let status = response.status();
     prepare_head(&request, status, response.headers_mut());
     if request.flags.stream {
         answered_stream(request, response)
     } else {
-        Tail::new(request, response)
+        ResponseWatch::new(request, response)
     }
 }
 
 /// Whether `request` is answered over HTTP/1 before the whole of its body has come.
 #[inline]
-fn is_early(request: &Ongoing) -> bool {
+fn is_early(request: &PooledRequest) -> bool {
     request.flags.upload && request.flags.http1
 }
 
 #[inline]
-fn prepare_head(request: &Ongoing, status: StatusCode, headers: &mut HeaderMap) {
+fn prepare_head(request: &PooledRequest, status: StatusCode, headers: &mut HeaderMap) {
     // Said while the service still accepts, a client has its next connection before this one is
     // closed. hyper says so by itself only once it has been told.
     let closing = request.on().is_some() && request.life().phase() >= Phase::NotReady;
@@ -265,7 +265,10 @@ fn prepare_head(request: &Ongoing, status: StatusCode, headers: &mut HeaderMap) 
 }
 
 #[cold]
-fn answered_stream<B: Body>(mut request: Ongoing, response: &mut Response<B>) -> Option<Tail> {
+fn answered_stream<B: Body>(
+    mut request: PooledRequest,
+    response: &mut Response<B>,
+) -> Option<ResponseWatch> {
     let status = response.status();
     let Flags { connect, http1, .. } = request.flags;
     if status == StatusCode::SWITCHING_PROTOCOLS || (connect && status.is_success()) {
@@ -277,7 +280,7 @@ fn answered_stream<B: Body>(mut request: Ongoing, response: &mut Response<B>) ->
     let last = response.extensions_mut().remove::<LastEvent>();
     // What middleware has encoded cannot be gone on with in plain bytes.
     let last = last.filter(|_| !response.headers().contains_key(header::CONTENT_ENCODING));
-    let mut tail = Tail::new(request, response)?;
+    let mut tail = ResponseWatch::new(request, response)?;
     if let Some(last) = last {
         tail.says_last(last);
     }

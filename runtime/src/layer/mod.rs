@@ -9,7 +9,8 @@ mod service;
 mod upgraded;
 
 pub(crate) use self::{
-    body_times::BodyTimes, request_body::Upload, response_watch::Tail, upgraded::Carrier,
+    body_times::BodyTimes, request_body::Upload, response_watch::ResponseWatch,
+    upgraded::UpgradeTask,
 };
 pub use self::{
     linked::Linked,

@@ -8,7 +8,7 @@ use std::{
 use axum::BoxError;
 use http_body::{Body, Frame, SizeHint};
 
-use super::response_watch::Tail;
+use super::response_watch::ResponseWatch;
 use crate::{cause::Cause, connection::body_was_asked};
 
 pin_project_lite::pin_project! {
@@ -17,7 +17,7 @@ pin_project_lite::pin_project! {
         // None once it was ended by us, before its own end, and for an answer of ours.
         #[pin]
         inner: Option<B>,
-        tail: Option<Tail>,
+        tail: Option<ResponseWatch>,
     }
 
     impl<B> PinnedDrop for ResponseBody<B> {
@@ -33,16 +33,16 @@ pin_project_lite::pin_project! {
 }
 
 impl<B> ResponseBody<B> {
-    pub(crate) const fn new(inner: B, tail: Option<Tail>) -> Self {
+    pub(crate) const fn new(inner: B, tail: Option<ResponseWatch>) -> Self {
         Self { inner: Some(inner), tail }
     }
 
     /// The body of an answer of ours, which is in the tail.
-    pub(super) const fn answer(tail: Option<Tail>) -> Self {
+    pub(super) const fn answer(tail: Option<ResponseWatch>) -> Self {
         Self { inner: None, tail }
     }
 
-    pub(super) const fn tail_mut(&mut self) -> Option<&mut Tail> {
+    pub(super) const fn tail_mut(&mut self) -> Option<&mut ResponseWatch> {
         self.tail.as_mut()
     }
 }
@@ -61,7 +61,7 @@ where
     ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
         body_was_asked();
         let mut this = self.project();
-        if let Some(piece) = this.tail.as_mut().and_then(Tail::next_piece) {
+        if let Some(piece) = this.tail.as_mut().and_then(ResponseWatch::next_piece) {
             return Poll::Ready(Some(Ok(piece)));
         }
         match (this.inner.as_mut().as_pin_mut(), &mut *this.tail) {
@@ -116,7 +116,7 @@ impl std::error::Error for CutShort {}
 impl<B> std::fmt::Debug for ResponseBody<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ResponseBody")
-            .field("watched", &self.tail.as_ref().is_some_and(Tail::is_watched))
+            .field("watched", &self.tail.as_ref().is_some_and(ResponseWatch::is_watched))
             .finish_non_exhaustive()
     }
 }

@@ -16,19 +16,19 @@ use tower::{Layer, Service};
 use super::{linked::Linked, request_body::Upload, response_body::ResponseBody};
 use crate::{
     cause::Cause,
-    request::{self, ClientGone, Gone, Home, Ongoing},
-    service::Life,
+    request::{self, ClientGone, Gone, Origin, PooledRequest},
+    service::ServiceState,
 };
 
 /// Links the requests of any tower service to a [`Lifecycle`](crate::Lifecycle); made by
 /// [`Lifecycle::layer`](crate::Lifecycle::layer).
 #[derive(Clone, Debug)]
 pub struct LifecycleLayer {
-    life: Arc<Life>,
+    life: Arc<ServiceState>,
 }
 
 impl LifecycleLayer {
-    pub(crate) const fn new(life: Arc<Life>) -> Self {
+    pub(crate) const fn new(life: Arc<ServiceState>) -> Self {
         Self { life }
     }
 }
@@ -67,7 +67,7 @@ where
         life.remember_runtime();
         let gone = request.extensions_mut().remove().map(ClientGone::wait);
         watch_upload(&mut request);
-        let ongoing = Ongoing::received(Home::Elsewhere(life.clone()), &request, false);
+        let ongoing = PooledRequest::received(Origin::Elsewhere(life.clone()), &request, false);
         let linked = Linked::new(ongoing, self.inner.call(request));
         ResponseFuture { linked, gone, wake: None }
     }

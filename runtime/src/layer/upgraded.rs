@@ -16,13 +16,13 @@ use crate::{
     cancellation::Signal,
     cause::Cause,
     connection::{OnConnection, Task, peer_left},
-    request::Ongoing,
+    request::PooledRequest,
     service::{Phase, Work, WorkKind},
 };
 
 /// A request that goes on in an upgraded connection.
 pub(crate) struct Upgraded {
-    request: Ongoing,
+    request: PooledRequest,
     on: OnConnection,
     ended: bool,
 }
@@ -42,7 +42,7 @@ impl Upgraded {
     }
 
     /// Looks after `request`, whose answer upgrades its connection.
-    pub(crate) fn follow(request: Ongoing, on: OnConnection, http1: bool) {
+    pub(crate) fn follow(request: PooledRequest, on: OnConnection, http1: bool) {
         let mut upgraded = Self { request, on, ended: false };
         // It would hold the connection's task for as long as the upgraded connection lives.
         upgraded.request.alarm = None;
@@ -109,20 +109,20 @@ impl Drop for Upgraded {
 
 pin_project_lite::pin_project! {
     /// A task that hyper spawned, with the upgraded request that it is the stream of.
-    pub(crate) struct Carrier<F> {
+    pub(crate) struct UpgradeTask<F> {
         #[pin]
         future: F,
         upgraded: Option<Upgraded>,
     }
 }
 
-impl<F> Carrier<F> {
+impl<F> UpgradeTask<F> {
     pub(crate) fn new(future: F) -> Self {
         Self { future, upgraded: Upgraded::take_coming() }
     }
 }
 
-impl<F: Future> Future for Carrier<F> {
+impl<F: Future> Future for UpgradeTask<F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {

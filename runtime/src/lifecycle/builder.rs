@@ -12,7 +12,7 @@ use crate::{
     cause::Cancelled,
     deadlines::{CallerDeadlines, Overrides},
     handler_policy::HandlerPolicy,
-    service::{Config, FailedWorker, Key, Life, OnWorkerExit},
+    service::{Config, FailedWorker, Key, OnWorkerExit, ServiceState},
 };
 
 /// Beyond this, instants would overflow somewhere.
@@ -244,7 +244,7 @@ impl LifecycleBuilder {
             config.default_by = Some(by);
         }
         config.overridden = (!deadlines.is_empty()).then_some(deadlines);
-        Ok(Lifecycle { life: Life::built(self.config) })
+        Ok(Lifecycle { life: ServiceState::built(self.config) })
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{
     handler_policy::Exempt,
     layer::LifecycleLayer,
     problem,
-    service::{self, InFlightSnapshot, Life, Phase, ShutdownReport},
+    service::{self, InFlightSnapshot, Phase, ServiceState, ShutdownReport},
     token::{DurableToken, ShutdownToken},
 };
 
@@ -47,7 +47,7 @@ use crate::{
 /// ```
 #[derive(Clone, Debug)]
 pub struct Lifecycle {
-    pub(crate) life: Arc<Life>,
+    pub(crate) life: Arc<ServiceState>,
 }
 
 impl Lifecycle {
@@ -68,7 +68,7 @@ impl Lifecycle {
     /// Skips to the end, as a second signal does: what is in flight is abandoned and named.
     pub(crate) fn shutdown_now(&self) {
         service::begin(&self.life);
-        service::hurry(&self.life);
+        service::skip_to_end(&self.life);
     }
 
     /// Waits for the end of the drain, for servers that are not [`serve`](crate::serve); for ever

@@ -11,7 +11,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     panic_message::panic_message,
-    service::{self, FailedWorker, Life, OnWorkerExit, Phase},
+    service::{self, FailedWorker, OnWorkerExit, Phase, ServiceState},
     token::ShutdownToken,
 };
 
@@ -19,7 +19,7 @@ use crate::{
 /// nothing: the worker runs on.
 #[derive(Debug)]
 pub struct Worker {
-    life: Arc<Life>,
+    life: Arc<ServiceState>,
     /// Where it is known; none if it never ran.
     key: Option<usize>,
     stop: CancellationToken,
@@ -59,7 +59,7 @@ impl Worker {
     }
 }
 
-pub(super) fn spawn<W, F>(life: &Arc<Life>, name: &str, work: W) -> Worker
+pub(super) fn spawn<W, F>(life: &Arc<ServiceState>, name: &str, work: W) -> Worker
 where
     W: FnOnce(ShutdownToken) -> F,
     F: Future<Output: Send> + Send + 'static,
@@ -98,7 +98,7 @@ where
 }
 
 struct Running {
-    life: Arc<Life>,
+    life: Arc<ServiceState>,
     key: usize,
     name: String,
     stop: CancellationToken,

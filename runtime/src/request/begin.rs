@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     body::{Body, Frame, Stage, next_id},
-    context::Ambient,
+    context::RequestContext,
     progress::Progress,
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     service::{InFlight, WorkKind},
 };
 
-impl Ambient {
+impl RequestContext {
     /// Begins the first poll of a body where nothing stands against it and nothing is to be
     /// prepared, and gives its number; `None` leaves it to the long way.
     #[inline]

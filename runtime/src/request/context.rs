@@ -17,10 +17,10 @@ use tracing::Span;
 use super::{
     body::{Body, Stage},
     compensations::Compensations,
-    origin::Home,
-    pooled::Ongoing,
+    origin::Origin,
+    pooled::PooledRequest,
     progress::Progress,
-    response_state::TailState,
+    response_state::ResponseState,
 };
 use crate::{
     alarm::Alarm,
@@ -28,13 +28,13 @@ use crate::{
     cause::Cause,
     connection::OnConnection,
     handler_policy::HandlerPolicy,
-    service::Life,
+    service::ServiceState,
 };
 /// One request's state.
 #[derive(Default)]
-pub(crate) struct Ambient {
+pub(crate) struct RequestContext {
     /// Some, but for a spare box.
-    home: Option<Home>,
+    home: Option<Origin>,
     /// Where it is counted, if it is.
     counted: Option<u16>,
     /// When it came in; a deadline counts from here. Some, but for a spare box.
@@ -66,7 +66,7 @@ pub(crate) struct Ambient {
     /// What wakes whoever waits for the body at its deadline.
     pub(crate) alarm: Option<Alarm>,
     /// Of the response's body.
-    pub(crate) tail: TailState,
+    pub(crate) tail: ResponseState,
 }
 
 /// What is known of a request, in bits.
@@ -91,7 +91,7 @@ pub(crate) struct Flags {
     pub(crate) http1: bool,
 }
 
-impl Drop for Ambient {
+impl Drop for RequestContext {
     fn drop(&mut self) {
         // A spare is clear.
         if self.home.is_some() {
@@ -100,10 +100,10 @@ impl Drop for Ambient {
     }
 }
 
-impl Ambient {
+impl RequestContext {
     /// Makes a request of a spare.
     #[inline]
-    pub(crate) fn begin(&mut self, home: Home) {
+    pub(crate) fn begin(&mut self, home: Origin) {
         let now = Instant::now();
         self.arrival = Some(now);
         self.deadline = home.life().default_deadline().map(|after| now + after);
@@ -137,7 +137,7 @@ impl Ambient {
     /// It is counted until it is answered, or a spare again.
     #[inline]
     pub(crate) fn count(&mut self) {
-        self.counted = self.home.as_ref().map(Home::count);
+        self.counted = self.home.as_ref().map(Origin::count);
     }
 
     /// Makes a spare of it. Every field is here, or set by [`begin`](Self::begin); a body is set
@@ -174,7 +174,7 @@ impl Ambient {
         self.stream_wake = None;
         self.stream_span = None;
         self.compensations = None;
-        self.tail = TailState::default();
+        self.tail = ResponseState::default();
         self.body = Body::default();
     }
 
@@ -187,7 +187,7 @@ impl Ambient {
     }
 
     #[inline]
-    pub(crate) fn life(&self) -> &Arc<Life> {
+    pub(crate) fn life(&self) -> &Arc<ServiceState> {
         self.home.as_ref().expect("only a spare has none").life()
     }
 
@@ -198,26 +198,26 @@ impl Ambient {
     }
 
     /// The same, beside what it keeps of the response's body.
-    pub(crate) fn on_and_tail(&mut self) -> (Option<&OnConnection>, &mut TailState) {
-        (self.home.as_ref().and_then(Home::connection), &mut self.tail)
+    pub(crate) fn on_and_tail(&mut self) -> (Option<&OnConnection>, &mut ResponseState) {
+        (self.home.as_ref().and_then(Origin::connection), &mut self.tail)
     }
 
     /// It goes on without its connection.
     pub(crate) fn leave_connection(&mut self) -> Option<OnConnection> {
-        let elsewhere = Home::Elsewhere(self.on()?.life().clone());
+        let elsewhere = Origin::Elsewhere(self.on()?.life().clone());
         let counted = self.counted.map(|_| elsewhere.count());
         self.answered();
         self.counted = counted;
         match self.home.replace(elsewhere) {
-            Some(Home::Connection(on)) => Some(on),
+            Some(Origin::Connection(on)) => Some(on),
             _ => None,
         }
     }
 
     /// What a body takes along when it outlives the wait. The deadline stays behind: it
     /// bounded the wait (law 17).
-    pub(crate) fn detached(&self, body: Body) -> Ongoing {
-        let mut request = Ongoing::new(Home::Elsewhere(self.life().clone()));
+    pub(crate) fn detached(&self, body: Body) -> PooledRequest {
+        let mut request = PooledRequest::new(Origin::Elsewhere(self.life().clone()));
         request.deadline = None;
         request.arrival = self.arrival;
         request.limit = self.limit;

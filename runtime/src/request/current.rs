@@ -11,29 +11,29 @@
 //!    would find no request.
 //!
 //! A request moves into the thread-local and out of it at every poll, so it lives in a box. The
-//! boxes are kept and used again ([`Ongoing`]), so a request does not allocate.
+//! boxes are kept and used again ([`PooledRequest`]), so a request does not allocate.
 
 use std::{
     cell::Cell,
     mem::{self, ManuallyDrop},
 };
 
-use super::{Ambient, Body, Ongoing};
+use super::{Body, PooledRequest, RequestContext};
 use crate::cause::Cause;
 
 thread_local! {
     // Without a destructor, by invariant 1, it is there as long as its thread, and nobody has to ask.
-    static CURRENT: Cell<ManuallyDrop<Option<Ongoing>>> = const { Cell::new(ManuallyDrop::new(None)) };
+    static CURRENT: Cell<ManuallyDrop<Option<PooledRequest>>> = const { Cell::new(ManuallyDrop::new(None)) };
 }
 
 /// Puts a request into [`CURRENT`] and takes it out again, unwinding included.
 pub(crate) struct Scope<'a> {
-    slot: &'a mut Option<Ongoing>,
+    slot: &'a mut Option<PooledRequest>,
 }
 
 impl<'a> Scope<'a> {
     #[inline]
-    pub(crate) fn enter(slot: &'a mut Option<Ongoing>) -> Self {
+    pub(crate) fn enter(slot: &'a mut Option<PooledRequest>) -> Self {
         exchange(slot);
         Self { slot }
     }
@@ -47,7 +47,7 @@ impl Drop for Scope<'_> {
 }
 
 #[inline]
-fn exchange(slot: &mut Option<Ongoing>) {
+fn exchange(slot: &mut Option<PooledRequest>) {
     let current = CURRENT.replace(ManuallyDrop::new(slot.take()));
     // What it replaces was taken, and the compiler would look.
     mem::forget(mem::replace(slot, ManuallyDrop::into_inner(current)));
@@ -61,14 +61,14 @@ pub(crate) fn is_present() -> bool {
 
 /// Looks at the current request, if there is one.
 #[inline]
-pub(crate) fn with<T>(look: impl FnOnce(&mut Ambient) -> T) -> Option<T> {
+pub(crate) fn with<T>(look: impl FnOnce(&mut RequestContext) -> T) -> Option<T> {
     let current = CURRENT.replace(ManuallyDrop::new(None));
     let mut taken = Taken(ManuallyDrop::into_inner(current));
     taken.0.as_deref_mut().map(look)
 }
 
 /// A request that goes back into [`CURRENT`], unwinding included. Nothing has come there meanwhile.
-struct Taken(Option<Ongoing>);
+struct Taken(Option<PooledRequest>);
 
 impl Drop for Taken {
     #[inline]

@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
-use crate::{connection::OnConnection, service::Life};
+use crate::{connection::OnConnection, service::ServiceState};
 
 /// Where a request came in, and by that whose it is.
 ///
 /// One on a connection of ours has its service's life through that: a reference of its own would be
 /// a count that all requests of all threads write to.
-pub(crate) enum Home {
+pub(crate) enum Origin {
     Connection(OnConnection),
     /// Through a layer, where nothing of ours was around it, or on a connection that it has left.
-    Elsewhere(Arc<Life>),
+    Elsewhere(Arc<ServiceState>),
 }
 
-impl Home {
+impl Origin {
     #[inline]
-    pub(crate) fn life(&self) -> &Arc<Life> {
+    pub(crate) fn life(&self) -> &Arc<ServiceState> {
         match self {
             Self::Connection(on) => on.life(),
             Self::Elsewhere(life) => life,

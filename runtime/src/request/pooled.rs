@@ -8,27 +8,27 @@ use std::{
 use http::{Method, Request, Version};
 use http_body::Body;
 
-use super::{context::Ambient, origin::Home};
-use crate::{connection::OnConnection, service::Life};
+use super::{context::RequestContext, origin::Origin};
+use crate::{connection::OnConnection, service::ServiceState};
 
 thread_local! {
     // In boxes, because that is how they are handed out again.
     #[expect(clippy::vec_box, reason = "unboxing would move what the box is there to keep")]
-    static SPARE: RefCell<Vec<Box<Ambient>>> = const { RefCell::new(Vec::new()) };
+    static SPARE: RefCell<Vec<Box<RequestContext>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// How many boxes a thread keeps: as many requests as it is likely to have at once.
 const SPARES: usize = 256;
 
-/// An [`Ambient`] in a box that is used again: [`release`](Self::release) gives it back. One that
+/// An [`RequestContext`] in a box that is used again: [`release`](Self::release) gives it back. One that
 /// is dropped, as unwinding does, is cleared all the same, and its box is lost.
 ///
-/// No destructor of its own, so that `Option<Ongoing>` is one word and moves in two instructions.
-pub(crate) struct Ongoing(Box<Ambient>);
+/// No destructor of its own, so that `Option<PooledRequest>` is one word and moves in two instructions.
+pub(crate) struct PooledRequest(Box<RequestContext>);
 
-impl Ongoing {
+impl PooledRequest {
     #[inline]
-    pub(crate) fn new(home: Home) -> Self {
+    pub(crate) fn new(home: Origin) -> Self {
         let spare = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
         let mut ambient = spare.unwrap_or_default();
         ambient.begin(home);
@@ -38,12 +38,12 @@ impl Ongoing {
     /// A request that has just come in on a connection of ours.
     #[inline]
     pub(crate) fn on<B: Body>(on: OnConnection, head: &Request<B>) -> Self {
-        Self::received(Home::Connection(on), head, !head.body().is_end_stream())
+        Self::received(Origin::Connection(on), head, !head.body().is_end_stream())
     }
 
     /// A request that a server or a layer has just received.
     #[inline]
-    pub(crate) fn received<B>(home: Home, head: &Request<B>, upload: bool) -> Self {
+    pub(crate) fn received<B>(home: Origin, head: &Request<B>, upload: bool) -> Self {
         let mut request = Self::new(home);
         request.count();
         if let Some(time) = request.life().time_of_caller(head.headers()) {
@@ -63,7 +63,7 @@ impl Ongoing {
 
     /// A request without a server of ours around it: it sees disconnects and deadlines only.
     pub(crate) fn unlinked() -> Self {
-        Self::new(Home::Elsewhere(Life::unlinked()))
+        Self::new(Origin::Elsewhere(ServiceState::unlinked()))
     }
 
     /// The service inside had no answer.
@@ -87,18 +87,18 @@ impl Ongoing {
     }
 }
 
-impl Deref for Ongoing {
-    type Target = Ambient;
+impl Deref for PooledRequest {
+    type Target = RequestContext;
 
     #[inline]
-    fn deref(&self) -> &Ambient {
+    fn deref(&self) -> &RequestContext {
         &self.0
     }
 }
 
-impl DerefMut for Ongoing {
+impl DerefMut for PooledRequest {
     #[inline]
-    fn deref_mut(&mut self) -> &mut Ambient {
+    fn deref_mut(&mut self) -> &mut RequestContext {
         &mut self.0
     }
 }

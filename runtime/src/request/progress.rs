@@ -16,7 +16,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{body::Stage, context::Ambient};
+use super::{body::Stage, context::RequestContext};
 use crate::{
     cause::Cause,
     handler_policy::{HandlerPolicy, Mode},
@@ -38,7 +38,7 @@ pub(crate) enum Progress {
     Begun,
 }
 
-impl Ambient {
+impl RequestContext {
     /// A router of ours passes the request on. A handler that middleware has called before, and that is over,
     /// does not count as begun.
     pub(crate) fn advance_to(&mut self, progress: Progress) {

@@ -10,7 +10,7 @@ use crate::{
     cause::{Cancelled, Cause},
     handler_policy::HandlerPolicy,
     panic_message::panic_message,
-    service::{Life, OnCancelled},
+    service::{OnCancelled, ServiceState},
 };
 
 /// Reports that the current request's wait for `policy` ended; gives the hook's answer.
@@ -35,7 +35,7 @@ pub(crate) fn report(
 /// Reports that a stream ended before it was done. Its client has had an answer, so there is
 /// nothing to replace, and no status to name.
 pub(crate) fn report_stream(
-    life: &Life,
+    life: &ServiceState,
     policy: &'static HandlerPolicy,
     cancelled: Cancelled,
     arrival: Instant,

@@ -4,12 +4,12 @@ use axum::body::Body as AxumBody;
 use bytes::Bytes;
 
 use super::{Gone, LastEvent};
-use crate::{cause::Cause, connection::Gate};
+use crate::{cause::Cause, connection::Backpressure};
 
 #[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
-pub(crate) struct TailState {
-    pub(crate) extra: Option<Box<Extra>>,
+pub(crate) struct ResponseState {
+    pub(crate) extra: Option<Box<ResponseExtra>>,
     /// Somebody could tell whether the body ends.
     pub(crate) watched: bool,
     pub(crate) polled: bool,
@@ -21,7 +21,7 @@ pub(crate) struct TailState {
     pub(crate) long: bool,
 }
 
-impl TailState {
+impl ResponseState {
     pub(crate) const fn has_extra(&self) -> bool {
         self.extra.is_some()
     }
@@ -34,7 +34,7 @@ impl TailState {
 
 /// What only some bodies have.
 #[derive(Default)]
-pub(crate) struct Extra {
+pub(crate) struct ResponseExtra {
     pub(crate) gone: Option<Gone>,
     pub(crate) last: Option<LastEvent>,
     /// `last`, on its way, or an answer of ours.
@@ -42,7 +42,7 @@ pub(crate) struct Extra {
     /// The body was cut for this, and that is to be seen.
     pub(crate) error: Option<Cause>,
     pub(crate) flushes_before_error: u8,
-    pub(crate) gate: Gate,
+    pub(crate) gate: Backpressure,
     /// The rest of a frame, a piece of which has gone out.
     pub(crate) rest: Option<Bytes>,
     /// It was the last frame.

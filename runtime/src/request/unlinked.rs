@@ -2,22 +2,22 @@
 
 use std::sync::Once;
 
-use super::{Ongoing, Scope, is_present};
+use super::{PooledRequest, Scope, is_present};
 
 /// The request of a runner that no layer of ours has seen.
-pub(crate) type Own = Option<Ongoing>;
+pub(crate) type UnlinkedRequest = Option<PooledRequest>;
 
 /// Makes sure that there is a request: the ambient one, or one of the runner's own.
 #[inline]
-pub(crate) fn scope(own: &mut Own) -> Option<Scope<'_>> {
+pub(crate) fn scope(own: &mut UnlinkedRequest) -> Option<Scope<'_>> {
     if own.is_none() && is_present() { None } else { Some(own_scope(own)) }
 }
 
 #[cold]
-fn own_scope(own: &mut Own) -> Scope<'_> {
+fn own_scope(own: &mut UnlinkedRequest) -> Scope<'_> {
     if own.is_none() {
         warn_unlinked();
-        *own = Some(Ongoing::unlinked());
+        *own = Some(PooledRequest::unlinked());
     }
     Scope::enter(own)
 }

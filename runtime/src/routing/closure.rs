@@ -13,7 +13,7 @@ use crate::{
     deadlines,
     handler::{Governed, NoCompensation, run_boxed, run_exempt, run_inline},
     handler_policy::{Exempt, HandlerPolicy, Mode, Policy, Read, Stream, Write},
-    token::Given,
+    token::CallerToken,
 };
 
 /// A closure with a policy: a handler for [`routing`](crate::routing), and for axum's own. It takes
@@ -119,8 +119,8 @@ where
     let nothing = None::<NoCompensation>;
     match policy.mode() {
         Mode::Exempt => run_exempt(body).await,
-        Mode::DurableWrite => run_boxed(policy, Given::Nothing, nothing, body).await,
-        _ => run_inline(policy, Given::Nothing, nothing, body).await,
+        Mode::DurableWrite => run_boxed(policy, CallerToken::Nothing, nothing, body).await,
+        _ => run_inline(policy, CallerToken::Nothing, nothing, body).await,
     }
 }
 

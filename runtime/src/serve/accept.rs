@@ -12,7 +12,7 @@ use tokio::{
     time::timeout_at,
 };
 
-use super::{app::App, conduct::Server, listener::Listener};
+use super::{app::App, driver::Server, listener::Listener};
 use crate::service::Phase;
 
 /// After an accept that failed for want of something, such as file descriptors.

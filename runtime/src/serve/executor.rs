@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     connection::{Connection, Task},
-    layer::Carrier,
+    layer::UpgradeTask,
 };
 
 /// Runs what hyper spawns, the streams of HTTP/2 that is, where a shutdown can reach it.
@@ -24,6 +24,6 @@ where
     F: Future<Output: Send> + Send + 'static,
 {
     fn execute(&self, future: F) {
-        drop(tokio::spawn(Task::of_stream(Carrier::new(future), self.connection.clone())));
+        drop(tokio::spawn(Task::of_stream(UpgradeTask::new(future), self.connection.clone())));
     }
 }

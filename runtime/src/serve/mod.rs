@@ -3,7 +3,7 @@
 mod accept;
 mod accepted;
 mod app;
-mod conduct;
+mod driver;
 mod executor;
 mod frames;
 mod linger;
@@ -26,10 +26,10 @@ pub use self::{
     app::App,
     listener::{Listener, MapListener},
 };
-use self::{conduct::Server, settings::Settings};
+use self::{driver::Server, settings::Settings};
 use crate::{
     lifecycle::{BuildError, Lifecycle},
-    service::{Life, ShutdownReport},
+    service::{ServiceState, ShutdownReport},
 };
 
 /// Serves `app` on `listener` over HTTP/1 and HTTP/2 (with prior knowledge, or over TLS by ALPN)
@@ -189,7 +189,7 @@ where
     let lifecycle = if let Some(lifecycle) = lifecycle {
         lifecycle
     } else {
-        Life::forgotten();
+        ServiceState::forgotten();
         Lifecycle::builder().build().map_err(|error: BuildError| io::Error::other(error))?
     };
     lifecycle.life.link();
@@ -222,7 +222,7 @@ where
 }
 
 /// While it is there, signals are heard, and the end is watched.
-struct Serving(Arc<Life>);
+struct Serving(Arc<ServiceState>);
 
 impl Drop for Serving {
     fn drop(&mut self) {
@@ -231,7 +231,7 @@ impl Drop for Serving {
 }
 
 /// While it is there, the drain waits for connections to come.
-struct Accepting(Arc<Life>);
+struct Accepting(Arc<ServiceState>);
 
 impl Drop for Accepting {
     fn drop(&mut self) {

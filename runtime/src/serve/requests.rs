@@ -14,7 +14,7 @@ use tower::{Service, ServiceExt, util::Oneshot};
 use crate::{
     connection::{Connection, Metered, OnConnection, UploadLimits, UploadMemory},
     layer::{BodyTimes, Linked, ResponseBody, Upload},
-    request::Ongoing,
+    request::PooledRequest,
 };
 
 /// What hyper calls: links each request to the lifecycle and to its connection.
@@ -52,7 +52,8 @@ where
         let times = (!is_grpc(request.headers())).then_some(self.times);
         let request = request
             .map(|body| Body::new(Upload::new(Metered::new(body, &self.uploads), version, times)));
-        let inner = Linked::new(Ongoing::on(on, &request), self.service.clone().oneshot(request));
+        let inner =
+            Linked::new(PooledRequest::on(on, &request), self.service.clone().oneshot(request));
         Answering { inner, held: None }
     }
 }

@@ -13,7 +13,7 @@ use tokio::runtime::Builder;
 
 use crate::{
     lifecycle::Lifecycle,
-    service::{Life, OwnRuntime},
+    service::{OwnRuntime, ServiceState},
 };
 
 /// How much later than the first a second signal comes that counts. A terminal and the process that
@@ -47,7 +47,7 @@ fn on_a_thread(lifecycle: &Lifecycle) -> io::Result<()> {
 
 fn on_the_runtime(lifecycle: &Lifecycle) -> io::Result<()> {
     let hearing = hear(Signals::register()?, lifecycle.clone());
-    let life: Arc<Life> = lifecycle.life.clone();
+    let life: Arc<ServiceState> = lifecycle.life.clone();
     drop(tokio::spawn(async move {
         tokio::select! {
             () = hearing => {}

@@ -10,7 +10,7 @@ use std::{
 use tokio::task::JoinHandle;
 
 use super::settings::Settings;
-use crate::service::{Life, SilenceLimits};
+use crate::service::{ServiceState, SilenceLimits};
 
 /// Sweeps until it is dropped.
 pub(super) struct Sweeping(JoinHandle<()>);
@@ -22,7 +22,7 @@ impl Drop for Sweeping {
 }
 
 /// Begins to sweep the connections of `life`.
-pub(super) fn sweep(life: &Arc<Life>, settings: Settings) -> Sweeping {
+pub(super) fn sweep(life: &Arc<ServiceState>, settings: Settings) -> Sweeping {
     let life = Arc::downgrade(life);
     let limits = settings.silence_limits();
     let SilenceLimits { head, idle, write } = limits;

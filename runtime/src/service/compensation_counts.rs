@@ -8,7 +8,7 @@ use std::sync::{
 use serde::Serialize;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::{state::Life, work::Work};
+use super::{state::ServiceState, work::Work};
 
 /// The compensations of all requests since the start of the service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -67,7 +67,7 @@ impl CompensationTally {
     }
 }
 
-impl Life {
+impl ServiceState {
     pub(crate) const fn max_durable_writes(&self) -> usize {
         self.config.max_durable_writes
     }

@@ -16,13 +16,13 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{phase::Phase, report::ShutdownReport, state::Life, watchdog};
+use super::{phase::Phase, report::ShutdownReport, state::ServiceState, watchdog};
 
 /// After the end of the grace, how long what was cut has to be gone.
 pub(crate) const LAST: Duration = Duration::from_millis(500);
 
 /// Begins the shutdown. A second call changes nothing.
-pub(crate) fn begin(life: &Arc<Life>) {
+pub(crate) fn begin(life: &Arc<ServiceState>) {
     if !life.begin_timeline() {
         return;
     }
@@ -44,13 +44,13 @@ pub(crate) fn begin(life: &Arc<Life>) {
         target: "followthrough",
         "shutdown began outside a tokio runtime, so nothing can drain: call it from one"
     );
-    let_go(life);
+    abandon_all(life);
     publish(life);
 }
 
 /// Ends the drain when its runtime goes before it is over: whoever waits for the report gets it.
 struct Guard {
-    life: Arc<Life>,
+    life: Arc<ServiceState>,
     begun: bool,
     /// Set by whoever comes first: the one who has spawned the task and leaves the drain to it, or
     /// the task, dropped before it ran. Whoever comes second sees to the end of the drain, so one
@@ -59,7 +59,7 @@ struct Guard {
 }
 
 impl Guard {
-    fn new(life: &Arc<Life>) -> Self {
+    fn new(life: &Arc<ServiceState>) -> Self {
         Self { life: life.clone(), begun: false, relied_on: Arc::default() }
     }
 }
@@ -71,14 +71,14 @@ impl Drop for Guard {
         }
         if !self.life.has_ended() {
             tracing::error!(target: "followthrough", "the runtime of the drain ended before it did");
-            let_go(&self.life);
+            abandon_all(&self.life);
         }
         publish(&self.life);
     }
 }
 
 /// Drives the drain and says once a second how far it is.
-async fn watch(life: Arc<Life>, mut guard: Guard) {
+async fn watch(life: Arc<ServiceState>, mut guard: Guard) {
     guard.begun = true;
     let mut drained = pin!(drive(&life));
     let second = Duration::from_secs(1);
@@ -93,11 +93,11 @@ async fn watch(life: Arc<Life>, mut guard: Guard) {
 }
 
 /// Skips to the end.
-pub(crate) fn hurry(life: &Life) {
-    life.hurry.cancel();
+pub(crate) fn skip_to_end(life: &ServiceState) {
+    life.skip_to_end.cancel();
 }
 
-async fn drive(life: &Life) {
+async fn drive(life: &ServiceState) {
     let timeline = life.timeline();
     let config = &life.config;
     let accepting_until = (timeline.began + config.drain_delay).min(timeline.end);
@@ -107,15 +107,16 @@ async fn drive(life: &Life) {
     life.lap(|phases| &mut phases.not_ready);
     life.advance(Phase::Closing);
     let reads_until = (Instant::now() + config.read_grace).min(timeline.grace_over);
-    wait(life, reads_until, Life::has_drained).await;
+    wait(life, reads_until, ServiceState::has_drained).await;
     life.lap(|phases| &mut phases.closing);
     life.advance(Phase::Stopping);
-    wait(life, timeline.workers_stop, Life::has_drained).await;
+    wait(life, timeline.workers_stop, ServiceState::has_drained).await;
     life.lap(|phases| &mut phases.stopping);
     life.workers.stop(false);
     // A worker that calls durable functions has such work until it is told to stop.
-    let all =
-        |life: &Life| life.has_drained() && life.unlinked_len() == 0 && life.workers.is_empty();
+    let all = |life: &ServiceState| {
+        life.has_drained() && life.unlinked_len() == 0 && life.workers.is_empty()
+    };
     wait(life, timeline.grace_over, all).await;
     life.lap(|phases| &mut phases.workers);
     if !all(life) {
@@ -123,7 +124,7 @@ async fn drive(life: &Life) {
         wait(life, timeline.end, all).await;
         life.lap(|phases| &mut phases.last_moments);
     }
-    let_go(life);
+    abandon_all(life);
     let gone = life.until(|life| life.connections.is_empty());
     let _ = tokio::time::timeout(LAST, gone).await;
     life.lap(|phases| &mut phases.cutting);
@@ -131,17 +132,17 @@ async fn drive(life: &Life) {
 }
 
 /// Waits until `until`, until `done`, or until a second signal.
-async fn wait(life: &Life, until: Instant, done: impl Fn(&Life) -> bool) {
+async fn wait(life: &ServiceState, until: Instant, done: impl Fn(&ServiceState) -> bool) {
     tokio::select! {
         biased;
-        () = life.hurry.cancelled() => {}
+        () = life.skip_to_end.cancelled() => {}
         () = life.until(done) => {}
         () = sleep_until(until) => {}
     }
 }
 
 /// Names the work that is left, then lets go of everything.
-pub(crate) fn let_go(life: &Life) {
+pub(crate) fn abandon_all(life: &ServiceState) {
     let mut abandoned = life.registry.snapshot();
     abandoned.extend(life.unlinked_work());
     abandoned.extend(life.workers.left());
@@ -160,7 +161,7 @@ pub(crate) fn let_go(life: &Life) {
 }
 
 /// Says how it went, once.
-pub(crate) fn publish(life: &Life) {
+pub(crate) fn publish(life: &ServiceState) {
     let Some(claim) = life.ending.claim() else { return };
     let mut abandoned = life.ending.left().cloned().unwrap_or_default();
     abandoned.extend(life.compensations.take_lost());
@@ -193,7 +194,7 @@ pub(crate) fn publish(life: &Life) {
     });
 }
 
-fn progress(life: &Life) {
+fn progress(life: &ServiceState) {
     if life.has_ended() {
         return;
     }

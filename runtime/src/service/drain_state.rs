@@ -33,7 +33,7 @@ use crate::{
     },
 };
 
-pub(crate) struct Standing {
+pub(crate) struct DrainState {
     code: AtomicU8,
     phase: watch::Sender<Phase>,
     stopping: CancellationToken,
@@ -56,7 +56,7 @@ struct Requests {
     wake_bodies: Arc<Notify>,
 }
 
-impl Default for Standing {
+impl Default for DrainState {
     fn default() -> Self {
         Self {
             code: AtomicU8::new(Phase::Running as u8),
@@ -70,7 +70,7 @@ impl Default for Standing {
     }
 }
 
-impl Standing {
+impl DrainState {
     #[inline]
     pub(crate) fn phase(&self) -> Phase {
         Phase::from_code(self.code.load(Ordering::Acquire))

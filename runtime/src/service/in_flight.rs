@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use super::{
     sharded::{Sharded, shard_of_thread},
-    state::Life,
+    state::ServiceState,
     work::{Work, WorkKind},
 };
 use crate::{
@@ -141,7 +141,7 @@ pub(crate) struct OwnPermit(Option<Arc<AtomicUsize>>);
 
 impl OwnPermit {
     /// Takes one, or gives `None` at the limit.
-    pub(crate) fn take(life: &Life, policy: &'static HandlerPolicy) -> Option<Self> {
+    pub(crate) fn take(life: &ServiceState, policy: &'static HandlerPolicy) -> Option<Self> {
         match policy.max_in_flight() {
             None => Some(Self(None)),
             Some(limit) => Self::take_of(life, policy, limit),
@@ -149,7 +149,7 @@ impl OwnPermit {
     }
 
     #[cold]
-    fn take_of(life: &Life, policy: &'static HandlerPolicy, limit: usize) -> Option<Self> {
+    fn take_of(life: &ServiceState, policy: &'static HandlerPolicy, limit: usize) -> Option<Self> {
         let in_flight = life.registry.own_count(policy);
         count::take(&in_flight, limit).then(|| Self(Some(in_flight)))
     }
@@ -222,7 +222,7 @@ fn lock<T>(data: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// One entry, and the permit that goes with it. Two words, for it moves at every poll of its body.
 pub(crate) struct InFlight {
-    life: Arc<Life>,
+    life: Arc<ServiceState>,
     key: u32,
     shard: u16,
     permit: bool,
@@ -231,14 +231,14 @@ pub(crate) struct InFlight {
 
 impl InFlight {
     /// Takes a permit of the service and of the handler, or gives `None` at either limit.
-    pub(crate) fn acquire(life: &Arc<Life>, place: Place, kind: WorkKind) -> Option<Self> {
+    pub(crate) fn acquire(life: &Arc<ServiceState>, place: Place, kind: WorkKind) -> Option<Self> {
         let own = OwnPermit::take(life, place.policy)?;
         Self::acquire_with(life, place, kind, own)
     }
 
     /// Takes a permit of the service, for a body that holds what it needs of its handler's own.
     pub(crate) fn acquire_with(
-        life: &Arc<Life>,
+        life: &Arc<ServiceState>,
         place: Place,
         kind: WorkKind,
         own: OwnPermit,
@@ -251,12 +251,18 @@ impl InFlight {
     }
 
     /// An entry without a permit: compensations are never refused.
-    pub(crate) fn unlimited(life: Arc<Life>, place: Place, kind: WorkKind) -> Self {
+    pub(crate) fn unlimited(life: Arc<ServiceState>, place: Place, kind: WorkKind) -> Self {
         life.registry.unlimited.up();
         Self::enter(life, place, kind, false, OwnPermit::default())
     }
 
-    fn enter(life: Arc<Life>, place: Place, kind: WorkKind, permit: bool, own: OwnPermit) -> Self {
+    fn enter(
+        life: Arc<ServiceState>,
+        place: Place,
+        kind: WorkKind,
+        permit: bool,
+        own: OwnPermit,
+    ) -> Self {
         let shard = shard_of_thread();
         let since = Instant::now();
         let counted = permit && kind != WorkKind::Reversible;

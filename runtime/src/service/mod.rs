@@ -24,10 +24,10 @@ pub(crate) use self::{
     carry::{Carry, Key},
     config::{Config, OnCancelled},
     connections::{OpenConnection, SilenceLimits, lock},
-    drain::{begin, hurry},
+    drain::{begin, skip_to_end},
     in_flight::{Ended, InFlight, OwnPermit},
     phase::Phase,
-    state::Life,
+    state::ServiceState,
     watchdog::OwnRuntime,
 };
 pub use self::{

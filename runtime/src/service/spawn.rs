@@ -5,10 +5,10 @@ use std::{pin::Pin, sync::Arc};
 use tokio::runtime::Handle;
 use tracing::{Instrument, Span};
 
-use super::{carry::carry, config::OnCancelled, state::Life};
+use super::{carry::carry, config::OnCancelled, state::ServiceState};
 use crate::cause::Cause;
 
-impl Life {
+impl ServiceState {
     /// Runs `future` as a task of its own, in `span`, until it ends or the drain does. Its
     /// destructor decides what to say if it is dropped before it ended.
     pub(crate) fn spawn(

@@ -1,5 +1,5 @@
 //! What every clone of a [`Lifecycle`](super::Lifecycle) shares. What a drain and the requests
-//! tell each other is in [`Standing`].
+//! tell each other is in [`DrainState`].
 
 use std::{
     io,
@@ -18,7 +18,7 @@ use super::{
     compensation_counts::CompensationTally,
     config::Config,
     connections::Connections,
-    drain_state::Standing,
+    drain_state::DrainState,
     ending::Ending,
     in_flight::Registry,
     phase::Phase,
@@ -34,7 +34,7 @@ use crate::{
     handler_policy::HandlerPolicy,
 };
 
-pub(crate) struct Life {
+pub(crate) struct ServiceState {
     pub(crate) config: Config,
     pub(crate) registry: Registry,
     pub(crate) workers: Workers,
@@ -42,9 +42,9 @@ pub(crate) struct Life {
     pub(crate) compensations: CompensationTally,
     ignored_deadlines: Ignored,
     pub(crate) connections: Connections,
-    pub(crate) standing: Standing,
+    pub(crate) standing: DrainState,
     /// A second signal came.
-    pub(crate) hurry: CancellationToken,
+    pub(crate) skip_to_end: CancellationToken,
     timeline: OnceLock<Timeline>,
     /// The work that the drain let go of, and its report.
     pub(crate) ending: Ending<Vec<Work>, ShutdownReport>,
@@ -94,7 +94,7 @@ impl Timeline {
     }
 }
 
-impl Life {
+impl ServiceState {
     /// Makes a stand-in for requests without a lifecycle.
     pub(crate) fn stand_in(config: Config) -> Self {
         let mut life = Self::with(config);
@@ -111,8 +111,8 @@ impl Life {
             compensations: CompensationTally::default(),
             ignored_deadlines: Ignored::default(),
             connections: Connections::default(),
-            standing: Standing::default(),
-            hurry: CancellationToken::new(),
+            standing: DrainState::default(),
+            skip_to_end: CancellationToken::new(),
             timeline: OnceLock::new(),
             ending: Ending::default(),
             laps: Mutex::default(),
@@ -396,15 +396,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Drop for Life {
+impl Drop for ServiceState {
     fn drop(&mut self) {
         self.link();
     }
 }
 
-impl std::fmt::Debug for Life {
+impl std::fmt::Debug for ServiceState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Life")
+        f.debug_struct("ServiceState")
             .field("phase", &self.phase())
             .field("requests", &self.requests())
             .field("in_flight", &self.registry.len())

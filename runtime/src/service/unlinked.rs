@@ -22,11 +22,11 @@ use tokio::{
     sync::Notify,
 };
 
-use super::{config::Config, in_flight::Counts, phase::Phase, state::Life, work::Work};
+use super::{config::Config, in_flight::Counts, phase::Phase, state::ServiceState, work::Work};
 
 struct StandIn {
     runtime: Option<Id>,
-    life: Arc<Life>,
+    life: Arc<ServiceState>,
     retired: bool,
 }
 
@@ -46,7 +46,7 @@ fn current() -> Option<Id> {
     Handle::try_current().ok().map(|runtime| runtime.id())
 }
 
-impl Life {
+impl ServiceState {
     /// What a request belongs to that no server or layer of ours has seen.
     pub(crate) fn unlinked() -> Arc<Self> {
         let runtime = current();
@@ -65,8 +65,8 @@ impl Life {
 
     /// The life of tokens that never fire.
     pub(crate) fn endless() -> Arc<Self> {
-        static ENDLESS: LazyLock<Arc<Life>> =
-            LazyLock::new(|| Arc::new(Life::stand_in(Config::default())));
+        static ENDLESS: LazyLock<Arc<ServiceState>> =
+            LazyLock::new(|| Arc::new(ServiceState::stand_in(Config::default())));
         ENDLESS.clone()
     }
 

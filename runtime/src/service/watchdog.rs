@@ -24,7 +24,7 @@ use tokio::{
     time::{self, sleep, timeout},
 };
 
-use super::{drain, drain::LAST, phase::Phase, report::BlockedHandler, state::Life};
+use super::{drain, drain::LAST, phase::Phase, report::BlockedHandler, state::ServiceState};
 use crate::{
     deadlines, polling,
     sync::{Arc, atomic::Ordering},
@@ -40,7 +40,7 @@ const LOOK: Duration = Duration::from_millis(250);
 const RETURN: Duration = Duration::from_secs(1);
 
 /// Starts the watchdog of a server that has begun to shut down, unless it has one.
-pub(crate) fn ensure(life: &Arc<Life>) {
+pub(crate) fn ensure(life: &Arc<ServiceState>) {
     if !life.is_serving() || life.watched.swap(true, Ordering::AcqRel) {
         return;
     }
@@ -83,7 +83,7 @@ impl Drop for OwnRuntime {
     }
 }
 
-impl Life {
+impl ServiceState {
     /// Starts the watchdog of a server that begins when its shutdown has begun already.
     pub(crate) fn watch_late(self: &Arc<Self>) {
         if self.phase() > Phase::Running {
@@ -107,7 +107,7 @@ impl Life {
 }
 
 fn start(
-    life: &Arc<Life>,
+    life: &Arc<ServiceState>,
     runtime: OwnRuntime,
     beside: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
@@ -125,7 +125,7 @@ fn start(
 }
 
 /// Watches the drain until the server is gone.
-async fn watch(life: &Arc<Life>) {
+async fn watch(life: &Arc<ServiceState>) {
     life.reached(Phase::NotReady).await;
     let Some(serving) = life.runtime() else { return std::future::pending().await };
     let mut watch = Watch {
@@ -157,18 +157,22 @@ async fn watch(life: &Arc<Life>) {
 struct Step {
     /// By the clock of the serving runtime.
     due: time::Instant,
-    is_taken: fn(&Life) -> bool,
-    take: fn(&Life),
+    is_taken: fn(&ServiceState) -> bool,
+    take: fn(&ServiceState),
 }
 
 impl Step {
-    const fn new(due: time::Instant, is_taken: fn(&Life) -> bool, take: fn(&Life)) -> Self {
+    const fn new(
+        due: time::Instant,
+        is_taken: fn(&ServiceState) -> bool,
+        take: fn(&ServiceState),
+    ) -> Self {
         Self { due, is_taken, take }
     }
 }
 
 struct Watch {
-    life: Arc<Life>,
+    life: Arc<ServiceState>,
     serving: Handle,
     /// A second signal came: every step is due.
     hurried: bool,
@@ -205,7 +209,7 @@ impl Watch {
             }
             tokio::select! {
                 biased;
-                () = self.life.hurry.cancelled() => {
+                () = self.life.skip_to_end.cancelled() => {
                     self.hurried = true;
                     sleep(LATER).await;
                 }
@@ -265,7 +269,7 @@ impl Watch {
 }
 
 /// The steps of a drain at the latest, and its report at the end of them.
-fn steps(life: &Life) -> [Step; 6] {
+fn steps(life: &ServiceState) -> [Step; 6] {
     let (timeline, config) = (life.timeline(), &life.config);
     let closing = (timeline.began + config.drain_delay).min(timeline.end);
     let stopping = (closing + config.read_grace).min(timeline.grace_over);
@@ -302,11 +306,11 @@ fn steps(life: &Life) -> [Step; 6] {
                 life.end_grace();
             },
         ),
-        Step::new(timeline.end, Life::has_ended, |life| {
+        Step::new(timeline.end, ServiceState::has_ended, |life| {
             life.lap(|phases| &mut phases.last_moments);
-            drain::let_go(life);
+            drain::abandon_all(life);
             // For the drain's own task, should it come to itself.
-            drain::hurry(life);
+            drain::skip_to_end(life);
         }),
         Step::new(
             timeline.end + LAST,

@@ -10,19 +10,19 @@ use tokio::{task::unconstrained, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::RequestToken;
-use crate::{cancellation::RequestState, cause::Cause, service::Life};
+use crate::{cancellation::RequestState, cause::Cause, service::ServiceState};
 
 /// A token that a direct caller handed to the handler.
 #[doc(hidden)]
 #[derive(Debug, Default)]
-pub enum Given {
+pub enum CallerToken {
     #[default]
     Nothing,
     Token(RequestToken),
     Raw(CancellationToken),
 }
 
-impl Given {
+impl CallerToken {
     /// The cause, if it has fired.
     pub(crate) fn cause(&self) -> Option<Cause> {
         match self {
@@ -35,22 +35,22 @@ impl Given {
 
 /// Follows the token that a direct caller handed in. The call has one of its own: what ends here
 /// must not end for the caller.
-pub(crate) struct GivenToken {
-    given: Given,
+pub(crate) struct FollowedToken {
+    given: CallerToken,
     fired: Pin<Box<dyn Future<Output = Cause> + Send>>,
     own: Arc<RequestState>,
 }
 
-impl GivenToken {
-    pub(crate) fn new(given: Given, life: &Arc<Life>) -> Option<Self> {
+impl FollowedToken {
+    pub(crate) fn new(given: CallerToken, life: &Arc<ServiceState>) -> Option<Self> {
         let (token, fired): (_, Pin<Box<dyn Future<Output = Cause> + Send>>) = match &given {
-            Given::Nothing => return None,
-            Given::Token(token) => {
+            CallerToken::Nothing => return None,
+            CallerToken::Token(token) => {
                 let (raw, token) = (token.token(), token.clone());
                 // As the deadline: a body may leave it no budget.
                 (raw, Box::pin(unconstrained(async move { token.cancelled().await })))
             }
-            Given::Raw(raw) => {
+            CallerToken::Raw(raw) => {
                 let fired = raw.clone().cancelled_owned();
                 let of_raw = async move {
                     fired.await;
@@ -67,12 +67,12 @@ impl GivenToken {
         self.own.clone()
     }
 
-    pub(crate) fn seen(&self) -> GivenSeen {
+    pub(crate) fn seen(&self) -> SeenToken {
         let deadline = match &self.given {
-            Given::Token(token) => token.deadline(),
-            Given::Raw(_) | Given::Nothing => None,
+            CallerToken::Token(token) => token.deadline(),
+            CallerToken::Raw(_) | CallerToken::Nothing => None,
         };
-        GivenSeen { own: self.own(), deadline, cause: self.given.cause() }
+        SeenToken { own: self.own(), deadline, cause: self.given.cause() }
     }
 
     pub(crate) fn settle(&self, cause: Cause) -> Cause {
@@ -90,7 +90,7 @@ impl GivenToken {
 }
 
 /// What a token that was handed in says before the call begins.
-pub(crate) struct GivenSeen {
+pub(crate) struct SeenToken {
     pub(crate) own: Arc<RequestState>,
     pub(crate) deadline: Option<Instant>,
     pub(crate) cause: Option<Cause>,

@@ -11,7 +11,7 @@ use crate::{
     cause::Cause,
     request::{self},
     run_until::RunUntil,
-    service::Life,
+    service::ServiceState,
 };
 
 /// Fires only in the last moments of the grace (*grace over*), never for a client that leaves
@@ -37,24 +37,25 @@ use crate::{
 /// ```
 #[derive(Clone, Debug)]
 pub struct DurableToken {
-    life: Arc<Life>,
+    life: Arc<ServiceState>,
 }
 
 impl DurableToken {
     /// A token that never fires, for tests and direct calls.
     #[must_use]
     pub fn never() -> Self {
-        Self { life: Life::endless() }
+        Self { life: ServiceState::endless() }
     }
 
-    pub(crate) const fn of(life: Arc<Life>) -> Self {
+    pub(crate) const fn of(life: Arc<ServiceState>) -> Self {
         Self { life }
     }
 
     /// The token of the running request, or that of requests without a lifecycle.
     pub(crate) fn current() -> Self {
         Self {
-            life: request::with(|request| request.life().clone()).unwrap_or_else(Life::unlinked),
+            life: request::with(|request| request.life().clone())
+                .unwrap_or_else(ServiceState::unlinked),
         }
     }
 

@@ -15,9 +15,9 @@ mod raw;
 mod request;
 mod shutdown;
 
-pub(crate) use self::caller::{GivenSeen, GivenToken};
+pub(crate) use self::caller::{FollowedToken, SeenToken};
 pub use self::{
-    caller::Given,
+    caller::CallerToken,
     durable::DurableToken,
     raw::RawToken,
     request::{RequestToken, RequestTokenHandle},

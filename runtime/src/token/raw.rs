@@ -6,7 +6,7 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 use tokio_util::sync::CancellationToken;
 
-use super::{caller::Given, durable::DurableToken, request::RequestToken};
+use super::{caller::CallerToken, durable::DurableToken, request::RequestToken};
 
 /// The extractor that stands in an annotated handler's signature where you wrote
 /// `CancellationToken`, which axum cannot extract: the trait and the type are both foreign.
@@ -43,11 +43,11 @@ enum Repr {
 }
 
 impl RawToken {
-    pub(crate) fn given(&self) -> Given {
+    pub(crate) fn given(&self) -> CallerToken {
         match &self.0 {
-            Repr::OfRequest => Given::Nothing,
-            Repr::Raw(token) => Given::Raw(token.clone()),
-            Repr::Token(token) => Given::Token(token.clone()),
+            Repr::OfRequest => CallerToken::Nothing,
+            Repr::Raw(token) => CallerToken::Raw(token.clone()),
+            Repr::Token(token) => CallerToken::Token(token.clone()),
         }
     }
 

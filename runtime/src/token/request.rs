@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cancellation::{Deadline, RequestState},
     cause::Cause,
-    request::{self, Ambient},
+    request::{self, RequestContext},
     run_until::RunUntil,
 };
 
@@ -63,7 +63,7 @@ impl RequestToken {
 
     /// The token of the request that the running code belongs to.
     pub(crate) fn current() -> Option<Self> {
-        request::with(Ambient::token).map(|(state, deadline)| Self::new(state, deadline))
+        request::with(RequestContext::token).map(|(state, deadline)| Self::new(state, deadline))
     }
 
     pub(crate) const fn new(state: Arc<RequestState>, deadline: Option<Deadline>) -> Self {

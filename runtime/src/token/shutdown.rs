@@ -11,7 +11,7 @@ use crate::{
     cause::Cause,
     request::{self},
     run_until::RunUntil,
-    service::Life,
+    service::ServiceState,
 };
 
 /// Fires when the service stops: in a request with *stopping*, in a worker when the requests
@@ -43,17 +43,17 @@ use crate::{
 pub struct ShutdownToken {
     token: CancellationToken,
     /// The service whose grace bounds what is left to do.
-    life: Arc<Life>,
+    life: Arc<ServiceState>,
 }
 
 impl ShutdownToken {
     /// A token that never fires, for tests and direct calls.
     #[must_use]
     pub fn never() -> Self {
-        Self::new(CancellationToken::new(), Life::endless())
+        Self::new(CancellationToken::new(), ServiceState::endless())
     }
 
-    pub(crate) const fn new(token: CancellationToken, life: Arc<Life>) -> Self {
+    pub(crate) const fn new(token: CancellationToken, life: Arc<ServiceState>) -> Self {
         Self { token, life }
     }
 
@@ -115,7 +115,8 @@ impl<S: Send + Sync> FromRequestParts<S> for ShutdownToken {
     type Rejection = Infallible;
 
     async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let life = request::with(|request| request.life().clone()).unwrap_or_else(Life::unlinked);
+        let life =
+            request::with(|request| request.life().clone()).unwrap_or_else(ServiceState::unlinked);
         Ok(Self::new(life.stopping().clone(), life))
     }
 }

@@ -9,7 +9,7 @@ use axum::BoxError;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::Tail;
+use super::ResponseWatch;
 use crate::{
     connection::{body_gave, body_holds_back, cut_piece},
     layer::response_body::CutShort,
@@ -18,7 +18,7 @@ use crate::{
 
 type Polled<D> = Poll<Option<Result<Frame<D>, BoxError>>>;
 
-impl Tail {
+impl ResponseWatch {
     /// Whether a connection may want to know when its body gives a frame.
     #[inline]
     pub(crate) fn is_measured(&self) -> bool {

@@ -26,20 +26,20 @@ use crate::{
     cancellation::Signal,
     cause::{Cancelled, Cause, Outcome},
     connection::OnConnection,
-    request::{Extra, Gone, LastEvent, Ongoing, TailState, report_stream},
+    request::{Gone, LastEvent, PooledRequest, ResponseExtra, ResponseState, report_stream},
     service::{Phase, Work, WorkKind},
 };
 
 /// A request whose head is sent and whose body is not. One word, for it moves with every response:
 /// what it knows is in the request's box.
-pub(crate) struct Tail(Ongoing);
+pub(crate) struct ResponseWatch(PooledRequest);
 
 /// What every socket's buffer takes.
 const SHORT: u64 = 16 << 10;
 
 /// The compiler sees an `Sse` in the return type, and not behind `impl IntoResponse`.
 #[cold]
-fn warn_of_events<B>(request: &Ongoing, response: &Response<B>) {
+fn warn_of_events<B>(request: &PooledRequest, response: &Response<B>) {
     static ONCE: Once = Once::new();
     if let (true, Some(policy)) = (is_events(response), request.policy()) {
         ONCE.call_once(|| {
@@ -59,16 +59,16 @@ fn is_events<B>(response: &Response<B>) -> bool {
 }
 
 /// How long a stream that was told may go on.
-const FAREWELL: Duration = Duration::from_secs(1);
+const STREAM_CLOSE_GRACE: Duration = Duration::from_secs(1);
 
-impl Tail {
+impl ResponseWatch {
     /// Looks after the body of a response to `request`, if anybody could tell the difference.
     #[expect(
         clippy::inline_always,
         reason = "one for each kind of service, and in every request's way"
     )]
     #[inline(always)]
-    pub(crate) fn new<B: Body>(request: Ongoing, response: &mut Response<B>) -> Option<Self> {
+    pub(crate) fn new<B: Body>(request: PooledRequest, response: &mut Response<B>) -> Option<Self> {
         if request.flags.stream || request.has_token() || request.on().is_some() {
             return Self::kept(request, response);
         }
@@ -78,7 +78,7 @@ impl Tail {
 
     #[expect(clippy::inline_always, reason = "its only caller's")]
     #[inline(always)]
-    fn kept<B: Body>(mut request: Ongoing, response: &Response<B>) -> Option<Self> {
+    fn kept<B: Body>(mut request: PooledRequest, response: &Response<B>) -> Option<Self> {
         let watched = (request.flags.stream || request.has_token())
             && Self::begins_to_watch(&mut request, response);
         if !watched {
@@ -105,9 +105,9 @@ impl Tail {
     }
 
     /// An answer of ours, whose body is `body`.
-    pub(super) fn answering(mut request: Ongoing, body: AxumBody) -> Self {
+    pub(super) fn answering(mut request: PooledRequest, body: AxumBody) -> Self {
         request.answered();
-        request.tail = TailState::default();
+        request.tail = ResponseState::default();
         let mut tail = Self(request);
         tail.extra().saying = Some(body);
         tail
@@ -121,7 +121,7 @@ impl Tail {
     fn is_told_by_its_connection(&mut self) {
         let Some(on) = self.0.on() else { return };
         if let Some(signal) = self.0.signal(Cause::ShuttingDown) {
-            let told_by = on.tells(signal);
+            let told_by = on.register_stream_token(signal);
             self.extra().told_by = Some(told_by);
         }
     }
@@ -129,7 +129,7 @@ impl Tail {
     fn is_not_told_any_more(&mut self) {
         let told_by = self.0.tail.extra.as_mut().and_then(|extra| extra.told_by.take());
         if let (Some(on), Some(key)) = (self.0.on(), told_by) {
-            on.tells_not(key);
+            on.unregister_stream_token(key);
         }
     }
 
@@ -140,7 +140,7 @@ impl Tail {
         self.0.finish();
     }
 
-    fn begins_to_watch<B: Body>(request: &mut Ongoing, response: &Response<B>) -> bool {
+    fn begins_to_watch<B: Body>(request: &mut PooledRequest, response: &Response<B>) -> bool {
         // What the head promises decides how much the HTTP implementation takes.
         let promised = || response.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
         request.remaining = response.body().size_hint().exact().or_else(promised);
@@ -175,7 +175,7 @@ impl Tail {
         }
     }
 
-    fn extra(&mut self) -> &mut Extra {
+    fn extra(&mut self) -> &mut ResponseExtra {
         self.0.tail.extra.get_or_insert_default()
     }
 
@@ -208,7 +208,7 @@ impl Tail {
                 request.settle(Cause::ShuttingDown).1.into_iter().for_each(Signal::fire);
             } else if request.has_token() {
                 end_stream(request, Cause::ShuttingDown);
-                request.sooner(Instant::now() + FAREWELL);
+                request.sooner(Instant::now() + STREAM_CLOSE_GRACE);
             } else {
                 request.tail.told = false;
                 return Some(Cause::ShuttingDown);
@@ -279,7 +279,7 @@ impl Tail {
     }
 }
 
-impl Tail {
+impl ResponseWatch {
     /// The body is gone.
     #[inline]
     pub(super) fn over(mut self) {
@@ -309,7 +309,7 @@ impl Tail {
 }
 
 /// Fires the token of a stream whose head is sent, and reports it.
-pub(crate) fn end_stream(request: &mut Ongoing, ended_by: Cause) {
+pub(crate) fn end_stream(request: &mut PooledRequest, ended_by: Cause) {
     let (first, signal) = request.settle(ended_by);
     signal.into_iter().for_each(Signal::fire);
     let cancelled = Cancelled::new(first, ended_by, Outcome::Unknown);

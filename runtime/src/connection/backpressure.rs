@@ -16,19 +16,19 @@ use std::{
 use bytes::Bytes;
 use http_body::Frame;
 
-use super::{held_frame::Out, on_connection::OnConnection};
+use super::{held_frame::HeldFrame, on_connection::OnConnection};
 use crate::service::lock;
 
 /// The gate of one stream.
 #[derive(Debug, Default)]
-pub(crate) struct Gate {
+pub(crate) struct Backpressure {
     /// Over HTTP/1: the flush before the last frame that was let out.
     flushed: Option<usize>,
     /// Over HTTP/2: the last frame that was let out.
-    out: Option<Arc<Out>>,
+    out: Option<Arc<HeldFrame>>,
 }
 
-impl Gate {
+impl Backpressure {
     /// Lets `frame` out.
     pub(crate) fn pass<D: 'static>(&mut self, on: &OnConnection, frame: Frame<D>) -> Frame<D> {
         if !on.connection().speaks_http2() {
@@ -43,7 +43,7 @@ impl Gate {
 
     fn hold<D: 'static>(&mut self, mut data: D) -> D {
         if let Some(bytes) = (&mut data as &mut dyn Any).downcast_mut::<Bytes>() {
-            let out = Arc::<Out>::default();
+            let out = Arc::<HeldFrame>::default();
             let held = Held { bytes: std::mem::take(bytes), out: out.clone() };
             *bytes = Bytes::from_owner(held);
             self.out = Some(out);
@@ -97,7 +97,7 @@ impl Flushes {
 
 struct Held {
     bytes: Bytes,
-    out: Arc<Out>,
+    out: Arc<HeldFrame>,
 }
 
 impl AsRef<[u8]> for Held {
@@ -108,6 +108,6 @@ impl AsRef<[u8]> for Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.out.let_go();
+        self.out.abandon_all();
     }
 }

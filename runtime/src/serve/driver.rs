@@ -1,4 +1,4 @@
-//! Conducts one connection from its accept to its end.
+//! Drives one connection from its accept to its end.
 
 use std::{
     fmt,
@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     connection::{Connection, Task, peer_left},
-    service::{Life, Phase},
+    service::{Phase, ServiceState},
 };
 
 /// How long an HTTP/2 peer has to answer the PING behind the first GOAWAY. Requests that crossed that
@@ -40,7 +40,7 @@ const PONG: Duration = Duration::from_secs(1);
 
 /// What all connections of a server share.
 pub(super) struct Server<A> {
-    pub(super) life: Arc<Life>,
+    pub(super) life: Arc<ServiceState>,
     pub(super) app: A,
     pub(super) settings: Settings,
     pub(super) half_close: bool,
@@ -67,34 +67,35 @@ impl<A> Server<A> {
         let made = self.app.connect(shake_hands(connection.clone(), peer, handshake));
         let (settings, half_close) = (self.settings, self.half_close);
         let uploads = self.uploads.clone();
-        let conduct = Conduct { connection: connection.clone(), settings, half_close, uploads };
+        let driver =
+            ConnectionDriver { connection: connection.clone(), settings, half_close, uploads };
         #[cfg(feature = "tls")]
         let tls = self.tls.clone();
-        let conducted = async move {
-            let service = match conduct.until_over(made).await {
+        let driven = async move {
+            let service = match driver.until_over(made).await {
                 Some(Ok(service)) => service,
-                Some(Err(error)) => return handshake_failed(&conduct.connection, &error),
+                Some(Err(error)) => return handshake_failed(&driver.connection, &error),
                 None => return,
             };
             #[cfg(feature = "tls")]
             let ended = match tls {
-                Some(tls) => match conduct.until_over(tls.accept(stream)).await {
-                    Some(Ok(stream)) => conduct.serve(stream, service).await,
+                Some(tls) => match driver.until_over(tls.accept(stream)).await {
+                    Some(Ok(stream)) => driver.serve(stream, service).await,
                     Some(Err(error)) => Err(error.into()),
                     None => Ok(Ended::Cut),
                 },
-                None => conduct.serve(stream, service).await,
+                None => driver.serve(stream, service).await,
             };
             #[cfg(not(feature = "tls"))]
-            let ended = conduct.serve(stream, service).await;
+            let ended = driver.serve(stream, service).await;
             if let Err(error) = &ended {
                 tracing::trace!(target: "followthrough", %error, "connection ended");
             }
-            if leaves_an_answer(&ended) && conduct.connection.is_stream_gone() {
-                linger(&conduct.connection).await;
+            if leaves_an_answer(&ended) && driver.connection.is_stream_gone() {
+                linger(&driver.connection).await;
             }
         };
-        drop(tokio::spawn(Task::new(conducted, connection)));
+        drop(tokio::spawn(Task::new(driven, connection)));
     }
 }
 
@@ -126,16 +127,16 @@ fn leaves_an_answer(ended: &Result<Ended, BoxError>) -> bool {
     }
 }
 
-/// The conductor of one connection. Each of its polls is one of the connection's task, which an
+/// Drives one connection. Each of its polls is one of the connection's task, which an
 /// advance of the phase wakes.
-struct Conduct {
+struct ConnectionDriver {
     connection: Arc<Connection>,
     settings: Settings,
     half_close: bool,
     uploads: Arc<AtomicUsize>,
 }
 
-impl Conduct {
+impl ConnectionDriver {
     async fn serve<I, S, B>(&self, stream: I, service: S) -> Result<Ended, BoxError>
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,

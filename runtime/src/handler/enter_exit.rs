@@ -2,19 +2,19 @@
 
 use std::{mem, task::Waker};
 
-use super::core::{Core, Nested, Passed, Rare, Role};
+use super::core::{Core, Nested, Passed, Role, Uncommon};
 use crate::{
     handler_policy::Mode,
-    request::{self, Ambient, Body, Frame, Stage},
+    request::{self, Body, Frame, RequestContext, Stage},
     service::{InFlight, OwnPermit, WorkKind},
 };
 
 impl Core {
     /// The common turn of the request's own runner, its first one included, with one look at the
-    /// request; `false` leaves it to [`begin_once`](Self::begin_once) and [`put`](Self::put).
+    /// request; `false` leaves it to [`begin_once`](Self::begin_once) and [`install`](Self::install).
     #[inline]
     pub(super) fn enter(&mut self) -> bool {
-        if self.rare.is_some() {
+        if self.uncommon.is_some() {
             return false;
         }
         let core = self;
@@ -22,23 +22,23 @@ impl Core {
     }
 
     #[inline]
-    fn enter_into(&mut self, request: &mut Ambient) -> bool {
+    fn enter_into(&mut self, request: &mut RequestContext) -> bool {
         match self.role {
             Role::New => {
                 let begun = request.begin_plain(self.policy);
                 if let Some(id) = begun {
                     self.id = id;
-                    self.role = Role::Resident;
+                    self.role = Role::Primary;
                 }
                 begun.is_some()
             }
-            Role::Resident => self.put_resident(request, Stage::Polled),
-            Role::Apart | Role::Nested | Role::Over => false,
+            Role::Primary => self.install_primary(request, Stage::Polled),
+            Role::Secondary | Role::Nested | Role::Over => false,
         }
     }
 
     #[inline]
-    fn put_resident(&mut self, request: &mut Ambient, stage: Stage) -> bool {
+    fn install_primary(&mut self, request: &mut RequestContext, stage: Stage) -> bool {
         let body = &mut request.body;
         let mine = body.id == self.id;
         if mine {
@@ -52,21 +52,21 @@ impl Core {
     }
 
     /// Gives the body's state to the request: its code is about to run.
-    pub(super) fn put(&mut self, stage: Stage) {
-        let resident = self.role == Role::Resident
-            && request::with(|request| self.put_resident(request, stage)) == Some(true);
+    pub(super) fn install(&mut self, stage: Stage) {
+        let resident = self.role == Role::Primary
+            && request::with(|request| self.install_primary(request, stage)) == Some(true);
         if !resident {
-            self.put_rare(stage);
+            self.install_uncommon(stage);
         }
     }
 
     #[cold]
-    fn put_rare(&mut self, stage: Stage) {
+    fn install_uncommon(&mut self, stage: Stage) {
         let role = self.role;
         let permit = &mut self.permit;
-        let Rare { body, nested, .. } = &mut **self.rare.get_or_insert_default();
-        let put = request::with(|request| match role {
-            Role::Apart => {
+        let Uncommon { body, nested, .. } = &mut **self.uncommon.get_or_insert_default();
+        let installed = request::with(|request| match role {
+            Role::Secondary => {
                 body.stage = stage;
                 mem::swap(body, &mut request.body);
                 mem::swap(permit, &mut request.body.permit);
@@ -80,44 +80,44 @@ impl Core {
                 }
                 in_caller
             }
-            Role::Resident => false,
+            Role::Primary => false,
             Role::New | Role::Over => true,
         });
-        if put == Some(false) {
+        if installed == Some(false) {
             // Somebody moved the future out of its request or its caller, to a task of its own,
             // say: it goes on by itself, with what it remembers.
             let body = self.remembered();
             let place = body.frame.place();
-            if let Some(passed) = self.rare().nested.passed.take() {
+            if let Some(passed) = self.uncommon().nested.passed.take() {
                 // The permit stays with the caller, and the service waits for this one all the same.
                 let entry = InFlight::unlimited(passed.life, place, WorkKind::Durable);
                 entry.counts_for(passed.own);
                 self.permit = Some(entry);
             }
             self.stand_alone(body);
-            self.put_rare(stage);
+            self.install_uncommon(stage);
         }
     }
 
     /// Takes it back: its code has run.
-    pub(super) fn take(&mut self) {
-        if self.role == Role::Resident {
-            self.take_resident(false, Waker::noop());
+    pub(super) fn uninstall(&mut self) {
+        if self.role == Role::Primary {
+            self.uninstall_primary(false, Waker::noop());
         } else {
-            self.take_rare();
+            self.uninstall_uncommon();
         }
     }
 
     /// Takes it back from the request's own runner. The common body, cancellable and never past a
     /// point of no return, is over when it gave its value.
     #[inline]
-    pub(super) fn take_resident(&mut self, ready: bool, waker: &Waker) {
+    pub(super) fn uninstall_primary(&mut self, ready: bool, waker: &Waker) {
         let core = self;
-        request::with(|request| core.take_from(request, ready, waker));
+        request::with(|request| core.uninstall_from(request, ready, waker));
     }
 
     #[inline]
-    fn take_from(&mut self, request: &mut Ambient, ready: bool, waker: &Waker) {
+    fn uninstall_from(&mut self, request: &mut RequestContext, ready: bool, waker: &Waker) {
         let body = &mut request.body;
         if ready && self.ends_plainly() {
             body.stage = Stage::Vacant;
@@ -139,16 +139,16 @@ impl Core {
     /// Whether nothing is to be done at the end but to give back the permit.
     #[inline]
     fn ends_plainly(&self) -> bool {
-        self.rare.is_none() && self.policy.mode() != Mode::Stream
+        self.uncommon.is_none() && self.policy.mode() != Mode::Stream
     }
 
     #[cold]
-    fn take_rare(&mut self) {
+    fn uninstall_uncommon(&mut self) {
         let role = self.role;
         let permit = &mut self.permit;
-        let Rare { body, nested, .. } = &mut **self.rare.get_or_insert_default();
+        let Uncommon { body, nested, .. } = &mut **self.uncommon.get_or_insert_default();
         let past = request::with(|request| match role {
-            Role::Apart => {
+            Role::Secondary => {
                 mem::swap(permit, &mut request.body.permit);
                 mem::swap(body, &mut request.body);
                 body.stage = Stage::Parked;
@@ -170,7 +170,7 @@ impl Core {
                 }
                 nested.frame.past
             }
-            Role::Resident | Role::New | Role::Over => false,
+            Role::Primary | Role::New | Role::Over => false,
         });
         self.past = past == Some(true);
         self.quiet = false;
@@ -179,11 +179,11 @@ impl Core {
     /// Takes the body's state away, to go on elsewhere.
     pub(super) fn extract(&mut self) -> (Body, Option<InFlight>) {
         let body = match self.role {
-            Role::Resident => {
+            Role::Primary => {
                 request::with(|request| (request.body.id == self.id).then(|| request.body.vacate()))
                     .flatten()
             }
-            Role::Apart => Some(self.rare().body.vacate()),
+            Role::Secondary => Some(self.uncommon().body.vacate()),
             Role::Nested | Role::New | Role::Over => None,
         };
         let body = body.unwrap_or_else(|| self.remembered());
@@ -193,13 +193,13 @@ impl Core {
 
     /// Makes it a runner that keeps its body.
     pub(super) fn stand_alone(&mut self, body: Body) {
-        self.rare().body = body;
-        self.role = Role::Apart;
+        self.uncommon().body = body;
+        self.role = Role::Secondary;
     }
 
     /// The callee's place under its own limit.
     pub(super) fn take_own(&mut self) -> OwnPermit {
-        let passed = self.rare().nested.passed.take();
+        let passed = self.uncommon().nested.passed.take();
         passed.map(|passed| passed.own).unwrap_or_default()
     }
 
