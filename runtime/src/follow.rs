@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     link::LinkedToken,
-    request::{self},
+    request::{self, Commitment},
     run_until::RunUntil,
     token::{DurableToken, RequestToken, ShutdownToken},
 };
@@ -79,8 +79,7 @@ fn is_held_off(token: &RequestToken) -> bool {
         let body = &request.body;
         let given = || body.given.as_ref().is_some_and(|given| Arc::ptr_eq(given, &token.state));
         body.is_running()
-            && (body.past || body.is_shielded())
-            && !body.is_reopened()
+            && body.commitment() == Commitment::Committed
             && (request.is_own(&token.state) || given())
     });
     held_off == Some(true)

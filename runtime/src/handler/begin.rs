@@ -6,12 +6,12 @@ use tokio::time::Instant;
 
 use super::{
     core::{Begun, Core, Nested, Passed, Role},
-    judge::{beside_others, cut_before},
+    judge::beside_others,
 };
 use crate::{
     cause::{Cancelled, Cause, Outcome},
     handler_policy::{HandlerPolicy, Mode, Place},
-    request::{self, Body, Frame, Progress, RequestContext, Stage},
+    request::{self, Body, Commitment, Frame, Progress, RequestContext, Stage},
     service::{InFlight, OwnPermit, WorkKind},
     token::{FollowedToken, SeenToken},
 };
@@ -189,7 +189,7 @@ pub(crate) fn cross_point_of_no_return(
     place: Place,
 ) -> Result<(), Cancelled> {
     let Body { frame, permit, past, .. } = &request.body;
-    let cut = cut_before(frame.policy, request.body.is_guarded());
+    let cut = Commitment::Cancellable.if_cut(frame.policy, request.body.is_guarded());
     if *past {
         if let Some(permit) = permit {
             permit.moved_to(place);
@@ -230,7 +230,8 @@ pub(super) fn hold_permit(
         InFlight::acquire(request.life(), place, kind)
     };
     if permit.is_none() {
-        let cut = cut_before(request.body.frame.policy, request.body.is_guarded());
+        let Body { frame, .. } = &request.body;
+        let cut = Commitment::Cancellable.if_cut(frame.policy, request.body.is_guarded());
         return Err(Cancelled::new(Cause::LimitReached, Cause::LimitReached, cut.0).cut(cut));
     }
     request.body.permit = permit;

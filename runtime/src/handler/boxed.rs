@@ -1,64 +1,38 @@
-//! Runs a body in a box that can change hands: for bodies that must end by themselves.
+//! Keeps a body in a box that can change hands: for bodies that must end by themselves.
 
 #[cfg(feature = "testing")]
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::{
-    marker::PhantomData,
     pin::Pin,
     task::{Context, Poll},
 };
 
+use axum::response::Response;
 use tokio::runtime::Handle;
 
 use super::{
     compensation::RunCompensation,
     core::{Core, Role},
     detached,
-    governed::{Governed, unlinked},
-    inline::{cut, hang_up, hung_up},
-    judge::{End, cut_before},
+    governed::Governed,
+    judge::End,
+    run::{Run, Slot, cut, hang_up, hung_up},
 };
 use crate::{
-    cause::{Fate, Outcome},
+    cause::{Cancelled, Fate, Outcome},
     handler_policy::HandlerPolicy,
-    request::{self, Body, Frame, Stage, UnlinkedRequest, scope},
+    request::{self, Body, Commitment, Frame, Stage},
     service::{Ended, InFlight, WorkKind},
     token::CallerToken,
 };
 
 pub(super) type BoxBody<R> = Pin<Box<dyn Future<Output = R> + Send>>;
 
-pin_project_lite::pin_project! {
-    /// The future of a handler whose body can outlive it.
-    #[must_use = "futures do nothing unless polled"]
-    pub struct Boxed<R, C, P>
-    where
-        R: Send,
-        R: 'static,
-        C: RunCompensation,
-    {
-        body: Option<BoxBody<R>>,
-        core: Core,
-        own: UnlinkedRequest,
-        compensation: Option<C>,
-        // Where the body can go on, taken while it is known to exist.
-        runtime: Option<Handle>,
-        policy: PhantomData<fn() -> P>,
-    }
-
-    impl<R, C, P> PinnedDrop for Boxed<R, C, P>
-    where
-        R: Send,
-        R: 'static,
-        C: RunCompensation,
-    {
-        fn drop(this: Pin<&mut Self>) {
-            let this = this.project();
-            if this.body.is_some() && this.core.is_under_way() {
-                dropped(this.body, this.core, this.own, this.compensation, this.runtime);
-            }
-        }
-    }
+/// A body in a box, which can change hands.
+struct InABox<R> {
+    body: Option<BoxBody<R>>,
+    // Where the body can go on, taken while it is known to exist.
+    runtime: Option<Handle>,
 }
 
 /// Runs `body` so that it can outlive its request.
@@ -69,108 +43,93 @@ pub fn run_boxed<R, P, C, F>(
     given: CallerToken,
     compensation: Option<C>,
     body: F,
-) -> Boxed<R, C, P>
+) -> impl Future<Output = Governed<R, P>>
 where
     F: Future<Output = R> + Send + 'static,
     R: Send + 'static,
     C: RunCompensation,
 {
-    Boxed {
-        body: Some(Box::pin(body)),
-        core: Core::new(policy, given),
-        own: None,
-        compensation,
-        runtime: None,
-        policy: PhantomData,
-    }
+    let body: BoxBody<R> = Box::pin(body);
+    Run::new(InABox { body: Some(body), runtime: None }, policy, given, compensation)
 }
 
-impl<R: Send + 'static, C: RunCompensation, P> Future for Boxed<R, C, P> {
-    type Output = Governed<R, P>;
+impl<R: Send + 'static> Slot for InABox<R> {
+    type Output = R;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let core = this.core;
-        let entered = this.own.is_none() && core.enter();
-        let scope = if entered { None } else { scope(this.own) };
-        if let Err(refused) = if entered { Ok(()) } else { core.begin_once() } {
-            *this.body = None;
-            return Poll::Ready(Governed::cancelled(refused, core.report(refused)));
+    fn is_empty(&self) -> bool {
+        self.body.is_none()
+    }
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<R> {
+        self.body.as_mut().map_or(Poll::Pending, |body| body.as_mut().poll(cx))
+    }
+
+    fn clear(mut self: Pin<&mut Self>) {
+        self.body = None;
+    }
+
+    fn pends(mut self: Pin<&mut Self>, core: &Core) {
+        if self.runtime.is_none() && (core.past || core.policy.is_cooperative()) {
+            self.runtime = Handle::try_current().ok();
         }
-        let Some(body) = this.body.as_mut() else {
-            panic!("a handler's future was polled after it ended");
-        };
-        if let Poll::Ready(value) = core.poll(entered, cx, |cx| body.as_mut().poll(cx)) {
-            *this.body = None;
-            drop(scope);
-            return Poll::Ready(Governed::done(value, unlinked(this.own)));
-        }
-        if this.runtime.is_none() && (core.past || core.policy.is_cooperative()) {
-            *this.runtime = Handle::try_current().ok();
-        }
-        let Some(end) = core.judge(cx) else { return Poll::Pending };
+    }
+
+    fn end<C: RunCompensation>(
+        self: Pin<&mut Self>,
+        core: &mut Core,
+        end: End,
+        compensation: Option<C>,
+    ) -> (Cancelled, Option<Box<Response>>) {
         let (End::Cut(cancelled) | End::Detach(cancelled)) = end;
         let answer = core.report(cancelled);
         match end {
-            End::Cut(_) => {
-                cut(core, this.compensation.take(), Ended::Cut, || *this.body = None);
-            }
-            End::Detach(_) => {
-                follow(this.body, core, this.compensation.take(), this.runtime.take());
-            }
+            End::Cut(_) => cut(core, compensation, Ended::Cut, || self.clear()),
+            End::Detach(_) => follow(self.get_mut(), core, compensation),
         }
-        Poll::Ready(Governed::cancelled(cancelled, answer))
+        (cancelled, answer)
     }
-}
 
-#[cold]
-#[inline(never)]
-fn dropped<R: Send + 'static, C: RunCompensation>(
-    body: &mut Option<BoxBody<R>>,
-    core: &mut Core,
-    own: &mut UnlinkedRequest,
-    compensation: &mut Option<C>,
-    runtime: &mut Option<Handle>,
-) {
-    let _scope = scope(own);
-    abandon_or_follow(body, core, compensation.take(), runtime.take());
+    fn dropped<C: RunCompensation>(self: Pin<&mut Self>, core: &mut Core, compensation: Option<C>) {
+        abandon_or_follow(self.get_mut(), core, compensation);
+    }
 }
 
 /// The runner was dropped with a begun body in it.
 fn abandon_or_follow<R: Send + 'static, C: RunCompensation>(
-    slot: &mut Option<BoxBody<R>>,
+    slot: &mut InABox<R>,
     core: &mut Core,
     compensation: Option<C>,
-    runtime: Option<Handle>,
 ) {
-    let span = core.span();
-    let _entered = span.enter();
     let ended = request::with(|request| request.life().has_ended()) == Some(true);
     let stage = request::with_body(|body| body.stage);
-    let (past, cooperative) = (core.past, core.policy.is_cooperative());
-    let reopened = core.look(Body::is_reopened) == Some(true);
+    let commitment = core.commitment();
+    let goes_on = match commitment {
+        Commitment::Cancellable => core.policy.is_cooperative(),
+        Commitment::Committed => true,
+        Commitment::Reopened => false,
+    };
     match core.role {
-        Role::Primary | Role::Secondary if ended && (past || cooperative) => {
+        Role::Primary | Role::Secondary if ended && (core.past || goes_on) => {
             // The drain has named it.
             request::with(|request| request.flags.reported = true);
-            core.within(Stage::Abandoned, || *slot = None);
+            core.within(Stage::Abandoned, || slot.body = None);
             core.abandon();
         }
-        Role::Primary | Role::Secondary if (past && !reopened) || (cooperative && !past) => {
-            let guarded = core.look(Body::is_guarded) == Some(true);
-            let known = if past {
-                (Outcome::Unknown, Fate::GoesOn)
-            } else {
-                cut_before(core.policy, guarded)
+        Role::Primary | Role::Secondary if goes_on => {
+            let known = match commitment {
+                Commitment::Cancellable => core.if_cut(),
+                Commitment::Committed | Commitment::Reopened => (Outcome::Unknown, Fate::GoesOn),
             };
             if let Some(hung_up) = hung_up(core, known) {
                 core.report(hung_up);
             }
-            follow(slot, core, compensation, runtime);
+            follow(slot, core, compensation);
         }
         // Also beside a sibling that panicked: unwinding drops what the caller did not mean to drop.
         Role::Nested
-            if past && (matches!(stage, None | Some(Stage::Cut)) || std::thread::panicking()) =>
+            if core.past
+                && (matches!(stage, None | Some(Stage::Cut)) || std::thread::panicking()) =>
         {
             // The caller cannot outlive the request, so this one does by itself.
             let Some(frame) = core.nested_frame() else { return };
@@ -184,9 +143,9 @@ fn abandon_or_follow<R: Send + 'static, C: RunCompensation>(
             core.leave();
             core.stand_alone(Body::of(Frame { nested: false, ..frame }, request::next_id()));
             core.inherit(permit);
-            follow(slot, core, compensation, runtime);
+            follow(slot, core, compensation);
         }
-        _ => hang_up(core, compensation, || *slot = None),
+        _ => hang_up(core, compensation, || slot.body = None),
     }
 }
 
@@ -202,19 +161,18 @@ pub fn break_rescue() {
 
 /// Hands the body to the runtime.
 fn follow<R: Send + 'static, C: RunCompensation>(
-    slot: &mut Option<BoxBody<R>>,
+    slot: &mut InABox<R>,
     core: &mut Core,
     compensation: Option<C>,
-    runtime: Option<Handle>,
 ) {
     #[cfg(feature = "testing")]
     if RESCUE_IS_BROKEN.load(Ordering::SeqCst) {
-        return cut(core, compensation, Ended::Cut, || *slot = None);
+        return cut(core, compensation, Ended::Cut, || slot.body = None);
     }
-    if let Some(future) = slot.take() {
+    if let Some(future) = slot.body.take() {
         let (body, permit) = core.extract();
         let compensation = compensation.filter(|_| !body.past);
-        let home = (core.span(), runtime);
+        let home = (core.span(), slot.runtime.take());
         detached::spawn(core.policy, future, (body, permit), compensation, home);
     }
 }

@@ -16,11 +16,11 @@ use tracing::Span;
 
 use crate::{
     alarm::Alarm,
-    cause::{Cancelled, Cause},
+    cause::{Cancelled, Cause, Fate, Outcome},
     handler_policy::{HandlerPolicy, Mode, Place},
     panic_message::panic_message,
     polling::Polling,
-    request::{self, Body, Frame, RequestContext, Stage, report},
+    request::{self, Body, Commitment, Frame, RequestContext, Stage, report},
     service::{Ended, InFlight, OwnPermit, ServiceState},
     token::{CallerToken, FollowedToken},
 };
@@ -206,6 +206,17 @@ impl Core {
             Role::Secondary => self.uncommon.as_ref().map(|uncommon| look(&uncommon.body)),
             Role::Nested | Role::New | Role::Over => None,
         }
+    }
+
+    /// Returns whether the body may be cut. If its request got lost, the runner goes by what it remembers.
+    pub(super) fn commitment(&self) -> Commitment {
+        self.look(Body::commitment).unwrap_or(Commitment::new(self.past, false))
+    }
+
+    /// Returns the outcome and the fate of the work if the body is cut now.
+    pub(super) fn if_cut(&self) -> (Outcome, Fate) {
+        let guarded = self.look(Body::is_guarded) == Some(true);
+        self.commitment().if_cut(self.policy, guarded)
     }
 
     pub(super) fn place(&self) -> Place {

@@ -9,10 +9,10 @@ use std::{
 use tokio::runtime::Handle;
 use tracing::Span;
 
-use super::{boxed::BoxBody, compensation, compensation::RunCompensation, core::Core};
+use super::{boxed::BoxBody, compensation, compensation::RunCompensation, core::Core, run};
 use crate::{
     handler_policy::HandlerPolicy,
-    request::{self, Body, PooledRequest, Scope, Stage},
+    request::{self, Body, Commitment, PooledRequest, Scope, Stage},
     service::{Ended, InFlight},
 };
 
@@ -95,13 +95,13 @@ impl<R, C: RunCompensation> Future for Detached<R, C> {
             Ok(Poll::Pending) => {
                 let cut = request::with(|request| {
                     let body = &mut request.body;
-                    body.refused.take().is_some() || (body.past && body.is_reopened())
+                    body.refused.take().is_some() || body.commitment() == Commitment::Reopened
                 }) == Some(true);
                 if !cut {
                     return Poll::Pending;
                 }
                 let compensation = this.compensation.take();
-                super::inline::cut(&mut this.core, compensation, Ended::Cut, || this.future = None);
+                run::cut(&mut this.core, compensation, Ended::Cut, || this.future = None);
                 log_end(this.core.policy, CUT);
                 Poll::Ready(())
             }

@@ -12,8 +12,8 @@ use super::{
 use crate::{
     alarm::Alarm,
     cause::{Cancelled, Cause, Fate, Outcome},
-    handler_policy::{HandlerPolicy, Mode},
-    request::{self, Body, RequestContext},
+    handler_policy::HandlerPolicy,
+    request::{self, Body, Commitment, RequestContext},
 };
 
 /// How a wait ends before its body does.
@@ -82,10 +82,8 @@ struct Seen {
     stopping: bool,
     cause: Option<Cause>,
     deadline: Option<Instant>,
-    past: bool,
-    reopened: bool,
-    /// Returns the outcome and the fate of the body if it is cut now.
-    cut: (Outcome, Fate),
+    commitment: Commitment,
+    if_cut: (Outcome, Fate),
 }
 
 impl Seen {
@@ -99,42 +97,35 @@ impl Seen {
             stopping,
             cause,
             deadline: body.frame.deadline,
-            past: body.past,
-            reopened: body.is_reopened(),
-            cut: if body.past {
-                cut_past(body.is_guarded())
-            } else {
-                cut_before(body.frame.policy, body.is_guarded())
-            },
+            commitment: body.commitment(),
+            if_cut: body.if_cut(),
         }
     }
 }
 
 fn judge_top(policy: &HandlerPolicy, seen: &Seen, first: Cause, late: bool) -> Option<End> {
-    if !seen.past {
-        let cancelled = Cancelled::new(first, first, Outcome::NotBegun);
-        let cancelled = beside_others(cancelled.cut(seen.cut));
-        if first == Cause::ShuttingDown {
-            request::with(|request| request.flags.close = true);
+    match seen.commitment {
+        Commitment::Cancellable => {
+            let cancelled = Cancelled::new(first, first, Outcome::NotBegun);
+            let cancelled = beside_others(cancelled.cut(seen.if_cut));
+            if first == Cause::ShuttingDown {
+                request::with(|request| request.flags.close = true);
+            }
+            let cooperative = policy.is_cooperative();
+            Some(if cooperative { End::Detach(cancelled) } else { End::Cut(cancelled) })
         }
-        return Some(if policy.is_cooperative() {
-            End::Detach(cancelled)
-        } else {
-            End::Cut(cancelled)
-        });
+        Commitment::Reopened if late || first == Cause::ClientDisconnected => {
+            let ended_by = if late { Cause::DeadlineExceeded } else { first };
+            let completed = Cancelled::new(first, ended_by, Outcome::Completed);
+            Some(End::Cut(completed.cut(seen.if_cut)))
+        }
+        Commitment::Committed if late => {
+            request::with(|request| request.flags.close |= request.flags.upload);
+            let unknown = Cancelled::new(first, Cause::DeadlineExceeded, Outcome::Unknown);
+            Some(End::Detach(unknown))
+        }
+        Commitment::Committed | Commitment::Reopened => None,
     }
-    let ended_by = match first {
-        _ if late => Cause::DeadlineExceeded,
-        Cause::ClientDisconnected if seen.reopened => Cause::ClientDisconnected,
-        _ => return None,
-    };
-    Some(if seen.reopened {
-        let completed = Cancelled::new(first, ended_by, Outcome::Completed);
-        End::Cut(completed.cut(seen.cut))
-    } else {
-        request::with(|request| request.flags.close |= request.flags.upload);
-        End::Detach(Cancelled::new(first, ended_by, Outcome::Unknown))
-    })
 }
 
 /// A nested handler obeys its own deadline only, one that is nearer than what its caller had;
@@ -147,30 +138,13 @@ fn judge_nested(
 ) -> Option<End> {
     let own = frame.deadline.filter(|own| inherited.is_none_or(|caller| *own < caller));
     let late = own.is_some_and(|own| alarm.get_or_insert_default().rings(own, policy.name(), cx));
-    (late && (!frame.past || frame.reopened)).then(|| {
+    let commitment = frame.commitment();
+    (late && commitment.may_be_cut_by(Cause::DeadlineExceeded)).then(|| {
         let guarded = request::with_body(|body| body.is_guarded()) == Some(true);
-        let cut = if frame.past { cut_past(guarded) } else { cut_before(policy, guarded) };
+        let (outcome, fate) = commitment.if_cut(policy, guarded);
         let late = Cause::DeadlineExceeded;
-        End::Cut(Cancelled::new(late, late, cut.0).cut(cut))
+        End::Cut(Cancelled::new(late, late, outcome).cut((outcome, fate)))
     })
-}
-
-/// Returns the outcome and the fate of a body that is cut before its point of no return.
-pub(super) const fn cut_before(policy: &HandlerPolicy, guarded: bool) -> (Outcome, Fate) {
-    match policy.mode() {
-        Mode::IdempotentWrite | Mode::ReversibleWrite if policy.is_cooperative() => {
-            (Outcome::Unknown, Fate::GoesOn)
-        }
-        Mode::ReversibleWrite => (Outcome::Unknown, Fate::Undone),
-        _ if guarded => (Outcome::Unknown, Fate::Undone),
-        Mode::IdempotentWrite => (Outcome::Unknown, Fate::Dropped),
-        _ => (Outcome::NotBegun, Fate::GoesOn),
-    }
-}
-
-/// The same past it, in a statement that is open to the request again.
-pub(super) const fn cut_past(guarded: bool) -> (Outcome, Fate) {
-    if guarded { (Outcome::Unknown, Fate::Undone) } else { (Outcome::Completed, Fate::GoesOn) }
 }
 
 /// Never 503 for a write that may land (law 8), nor `not_begun`: another body of the same request may,

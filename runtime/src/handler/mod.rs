@@ -1,10 +1,9 @@
 //! Runs a handler's body under its policy.
 //!
-//! `Inline` polls the body where it is, for bodies that may be dropped. `Boxed` polls it in
-//! a box and, past the point of no return, hands the box to the runtime when the wait ends
-//! before the body does: from `poll` at a deadline, from `Drop` at a disconnect.
-//!
-//! [`Core`] is what both share. Invariants:
+//! [`Run`](run::Run) is the future of a handler. A [`Slot`](run::Slot) keeps its body: in place, for bodies that may
+//! be dropped, or in a box that, past the point of no return, goes to the runtime when the wait ends before the
+//! body does: from `poll` at a deadline, from `Drop` at a disconnect. [`Core`](core::Core) is what stands around the
+//! body at each poll. Invariants:
 //!
 //! 1. The ambient request says that a body runs exactly while it is polled or dropped. A nested
 //!    core puts its own frame there for that time, and takes it out again.
@@ -22,8 +21,9 @@ mod detached;
 mod enter_exit;
 mod governed;
 mod hand_over;
-mod inline;
+mod in_place;
 mod judge;
+mod run;
 mod site;
 
 #[cfg(feature = "testing")]
@@ -32,6 +32,7 @@ pub use self::{
     boxed::run_boxed,
     compensation::{Compensate, Compensation, CompensationOutput, NoCompensation, compensate},
     governed::{Answer, Governed},
-    inline::{run_exempt, run_inline},
+    in_place::run_inline,
+    run::run_exempt,
     site::{bound, enter, reopen},
 };

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::begin::cross_point_of_no_return;
 use crate::{
     handler_policy::{Place, Site},
-    request::{self, RequestContext},
+    request::{self, Commitment, RequestContext},
 };
 
 /// Enters a durable site: the request's point of no return. Refused, it never resolves, and the
@@ -95,8 +95,8 @@ impl Future for ScopedDeadline {
             let ended = self.reopens
                 && request::with_body(|body| {
                     let late = body.frame.deadline.is_some_and(|at| Instant::now() >= at);
-                    let own = !body.frame.nested && body.is_reopened();
-                    body.past && own && (body.detached || late)
+                    let reopened = body.commitment_of_running_code() == Commitment::Reopened;
+                    reopened && (body.detached || late)
                 }) == Some(true);
             if ended {
                 return Poll::Pending;

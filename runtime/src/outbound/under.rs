@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     cause::Cause,
-    request::{self, RequestContext},
+    request::{self, Commitment, RequestContext},
     token::{DurableToken, RequestToken, ShutdownToken},
 };
 
@@ -154,9 +154,8 @@ impl Token {
     }
 }
 
-/// Whether the code that is running must not be cut by a request that ends. A handler that another
-/// one called cannot see whether its caller's statement was reopened; its caller's runner can.
+/// Whether the code that is running must not be cut by a request that ends.
 fn must_land(request: &RequestContext) -> bool {
     let body = &request.body;
-    body.is_running() && body.past && (body.frame.nested || !body.is_reopened())
+    body.is_running() && body.commitment_of_running_code() == Commitment::Committed
 }

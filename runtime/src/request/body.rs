@@ -160,11 +160,6 @@ impl Body {
         self.shield.as_ref().is_some_and(|shield| Arc::strong_count(shield) > 1)
     }
 
-    /// Whether this is a statement that gave itself back to the request.
-    pub(crate) fn is_reopened(&self) -> bool {
-        self.frame.reopened && !self.is_shielded()
-    }
-
     /// Whether the handler that runs is past its own point of no return.
     pub(crate) const fn is_past(&self) -> bool {
         if self.frame.nested { self.frame.past } else { self.past }

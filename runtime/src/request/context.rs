@@ -365,7 +365,7 @@ impl RequestContext {
         body.stage == Stage::Polled
             && !body.frame.nested
             && !body.frame.policy.is_cooperative()
-            && (!body.past || (body.is_reopened() && cause != Cause::ShuttingDown))
+            && body.commitment().may_be_cut_by(cause)
     }
 
     pub(crate) fn follows_given(&self) -> bool {

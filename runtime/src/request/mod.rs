@@ -3,6 +3,7 @@
 mod begin;
 mod body;
 mod client_gone;
+mod commitment;
 mod compensations;
 mod context;
 mod current;
@@ -17,6 +18,7 @@ mod unlinked;
 pub(crate) use self::{
     body::{Body, Frame, Stage, next_id},
     client_gone::Gone,
+    commitment::Commitment,
     compensations::{BoxCompensation, Compensations, Next, Pending, Registered},
     context::{Flags, RequestContext},
     current::{Scope, is_present, settle, with, with_body},

@@ -215,7 +215,7 @@ fn progress(life: &ServiceState) {
 
 #[cfg(test)]
 mod tests {
-    use crate::service::Lifecycle;
+    use crate::Lifecycle;
 
     #[test]
     fn a_runtime_that_goes_before_the_drain_was_polled_leaves_a_report() {

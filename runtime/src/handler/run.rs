@@ -1,4 +1,7 @@
-//! Runs a body where it is: for bodies that may be dropped.
+//! Runs a body: one future, whatever keeps the body.
+//!
+//! A [`Slot`] says where the body is kept: [in place](super::in_place) if it may be dropped with the future, in
+//! [a box](super::boxed) if it may have to outlive it.
 
 use std::{
     marker::PhantomData,
@@ -6,44 +9,76 @@ use std::{
     task::{Context, Poll},
 };
 
+use axum::response::Response;
+
 use super::{
-    compensation,
-    compensation::RunCompensation,
+    compensation::{self, RunCompensation},
     core::{Core, Role},
     governed::{Governed, unlinked},
-    judge::{End, beside_others, cut_before, cut_past},
+    judge::{End, beside_others},
 };
 use crate::{
     cause::{Cancelled, Cause, Fate, Outcome},
     handler_policy::{HandlerPolicy, Mode},
-    request::{self, Body, Progress, Stage, UnlinkedRequest, scope},
+    request::{self, Body, Commitment, Progress, Stage, UnlinkedRequest, scope},
     service::Ended,
     token::CallerToken,
 };
 
+/// Keeps the body of a handler.
+pub(super) trait Slot {
+    /// The value of the body.
+    type Output;
+
+    /// Returns whether the body is gone.
+    fn is_empty(&self) -> bool;
+
+    /// Polls the body, which is there.
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output>;
+
+    /// Drops the body.
+    fn clear(self: Pin<&mut Self>);
+
+    /// Is told that the body is pending.
+    fn pends(self: Pin<&mut Self>, _: &Core) {}
+
+    /// Ends the wait for the body, and reports that.
+    fn end<C: RunCompensation>(
+        self: Pin<&mut Self>,
+        core: &mut Core,
+        end: End,
+        compensation: Option<C>,
+    ) -> (Cancelled, Option<Box<Response>>);
+
+    /// Is told that the future is dropped while the body is there.
+    fn dropped<C: RunCompensation>(self: Pin<&mut Self>, core: &mut Core, compensation: Option<C>);
+}
+
 pin_project_lite::pin_project! {
-    /// The future of a handler whose body may be dropped.
+    /// The future of a handler.
     #[must_use = "futures do nothing unless polled"]
-    pub struct Inline<F, C, P>
+    pub(super) struct Run<S, C, P>
     where
+        S: Slot,
         C: RunCompensation,
     {
         #[pin]
-        body: Option<F>,
+        slot: S,
         core: Core,
         own: UnlinkedRequest,
         compensation: Option<C>,
         policy: PhantomData<fn() -> P>,
     }
 
-    impl<F, C, P> PinnedDrop for Inline<F, C, P>
+    impl<S, C, P> PinnedDrop for Run<S, C, P>
     where
+        S: Slot,
         C: RunCompensation,
     {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            if this.body.is_some() && this.core.is_under_way() {
-                dropped(this.body, this.core, this.own, this.compensation);
+            if !this.slot.is_empty() && this.core.is_under_way() {
+                dropped(this.slot, this.core, this.own, this.compensation);
             }
         }
     }
@@ -51,8 +86,8 @@ pin_project_lite::pin_project! {
 
 #[cold]
 #[inline(never)]
-fn dropped<F, C: RunCompensation>(
-    mut body: Pin<&mut Option<F>>,
+fn dropped<S: Slot, C: RunCompensation>(
+    slot: Pin<&mut S>,
     core: &mut Core,
     own: &mut UnlinkedRequest,
     compensation: &mut Option<C>,
@@ -60,28 +95,44 @@ fn dropped<F, C: RunCompensation>(
     let _scope = scope(own);
     let span = core.span();
     let _entered = span.enter();
-    hang_up(core, compensation.take(), || body.set(None));
+    slot.dropped(core, compensation.take());
 }
 
-/// Runs `body` in place.
-#[doc(hidden)]
-#[inline]
-pub fn run_inline<R, P, C, F>(
-    policy: &'static HandlerPolicy,
-    given: CallerToken,
-    compensation: Option<C>,
-    body: F,
-) -> Inline<F, C, P>
-where
-    F: Future<Output = R> + Send,
-    C: RunCompensation,
-{
-    Inline {
-        body: Some(body),
-        core: Core::new(policy, given),
-        own: None,
-        compensation,
-        policy: PhantomData,
+impl<S: Slot, C: RunCompensation, P> Run<S, C, P> {
+    #[inline]
+    pub(super) fn new(
+        slot: S,
+        policy: &'static HandlerPolicy,
+        given: CallerToken,
+        compensation: Option<C>,
+    ) -> Self {
+        Self { slot, core: Core::new(policy, given), own: None, compensation, policy: PhantomData }
+    }
+}
+
+impl<S: Slot, C: RunCompensation, P> Future for Run<S, C, P> {
+    type Output = Governed<S::Output, P>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let core = this.core;
+        let entered = this.own.is_none() && core.enter();
+        let scope = if entered { None } else { scope(this.own) };
+        if let Err(refused) = if entered { Ok(()) } else { core.begin_once() } {
+            this.slot.clear();
+            return Poll::Ready(Governed::cancelled(refused, core.report(refused)));
+        }
+        assert!(!this.slot.is_empty(), "a handler's future was polled after it ended");
+        let slot = &mut this.slot;
+        if let Poll::Ready(value) = core.poll(entered, cx, |cx| slot.as_mut().poll(cx)) {
+            slot.as_mut().clear();
+            drop(scope);
+            return Poll::Ready(Governed::done(value, unlinked(this.own)));
+        }
+        slot.as_mut().pends(core);
+        let Some(end) = core.judge(cx) else { return Poll::Pending };
+        let (cancelled, answer) = this.slot.end(core, end, this.compensation.take());
+        Poll::Ready(Governed::cancelled(cancelled, answer))
     }
 }
 
@@ -90,59 +141,6 @@ where
 pub async fn run_exempt<R, P, F: Future<Output = R> + Send>(body: F) -> Governed<R, P> {
     request::with(|request| request.advance_to(Progress::Ungoverned));
     Governed::done(body.await, None)
-}
-
-impl<F: Future, C: RunCompensation, P> Future for Inline<F, C, P> {
-    type Output = Governed<F::Output, P>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        let core = this.core;
-        let entered = this.own.is_none() && core.enter();
-        let scope = if entered { None } else { scope(this.own) };
-        if let Err(refused) = if entered { Ok(()) } else { core.begin_once() } {
-            this.body.set(None);
-            return Poll::Ready(Governed::cancelled(refused, core.report(refused)));
-        }
-        let Some(body) = this.body.as_mut().as_pin_mut() else {
-            panic!("a handler's future was polled after it ended");
-        };
-        if let Poll::Ready(value) = core.poll(entered, cx, |cx| body.poll(cx)) {
-            this.body.set(None);
-            drop(scope);
-            return Poll::Ready(Governed::done(value, unlinked(this.own)));
-        }
-        let cancelled = match core.judge(cx) {
-            None => return Poll::Pending,
-            Some(End::Cut(cancelled)) => cancelled,
-            Some(End::Detach(cancelled)) => cancelled.with(outcome_of_callees(core)),
-        };
-        let answer = core.report(cancelled);
-        let ended = ended_by_callees(core);
-        cut(core, this.compensation.take(), ended, || this.body.set(None));
-        Poll::Ready(Governed::cancelled(cancelled, answer))
-    }
-}
-
-/// A body that may be dropped gets past the point of no return only with a durable handler that
-/// it called. One that is under way takes care of itself when it is dropped; what the caller
-/// meant to do after it is lost.
-fn outcome_of_callees(core: &Core) -> Outcome {
-    if core.look(Body::is_shielded) == Some(true) {
-        return Outcome::Unknown;
-    }
-    tracing::error!(
-        target: "followthrough",
-        handler = core.policy.name(),
-        "cut after a durable handler that it had called; for the rest to follow through as well, \
-         call that one in a `#[durable_write]` statement"
-    );
-    Outcome::Completed
-}
-
-/// How the permit that such a body holds is counted.
-fn ended_by_callees(core: &Core) -> Ended {
-    if core.past { Ended::Completed } else { Ended::Cut }
 }
 
 /// Drops the body because the request was cancelled, and undoes what it did if it can be.
@@ -196,12 +194,11 @@ pub(super) fn hang_up<C: RunCompensation>(
             }
         }
         Role::Primary | Role::Secondary => {
-            let reopened = core.look(Body::is_reopened) == Some(true);
-            let guarded = core.look(Body::is_guarded) == Some(true);
-            let (known, ended) = match (core.past, reopened) {
-                (true, true) => (cut_past(guarded), Ended::Cut),
-                (true, false) => ((outcome_of_callees(core), Fate::GoesOn), Ended::Completed),
-                (false, _) => (cut_before(core.policy, guarded), Ended::Cut),
+            let (known, ended) = match core.commitment() {
+                Commitment::Committed => {
+                    ((outcome_of_callees(core), Fate::GoesOn), Ended::Completed)
+                }
+                Commitment::Cancellable | Commitment::Reopened => (core.if_cut(), Ended::Cut),
             };
             if let Some(hung_up) = hung_up(core, known) {
                 core.report(hung_up);
@@ -230,4 +227,20 @@ pub(super) fn hung_up(core: &Core, known: (Outcome, Fate)) -> Option<Cancelled> 
     }
     let hung_up = Cancelled::new(core.settle(ended_by), ended_by, known.0).cut(known);
     Some(if core.past { hung_up } else { beside_others(hung_up) })
+}
+
+/// A body that may be dropped gets past the point of no return only with a durable handler that
+/// it called. One that is under way takes care of itself when it is dropped; what the caller
+/// meant to do after it is lost.
+pub(super) fn outcome_of_callees(core: &Core) -> Outcome {
+    if core.look(Body::is_shielded) == Some(true) {
+        return Outcome::Unknown;
+    }
+    tracing::error!(
+        target: "followthrough",
+        handler = core.policy.name(),
+        "cut after a durable handler that it had called; for the rest to follow through as well, \
+         call that one in a `#[durable_write]` statement"
+    );
+    Outcome::Completed
 }
