@@ -104,14 +104,12 @@ impl Alarm {
 /// Outside of a runtime, where there are none; tokio's own message would name neither the handler nor what it
 /// wants a clock for.
 fn arm(deadline: Instant, handler: &str) -> Sleep {
-    if Handle::try_current().is_err() {
-        panic!(
-            "`{}` has a deadline and was polled outside of a tokio runtime, where no clock would end it: \
-             call it under `#[tokio::main]`, under `#[tokio::test]`, or in the `block_on` of a runtime \
-             that was built with `enable_time`",
-            handler
-        );
-    }
+    assert!(
+        Handle::try_current().is_ok(),
+        "`{handler}` has a deadline and was polled outside of a tokio runtime, where no clock would end it: call \
+         it under `#[tokio::main]`, under `#[tokio::test]`, or in the `block_on` of a runtime that was built \
+         with `enable_time`"
+    );
     sleep_until(deadline)
 }
 

@@ -139,11 +139,7 @@ impl Core {
     #[inline]
     pub(super) fn new(policy: &'static HandlerPolicy, given: CallerToken) -> Self {
         let uncommon = match given {
-            CallerToken::Nothing => {
-                // Nothing has no destructor, and the compiler would look.
-                mem::forget(given);
-                None
-            }
+            CallerToken::Nothing => None,
             given => Some(Uncommon::with(given)),
         };
         Self {
@@ -384,7 +380,7 @@ impl Core {
             request::with(|request| {
                 request.flags.stream = true;
                 request.deadline = deadline;
-                mem::swap(&mut request.stream_span, &mut span);
+                mem::swap(&mut request.response.span, &mut span);
             });
         }
         if let Some(given) = self.uncommon.as_mut().and_then(|uncommon| uncommon.token.take()) {

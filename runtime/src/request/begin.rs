@@ -37,9 +37,9 @@ impl RequestContext {
     #[inline]
     fn begin_with(&mut self, frame: Frame) -> u64 {
         let id = next_id();
-        self.body.renew(frame, id);
-        self.progress = Progress::Begun;
+        self.body = Body::of(frame, id);
         self.body.stage = Stage::Polled;
+        self.progress = Progress::Begun;
         id
     }
 

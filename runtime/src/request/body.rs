@@ -117,26 +117,29 @@ impl Body {
         }
     }
 
-    /// As [`of`](Self::of), in the place of one that is gone. What has a destructor is seldom there,
-    /// and a body is a big thing to write over.
+    /// Leaves no body. The frame and the counters stay as they are: the next body begins with its own.
     #[inline]
-    pub(crate) fn renew(&mut self, frame: Frame, id: u64) {
-        let Self { permit, given, shield, refused, .. } = self;
-        if permit.is_some() || given.is_some() || shield.is_some() || refused.is_some() {
-            self.clean();
-        }
-        self.id = id;
-        self.past = frame.past;
-        self.frame = frame;
-        self.stage = Stage::Parked;
-        self.detached = false;
-        self.guards = 0;
-        self.late_guards = 0;
-    }
-
-    #[cold]
-    fn clean(&mut self) {
-        *self = Self::default();
+    pub(super) fn reset(&mut self) {
+        let Self {
+            id,
+            permit,
+            given,
+            shield,
+            refused,
+            stage,
+            past,
+            frame: _,
+            detached: _,
+            guards: _,
+            late_guards: _,
+        } = self;
+        *id = 0;
+        *permit = None;
+        *given = None;
+        *shield = None;
+        *refused = None;
+        *stage = Stage::Vacant;
+        *past = false;
     }
 
     pub(crate) const fn is_running(&self) -> bool {

@@ -1,18 +1,12 @@
 //! One request: its signals, its tokens, its body.
 
 use std::{
-    mem,
-    pin::Pin,
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
-use tokio::{
-    sync::futures::OwnedNotified,
-    time::{Instant, Sleep},
-};
+use tokio::{sync::futures::OwnedNotified, time::Instant};
 use tokio_util::sync::CancellationToken;
-use tracing::Span;
 
 use super::{
     body::{Body, Stage},
@@ -21,6 +15,7 @@ use super::{
     pooled::PooledRequest,
     progress::Progress,
     response_state::ResponseState,
+    tokens::Tokens,
 };
 use crate::{
     alarm::Alarm,
@@ -30,43 +25,32 @@ use crate::{
     handler_policy::HandlerPolicy,
     service::ServiceState,
 };
-/// One request's state.
+/// The state of one request.
+///
+/// Its box is used for one request after another, so each part resets itself.
 #[derive(Default)]
 pub(crate) struct RequestContext {
-    /// Some, but for a spare box.
-    home: Option<Origin>,
+    /// `None` only while no request uses the box.
+    origin: Option<Origin>,
     /// Where it is counted, if it is.
     counted: Option<u16>,
-    /// When it came in; a deadline counts from here. Some, but for a spare box.
+    /// When it came in; a deadline counts from here.
     arrival: Option<Instant>,
     /// What the request came with. A handler's own deadline is in its frame.
     pub(crate) deadline: Option<Instant>,
     /// When the platform ends the process, answered or not.
     limit: Option<Instant>,
-    /// The request's token as tokio-util's type, once asked for.
-    raw: Option<CancellationToken>,
-    /// The request's token as ours, once asked for.
-    state: Option<Arc<RequestState>>,
+    tokens: Tokens,
     pub(crate) body: Body,
     /// The compensations of the body, once there are any.
     compensations: Option<Arc<Compensations>>,
-    /// Bytes that `Content-Length` promised and that are still to come.
-    pub(crate) remaining: Option<u64>,
-    /// Where a streamed body logs.
-    pub(crate) stream_span: Option<Span>,
-    /// What ends a streamed body: its deadline, and a waker where no connection of ours is one.
-    pub(crate) stream_sleep: Option<Pin<Box<Sleep>>>,
-    pub(crate) stream_wake: Option<Pin<Box<OwnedNotified>>>,
-    /// The first cause, unless `state` knows it.
-    cause: Option<Cause>,
     pub(crate) flags: Flags,
     pub(crate) progress: Progress,
     /// Set once the handler of this request has begun without it.
     pub(crate) handed_on: Option<Arc<AtomicBool>>,
     /// What wakes whoever waits for the body at its deadline.
     pub(crate) alarm: Option<Alarm>,
-    /// Of the response's body.
-    pub(crate) tail: ResponseState,
+    pub(crate) response: ResponseState,
 }
 
 /// What is known of a request, in bits.
@@ -93,28 +77,61 @@ pub(crate) struct Flags {
 
 impl Drop for RequestContext {
     fn drop(&mut self) {
-        // A spare is clear.
-        if self.home.is_some() {
-            self.clear();
-        }
+        self.reset();
     }
 }
 
 impl RequestContext {
-    /// Makes a request of a spare.
+    /// Begins a request in a box that no request uses.
     #[inline]
-    pub(crate) fn begin(&mut self, home: Origin) {
+    pub(super) fn begin(&mut self, origin: Origin) {
         let now = Instant::now();
         self.arrival = Some(now);
-        self.deadline = home.life().default_deadline().map(|after| now + after);
-        self.limit = None;
-        // A spare has none, and the compiler would look.
-        mem::forget(self.home.replace(home));
+        self.deadline = origin.life().default_deadline().map(|after| now + after);
+        self.origin = Some(origin);
     }
 
-    /// It has at most so long, from its arrival.
-    pub(crate) fn shorten(&mut self, time: Duration) {
-        // What no clock can tell bounds nothing.
+    /// Ends the request, and leaves its box as if there had been none.
+    #[inline]
+    pub(super) fn reset(&mut self) {
+        if self.counted.is_some() {
+            self.answered();
+        }
+        if self.alarm.is_some() {
+            self.keep_alarm();
+        }
+        let Self {
+            origin,
+            // A kept alarm covers no deadline of another request.
+            alarm: _,
+            // Taken by `answered`.
+            counted: _,
+            // Set by `begin`.
+            arrival: _,
+            deadline: _,
+            limit,
+            tokens,
+            body,
+            compensations,
+            flags,
+            progress,
+            handed_on,
+            response,
+        } = self;
+        *origin = None;
+        *limit = None;
+        tokens.reset();
+        body.reset();
+        *compensations = None;
+        *flags = Flags::default();
+        *progress = Progress::Unknown;
+        *handed_on = None;
+        response.reset();
+    }
+
+    /// The request has at most `time`, from its arrival.
+    pub(super) fn shorten(&mut self, time: Duration) {
+        // On overflow there is no deadline.
         let at = self.arrival().checked_add(time);
         self.deadline = match (self.deadline, at) {
             (Some(deadline), Some(at)) => Some(deadline.min(at)),
@@ -122,84 +139,46 @@ impl RequestContext {
         };
     }
 
-    /// The platform ends the process so long after its arrival.
+    /// The platform ends the process `time` after the arrival.
     #[cfg(feature = "lambda")]
-    pub(crate) fn limit(&mut self, time: Duration) {
+    pub(super) fn limit(&mut self, time: Duration) {
         self.limit = self.arrival().checked_add(time);
     }
 
-    /// Whether less than `needs` is left for a write to finish.
+    /// Returns whether less than `needs` is left for a write to finish.
     pub(crate) fn leaves_too_little(&self, needs: Duration) -> bool {
         let mut ends = [self.limit, self.life().grace_over_at()].into_iter().flatten();
         ends.any(|end| end.saturating_duration_since(Instant::now()) < needs)
     }
 
-    /// It is counted until it is answered, or a spare again.
+    /// Counts it until it is answered or dropped.
     #[inline]
-    pub(crate) fn count(&mut self) {
-        self.counted = self.home.as_ref().map(Origin::count);
-    }
-
-    /// Makes a spare of it. Every field is here, or set by [`begin`](Self::begin); a body is set
-    /// by the runner that begins it, and what is known of a response's body when there is one.
-    #[expect(clippy::inline_always, reason = "its only other caller is the path of panics")]
-    #[inline(always)]
-    pub(crate) fn clear(&mut self) {
-        self.answered();
-        if self.alarm.is_some() {
-            self.keep_alarm();
-        }
-        self.home = None;
-        // What has a destructor, and whatever a watched body has, is there only with a token, a
-        // stream or a begun body.
-        let begun = self.body.stage != Stage::Vacant
-            || self.body.given.is_some()
-            || self.compensations.is_some();
-        if self.has_token() || self.flags.stream || begun || self.tail.has_extra() {
-            self.clear_rest();
-        }
-        self.body.id = 0;
-        self.cause = None;
-        self.remaining = None;
-        self.flags = Flags::default();
-        self.progress = Progress::Unknown;
-        self.handed_on = None;
-    }
-
-    #[inline(never)]
-    fn clear_rest(&mut self) {
-        self.raw = None;
-        self.state = None;
-        self.stream_sleep = None;
-        self.stream_wake = None;
-        self.stream_span = None;
-        self.compensations = None;
-        self.tail = ResponseState::default();
-        self.body = Body::default();
+    pub(super) fn count(&mut self) {
+        self.counted = self.origin.as_ref().map(Origin::count);
     }
 
     /// It is not counted any more.
     #[inline]
     pub(crate) fn answered(&mut self) {
-        if let (Some(home), Some(counted)) = (&self.home, self.counted.take()) {
-            home.answered(counted);
+        if let (Some(origin), Some(counted)) = (&self.origin, self.counted.take()) {
+            origin.answered(counted);
         }
     }
 
     #[inline]
     pub(crate) fn life(&self) -> &Arc<ServiceState> {
-        self.home.as_ref().expect("only a spare has none").life()
+        self.origin.as_ref().expect("a request has an origin").life()
     }
 
     /// Under `serve`.
     #[inline]
     pub(crate) fn on(&self) -> Option<&OnConnection> {
-        self.home.as_ref()?.connection()
+        self.origin.as_ref()?.connection()
     }
 
     /// The same, beside what it keeps of the response's body.
-    pub(crate) fn on_and_tail(&mut self) -> (Option<&OnConnection>, &mut ResponseState) {
-        (self.home.as_ref().and_then(Origin::connection), &mut self.tail)
+    pub(crate) fn on_and_response(&mut self) -> (Option<&OnConnection>, &mut ResponseState) {
+        (self.origin.as_ref().and_then(Origin::connection), &mut self.response)
     }
 
     /// It goes on without its connection.
@@ -208,7 +187,7 @@ impl RequestContext {
         let counted = self.counted.map(|_| elsewhere.count());
         self.answered();
         self.counted = counted;
-        match self.home.replace(elsewhere) {
+        match self.origin.replace(elsewhere) {
             Some(Origin::Connection(on)) => Some(on),
             _ => None,
         }
@@ -221,11 +200,9 @@ impl RequestContext {
         request.deadline = None;
         request.arrival = self.arrival;
         request.limit = self.limit;
-        request.raw.clone_from(&self.raw);
-        request.state.clone_from(&self.state);
+        request.tokens = self.tokens.shared();
         request.compensations.clone_from(&self.compensations);
         request.body = body;
-        request.cause = self.cause();
         request.flags.reported = true;
         request.progress = Progress::Begun;
         request
@@ -268,28 +245,23 @@ impl RequestContext {
 
     /// When the request came in.
     pub(crate) fn arrival(&self) -> Instant {
-        self.arrival.expect("only a spare has none")
+        self.arrival.expect("a request has an arrival")
     }
 
     /// The first cause, as far as anybody has noticed one.
     #[inline]
     pub(crate) fn cause(&self) -> Option<Cause> {
-        self.cause.or_else(|| self.state.as_ref()?.settled())
+        self.tokens.cause()
     }
 
     /// Records `cause` unless an earlier one stands.
     pub(crate) fn settle(&mut self, cause: Cause) -> (Cause, Option<Signal>) {
-        if let Some(first) = self.cause {
-            return (first, None);
-        }
-        let first = self.state.as_ref().and_then(|state| state.record(cause)).unwrap_or(cause);
-        self.cause = Some(first);
-        (first, self.signal(first))
+        self.tokens.settle(cause)
     }
 
     /// What fires the request's tokens for `cause`, if there are any; it settles nothing yet.
     pub(crate) fn signal(&self, cause: Cause) -> Option<Signal> {
-        self.has_token().then(|| Signal { raw: self.raw.clone(), state: self.state.clone(), cause })
+        self.tokens.signal(cause)
     }
 
     /// What the request's tokens share, and the deadline that is in force here.
@@ -299,18 +271,8 @@ impl RequestContext {
             Some(frame) => frame.deadline.map(|at| Deadline { at, of_site: frame.narrowed }),
             None => self.deadline.map(|at| Deadline { at, of_site: false }),
         };
-        let given = self.given().cloned();
-        (given.unwrap_or_else(|| self.state()), deadline)
-    }
-
-    /// What the request's tokens share: one identity, made at first use.
-    fn state(&mut self) -> Arc<RequestState> {
-        if let Some(state) = &self.state {
-            return state.clone();
-        }
-        let (life, raw) = (self.life().clone(), self.raw.clone());
-        let state = RequestState::linked(life, self.cause, raw);
-        self.state.insert(Arc::new(state)).clone()
+        let (given, life) = (self.given().cloned(), self.life().clone());
+        (given.unwrap_or_else(|| self.tokens.state(&life)), deadline)
     }
 
     /// The request's token as tokio-util's type.
@@ -318,17 +280,7 @@ impl RequestContext {
         if let Some(given) = self.given() {
             return given.token();
         }
-        if let Some(raw) = &self.raw {
-            return raw.clone();
-        }
-        let raw = match &self.state {
-            Some(state) => state.token(),
-            None => CancellationToken::new(),
-        };
-        if self.cause.is_some() {
-            raw.cancel();
-        }
-        self.raw.insert(raw).clone()
+        self.tokens.raw()
     }
 
     /// Whether a token was handed out that has not heard of *stopping*.
@@ -339,12 +291,12 @@ impl RequestContext {
 
     #[inline]
     pub(crate) const fn has_token(&self) -> bool {
-        self.raw.is_some() || self.state.is_some()
+        self.tokens.are_handed_out()
     }
 
     #[inline]
     pub(crate) fn is_own(&self, state: &Arc<RequestState>) -> bool {
-        self.state.as_ref().is_some_and(|own| Arc::ptr_eq(own, state))
+        self.tokens.are(state)
     }
 
     /// What the running handler's token is instead of the request's, if a direct caller passed one.
@@ -374,9 +326,7 @@ impl RequestContext {
 
     /// Looks after the token of a call that is over, unless the request has one of its own.
     pub(crate) fn inherit(&mut self, given: Arc<RequestState>) {
-        if !self.has_token() {
-            self.state = Some(given);
-        }
+        self.tokens.inherit(given);
     }
 
     /// Reads every signal itself, the clock included, for a checkpoint.
@@ -396,21 +346,19 @@ impl RequestContext {
     /// The head is sent, and the deadline bounded the wait for it.
     pub(crate) fn lift_deadline(&mut self) {
         self.deadline = None;
-        if let Some(state) = &self.state {
-            state.lift_deadline();
-        }
+        self.tokens.lift_deadline();
     }
 
     /// The stream ends at `at` at the latest.
     pub(crate) fn sooner(&mut self, at: Instant) {
         self.deadline = Some(self.deadline.map_or(at, |before| before.min(at)));
-        self.stream_sleep = None;
+        if let Some(extra) = &mut self.response.extra {
+            extra.sleep = None;
+        }
     }
 
     /// Nothing can end this request any more (law 12).
     pub(crate) fn finish(&self) {
-        if let Some(state) = &self.state {
-            state.finish();
-        }
+        self.tokens.finish();
     }
 }

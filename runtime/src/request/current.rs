@@ -10,19 +10,16 @@
 //!    first takes the [`Signal`] out, then fires it. Wakers and destructors may come back here, and
 //!    would find no request.
 //!
-//! A request moves into the thread-local and out of it at every poll, so it lives in a box. The
-//! boxes are kept and used again ([`PooledRequest`]), so a request does not allocate.
+//! A request moves into the thread-local and out of it at every poll, so it lives in a box.
 
-use std::{
-    cell::Cell,
-    mem::{self, ManuallyDrop},
-};
+use std::{cell::Cell, mem::ManuallyDrop};
 
 use super::{Body, PooledRequest, RequestContext};
 use crate::cause::Cause;
 
 thread_local! {
-    // Without a destructor, by invariant 1, it is there as long as its thread, and nobody has to ask.
+    // `ManuallyDrop` has no destructor, so an access need not ask whether the thread-local is still there.
+    // Nothing leaks, by invariant 1.
     static CURRENT: Cell<ManuallyDrop<Option<PooledRequest>>> = const { Cell::new(ManuallyDrop::new(None)) };
 }
 
@@ -48,9 +45,7 @@ impl Drop for Scope<'_> {
 
 #[inline]
 fn exchange(slot: &mut Option<PooledRequest>) {
-    let current = CURRENT.replace(ManuallyDrop::new(slot.take()));
-    // What it replaces was taken, and the compiler would look.
-    mem::forget(mem::replace(slot, ManuallyDrop::into_inner(current)));
+    *slot = ManuallyDrop::into_inner(CURRENT.replace(ManuallyDrop::new(slot.take())));
 }
 
 /// Whether some request is running.

@@ -13,6 +13,7 @@ mod pooled;
 mod progress;
 mod report;
 mod response_state;
+mod tokens;
 mod unlinked;
 
 pub(crate) use self::{

@@ -20,19 +20,19 @@ thread_local! {
 /// How many boxes a thread keeps: as many requests as it is likely to have at once.
 const SPARES: usize = 256;
 
-/// An [`RequestContext`] in a box that is used again: [`release`](Self::release) gives it back. One that
-/// is dropped, as unwinding does, is cleared all the same, and its box is lost.
+/// A [`RequestContext`] in a box that is used again: [`release`](Self::release) gives the box back. Dropping this,
+/// as unwinding does, ends the request as well, and frees the box.
 ///
-/// No destructor of its own, so that `Option<PooledRequest>` is one word and moves in two instructions.
+/// The struct has no destructor of its own, so `Option<PooledRequest>` is one word that moves in two instructions.
 pub(crate) struct PooledRequest(Box<RequestContext>);
 
 impl PooledRequest {
     #[inline]
-    pub(crate) fn new(home: Origin) -> Self {
+    pub(crate) fn new(origin: Origin) -> Self {
         let spare = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
-        let mut ambient = spare.unwrap_or_default();
-        ambient.begin(home);
-        Self(ambient)
+        let mut request = spare.unwrap_or_default();
+        request.begin(origin);
+        Self(request)
     }
 
     /// A request that has just come in on a connection of ours.
@@ -43,8 +43,8 @@ impl PooledRequest {
 
     /// A request that a server or a layer has just received.
     #[inline]
-    pub(crate) fn received<B>(home: Origin, head: &Request<B>, upload: bool) -> Self {
-        let mut request = Self::new(home);
+    pub(crate) fn received<B>(origin: Origin, head: &Request<B>, upload: bool) -> Self {
+        let mut request = Self::new(origin);
         request.count();
         if let Some(time) = request.life().time_of_caller(head.headers()) {
             request.shorten(time);
@@ -76,12 +76,12 @@ impl PooledRequest {
     /// The request is over; its box is used again.
     #[inline]
     pub(crate) fn release(self) {
-        let Self(mut ambient) = self;
-        ambient.clear();
+        let Self(mut request) = self;
+        request.reset();
         let _ = SPARE.try_with(|spare| {
             let mut spare = spare.borrow_mut();
             if spare.len() < SPARES {
-                spare.push(ambient);
+                spare.push(request);
             }
         });
     }

@@ -1,7 +1,11 @@
 //! What a request keeps of its response's body, once its head is sent.
 
+use std::pin::Pin;
+
 use axum::body::Body as AxumBody;
 use bytes::Bytes;
+use tokio::{sync::futures::OwnedNotified, time::Sleep};
+use tracing::Span;
 
 use super::{Gone, LastEvent};
 use crate::{cause::Cause, connection::Backpressure};
@@ -9,6 +13,10 @@ use crate::{cause::Cause, connection::Backpressure};
 #[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub(crate) struct ResponseState {
+    /// Bytes that `Content-Length` promised and that are still to come.
+    pub(crate) remaining: Option<u64>,
+    /// Where a streamed body logs.
+    pub(crate) span: Option<Span>,
     pub(crate) extra: Option<Box<ResponseExtra>>,
     /// Somebody could tell whether the body ends.
     pub(crate) watched: bool,
@@ -22,13 +30,13 @@ pub(crate) struct ResponseState {
 }
 
 impl ResponseState {
-    pub(crate) const fn has_extra(&self) -> bool {
-        self.extra.is_some()
-    }
-
-    /// Nothing has been done to the body.
-    pub(crate) const fn is_fresh(&self) -> bool {
-        self.extra.is_none() && !self.watched && !self.polled && !self.told && !self.reconnects
+    #[inline]
+    pub(super) fn reset(&mut self) {
+        let Self { remaining, span, extra, watched, polled, told, reconnects, long } = self;
+        *remaining = None;
+        *span = None;
+        *extra = None;
+        (*watched, *polled, *told, *reconnects, *long) = (false, false, false, false, false);
     }
 }
 
@@ -36,6 +44,10 @@ impl ResponseState {
 #[derive(Default)]
 pub(crate) struct ResponseExtra {
     pub(crate) gone: Option<Gone>,
+    /// Ends a streamed body at its deadline.
+    pub(crate) sleep: Option<Pin<Box<Sleep>>>,
+    /// Wakes the body where no connection of this server does.
+    pub(crate) wake: Option<Pin<Box<OwnedNotified>>>,
     pub(crate) last: Option<LastEvent>,
     /// `last`, on its way, or an answer of ours.
     pub(crate) saying: Option<AxumBody>,

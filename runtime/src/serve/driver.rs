@@ -71,7 +71,7 @@ impl<A> Server<A> {
             ConnectionDriver { connection: connection.clone(), settings, half_close, uploads };
         #[cfg(feature = "tls")]
         let tls = self.tls.clone();
-        let driven = async move {
+        let until_its_end = async move {
             let service = match driver.until_over(made).await {
                 Some(Ok(service)) => service,
                 Some(Err(error)) => return handshake_failed(&driver.connection, &error),
@@ -95,7 +95,7 @@ impl<A> Server<A> {
                 linger(&driver.connection).await;
             }
         };
-        drop(tokio::spawn(Task::new(driven, connection)));
+        drop(tokio::spawn(Task::new(until_its_end, connection)));
     }
 }
 

@@ -30,7 +30,9 @@ pub(super) fn sweep(life: &Arc<ServiceState>, settings: Settings) -> Sweeping {
         (head.min(idle).min(write) / 4).clamp(Duration::from_millis(10), Duration::from_secs(1));
     Sweeping(tokio::spawn(async move {
         while let Some(connections) = Weak::upgrade(&life).map(|life| life.connections.all()) {
-            connections.iter().for_each(|connection| connection.sweep(&limits));
+            for connection in connections {
+                connection.sweep(&limits);
+            }
             tokio::time::sleep(every).await;
         }
     }))

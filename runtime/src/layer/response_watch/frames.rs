@@ -39,7 +39,7 @@ impl ResponseWatch {
         match frame.into_data() {
             Ok(mut data) => {
                 if let Some(rest) = cut_piece(&mut data) {
-                    self.0.tail.extra.get_or_insert_default().rest = Some(rest);
+                    self.0.response.extra.get_or_insert_default().rest = Some(rest);
                 }
                 Frame::data(data)
             }
@@ -50,7 +50,7 @@ impl ResponseWatch {
     /// The next piece of the frame that is going out, if one is.
     #[inline]
     pub(crate) fn next_piece<D: 'static>(&mut self) -> Option<Frame<D>> {
-        let extra = self.0.tail.extra.as_mut()?;
+        let extra = self.0.response.extra.as_mut()?;
         let mut data = extra.rest.take()?;
         extra.rest = cut_piece(&mut data);
         body_gave();
@@ -62,7 +62,7 @@ impl ResponseWatch {
 
     /// How much of the frame that is going out is still here.
     pub(crate) fn rest(&self) -> usize {
-        let rest = self.0.tail.extra.as_ref().and_then(|extra| extra.rest.as_ref());
+        let rest = self.0.response.extra.as_ref().and_then(|extra| extra.rest.as_ref());
         rest.map_or(0, Bytes::len)
     }
 
@@ -82,9 +82,9 @@ impl ResponseWatch {
     where
         B::Data: 'static,
     {
-        self.0.tail.polled = true;
+        self.0.response.polled = true;
         let stream = self.0.flags.stream;
-        if let (true, Some(on), Some(extra)) = (stream, self.0.on(), &self.0.tail.extra) {
+        if let (true, Some(on), Some(extra)) = (stream, self.0.on(), &self.0.response.extra) {
             if extra.gate.is_shut(on, cx) {
                 body_holds_back();
                 return Poll::Pending;
@@ -101,7 +101,7 @@ impl ResponseWatch {
                 self.sent(bytes as u64) || inner.is_end_stream()
             }
         };
-        let (on, tail) = self.0.on_and_tail();
+        let (on, tail) = self.0.on_and_response();
         let polled = polled.map(|frame| {
             frame.map_err(Into::into).map(|frame| match on {
                 Some(on) if stream && !whole => {
@@ -112,7 +112,7 @@ impl ResponseWatch {
         });
         let polled = polled.map(|frame| frame.map(|frame| self.cut_frame(frame)));
         // The token lives until the last piece goes out.
-        match &mut self.0.tail.extra {
+        match &mut self.0.response.extra {
             Some(extra) if whole && extra.rest.is_some() => extra.finish_after_rest = true,
             _ if whole => self.finish(),
             _ => {}
@@ -122,7 +122,7 @@ impl ResponseWatch {
 
     /// Polls the rest of a body that the service has ended, or of an answer of ours.
     pub(crate) fn poll_last<D: 'static>(&mut self, cx: &mut Context<'_>) -> Polled<D> {
-        let (on, tail) = self.0.on_and_tail();
+        let (on, tail) = self.0.on_and_response();
         let Some(extra) = &mut tail.extra else { return Poll::Ready(None) };
         if let Some(last) = extra.last.take() {
             extra.saying = Some(last.into_body());
@@ -154,14 +154,14 @@ impl ResponseWatch {
     }
 
     pub(crate) fn has_more_to_say(&self) -> bool {
-        self.0.tail.extra.as_ref().is_some_and(|extra| {
+        self.0.response.extra.as_ref().is_some_and(|extra| {
             extra.last.is_some() || extra.saying.is_some() || extra.error.is_some()
         })
     }
 
     /// How much of it there is, where it can go out as `D`.
     pub(crate) fn rest_hint<D: 'static>(&self) -> SizeHint {
-        let extra = self.0.tail.extra.as_ref();
+        let extra = self.0.response.extra.as_ref();
         match extra.and_then(|extra| extra.saying.as_ref()) {
             Some(saying) if as_data::<D>(Bytes::new()).is_some() => saying.size_hint(),
             None if !self.has_more_to_say() => SizeHint::with_exact(0),

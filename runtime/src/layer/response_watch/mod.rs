@@ -93,12 +93,11 @@ impl ResponseWatch {
         if long && !request.flags.stream {
             warn_of_events(&request, response);
         }
-        debug_assert!(request.tail.is_fresh(), "a spare box kept something of another body");
-        request.tail.watched = watched;
-        request.tail.long = long;
+        request.response.watched = watched;
+        request.response.long = long;
         let mut tail = Self(request);
         if watched && tail.0.flags.stream {
-            tail.0.tail.reconnects = is_events(response);
+            tail.0.response.reconnects = is_events(response);
             tail.is_told_by_its_connection();
         }
         Some(tail)
@@ -107,7 +106,7 @@ impl ResponseWatch {
     /// An answer of ours, whose body is `body`.
     pub(super) fn answering(mut request: PooledRequest, body: AxumBody) -> Self {
         request.answered();
-        request.tail = ResponseState::default();
+        request.response = ResponseState::default();
         let mut tail = Self(request);
         tail.extra().saying = Some(body);
         tail
@@ -115,7 +114,7 @@ impl ResponseWatch {
 
     #[inline]
     pub(super) fn is_watched(&self) -> bool {
-        self.0.tail.watched
+        self.0.response.watched
     }
 
     fn is_told_by_its_connection(&mut self) {
@@ -127,7 +126,7 @@ impl ResponseWatch {
     }
 
     fn is_not_told_any_more(&mut self) {
-        let told_by = self.0.tail.extra.as_mut().and_then(|extra| extra.told_by.take());
+        let told_by = self.0.response.extra.as_mut().and_then(|extra| extra.told_by.take());
         if let (Some(on), Some(key)) = (self.0.on(), told_by) {
             on.unregister_stream_token(key);
         }
@@ -135,7 +134,7 @@ impl ResponseWatch {
 
     /// Nothing fires any more.
     fn finish(&mut self) {
-        self.0.tail.watched = false;
+        self.0.response.watched = false;
         self.is_not_told_any_more();
         self.0.finish();
     }
@@ -143,10 +142,10 @@ impl ResponseWatch {
     fn begins_to_watch<B: Body>(request: &mut PooledRequest, response: &Response<B>) -> bool {
         // What the head promises decides how much the HTTP implementation takes.
         let promised = || response.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
-        request.remaining = response.body().size_hint().exact().or_else(promised);
+        request.response.remaining = response.body().size_hint().exact().or_else(promised);
         let none = request.flags.head
             || matches!(response.status().as_u16(), 100..=199 | 204 | 304)
-            || request.remaining == Some(0)
+            || request.response.remaining == Some(0)
             || response.body().is_end_stream();
         if none {
             request.finish();
@@ -161,35 +160,47 @@ impl ResponseWatch {
     /// Where nothing of ours polls the body when the phase advances or the client leaves.
     #[cold]
     pub(super) fn wakes(&mut self, gone: Option<Gone>) {
-        self.0.stream_wake = self.0.wake_body().map(Box::pin);
-        if gone.is_some() {
-            self.extra().gone = gone;
+        let wake = self.0.wake_body().map(Box::pin);
+        if wake.is_some() || gone.is_some() {
+            let extra = self.extra();
+            extra.wake = wake;
+            extra.gone = gone;
         }
     }
 
     /// The stream ends with `last`, unless it has promised its length.
     pub(super) fn says_last(&mut self, last: LastEvent) {
-        if self.0.tail.watched && self.0.flags.stream && self.0.remaining.is_none() {
+        if self.0.response.watched && self.0.flags.stream && self.0.response.remaining.is_none() {
             self.extra().last = Some(last);
-            self.0.tail.reconnects = true;
+            self.0.response.reconnects = true;
         }
     }
 
     fn extra(&mut self) -> &mut ResponseExtra {
-        self.0.tail.extra.get_or_insert_default()
+        self.0.response.extra.get_or_insert_default()
+    }
+
+    /// Returns whether another server has said that the client left, and has `cx` woken at the next advance of
+    /// the phase.
+    fn is_told_that_the_client_left(&mut self, cx: &mut Context<'_>) -> bool {
+        loop {
+            let Some(extra) = &mut self.0.response.extra else { return false };
+            let advanced =
+                extra.wake.as_mut().is_some_and(|wake| wake.as_mut().poll(cx).is_ready());
+            if !advanced {
+                return extra.gone.as_mut().is_some_and(|gone| gone.poll(cx).is_ready());
+            }
+            let next = self.0.wake_body().map(Box::pin);
+            self.extra().wake = next;
+        }
     }
 
     /// What ends the body now, if something does.
     pub(super) fn ended(&mut self, cx: &mut Context<'_>) -> Option<Cause> {
-        let request = &mut self.0;
-        // Every advance of the phase wakes, and the next one is to be heard as well.
-        while request.stream_wake.as_mut().is_some_and(|wake| wake.as_mut().poll(cx).is_ready()) {
-            request.stream_wake = request.wake_body().map(Box::pin);
-        }
-        let gone = request.tail.extra.as_mut().and_then(|extra| extra.gone.as_mut());
-        if gone.is_some_and(|gone| gone.poll(cx).is_ready()) {
+        if self.is_told_that_the_client_left(cx) {
             return Some(Cause::ClientDisconnected);
         }
+        let request = &mut self.0;
         if !request.flags.stream {
             // Its token hears of *stopping*, and the response stands.
             if request.is_stopping_unheard() {
@@ -202,24 +213,23 @@ impl ResponseWatch {
         if finishes && phase >= Phase::Stopping {
             return Some(Cause::ShuttingDown);
         }
-        if !request.tail.told && phase >= Phase::Closing {
-            request.tail.told = true;
+        if !request.response.told && phase >= Phase::Closing {
+            request.response.told = true;
             if finishes {
                 request.settle(Cause::ShuttingDown).1.into_iter().for_each(Signal::fire);
             } else if request.has_token() {
                 end_stream(request, Cause::ShuttingDown);
                 request.sooner(Instant::now() + STREAM_CLOSE_GRACE);
             } else {
-                request.tail.told = false;
+                request.response.told = false;
                 return Some(Cause::ShuttingDown);
             }
         }
         let deadline = request.deadline?;
-        let sleep = request
-            .stream_sleep
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        let extra = request.response.extra.get_or_insert_default();
+        let sleep = extra.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         let over = sleep.as_mut().poll(cx).is_ready();
-        over.then_some(if request.tail.told && !finishes {
+        over.then_some(if request.response.told && !finishes {
             Cause::ShuttingDown
         } else {
             Cause::DeadlineExceeded
@@ -228,7 +238,7 @@ impl ResponseWatch {
 
     /// Counts what went out; true once everything has.
     fn sent(&mut self, bytes: u64) -> bool {
-        let Some(remaining) = &mut self.0.remaining else { return false };
+        let Some(remaining) = &mut self.0.response.remaining else { return false };
         *remaining = remaining.saturating_sub(bytes);
         *remaining == 0
     }
@@ -236,7 +246,7 @@ impl ResponseWatch {
     /// The body was dropped before its end. Where no layer has said whether the answer has a body
     /// at all, one that nobody asked for may be that of a HEAD request.
     fn dropped(&mut self) {
-        if self.0.tail.polled || self.0.is_counted() {
+        if self.0.response.polled || self.0.is_counted() {
             let cause = self.0.life().hung_up_by();
             self.cut(cause);
         }
@@ -246,10 +256,10 @@ impl ResponseWatch {
     pub(super) fn cut_short(&mut self, ended_by: Cause) {
         self.cut(ended_by);
         let left = ended_by == Cause::ClientDisconnected;
-        if left || !self.0.tail.reconnects || self.0.remaining.is_some() {
+        if left || !self.0.response.reconnects || self.0.response.remaining.is_some() {
             self.extra().last = None;
         }
-        if !left && (!self.0.tail.reconnects || self.0.remaining.is_some()) {
+        if !left && (!self.0.response.reconnects || self.0.response.remaining.is_some()) {
             // The first may find that the body has used up its task's budget.
             let extra = self.extra();
             (extra.error, extra.flushes_before_error) = (Some(ended_by), 2);
@@ -261,8 +271,8 @@ impl ResponseWatch {
 
     /// The body ends before its end.
     fn cut(&mut self, ended_by: Cause) {
-        self.0.tail.watched = false;
-        if self.0.tail.told && !self.0.body.frame.policy.finishes() {
+        self.0.response.watched = false;
+        if self.0.response.told && !self.0.body.frame.policy.finishes() {
             return;
         }
         if self.0.flags.stream {
@@ -283,14 +293,14 @@ impl ResponseWatch {
     /// The body is gone.
     #[inline]
     pub(super) fn over(mut self) {
-        if self.0.tail.watched {
+        if self.0.response.watched {
             self.dropped();
         }
-        if self.0.tail.extra.is_some() {
+        if self.0.response.extra.is_some() {
             self.is_not_told_any_more();
         }
         if let Some(on) = self.0.on() {
-            if on.is_cut() || self.0.tail.long {
+            if on.is_cut() || self.0.response.long {
                 self.leaves_a_trace(on);
             }
         }
@@ -314,7 +324,7 @@ pub(crate) fn end_stream(request: &mut PooledRequest, ended_by: Cause) {
     signal.into_iter().for_each(Signal::fire);
     let cancelled = Cancelled::new(first, ended_by, Outcome::Unknown);
     let policy = request.body.frame.policy;
-    let span = request.stream_span.take();
+    let span = request.response.span.take();
     let _entered = span.as_ref().map(Span::enter);
     report_stream(request.life(), policy, cancelled, request.arrival());
 }
