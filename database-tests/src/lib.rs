@@ -15,7 +15,7 @@ use deadpool_postgres::{
     Manager, Runtime,
     tokio_postgres::{Client, Config, NoTls},
 };
-use followthrough::postgres::Pool;
+use followthrough_postgres::Pool;
 use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},

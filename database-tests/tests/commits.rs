@@ -5,11 +5,9 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use followthrough::{
-    Outcome,
-    postgres::{Client, Error, Pool},
-};
+use followthrough::Outcome;
 use followthrough_database_tests::{Inspector, Postgres, moment, postgres};
+use followthrough_postgres::{Client, Error, Pool};
 use followthrough_tests::{Log, soon};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;

@@ -13,7 +13,7 @@ use axum::{
     extract::{Path, State},
     routing::post,
 };
-use followthrough::{cancellable, postgres, sqlx_postgres};
+use followthrough::cancellable;
 use followthrough_database_tests::{Inspector, Postgres, moment, postgres};
 use followthrough_tests::{Leaving, Server, h1, soon};
 use sqlx::{
@@ -29,8 +29,8 @@ const SLOW_RUNS: i64 = 20;
 /// A way to a table of seats, which have an id and a state.
 #[derive(Clone)]
 enum Seats {
-    Deadpool(postgres::Pool),
-    Sqlx(sqlx_postgres::Pool),
+    Deadpool(followthrough_postgres::Pool),
+    Sqlx(followthrough_sqlx_postgres::Pool),
     PlainDeadpool(deadpool_postgres::Pool),
     PlainSqlx(sqlx::PgPool),
     Sqlite(SqlitePool),
@@ -118,13 +118,13 @@ fn deletes(seats: Seats, name: &str, reserve: String) -> Table {
     Table { seats, reserve, release: format!("DELETE FROM {name} WHERE id = $1") }
 }
 
-fn ours(postgres: &Postgres, name: &str, patience: Option<Duration>) -> [(String, Seats); 2] {
+fn ours(postgres: &Postgres, name: &str, timeout: Option<Duration>) -> [(String, Seats); 2] {
     let size = usize::try_from(POOL).expect("it is small");
     let (deadpool, sqlx) = (format!("{name}_deadpool"), format!("{name}_sqlx"));
     let mut first = postgres.pool(&deadpool, size);
-    let mut second = sqlx_postgres::Pool::new(postgres.sqlx_pool(&sqlx, POOL));
-    if let Some(patience) = patience {
-        (first, second) = (first.patience(patience), second.patience(patience));
+    let mut second = followthrough_sqlx_postgres::Pool::new(postgres.sqlx_pool(&sqlx, POOL));
+    if let Some(timeout) = timeout {
+        (first, second) = (first.timeout(timeout), second.timeout(timeout));
     }
     [(deadpool, Seats::Deadpool(first)), (sqlx, Seats::Sqlx(second))]
 }

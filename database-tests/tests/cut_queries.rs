@@ -9,8 +9,8 @@ use std::{
 };
 
 use fastrand::Rng;
-use followthrough::postgres::{Client, Pool};
 use followthrough_database_tests::{moment, postgres};
+use followthrough_postgres::{Client, Pool};
 use followthrough_tests::soon;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;

@@ -4,8 +4,8 @@
 
 use std::{future::poll_fn, pin::pin, task::Poll};
 
-use followthrough::sqlx_postgres::Pool;
 use followthrough_database_tests::postgres;
+use followthrough_sqlx_postgres::Pool;
 use followthrough_tests::soon;
 
 /// Polls `future` until it has waited so often, and drops it then; whether it had ended.

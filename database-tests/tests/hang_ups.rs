@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use axum::{Router, extract::State, routing::get};
-use followthrough::{DurableToken, RequestToken, cancellable, durable_write, postgres::Pool};
+use followthrough::{DurableToken, RequestToken, cancellable, durable_write};
 use followthrough_database_tests::postgres;
+use followthrough_postgres::Pool;
 use followthrough_tests::{Leaving, Server, h1, soon};
 
 const RUNS: usize = 20;

@@ -4,8 +4,9 @@ use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use axum::{Router, extract::State, routing::get};
 use deadpool_postgres::tokio_postgres::NoTls;
-use followthrough::{cancellable, postgres::Pool};
+use followthrough::cancellable;
 use followthrough_database_tests::{Inspector, pool, postgres};
+use followthrough_postgres::Pool;
 use followthrough_tests::{Leaving, Server, h1, soon};
 
 const SLOW: &str = "SELECT pg_sleep(60)";
@@ -53,7 +54,7 @@ async fn a_backend_that_cannot_be_told_is_replaced() {
     // Nobody listens there.
     let elsewhere = "host=127.0.0.1 port=1".parse().unwrap();
     let plain = postgres.plain_pool(name, 1);
-    let pool = Pool::new(plain, &elsewhere, NoTls).patience(Duration::from_millis(100));
+    let pool = Pool::new(plain, &elsewhere, NoTls).timeout(Duration::from_millis(100));
     let before = backend(&pool).await;
     cut(&pool, name, &inspector).await;
     assert_ne!(backend(&pool).await, before, "the pool has room for another one");

@@ -10,11 +10,9 @@ use std::{
 
 use axum::{Router, extract::State, routing::get};
 use fastrand::Rng;
-use followthrough::{
-    DurableToken, Outcome, RequestToken, cancellable, link,
-    sqlx_postgres::{Client, Error, Pool},
-};
+use followthrough::{DurableToken, Outcome, RequestToken, cancellable, link};
 use followthrough_database_tests::{Inspector, Postgres, moment, postgres};
+use followthrough_sqlx_postgres::{Client, Error, Pool};
 use followthrough_tests::{Leaving, Log, Server, h1, soon};
 use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::task::JoinSet;

@@ -15,7 +15,6 @@ use axum::{
 use followthrough::{
     CallerDeadlines, RequestToken, cancellable, durable_write,
     outbound::{CallError, DeadlineHeaders, RequestBuilderExt},
-    postgres, sqlx_postgres,
 };
 use followthrough_database_tests::postgres;
 use followthrough_tests::{Leaving, Marks, Server, h1, lifecycle, soon};
@@ -46,8 +45,8 @@ struct Front {
 /// Service B, before the database.
 #[derive(Clone)]
 struct Back {
-    reads: sqlx_postgres::Pool,
-    writes: postgres::Pool,
+    reads: followthrough_sqlx_postgres::Pool,
+    writes: followthrough_postgres::Pool,
     marks: Marks,
     left: Left,
 }
@@ -108,7 +107,7 @@ async fn the_time_shrinks_hop_by_hop_and_only_the_write_outlives_its_client() {
     let (marks, left) = (Marks::default(), Left::default());
 
     let back = Back {
-        reads: sqlx_postgres::Pool::new(postgres.sqlx_pool(READS, 2)),
+        reads: followthrough_sqlx_postgres::Pool::new(postgres.sqlx_pool(READS, 2)),
         writes: postgres.pool("three_hops_writes", 2),
         marks: marks.clone(),
         left: left.clone(),

@@ -37,8 +37,8 @@
 //! - Calls to other services, under the deadline of the request: [`outbound`].
 //! - Review: [`policies`]; for operators: [`Overrides`].
 //! - The service: [`Lifecycle`], [`serve`], [`ShutdownReport`].
-//! - Databases, whose work has to be cancelled on the server: `postgres` and `sqlx_postgres`, with the
-//!   features `postgres` and `sqlx-postgres`, and the page [`guide::databases`].
+//! - Databases, whose work has to be cancelled on the server: the crates `followthrough-postgres` and
+//!   `followthrough-sqlx-postgres`, and the page [`guide::databases`].
 //! - Longer answers: the [`guide`].
 //!
 //! # The rules
@@ -86,11 +86,10 @@ mod cause;
 mod connection;
 mod count;
 mod deadlines;
-#[cfg(any(feature = "postgres", feature = "sqlx-postgres"))]
-mod follow;
 pub mod guide;
 mod handler;
 mod handler_policy;
+pub mod integration;
 mod layer;
 mod lifecycle;
 mod link;
@@ -98,18 +97,12 @@ pub mod outbound;
 mod panic_message;
 pub mod policy;
 mod polling;
-#[cfg(feature = "postgres")]
-pub mod postgres;
 mod problem;
-#[cfg(any(feature = "postgres", feature = "sqlx-postgres"))]
-mod quarantine;
 mod request;
 pub mod routing;
 mod run_until;
 mod serve;
 mod service;
-#[cfg(feature = "sqlx-postgres")]
-pub mod sqlx_postgres;
 mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -17,7 +17,7 @@ use syn::{
 };
 
 /// The rooms above the leaves, the lowest first.
-const ROOMS: [&str; 17] = [
+const ROOMS: [&str; 14] = [
     "deadlines",
     "service",
     "cancellation",
@@ -29,13 +29,10 @@ const ROOMS: [&str; 17] = [
     "lifecycle",
     "routing",
     "serve",
+    "integration",
     // Optional.
-    "follow",
-    "quarantine",
     "outbound",
     "testing",
-    "postgres",
-    "sqlx_postgres",
 ];
 
 /// The front of the crate: re-exports for its users and for the macros.

@@ -75,7 +75,6 @@ impl Compensations {
     }
 
     /// No compensation begins before `answered` resolves.
-    #[cfg(any(feature = "postgres", feature = "sqlx-postgres"))]
     pub(crate) fn wait_for(&self, answered: oneshot::Receiver<()>) {
         let mut state = self.state();
         let is_empty = |other: &mut oneshot::Receiver<()>| {

@@ -9,10 +9,10 @@ use std::{
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout_at,
+    task::yield_now,
 };
 
-use super::{app::App, driver::Server, listener::Listener};
+use super::{accepted::Accepted, app::App, driver::Server, listener::Listener};
 use crate::service::Phase;
 
 /// After an accept that failed for want of something, such as file descriptors.
@@ -48,23 +48,42 @@ where
     }
     // What the system has accepted for us by now is served: its clients believe in it.
     let mut stopping = pin!(life.reached(Phase::Stopping));
-    let last_look = tokio::time::Instant::now() + LAST_LOOK;
+    let last_look = Instant::now() + LAST_LOOK;
     for _ in 0..BACKLOG {
         let slot = tokio::select! {
             biased;
             slot = slots.next() => slot,
             () = &mut stopping => break,
         };
-        match timeout_at(last_look, listener.accept()).await {
-            Ok(Ok(accepted)) => server.spawn(accepted, slot),
+        match accept_until(listener, last_look).await {
+            Some(Ok(accepted)) => server.spawn(accepted, slot),
             // With several listeners, another one may have some.
-            Ok(Err(error)) => tracing::debug!(
+            Some(Err(error)) => tracing::debug!(
                 target: "followthrough",
                 listener = name,
                 %error,
                 "cannot accept a connection; the service closes"
             ),
-            Err(_) => break,
+            None => break,
+        }
+    }
+}
+
+/// Accepts a connection that is there before `end`. Handlers may block every thread that would wake a timer, so
+/// this asks again and again.
+async fn accept_until<L: Listener>(
+    listener: &mut L,
+    end: Instant,
+) -> Option<io::Result<Accepted<L::Peer>>> {
+    let mut accept = pin!(listener.accept());
+    loop {
+        tokio::select! {
+            biased;
+            accepted = &mut accept => return Some(accepted),
+            () = yield_now() => {}
+        }
+        if Instant::now() >= end {
+            return None;
         }
     }
 }

@@ -2,9 +2,8 @@
 
 use std::{error, fmt};
 
+use followthrough::Outcome;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
-
-use crate::cause::Outcome;
 
 /// Why there is no result.
 ///

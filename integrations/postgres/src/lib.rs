@@ -7,7 +7,8 @@
 //!
 //! ```
 //! use deadpool_postgres::tokio_postgres::{Config, NoTls};
-//! use followthrough::{RequestToken, cancellable, postgres::{Error, Pool}};
+//! use followthrough::{RequestToken, cancellable};
+//! use followthrough_postgres::{Error, Pool};
 //!
 //! #[cancellable(read, deadline = "2s", internal)]
 //! async fn stock(pool: Pool, sku: String, cancel: RequestToken) -> Result<i64, Error> {
@@ -30,7 +31,7 @@
 //! ```
 //!
 //! A [`Transaction`] that is dropped before its commit is rolled back. A commit that is cut has an
-//! unknown outcome, and is never reported as anything else: see [the guide](crate::guide::databases)
+//! unknown outcome, and is never reported as anything else: see [the guide](followthrough::guide::databases)
 //! for what to do about it, and for what all this costs.
 
 mod cancel;
@@ -43,6 +44,7 @@ mod transaction;
 
 /// The pool within, and tokio-postgres.
 pub use deadpool_postgres;
+pub use followthrough::integration::CancelOn;
 
 pub use self::{
     error::Error,
@@ -50,4 +52,3 @@ pub use self::{
     session::Session,
     transaction::Transaction,
 };
-pub use crate::follow::Follow;

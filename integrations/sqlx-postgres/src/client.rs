@@ -2,6 +2,7 @@
 
 use std::{fmt, mem, sync::Arc};
 
+use followthrough::{Outcome, integration::CancelOn};
 use sqlx::{
     AssertSqlSafe, PgConnection, Postgres, SqlSafeStr, pool::PoolConnection,
     postgres::PgTransactionManager,
@@ -13,7 +14,6 @@ use super::{
     error::Error,
     quarantine::{Cut, Quarantine, Shared},
 };
-use crate::{cause::Outcome, follow::Follow};
 
 /// A connection of a [`Pool`](super::Pool). Dropped, it goes back.
 ///
@@ -28,7 +28,7 @@ pub struct Client {
     pub(super) backend: i32,
     pub(super) shared: Arc<Shared>,
     pub(super) runtime: Handle,
-    pub(super) follow: Follow,
+    pub(super) follow: CancelOn,
     /// Also when it was dropped, and nobody has rolled it back so far.
     pub(super) in_transaction: bool,
     /// The transaction has the deadline of a request as its `statement_timeout`.
@@ -40,9 +40,9 @@ impl Client {
     /// server and its future gives an [`Error`]; no further one begins. Its deadline is the
     /// `statement_timeout` of transactions that begin.
     ///
-    /// Under a [`DurableToken`](crate::DurableToken) nothing is cancelled: work whose future is
+    /// Under a [`DurableToken`](followthrough::DurableToken) nothing is cancelled: work whose future is
     /// dropped ends with the statement that runs, and the connection waits for it.
-    pub fn follow(&mut self, token: impl Into<Follow>) -> &mut Self {
+    pub fn follow(&mut self, token: impl Into<CancelOn>) -> &mut Self {
         self.follow = token.into();
         self
     }
@@ -291,7 +291,7 @@ impl Transaction<'_> {
     }
 
     /// Follows a token, as [`Client::follow`].
-    pub fn follow(&mut self, token: impl Into<Follow>) -> &mut Self {
+    pub fn follow(&mut self, token: impl Into<CancelOn>) -> &mut Self {
         self.client.follow = token.into();
         self
     }

@@ -9,8 +9,7 @@ use deadpool_postgres::{
         error::{DbError, Severity, SqlState},
     },
 };
-
-use crate::cause::Outcome;
+use followthrough::Outcome;
 
 /// Why there is no result.
 ///

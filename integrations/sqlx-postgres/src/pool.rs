@@ -2,13 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use followthrough::{Outcome, integration::CancelOn};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use tokio::runtime::Handle;
 
 use super::{client::Client, error::Error, quarantine::Shared};
-use crate::{cause::Outcome, follow::Follow};
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Cancel requests are short.
 const CONTROL_CONNECTIONS: u32 = 2;
@@ -31,9 +31,9 @@ impl Pool {
     pub fn new(pool: PgPool) -> Self {
         let control = PgPoolOptions::new()
             .max_connections(CONTROL_CONNECTIONS)
-            .idle_timeout(Duration::from_secs(60))
+            .idle_timeout(Duration::from_mins(1))
             .connect_lazy_with((*pool.connect_options()).clone());
-        Self { inner: pool, shared: Arc::new(Shared { control, patience: PATIENCE }) }
+        Self { inner: pool, shared: Arc::new(Shared { control, timeout: TIMEOUT }) }
     }
 
     /// How long a backend may take to answer work that was cut, or a commit. After that its
@@ -41,9 +41,9 @@ impl Pool {
     ///
     /// Nothing bounds a statement under a `DurableToken`.
     #[must_use]
-    pub fn patience(mut self, patience: Duration) -> Self {
+    pub fn timeout(mut self, timeout: Duration) -> Self {
         let control = self.shared.control.clone();
-        self.shared = Arc::new(Shared { control, patience });
+        self.shared = Arc::new(Shared { control, timeout });
         self
     }
 
@@ -70,7 +70,7 @@ impl Pool {
             backend,
             shared: Arc::clone(&self.shared),
             runtime: Handle::current(),
-            follow: Follow::default(),
+            follow: CancelOn::default(),
             in_transaction: false,
             limited: false,
         })
@@ -86,7 +86,7 @@ impl std::fmt::Debug for Pool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pool")
             .field("inner", &self.inner)
-            .field("patience", &self.shared.patience)
+            .field("timeout", &self.shared.timeout)
             .finish_non_exhaustive()
     }
 }

@@ -16,16 +16,18 @@ use deadpool_postgres::{
     Client as Object,
     tokio_postgres::{Client, Error, SimpleQueryMessage, error::SqlState},
 };
-use tokio::{runtime::Handle, time::timeout};
+use followthrough::integration::{
+    CompensationHold, FIRST_PAUSE, LONGEST_PAUSE, STRAY_STATEMENTS, Settled, settle,
+};
+use tokio::{runtime::Handle, time};
 use tracing::Instrument;
 
 use super::{cancel::Cancel, commit::Answer, error::is_undone};
-use crate::quarantine::{End, FIRST_PAUSE, HeldBack, LONGEST_PAUSE, STRAY_STATEMENTS, ends};
 
 /// What all connections of a pool share.
 pub(super) struct Shared {
     pub(super) cancel: Arc<dyn Cancel>,
-    pub(super) patience: Duration,
+    pub(super) timeout: Duration,
 }
 
 /// What the connection was doing.
@@ -42,12 +44,12 @@ pub(super) struct Quarantine {
     object: Option<Object>,
     shared: Arc<Shared>,
     in_transaction: bool,
-    held_back: Option<HeldBack>,
+    held_back: Option<CompensationHold>,
 }
 
 impl Quarantine {
     pub(super) fn new(object: Object, shared: Arc<Shared>, in_transaction: bool) -> Self {
-        let held_back = Some(HeldBack::register());
+        let held_back = Some(CompensationHold::register());
         Self { object: Some(object), shared, in_transaction, held_back }
     }
 
@@ -57,14 +59,14 @@ impl Quarantine {
     }
 
     async fn run(mut self, cut: Cut) {
-        let patience = match cut {
+        let timeout = match cut {
             Cut::Durable => Duration::MAX,
-            Cut::Statement | Cut::Commit(_) => self.shared.patience,
+            Cut::Statement | Cut::Commit(_) => self.shared.timeout,
         };
-        match ends(patience, self.is_quiet(cut)).await {
-            End::Quiet => drop(self.object.take()), // back into the pool
-            End::Replaced => {}
-            End::Unanswered => {
+        match settle(timeout, self.is_quiet(cut)).await {
+            Settled::Quiet => drop(self.object.take()), // back into the pool
+            Settled::Replaced => {}
+            Settled::Unanswered => {
                 if let (Some(object), Some(held_back)) = (self.object.take(), self.held_back.take())
                 {
                     let client = Object::take(object); // out of the pool, which has room again
@@ -109,7 +111,7 @@ impl Quarantine {
                 return false;
             }
             // An error is an answer: the cancel request hit the Sync itself.
-            if timeout(pause, &mut answered).await.is_ok() {
+            if time::timeout(pause, &mut answered).await.is_ok() {
                 return true;
             }
             pause = (pause * 2).min(LONGEST_PAUSE);

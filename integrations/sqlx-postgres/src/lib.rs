@@ -6,7 +6,8 @@
 //! by `pg_cancel_backend` on another connection.
 //!
 //! ```
-//! use followthrough::{RequestToken, cancellable, sqlx_postgres::{Error, Pool}};
+//! use followthrough::{RequestToken, cancellable};
+//! use followthrough_sqlx_postgres::{Error, Pool};
 //!
 //! #[cancellable(read, deadline = "2s", internal)]
 //! async fn stock(pool: Pool, cancel: RequestToken) -> Result<i64, Error> {
@@ -28,7 +29,7 @@
 //! A [`Transaction`] that follows a token with a deadline has it kept by the server as well, as its
 //! `statement_timeout`. One that is dropped before its commit is rolled back. A commit that is cut has
 //! an unknown outcome, and is never reported as anything else: see [the
-//! guide](crate::guide::databases).
+//! guide](followthrough::guide::databases).
 //!
 //! sqlx 0.9 needs Rust 1.94.
 
@@ -37,6 +38,7 @@ mod error;
 mod pool;
 mod quarantine;
 
+pub use followthrough::integration::CancelOn;
 /// The pool within.
 pub use sqlx;
 
@@ -45,4 +47,3 @@ pub use self::{
     error::Error,
     pool::Pool,
 };
-pub use crate::follow::Follow;

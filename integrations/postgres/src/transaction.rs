@@ -33,8 +33,8 @@ impl<'c> Transaction<'c> {
     ///
     /// # Errors
     ///
-    /// [`Error::outcome`] says what is known: [`Outcome::NotBegun`](crate::Outcome::NotBegun) if the
-    /// transaction has certainly not landed, [`Outcome::Unknown`](crate::Outcome::Unknown) if the
+    /// [`Error::outcome`] says what is known: [`Outcome::NotBegun`](followthrough::Outcome::NotBegun) if the
+    /// transaction has certainly not landed, [`Outcome::Unknown`](followthrough::Outcome::Unknown) if the
     /// token fired or the connection was lost before the answer came.
     ///
     /// # Cancel safety

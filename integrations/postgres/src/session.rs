@@ -12,14 +12,14 @@ use deadpool_postgres::{
     Client as Object, ClientWrapper,
     tokio_postgres::{Error as PgError, Row, Statement, ToStatement, types::ToSql},
 };
+use followthrough::Outcome;
 use tokio::runtime::Handle;
 
 use super::{
-    Follow,
+    CancelOn,
     error::Error,
     quarantine::{Cut, Quarantine, Shared},
 };
-use crate::cause::Outcome;
 
 /// The statements of a [`Client`](super::Client) or a [`Transaction`](super::Transaction).
 ///
@@ -41,7 +41,8 @@ use crate::cause::Outcome;
 /// # Examples
 ///
 /// ```no_run
-/// use followthrough::{DurableToken, postgres::{Error, Pool}};
+/// use followthrough::DurableToken;
+/// use followthrough_postgres::{Error, Pool};
 ///
 /// async fn pay(pool: &Pool, order: i64, token: &DurableToken) -> Result<(), Error> {
 ///     let mut client = pool.get().await?;
@@ -56,7 +57,7 @@ pub struct Session {
     pub(super) object: Option<Object>,
     pub(super) shared: Arc<Shared>,
     pub(super) runtime: Handle,
-    pub(super) follow: Follow,
+    pub(super) follow: CancelOn,
     pub(super) in_transaction: bool,
 }
 
@@ -64,9 +65,9 @@ impl Session {
     /// Follows a token from here on: when it fires, the statement that runs is cancelled on the
     /// server and its future gives an [`Error`]; no further one begins.
     ///
-    /// Under a [`DurableToken`](crate::DurableToken) nothing is cancelled: a statement whose future
+    /// Under a [`DurableToken`](followthrough::DurableToken) nothing is cancelled: a statement whose future
     /// is dropped runs to its end, and the connection waits for it.
-    pub fn follow(&mut self, token: impl Into<Follow>) -> &mut Self {
+    pub fn follow(&mut self, token: impl Into<CancelOn>) -> &mut Self {
         self.follow = token.into();
         self
     }

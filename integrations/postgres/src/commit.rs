@@ -9,6 +9,7 @@ use std::{future::poll_fn, pin::Pin};
 use deadpool_postgres::tokio_postgres::{
     Client, Error as PgError, SimpleQueryMessage, SimpleQueryStream,
 };
+use followthrough::Outcome;
 use futures_core::Stream;
 
 use super::{
@@ -16,7 +17,6 @@ use super::{
     quarantine::{Cut, Quarantine},
     session::Session,
 };
-use crate::cause::Outcome;
 
 /// The answer to a commit, as far as it has come.
 pub(super) struct Answer {

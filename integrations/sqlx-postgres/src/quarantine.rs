@@ -5,22 +5,24 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
+use followthrough::integration::{
+    CompensationHold, FIRST_PAUSE, LONGEST_PAUSE, STRAY_STATEMENTS, Settled, settle,
+};
 use sqlx::{
     Connection, Error, PgConnection, PgPool, Postgres, Row, pool::PoolConnection,
     postgres::PgTransactionManager,
 };
 use sqlx_core::transaction::TransactionManager;
-use tokio::{runtime::Handle, time::timeout};
+use tokio::{runtime::Handle, time};
 use tracing::Instrument;
 
 use super::client::roll_back;
-use crate::quarantine::{End, FIRST_PAUSE, HeldBack, LONGEST_PAUSE, STRAY_STATEMENTS, ends};
 
 /// What all connections of a pool share.
 pub(super) struct Shared {
     /// The connections that the requests are sent on.
     pub(super) control: PgPool,
-    pub(super) patience: Duration,
+    pub(super) timeout: Duration,
 }
 
 /// What becomes of the work.
@@ -38,7 +40,7 @@ pub(super) struct Quarantine {
     backend: i32,
     shared: Arc<Shared>,
     in_transaction: bool,
-    held_back: Option<HeldBack>,
+    held_back: Option<CompensationHold>,
 }
 
 impl Quarantine {
@@ -48,7 +50,7 @@ impl Quarantine {
         shared: Arc<Shared>,
         in_transaction: bool,
     ) -> Self {
-        let held_back = Some(HeldBack::register());
+        let held_back = Some(CompensationHold::register());
         Self { connection: Some(connection), backend, shared, in_transaction, held_back }
     }
 
@@ -58,14 +60,14 @@ impl Quarantine {
     }
 
     async fn run(mut self, cut: Cut) {
-        let patience = match cut {
+        let timeout = match cut {
             Cut::AwaitedForEver => Duration::MAX,
-            Cut::Cancelled | Cut::Awaited => self.shared.patience,
+            Cut::Cancelled | Cut::Awaited => self.shared.timeout,
         };
-        match ends(patience, self.is_quiet(cut)).await {
-            End::Quiet => drop(self.connection.take()), // back into the pool
-            End::Replaced => {}
-            End::Unanswered => {
+        match settle(timeout, self.is_quiet(cut)).await {
+            Settled::Quiet => drop(self.connection.take()), // back into the pool
+            Settled::Replaced => {}
+            Settled::Unanswered => {
                 if let (Some(connection), Some(held_back)) =
                     (self.connection.take(), self.held_back.take())
                 {
@@ -98,7 +100,7 @@ async fn cancel(connection: &mut PgConnection, backend: i32, control: &PgPool) -
             let _ = answered.await;
             return false;
         }
-        if let Ok(answered) = timeout(pause, &mut answered).await {
+        if let Ok(answered) = time::timeout(pause, &mut answered).await {
             return answered.is_ok();
         }
         pause = (pause * 2).min(LONGEST_PAUSE);

@@ -14,11 +14,11 @@ use deadpool_postgres::tokio_postgres::{
 use tokio::{net::TcpStream, runtime::Handle};
 
 use super::{
-    Follow, cancel::Server, error::Error, quarantine::Shared, session::Session,
+    CancelOn, cancel::Server, error::Error, quarantine::Shared, session::Session,
     transaction::Transaction,
 };
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A pool whose connections come back only when their backend is idle. A cheap clone.
 #[derive(Clone)]
@@ -40,7 +40,7 @@ impl Pool {
         <T::TlsConnect as TlsConnect<TcpStream>>::Future: Send,
     {
         let cancel = Arc::new(Server::new(config, tls));
-        Self { inner: pool, shared: Arc::new(Shared { cancel, patience: PATIENCE }) }
+        Self { inner: pool, shared: Arc::new(Shared { cancel, timeout: TIMEOUT }) }
     }
 
     /// How long a backend may take to answer a query that was cut, or a commit. After that its
@@ -48,9 +48,9 @@ impl Pool {
     ///
     /// Nothing bounds a statement under a `DurableToken`.
     #[must_use]
-    pub fn patience(mut self, patience: Duration) -> Self {
+    pub fn timeout(mut self, timeout: Duration) -> Self {
         let cancel = Arc::clone(&self.shared.cancel);
-        self.shared = Arc::new(Shared { cancel, patience });
+        self.shared = Arc::new(Shared { cancel, timeout });
         self
     }
 
@@ -73,7 +73,7 @@ impl Pool {
             object: Some(object),
             shared: Arc::clone(&self.shared),
             runtime: Handle::current(),
-            follow: Follow::default(),
+            follow: CancelOn::default(),
             in_transaction: false,
         };
         Ok(Client { session })
@@ -89,7 +89,7 @@ impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool")
             .field("inner", &self.inner)
-            .field("patience", &self.shared.patience)
+            .field("timeout", &self.shared.timeout)
             .finish_non_exhaustive()
     }
 }

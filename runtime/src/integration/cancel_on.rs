@@ -1,8 +1,6 @@
-//! What a connection to a database follows.
+//! The token that a connection to a database follows.
 
-use std::sync::Arc;
-#[cfg(feature = "sqlx-postgres")]
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
@@ -13,9 +11,25 @@ use crate::{
     token::{DurableToken, RequestToken, ShutdownToken},
 };
 
-/// What a connection's `follow` takes: any of this crate's tokens, or a `CancellationToken`.
+/// The token that cuts the statements of a connection: any token of this crate, a linked one, or a
+/// `CancellationToken`. The default cuts a statement only when its future is dropped.
+///
+/// ```
+/// use followthrough::{RequestToken, integration::CancelOn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let (token, handle) = RequestToken::new_pair();
+/// let follows = CancelOn::from(&token);
+/// assert_eq!(follows.until(async { 1 }).await, Some(1));
+///
+/// handle.cancel(followthrough::Cause::ClientDisconnected);
+/// assert!(follows.is_cancelled());
+/// assert_eq!(follows.until(async { 1 }).await, None);
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
-pub struct Follow(Kind);
+pub struct CancelOn(Kind);
 
 #[derive(Clone, Debug, Default)]
 enum Kind {
@@ -29,8 +43,10 @@ enum Kind {
     Durable,
 }
 
-impl Follow {
-    pub(crate) fn is_durable(&self) -> bool {
+impl CancelOn {
+    /// Returns whether nothing cuts a statement now: the token is durable, or the running code is past the point of
+    /// no return of the request whose token this is.
+    pub fn is_durable(&self) -> bool {
         match &self.0 {
             Kind::Durable => true,
             Kind::Request(token) => is_held_off(token),
@@ -38,7 +54,8 @@ impl Follow {
         }
     }
 
-    pub(crate) fn is_cancelled(&self) -> bool {
+    /// Returns whether the token has fired.
+    pub fn is_cancelled(&self) -> bool {
         match &self.0 {
             Kind::Drop | Kind::Durable => false,
             Kind::Request(token) => !is_held_off(token) && token.is_cancelled(),
@@ -47,9 +64,8 @@ impl Follow {
         }
     }
 
-    /// What remains until its deadline, if it is cut by one.
-    #[cfg(feature = "sqlx-postgres")]
-    pub(crate) fn remaining(&self) -> Option<Duration> {
+    /// Returns the time until the deadline that cuts a statement, if one does.
+    pub fn remaining(&self) -> Option<Duration> {
         match &self.0 {
             Kind::Request(token) if is_held_off(token) => None,
             Kind::Request(token) => token.left(),
@@ -58,8 +74,12 @@ impl Follow {
         }
     }
 
-    /// `None` if the token fired first, as `run_until_cancelled` of each token has it.
-    pub(crate) async fn until<F: Future>(&self, future: F) -> Option<F::Output> {
+    /// Runs `future` until it ends or the token fires; `None` if the token fired first.
+    ///
+    /// # Cancel safety
+    ///
+    /// As `future` itself, which is dropped when the token fires.
+    pub async fn until<F: Future>(&self, future: F) -> Option<F::Output> {
         match &self.0 {
             Kind::Drop | Kind::Durable => Some(future.await),
             Kind::Request(token) if is_held_off(token) => Some(future.await),
@@ -85,31 +105,31 @@ fn is_held_off(token: &RequestToken) -> bool {
     held_off == Some(true)
 }
 
-impl From<&RequestToken> for Follow {
+impl From<&RequestToken> for CancelOn {
     fn from(token: &RequestToken) -> Self {
         Self(Kind::Request(token.clone()))
     }
 }
 
-impl From<&DurableToken> for Follow {
+impl From<&DurableToken> for CancelOn {
     fn from(_: &DurableToken) -> Self {
         Self(Kind::Durable)
     }
 }
 
-impl From<&ShutdownToken> for Follow {
+impl From<&ShutdownToken> for CancelOn {
     fn from(token: &ShutdownToken) -> Self {
         Self(Kind::Raw(token.token()))
     }
 }
 
-impl From<&LinkedToken> for Follow {
+impl From<&LinkedToken> for CancelOn {
     fn from(token: &LinkedToken) -> Self {
         Self(Kind::Linked(token.clone()))
     }
 }
 
-impl From<&CancellationToken> for Follow {
+impl From<&CancellationToken> for CancelOn {
     fn from(token: &CancellationToken) -> Self {
         Self(Kind::Raw(token.clone()))
     }
