@@ -1,5 +1,6 @@
 //! One open connection.
 
+mod activity;
 mod backpressure;
 mod held_frame;
 mod on_connection;
@@ -7,10 +8,12 @@ mod open;
 mod open_streams;
 mod peer_watch;
 mod pieces;
+mod protocol;
 mod silence;
 mod socket;
 mod stall;
 mod task;
+mod unsent;
 mod upload_memory;
 mod wakers;
 

@@ -5,10 +5,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use http::Version;
 use tokio::time::Instant;
 
-use super::{
-    open::{Connection, HTTP_2, HTTP_10, UNKNOWN},
-    stall,
-};
+use super::{open::Connection, stall};
 use crate::{
     alarm::Alarms,
     cancellation::Signal,
@@ -22,14 +19,7 @@ pub(crate) struct OnConnection(Arc<Connection>);
 impl OnConnection {
     #[inline]
     pub(crate) fn begin(connection: &Arc<Connection>, version: Version) -> Self {
-        if connection.protocol.load(Relaxed) == UNKNOWN {
-            let protocol = match version {
-                Version::HTTP_2 => HTTP_2,
-                Version::HTTP_11 => 2,
-                _ => HTTP_10,
-            };
-            connection.protocol.store(protocol, Relaxed);
-        }
+        connection.protocol.note_head(version);
         connection.request_came();
         Self(connection.clone())
     }
@@ -83,7 +73,7 @@ impl OnConnection {
 
     /// A response of it ends before its end. Over HTTP/1.0 only a reset tells that from a whole one.
     pub(crate) fn response_cut_short(&self) {
-        if self.0.protocol.load(Relaxed) == HTTP_10 {
+        if self.0.protocol.is_http10() {
             self.0.socket().reset_on_close();
         }
     }
@@ -95,14 +85,12 @@ impl OnConnection {
 
     /// hyper has taken the answer, and the socket may not have.
     pub(crate) fn taken(&self, policy: Option<&'static HandlerPolicy>, since: Instant) {
-        *lock(&self.0.unsent) = Some((policy, since));
-        self.0.has_unsent.store(true, Relaxed);
+        self.0.unsent.taken(policy, since);
     }
 
     /// The end of the drain takes it away.
     pub(crate) fn left(&self, work: Work) {
-        lock(&self.0.left).push(work);
-        self.0.was_answering();
+        self.0.left(work);
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
     sync::{
         Arc, Mutex, OnceLock, Weak,
         atomic::{
-            AtomicBool, AtomicU8, AtomicUsize,
+            AtomicBool, AtomicUsize,
             Ordering::{Relaxed, SeqCst},
         },
     },
@@ -23,13 +23,12 @@ use slab::Slab;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{
-    backpressure::Flushes, open_streams::OpenStreams, silence, socket::Socket, stall::Stall,
-    wakers::Wakers,
+    activity::Activity, backpressure::Flushes, open_streams::OpenStreams, protocol::Protocol,
+    silence, socket::Socket, stall::Stall, unsent::Unsent, wakers::Wakers,
 };
 use crate::{
     alarm::Alarms,
     cancellation::Signal,
-    handler_policy::HandlerPolicy,
     service::{
         ConnectionCut, ConnectionState, OpenConnection, Phase, ServiceState, SilenceLimits, Work,
         WorkKind, lock,
@@ -63,15 +62,8 @@ pub(crate) struct Connection {
     requests: AtomicUsize,
     /// Those that are not answered. One whose body somebody watches is when that has ended.
     pub(crate) unanswered: AtomicUsize,
-    /// What it does when it answers none.
-    stage: AtomicU8,
-    /// Changes of `stage` and requests that came, for the sweep.
-    changes: AtomicUsize,
-    /// What the sweep saw, and when first: by the real clock, for peers do not live by a paused one.
-    seen: Mutex<Seen>,
-    pub(crate) protocol: AtomicU8,
-    /// How much of the preface of HTTP/2 has come.
-    preface: AtomicU8,
+    activity: Activity,
+    pub(super) protocol: Protocol,
     /// Of HTTP/2.
     open_streams: OpenStreams,
     /// The tokens of streams.
@@ -82,32 +74,8 @@ pub(crate) struct Connection {
     closed: AtomicBool,
     /// The last answer came before the whole of its request's body.
     unread: AtomicBool,
-    /// Requests that the end of the drain took away.
-    pub(crate) left: Mutex<Vec<Work>>,
-    /// The last long answer that hyper took whole, until the socket has, and whether there is one.
-    pub(crate) unsent: Mutex<Option<Answered>>,
-    pub(crate) has_unsent: AtomicBool,
+    pub(super) unsent: Unsent,
 }
-
-/// What the sweep saw, and when.
-#[derive(Clone, Copy)]
-struct Seen {
-    changes: usize,
-    state: ConnectionState,
-    at: std::time::Instant,
-}
-
-/// Whose answer it is, and when its request came.
-type Answered = (Option<&'static HandlerPolicy>, Instant);
-
-/// The protocols that a connection may turn out to speak; the first one is none yet.
-const PROTOCOLS: [&str; 4] = ["unknown", "http/1.0", "http/1.1", "http/2"];
-pub(crate) const UNKNOWN: u8 = 0;
-pub(crate) const HTTP_10: u8 = 1;
-pub(crate) const HTTP_2: u8 = 3;
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// More than it has bytes.
-const NO_PREFACE: u8 = u8::MAX;
 
 impl Connection {
     pub(crate) fn open(
@@ -132,23 +100,14 @@ impl Connection {
             flushes: Flushes::default(),
             requests: AtomicUsize::new(0),
             unanswered: AtomicUsize::new(0),
-            stage: AtomicU8::new(ConnectionState::Head as u8),
-            changes: AtomicUsize::new(0),
-            seen: Mutex::new(Seen {
-                changes: 0,
-                state: ConnectionState::Head,
-                at: std::time::Instant::now(),
-            }),
-            protocol: AtomicU8::new(UNKNOWN),
-            preface: AtomicU8::new(0),
+            activity: Activity::new(),
+            protocol: Protocol::default(),
             open_streams: OpenStreams::default(),
             streams: Mutex::default(),
             expired: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             unread: AtomicBool::new(false),
-            left: Mutex::default(),
-            unsent: Mutex::default(),
-            has_unsent: AtomicBool::new(false),
+            unsent: Unsent::default(),
         })
     }
 
@@ -208,9 +167,8 @@ impl Connection {
     /// Everything that hyper had was taken by the socket.
     pub(crate) fn flushed(&self) {
         // Over HTTP/2 flow control may still hold it back.
-        if self.has_unsent.load(Relaxed) && !self.speaks_http2() {
-            self.has_unsent.store(false, Relaxed);
-            *lock(&self.unsent) = None;
+        if !self.speaks_http2() {
+            self.unsent.sent();
         }
         self.flushes.note();
     }
@@ -241,30 +199,17 @@ impl Connection {
 
     /// Whether no whole head of a request has come yet.
     pub(crate) fn is_new(&self) -> bool {
-        self.protocol.load(Relaxed) == UNKNOWN
+        self.protocol.is_unknown()
     }
 
     /// Bytes have come from the peer.
     pub(crate) fn received(&self, bytes: &[u8]) {
-        if self.protocol.load(Relaxed) == UNKNOWN {
-            self.compare_with_preface(bytes);
-        } else if self.state() == ConnectionState::Idle && self.protocol.load(Relaxed) != HTTP_2 {
-            self.enter(ConnectionState::Head);
-        }
-    }
-
-    /// The preface may come in pieces.
-    #[cold]
-    fn compare_with_preface(&self, bytes: &[u8]) {
-        let matched = usize::from(self.preface.load(Relaxed));
-        let rest = PREFACE.get(matched..).unwrap_or_default();
-        if bytes.starts_with(rest) && !rest.is_empty() {
-            self.protocol.store(HTTP_2, Relaxed);
-            self.enter(ConnectionState::Idle);
-        } else if rest.starts_with(bytes) {
-            self.preface.fetch_add(u8::try_from(bytes.len()).unwrap_or(NO_PREFACE), Relaxed);
-        } else {
-            self.preface.store(NO_PREFACE, Relaxed);
+        if self.protocol.is_unknown() {
+            if self.protocol.completes_preface(bytes) {
+                self.activity.enter(ConnectionState::Idle);
+            }
+        } else if self.state() == ConnectionState::Idle && !self.speaks_http2() {
+            self.activity.enter(ConnectionState::Head);
         }
     }
 
@@ -290,7 +235,7 @@ impl Connection {
         if self.unread.load(Relaxed) {
             self.unread.store(false, Relaxed);
         }
-        self.enter(ConnectionState::Idle);
+        self.activity.enter(ConnectionState::Idle);
     }
 
     /// The body of its response is gone.
@@ -299,42 +244,20 @@ impl Connection {
         self.requests.fetch_sub(1, Relaxed);
     }
 
-    fn enter(&self, state: ConnectionState) {
-        self.stage.store(state as u8, Relaxed);
-        // Two at once may count as one: it has changed all the same.
-        self.changes.store(self.changes.load(Relaxed).wrapping_add(1), Relaxed);
-    }
-
-    /// The end of the drain took a request away, and that is what is said of it from now on.
-    pub(crate) fn was_answering(&self) {
-        const ANSWERING: u8 = ConnectionState::Answering as u8;
-        const UPGRADED: u8 = ConnectionState::Upgraded as u8;
-        // Nobody looks for changes any more.
-        let _ = self
-            .stage
-            .fetch_update(Relaxed, Relaxed, |stage| (stage != UPGRADED).then_some(ANSWERING));
+    /// The end of the drain takes a request away.
+    pub(super) fn left(&self, work: Work) {
+        self.unsent.leave(work);
+        self.activity.was_answering();
     }
 
     fn state(&self) -> ConnectionState {
-        match ConnectionState::ALL[usize::from(self.stage.load(Relaxed))] {
-            ConnectionState::Upgraded => ConnectionState::Upgraded,
-            _ if self.requests.load(Relaxed) > 0 => ConnectionState::Answering,
-            at_rest => at_rest,
-        }
+        self.activity.state(self.requests.load(Relaxed))
     }
 
-    /// What it has been doing, and for how long, as far as the looks at it tell. One that is
-    /// still sending has something to do.
-    pub(crate) fn unchanged(&self) -> (ConnectionState, Duration) {
-        let (changes, state) = (self.changes.load(SeqCst), self.state());
-        let at = std::time::Instant::now();
-        let mut seen = lock(&self.seen);
-        let same =
-            (seen.changes, seen.state) == (changes, state) && self.changes.load(SeqCst) == changes;
-        if !same || self.blocked.load(Relaxed) {
-            *seen = Seen { changes, state, at };
-        }
-        (state, at.duration_since(seen.at))
+    /// Returns what it has been doing, and for how long, as far as earlier looks tell. A connection that is still
+    /// sending has something to do.
+    pub(super) fn unchanged(&self) -> (ConnectionState, Duration) {
+        self.activity.unchanged(self.requests.load(Relaxed), self.blocked.load(Relaxed))
     }
 
     pub(crate) fn peer(&self) -> &Peer {
@@ -347,7 +270,7 @@ impl Connection {
     }
 
     pub(crate) fn speaks_http2(&self) -> bool {
-        self.protocol.load(Relaxed) == HTTP_2
+        self.protocol.is_http2()
     }
 
     /// Its time is over, unless a request has come meanwhile.
@@ -367,7 +290,7 @@ impl Connection {
 
     /// hyper has let go of it, and somebody may hold its stream.
     pub(crate) fn handed_over(&self) {
-        self.enter(ConnectionState::Upgraded);
+        self.activity.enter(ConnectionState::Upgraded);
     }
 
     /// An answer is given before the whole of its request's body has come.
@@ -384,7 +307,7 @@ impl Connection {
 
     /// Its last answer is sent, and the socket is only read.
     pub(crate) fn lingers(&self) {
-        self.enter(ConnectionState::Closing);
+        self.activity.enter(ConnectionState::Closing);
     }
 
     pub(crate) fn stream_gone(&self) {
@@ -415,24 +338,21 @@ impl OpenConnection for Connection {
     }
 
     fn describe(&self) -> ConnectionCut {
-        let mut requests = lock(&self.left).clone();
+        let mut requests = self.unsent.left();
         let mut state = self.state();
-        match *lock(&self.unsent) {
-            _ if !requests.is_empty() => {}
-            _ if state == ConnectionState::Upgraded => {
-                requests.push(Work::cut(None, WorkKind::Upgraded, self.since));
-            }
-            // Everything that hyper was given has gone out.
-            Some(_) if self.speaks_http2() && self.open_streams.have_ended() => {}
-            Some((policy, since)) => {
-                requests.push(Work::cut(policy, WorkKind::Response, since));
+        // Over HTTP/2, the frames tell whether everything that hyper was given has gone out.
+        let sent = self.speaks_http2() && self.open_streams.have_ended();
+        if requests.is_empty() && state == ConnectionState::Upgraded {
+            requests.push(Work::cut(None, WorkKind::Upgraded, self.since));
+        } else if requests.is_empty() && !sent {
+            if let Some(answer) = self.unsent.answer() {
+                requests.push(answer);
                 state = ConnectionState::Answering;
             }
-            None => {}
         }
         ConnectionCut {
             peer: self.peer().to_string(),
-            protocol: PROTOCOLS[usize::from(self.protocol.load(Relaxed))],
+            protocol: self.protocol.name(),
             state,
             age: self.since.elapsed(),
             requests,
