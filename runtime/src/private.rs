@@ -56,15 +56,15 @@ where
 }
 
 pub const fn given_none() -> CallerToken {
-    CallerToken::Nothing
+    CallerToken::NOTHING
 }
 
 #[inline]
 pub fn given_request(token: &RequestToken) -> CallerToken {
     if request::with(|request| request.is_own(&token.state)) == Some(true) {
-        return CallerToken::Nothing;
+        return CallerToken::NOTHING;
     }
-    CallerToken::Token(token.clone())
+    CallerToken::request(token)
 }
 
 pub fn given_raw(token: &RawToken) -> CallerToken {

@@ -138,10 +138,7 @@ pub(super) enum Begun {
 impl Core {
     #[inline]
     pub(super) fn new(policy: &'static HandlerPolicy, given: CallerToken) -> Self {
-        let uncommon = match given {
-            CallerToken::Nothing => None,
-            given => Some(Uncommon::with(given)),
-        };
+        let uncommon = (!given.is_nothing()).then(|| Uncommon::with(given));
         Self {
             policy,
             uncommon,

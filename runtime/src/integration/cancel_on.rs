@@ -8,7 +8,7 @@ use crate::{
     link::LinkedToken,
     request::{self, Commitment},
     run_until::RunUntil,
-    token::{DurableToken, RequestToken, ShutdownToken},
+    token::{AnyToken, DurableToken, RequestToken, ShutdownToken},
 };
 
 /// The token that cuts the statements of a connection: any token of this crate, a linked one, or a
@@ -29,49 +29,32 @@ use crate::{
 /// # }
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct CancelOn(Kind);
-
-#[derive(Clone, Debug, Default)]
-enum Kind {
-    /// Whoever drops a future cuts its query.
-    #[default]
-    Drop,
-    Request(RequestToken),
-    Raw(CancellationToken),
-    Linked(LinkedToken),
-    /// Nothing is cut.
-    Durable,
-}
+pub struct CancelOn(Option<AnyToken>);
 
 impl CancelOn {
     /// Returns whether nothing cuts a statement now: the token is durable, or the running code is past the point of
     /// no return of the request whose token this is.
     pub fn is_durable(&self) -> bool {
         match &self.0 {
-            Kind::Durable => true,
-            Kind::Request(token) => is_held_off(token),
-            Kind::Drop | Kind::Raw(_) | Kind::Linked(_) => false,
+            Some(AnyToken::Durable(_)) => true,
+            Some(AnyToken::Request(token)) => is_held_off(token),
+            _ => false,
         }
+    }
+
+    /// Returns the token that may cut a statement now.
+    fn token(&self) -> Option<&AnyToken> {
+        self.0.as_ref().filter(|_| !self.is_durable())
     }
 
     /// Returns whether the token has fired.
     pub fn is_cancelled(&self) -> bool {
-        match &self.0 {
-            Kind::Drop | Kind::Durable => false,
-            Kind::Request(token) => !is_held_off(token) && token.is_cancelled(),
-            Kind::Raw(token) => token.is_cancelled(),
-            Kind::Linked(token) => token.is_cancelled(),
-        }
+        self.token().is_some_and(|token| token.cause().is_some())
     }
 
     /// Returns the time until the deadline that cuts a statement, if one does.
     pub fn remaining(&self) -> Option<Duration> {
-        match &self.0 {
-            Kind::Request(token) if is_held_off(token) => None,
-            Kind::Request(token) => token.left(),
-            Kind::Linked(token) => token.remaining(),
-            Kind::Drop | Kind::Raw(_) | Kind::Durable => None,
-        }
+        self.token()?.left()
     }
 
     /// Runs `future` until it ends or the token fires; `None` if the token fired first.
@@ -80,14 +63,9 @@ impl CancelOn {
     ///
     /// As `future` itself, which is dropped when the token fires.
     pub async fn until<F: Future>(&self, future: F) -> Option<F::Output> {
-        match &self.0 {
-            Kind::Drop | Kind::Durable => Some(future.await),
-            Kind::Request(token) if is_held_off(token) => Some(future.await),
-            Kind::Request(token) => token.run_until_cancelled(future).await,
-            Kind::Linked(token) => token.run_until_cancelled(future).await,
-            Kind::Raw(token) => {
-                RunUntil::new(token.is_cancelled(), token.cancelled(), future).await
-            }
+        match self.token() {
+            None => Some(future.await),
+            Some(token) => RunUntil::new(token.cause().is_some(), token.cancelled(), future).await,
         }
     }
 }
@@ -107,30 +85,30 @@ fn is_held_off(token: &RequestToken) -> bool {
 
 impl From<&RequestToken> for CancelOn {
     fn from(token: &RequestToken) -> Self {
-        Self(Kind::Request(token.clone()))
+        Self(Some(AnyToken::Request(token.clone())))
     }
 }
 
 impl From<&DurableToken> for CancelOn {
-    fn from(_: &DurableToken) -> Self {
-        Self(Kind::Durable)
+    fn from(token: &DurableToken) -> Self {
+        Self(Some(AnyToken::Durable(token.clone())))
     }
 }
 
 impl From<&ShutdownToken> for CancelOn {
     fn from(token: &ShutdownToken) -> Self {
-        Self(Kind::Raw(token.token()))
+        Self(Some(AnyToken::Shutdown(token.clone())))
     }
 }
 
 impl From<&LinkedToken> for CancelOn {
     fn from(token: &LinkedToken) -> Self {
-        Self(Kind::Linked(token.clone()))
+        Self(Some(AnyToken::Linked(token.clone())))
     }
 }
 
 impl From<&CancellationToken> for CancelOn {
     fn from(token: &CancellationToken) -> Self {
-        Self(Kind::Raw(token.clone()))
+        Self(Some(AnyToken::Raw(token.clone())))
     }
 }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cause::Cause,
     request::{self, Commitment, RequestContext},
-    token::{DurableToken, RequestToken, ShutdownToken},
+    token::{AnyToken, DurableToken, RequestToken, ShutdownToken},
 };
 
 /// A token that a call can be made under: [`RequestToken`], [`DurableToken`], [`ShutdownToken`], or
@@ -33,44 +33,37 @@ pub trait Sealed {
 
 impl Sealed for RequestToken {
     fn under(&self) -> Under {
-        Token::Request(self.clone()).into()
+        AnyToken::Request(self.clone()).into()
     }
 }
 
 impl Sealed for DurableToken {
     fn under(&self) -> Under {
-        Token::Durable(self.clone()).into()
+        AnyToken::Durable(self.clone()).into()
     }
 }
 
 impl Sealed for ShutdownToken {
     fn under(&self) -> Under {
-        Token::Shutdown(self.clone()).into()
+        AnyToken::Shutdown(self.clone()).into()
     }
 }
 
 impl Sealed for CancellationToken {
     fn under(&self) -> Under {
-        Under { token: Token::current(), raw: Some(self.clone()) }
+        Under { token: current(), raw: Some(self.clone()) }
     }
 }
 
 /// What ends a call, and how long it has.
 #[derive(Clone, Debug)]
 pub struct Under {
-    token: Option<Token>,
+    token: Option<AnyToken>,
     raw: Option<CancellationToken>,
 }
 
-#[derive(Clone, Debug)]
-enum Token {
-    Request(RequestToken),
-    Durable(DurableToken),
-    Shutdown(ShutdownToken),
-}
-
-impl From<Token> for Under {
-    fn from(token: Token) -> Self {
+impl From<AnyToken> for Under {
+    fn from(token: AnyToken) -> Self {
         Self { token: Some(token), raw: None }
     }
 }
@@ -85,7 +78,7 @@ impl Under {
             .or_else(|| extensions.get::<RequestToken>().map(Sealed::under))
             .or_else(|| extensions.get::<ShutdownToken>().map(Sealed::under))
             .or_else(|| extensions.get::<CancellationToken>().map(Sealed::under));
-        put.or_else(|| Token::current().map(Self::from))
+        put.or_else(|| current().map(Self::from))
     }
 
     /// Why the call must not be made any more.
@@ -95,11 +88,7 @@ impl Under {
     }
 
     fn cause_of_token(&self) -> Option<Cause> {
-        match self.token.as_ref()? {
-            Token::Request(token) => token.cause(),
-            Token::Durable(token) => token.cause(),
-            Token::Shutdown(token) => token.cause(),
-        }
+        self.token.as_ref()?.cause()
     }
 
     /// Resolves when the call ends early.
@@ -119,39 +108,32 @@ impl Under {
 
     async fn token_fired(&self) -> Cause {
         match &self.token {
-            Some(Token::Request(token)) => token.cancelled().await,
-            Some(Token::Durable(token)) => token.cancelled().await,
-            Some(Token::Shutdown(token)) => token.cancelled().await,
+            Some(token) => token.cancelled().await,
             None => std::future::pending().await,
         }
     }
 
     /// What the callee is told.
     pub(super) fn left(&self) -> Option<Duration> {
-        match &self.token {
-            Some(Token::Request(token)) => token.left(),
-            // The end of the grace bounds this process, and is no reason for a callee to give up.
-            Some(Token::Durable(_) | Token::Shutdown(_)) | None => None,
-        }
+        self.token.as_ref()?.left()
     }
 
     /// Whether the handler that calls may have done something that lasts.
     pub(super) fn is_past(&self) -> bool {
-        matches!(self.token, Some(Token::Durable(_)))
+        matches!(self.token, Some(AnyToken::Durable(_)))
             || request::with_body(|body| body.past) == Some(true)
     }
 }
 
-impl Token {
-    fn current() -> Option<Self> {
-        request::with(|request| {
-            if must_land(request) {
-                return Self::Durable(DurableToken::of(request.life().clone()));
-            }
-            let (state, deadline) = request.token();
-            Self::Request(RequestToken::new(state, deadline))
-        })
-    }
+/// The token that the running code follows.
+fn current() -> Option<AnyToken> {
+    request::with(|request| {
+        if must_land(request) {
+            return AnyToken::Durable(DurableToken::of(request.life().clone()));
+        }
+        let (state, deadline) = request.token();
+        AnyToken::Request(RequestToken::new(state, deadline))
+    })
 }
 
 /// Whether the code that is running must not be cut by a request that ends.

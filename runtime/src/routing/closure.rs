@@ -119,8 +119,8 @@ where
     let nothing = None::<NoCompensation>;
     match policy.mode() {
         Mode::Exempt => run_exempt(body).await,
-        Mode::DurableWrite => run_boxed(policy, CallerToken::Nothing, nothing, body).await,
-        _ => run_inline(policy, CallerToken::Nothing, nothing, body).await,
+        Mode::DurableWrite => run_boxed(policy, CallerToken::NOTHING, nothing, body).await,
+        _ => run_inline(policy, CallerToken::NOTHING, nothing, body).await,
     }
 }
 

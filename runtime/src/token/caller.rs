@@ -9,57 +9,62 @@ use std::{
 use tokio::{task::unconstrained, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::RequestToken;
+use super::{AnyToken, RequestToken};
 use crate::{cancellation::RequestState, cause::Cause, service::ServiceState};
 
-/// A token that a direct caller handed to the handler.
+/// The token that a direct caller handed to the handler, if it did.
 #[doc(hidden)]
-#[derive(Debug, Default)]
-pub enum CallerToken {
-    #[default]
-    Nothing,
-    Token(RequestToken),
-    Raw(CancellationToken),
-}
+#[derive(Clone, Debug, Default)]
+pub struct CallerToken(Option<AnyToken>);
 
 impl CallerToken {
-    /// The cause, if it has fired.
-    pub(crate) fn cause(&self) -> Option<Cause> {
-        match self {
-            Self::Token(token) => token.cause(),
-            Self::Raw(raw) => raw.is_cancelled().then_some(Cause::ClientDisconnected),
-            Self::Nothing => None,
+    /// The caller handed none.
+    pub(crate) const NOTHING: Self = Self(None);
+
+    pub(crate) fn request(token: &RequestToken) -> Self {
+        Self(Some(AnyToken::Request(token.clone())))
+    }
+
+    pub(crate) const fn raw(token: CancellationToken) -> Self {
+        Self(Some(AnyToken::Raw(token)))
+    }
+
+    pub(crate) const fn is_nothing(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Returns the token as tokio-util's type.
+    pub(super) fn into_raw(self) -> Option<CancellationToken> {
+        match self.0? {
+            AnyToken::Request(token) => Some(token.token()),
+            AnyToken::Raw(token) => Some(token),
+            // A caller hands in no other kind.
+            AnyToken::Durable(_) | AnyToken::Shutdown(_) | AnyToken::Linked(_) => None,
         }
+    }
+
+    /// Returns the cause, if the token has fired.
+    pub(crate) fn cause(&self) -> Option<Cause> {
+        self.0.as_ref()?.cause()
     }
 }
 
 /// Follows the token that a direct caller handed in. The call has one of its own: what ends here
 /// must not end for the caller.
 pub(crate) struct FollowedToken {
-    given: CallerToken,
+    given: AnyToken,
     fired: Pin<Box<dyn Future<Output = Cause> + Send>>,
     own: Arc<RequestState>,
 }
 
 impl FollowedToken {
     pub(crate) fn new(given: CallerToken, life: &Arc<ServiceState>) -> Option<Self> {
-        let (token, fired): (_, Pin<Box<dyn Future<Output = Cause> + Send>>) = match &given {
-            CallerToken::Nothing => return None,
-            CallerToken::Token(token) => {
-                let (raw, token) = (token.token(), token.clone());
-                // As the deadline: a body may leave it no budget.
-                (raw, Box::pin(unconstrained(async move { token.cancelled().await })))
-            }
-            CallerToken::Raw(raw) => {
-                let fired = raw.clone().cancelled_owned();
-                let of_raw = async move {
-                    fired.await;
-                    Cause::ClientDisconnected
-                };
-                (raw.clone(), Box::pin(of_raw))
-            }
-        };
-        let own = RequestState::linked(life.clone(), None, Some(token.child_token()));
+        let parent = given.clone().into_raw()?;
+        let given = given.0?;
+        let own = RequestState::linked(life.clone(), None, Some(parent.child_token()));
+        let token = given.clone();
+        // As the deadline: a body may leave it no budget.
+        let fired = Box::pin(unconstrained(async move { token.cancelled().await }));
         Some(Self { given, fired, own: Arc::new(own) })
     }
 
@@ -69,8 +74,8 @@ impl FollowedToken {
 
     pub(crate) fn seen(&self) -> SeenToken {
         let deadline = match &self.given {
-            CallerToken::Token(token) => token.deadline(),
-            CallerToken::Raw(_) | CallerToken::Nothing => None,
+            AnyToken::Request(token) => token.deadline(),
+            _ => None,
         };
         SeenToken { own: self.own(), deadline, cause: self.given.cause() }
     }

@@ -9,12 +9,14 @@
 //! All three are axum extractors, cheap to clone, and hand out a
 //! [`CancellationToken`](tokio_util::sync::CancellationToken) for other libraries.
 
+mod any;
 mod caller;
 mod durable;
 mod raw;
 mod request;
 mod shutdown;
 
+pub(crate) use self::any::AnyToken;
 pub(crate) use self::caller::{FollowedToken, SeenToken};
 pub use self::{
     caller::CallerToken,

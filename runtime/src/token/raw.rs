@@ -32,50 +32,34 @@ use super::{caller::CallerToken, durable::DurableToken, request::RequestToken};
 /// # }
 /// ```
 #[derive(Clone, Debug)]
-pub struct RawToken(Repr);
-
-#[derive(Clone, Debug)]
-enum Repr {
-    /// Asked of the request once the body runs; until then it costs nothing.
-    OfRequest,
-    Raw(CancellationToken),
-    Token(RequestToken),
-}
+pub struct RawToken(CallerToken);
 
 impl RawToken {
     pub(crate) fn given(&self) -> CallerToken {
-        match &self.0 {
-            Repr::OfRequest => CallerToken::Nothing,
-            Repr::Raw(token) => CallerToken::Raw(token.clone()),
-            Repr::Token(token) => CallerToken::Token(token.clone()),
-        }
+        self.0.clone()
     }
 
     /// The token that a direct caller passed, if one did.
     pub(crate) fn passed(self) -> Option<CancellationToken> {
-        match self.0 {
-            Repr::OfRequest => None,
-            Repr::Raw(token) => Some(token),
-            Repr::Token(token) => Some(token.token()),
-        }
+        self.0.into_raw()
     }
 }
 
 impl From<CancellationToken> for RawToken {
     fn from(token: CancellationToken) -> Self {
-        Self(Repr::Raw(token))
+        Self(CallerToken::raw(token))
     }
 }
 
 impl From<RequestToken> for RawToken {
     fn from(token: RequestToken) -> Self {
-        Self(Repr::Token(token))
+        Self(CallerToken::request(&token))
     }
 }
 
 impl From<DurableToken> for RawToken {
     fn from(token: DurableToken) -> Self {
-        Self(Repr::Raw(token.token()))
+        Self(CallerToken::raw(token.token()))
     }
 }
 
@@ -83,6 +67,7 @@ impl<S: Send + Sync> FromRequestParts<S> for RawToken {
     type Rejection = Infallible;
 
     async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self(Repr::OfRequest))
+        // The request is asked once the body runs; until then the parameter costs nothing.
+        Ok(Self(CallerToken::NOTHING))
     }
 }

@@ -1,0 +1,61 @@
+//! Any of the tokens that code can follow.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{DurableToken, RequestToken, ShutdownToken};
+use crate::{cause::Cause, link::LinkedToken};
+
+/// A token of any kind.
+///
+/// A linked token and tokio-util's token know no cause: they count as a client that left.
+#[derive(Clone, Debug)]
+pub(crate) enum AnyToken {
+    Request(RequestToken),
+    Durable(DurableToken),
+    Shutdown(ShutdownToken),
+    Linked(LinkedToken),
+    Raw(CancellationToken),
+}
+
+impl AnyToken {
+    /// Returns the cause, if the token has fired.
+    pub(crate) fn cause(&self) -> Option<Cause> {
+        let left = |fired: bool| fired.then_some(Cause::ClientDisconnected);
+        match self {
+            Self::Request(token) => token.cause(),
+            Self::Durable(token) => token.cause(),
+            Self::Shutdown(token) => token.cause(),
+            Self::Linked(token) => left(token.is_cancelled()),
+            Self::Raw(token) => left(token.is_cancelled()),
+        }
+    }
+
+    /// Waits until the token fires.
+    pub(crate) async fn cancelled(&self) -> Cause {
+        match self {
+            Self::Request(token) => token.cancelled().await,
+            Self::Durable(token) => token.cancelled().await,
+            Self::Shutdown(token) => token.cancelled().await,
+            Self::Linked(token) => {
+                token.cancelled().await;
+                Cause::ClientDisconnected
+            }
+            Self::Raw(token) => {
+                token.cancelled().await;
+                Cause::ClientDisconnected
+            }
+        }
+    }
+
+    /// Returns what remains of a deadline that bounds the work. The end of the grace bounds the process and not
+    /// the work, so a durable token and a shutdown token have none.
+    pub(crate) fn left(&self) -> Option<Duration> {
+        match self {
+            Self::Request(token) => token.left(),
+            Self::Linked(token) => token.remaining(),
+            Self::Durable(_) | Self::Shutdown(_) | Self::Raw(_) => None,
+        }
+    }
+}
