@@ -24,7 +24,7 @@ mod state {
 use self::{drain_state::DrainState, in_flight::Registry, workers::Workers};
 pub(crate) use self::{
     ending::Ending,
-    in_flight::{Counts, Ended, InFlight},
+    in_flight::{DurableCounts, Ended, InFlight},
     phase::Phase,
     sharded::on_shard,
     work::WorkKind,
@@ -135,11 +135,11 @@ impl ServiceState {
         self.registry.snapshot().len()
     }
 
-    pub(crate) fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> DurableCounts {
         self.registry.counts()
     }
 
-    pub(crate) fn report(&self) -> Counts {
+    pub(crate) fn report(&self) -> DurableCounts {
         let mut counts = self.registry.counts();
         counts.abandon_rest();
         counts

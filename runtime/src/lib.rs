@@ -110,7 +110,7 @@ mod token;
 
 pub use cause::{Cancelled, Cause, Outcome};
 pub use deadlines::{
-    CallerDeadlines, Origin, Overrides, OverridesError, Policies, Timing, policies,
+    CallerDeadlines, EffectiveDeadline, Origin, Overrides, OverridesError, Policies, policies,
 };
 pub use followthrough_macros::{background, cancellable, deadline, durable_write, exempt};
 pub use handler::{Answer, Compensate, CompensationOutput, Governed, compensate};
@@ -124,8 +124,9 @@ pub use routing::Router;
 pub use serve::UnixPeer;
 pub use serve::{Accepted, App, HandshakeIo, Listener, MapListener, Serve, serve};
 pub use service::{
-    BlockedHandler, CancelledRequests, CompensationCounts, ConnectionCut, ConnectionState, Counts,
-    FailedWorker, InFlightSnapshot, OnWorkerExit, PhaseDurations, ShutdownReport, Work, WorkKind,
+    BlockedHandler, CancelledRequests, CompensationCounts, ConnectionCut, ConnectionState,
+    DurableCounts, FailedWorker, InFlightSnapshot, InFlightWork, OnWorkerExit, PhaseDurations,
+    ShutdownReport, WorkKind,
 };
 pub use token::{DurableToken, RawToken, RequestToken, RequestTokenHandle, ShutdownToken};
 

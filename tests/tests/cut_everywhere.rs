@@ -14,7 +14,7 @@ use axum::{
     http::{Request, StatusCode},
     routing::{MethodRouter, post},
 };
-use followthrough::testing::{Cut, Disconnect, Disconnects, Failure, Summary};
+use followthrough::testing::{Disconnect, DisconnectRun, Disconnects, Failure, Summary};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
 use tempfile::TempDir;
 
@@ -51,7 +51,7 @@ impl Shop {
 async fn cut_everywhere(
     handler: MethodRouter<Shop>,
     by: &[Disconnect],
-    mut check: impl FnMut(&Cut, bool, [u64; 2]),
+    mut check: impl FnMut(&DisconnectRun, bool, [u64; 2]),
 ) -> Result<Summary, Failure> {
     let folder = tempfile::tempdir().expect("a folder");
     let shop = Shop::open(&folder).await;

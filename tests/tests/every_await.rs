@@ -20,7 +20,9 @@ use axum::{
 };
 use followthrough::{
     cancellable, durable_write,
-    testing::{Cut, Disconnect, Disconnects, Failure, Moment, Summary, disconnect_at_every_await},
+    testing::{
+        Disconnect, DisconnectRun, Disconnects, Failure, Moment, Summary, disconnect_at_every_await,
+    },
 };
 use futures_util::stream;
 use tokio::{sync::oneshot, task::yield_now, time::sleep};
@@ -135,7 +137,7 @@ async fn clients_on_real_sockets_leave_in_every_way() {
     for by in Disconnect::OVER_THE_WIRE {
         let wire = || Disconnects::default().by([by]);
         let found = try_all(wire(), post(plain)).await.expect_err("it loses one");
-        assert_eq!(found.cut().map(Cut::disconnect), Some(by), "{found}");
+        assert_eq!(found.cut().map(DisconnectRun::disconnect), Some(by), "{found}");
         let summary = try_all(wire(), post(durable)).await.expect("nothing is lost");
         assert!(summary.begun() >= 4 && summary.cut() > summary.begun(), "{by}: {summary}");
     }
@@ -222,7 +224,7 @@ async fn a_stream_without_end_is_cut_where_it_was_told_to() {
     let app = Router::new().route("/", get(ticks));
     let request = Request::get("/").body(String::new()).expect("a sound request");
     let summary =
-        Disconnects::default().longest(20).at_every_await(app, request, async |_| ()).await;
+        Disconnects::default().max_suspensions(20).at_every_await(app, request, async |_| ()).await;
     let summary = summary.expect("there is nothing to lose");
     assert!((40..60).contains(&summary.cut()), "20 waits, two moments: {summary}");
 }
@@ -235,7 +237,7 @@ async fn a_request_that_waits_for_ever_ends_the_search() {
     }
     let app = Router::new().route("/", get(stuck));
     let request = Request::get("/").body(String::new()).expect("a sound request");
-    let impatient = Disconnects::default().patience(Duration::from_millis(50));
+    let impatient = Disconnects::default().timeout(Duration::from_millis(50));
     let summary = impatient.at_every_await(app, request, async |_| ()).await;
     let summary = summary.expect("there is nothing to lose");
     assert!(summary.awaits().count() >= 1 && summary.cut() >= 3, "{summary}");

@@ -45,14 +45,14 @@ fn ask() -> Request<String> {
 }
 
 #[tokio::test]
-async fn a_check_that_takes_longer_than_the_patience_does_not_end_the_search() {
+async fn a_check_that_takes_longer_than_the_timeout_does_not_end_the_search() {
     async fn waits_twice() {
         elsewhere().await;
         elsewhere().await;
     }
     let search = async |mut time: Duration| {
         let app = Router::new().route("/", get(waits_twice));
-        let impatient = Disconnects::default().patience(400 * MS);
+        let impatient = Disconnects::default().timeout(400 * MS);
         let check = async |_| sleep(std::mem::take(&mut time)).await;
         let summary = impatient.at_every_await(app, ask(), check).await;
         summary.expect("there is nothing to lose")
@@ -81,7 +81,7 @@ async fn the_deadline_of_a_handler_within_a_set_of_futures_is_heard() {
     }
     let app = Router::new().route("/", get(has_callees));
     let whole = AtomicU32::new(0);
-    let patient = Disconnects::default().patience(500 * MS);
+    let patient = Disconnects::default().timeout(500 * MS);
     let summary = patient.at_every_await(app, ask(), async |cut| {
         whole.fetch_add(u32::from(!cut.was_cut()), SeqCst);
     });
@@ -134,7 +134,7 @@ async fn what_was_there_at_the_second_look_is_not_taken_for_the_place() {
 #[tokio::test]
 async fn what_leaves_no_waker_is_said_to_be_unseen() {
     let app = Router::new().route("/", get(pending::<()>));
-    let impatient = Disconnects::default().patience(50 * MS);
+    let impatient = Disconnects::default().timeout(50 * MS);
     let mut said = Vec::new();
     let summary = impatient.at_every_await(app, ask(), async |cut| said.push(cut.to_string()));
     let summary = summary.await.expect("there is nothing to lose").to_string();
@@ -158,7 +158,7 @@ async fn a_search_that_is_given_up_leaves_no_server() {
             Ok::<_, Infallible>(Response::new(String::new()))
         }
     });
-    let wire = Disconnects::default().by([Disconnect::Http1Close]).patience(1000 * 1000 * MS);
+    let wire = Disconnects::default().by([Disconnect::Http1Close]).timeout(1000 * 1000 * MS);
     tokio::select! {
         _ = wire.at_every_await(service, ask(), async |_| ()) => {}
         _ = came => {}
@@ -190,7 +190,7 @@ async fn two_searches_at_once_wake_each_other() {
         }
     });
     let whole = AtomicU32::new(0);
-    let search = Disconnects::default().patience(1000 * MS);
+    let search = Disconnects::default().timeout(1000 * MS);
     let search = search.at_every_await(waits, ask(), async |cut| {
         whole.fetch_add(u32::from(!cut.was_cut()), SeqCst);
     });

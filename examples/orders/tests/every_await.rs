@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
-use followthrough::testing::{Cut, disconnect_at_every_await};
+use followthrough::testing::{DisconnectRun, disconnect_at_every_await};
 use followthrough::{Lifecycle, Router};
 use orders::Latency;
 use serde_json::Value;
@@ -49,7 +49,7 @@ async fn tea(app: &Router) -> usize {
 }
 
 /// What has begun, or was not cut, is there.
-fn is_kept(cut: &Cut) -> bool {
+fn is_kept(cut: &DisconnectRun) -> bool {
     cut.is_begun() || !cut.was_cut()
 }
 

@@ -10,7 +10,7 @@ use crate::{
     alarm::Alarms,
     cancellation::Signal,
     handler_policy::HandlerPolicy,
-    service::{ServiceState, Work, lock},
+    service::{InFlightWork, ServiceState, lock},
 };
 
 /// A request on its connection, from its head to the end of its response's body.
@@ -89,7 +89,7 @@ impl OnConnection {
     }
 
     /// The end of the drain takes it away.
-    pub(crate) fn left(&self, work: Work) {
+    pub(crate) fn left(&self, work: InFlightWork) {
         self.0.left(work);
     }
 }

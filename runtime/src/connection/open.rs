@@ -30,8 +30,8 @@ use crate::{
     alarm::Alarms,
     cancellation::Signal,
     service::{
-        ConnectionCut, ConnectionState, OpenConnection, Phase, ServiceState, SilenceLimits, Work,
-        WorkKind, lock,
+        ConnectionCut, ConnectionState, InFlightWork, OpenConnection, Phase, ServiceState,
+        SilenceLimits, WorkKind, lock,
     },
 };
 
@@ -245,7 +245,7 @@ impl Connection {
     }
 
     /// The end of the drain takes a request away.
-    pub(super) fn left(&self, work: Work) {
+    pub(super) fn left(&self, work: InFlightWork) {
         self.unsent.leave(work);
         self.activity.was_answering();
     }
@@ -343,7 +343,7 @@ impl OpenConnection for Connection {
         // Over HTTP/2, the frames tell whether everything that hyper was given has gone out.
         let sent = self.speaks_http2() && self.open_streams.have_ended();
         if requests.is_empty() && state == ConnectionState::Upgraded {
-            requests.push(Work::cut(None, WorkKind::Upgraded, self.since));
+            requests.push(InFlightWork::cut(None, WorkKind::Upgraded, self.since));
         } else if requests.is_empty() && !sent {
             if let Some(answer) = self.unsent.answer() {
                 requests.push(answer);

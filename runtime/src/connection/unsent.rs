@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::{
     handler_policy::HandlerPolicy,
-    service::{Work, WorkKind, lock},
+    service::{InFlightWork, WorkKind, lock},
 };
 
 /// The handler that answers, and when its request came.
@@ -22,7 +22,7 @@ pub(super) struct Unsent {
     /// Whether there is one, for the path of every flush.
     is_some: AtomicBool,
     /// Requests that the end of the drain took away.
-    left: Mutex<Vec<Work>>,
+    left: Mutex<Vec<InFlightWork>>,
 }
 
 impl Unsent {
@@ -40,16 +40,16 @@ impl Unsent {
         }
     }
 
-    pub(super) fn answer(&self) -> Option<Work> {
+    pub(super) fn answer(&self) -> Option<InFlightWork> {
         let (policy, since) = (*lock(&self.last))?;
-        Some(Work::cut(policy, WorkKind::Response, since))
+        Some(InFlightWork::cut(policy, WorkKind::Response, since))
     }
 
-    pub(super) fn leave(&self, work: Work) {
+    pub(super) fn leave(&self, work: InFlightWork) {
         lock(&self.left).push(work);
     }
 
-    pub(super) fn left(&self) -> Vec<Work> {
+    pub(super) fn left(&self) -> Vec<InFlightWork> {
         lock(&self.left).clone()
     }
 }

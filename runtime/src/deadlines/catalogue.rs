@@ -79,7 +79,7 @@ pub(crate) fn all() -> Vec<&'static HandlerPolicy> {
 /// }
 /// ```
 pub fn policies() -> Policies {
-    Policies::new(Timing::written)
+    Policies::new(EffectiveDeadline::written)
 }
 
 /// Every annotated handler, and every copy that another macro has made of one.
@@ -128,10 +128,10 @@ fn without_generics(path: &str) -> String {
 /// [`Lifecycle::policies`](crate::Lifecycle::policies).
 #[derive(Clone, Debug)]
 #[must_use = "it is for printing, or for comparing with what was reviewed"]
-pub struct Policies(Vec<(&'static HandlerPolicy, Timing)>);
+pub struct Policies(Vec<(&'static HandlerPolicy, EffectiveDeadline)>);
 
 impl Policies {
-    pub(crate) fn new(timing: impl Fn(&'static HandlerPolicy) -> Timing) -> Self {
+    pub(crate) fn new(timing: impl Fn(&'static HandlerPolicy) -> EffectiveDeadline) -> Self {
         let mut all = declared();
         let key = |policy: &&HandlerPolicy| (policy.name(), policy.file(), policy.line());
         all.sort_by_key(key);
@@ -145,7 +145,7 @@ impl Policies {
     }
 
     /// The handlers, by name, with the deadlines that are in force.
-    pub fn timings(&self) -> impl Iterator<Item = (&'static HandlerPolicy, &Timing)> {
+    pub fn timings(&self) -> impl Iterator<Item = (&'static HandlerPolicy, &EffectiveDeadline)> {
         self.0.iter().map(|(policy, timing)| (*policy, timing))
     }
 }
@@ -159,7 +159,7 @@ impl Serialize for Policies {
 /// The deadline that is in force for a handler, and what put it there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Timing {
+pub struct EffectiveDeadline {
     /// In force, from the arrival of the request.
     pub deadline: Option<Duration>,
     /// In the attribute.
@@ -185,7 +185,7 @@ pub enum Origin {
     Override(String),
 }
 
-impl Timing {
+impl EffectiveDeadline {
     fn written(policy: &HandlerPolicy) -> Self {
         let written = policy.deadline();
         let origin = written.map(|_| Origin::Attribute);
@@ -220,7 +220,7 @@ impl Timing {
     }
 }
 
-impl fmt::Display for Timing {
+impl fmt::Display for EffectiveDeadline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(deadline) = self.deadline else {
             // What it comes to is not known here.
@@ -266,7 +266,7 @@ struct Row {
 }
 
 impl Row {
-    fn new(policy: &'static HandlerPolicy, timing: &Timing) -> Self {
+    fn new(policy: &'static HandlerPolicy, timing: &EffectiveDeadline) -> Self {
         let ms = |time: Duration| time.as_millis();
         let cooperative = if policy.is_cooperative() { ", cooperative" } else { "" };
         let written = match policy.mode() {
@@ -332,12 +332,13 @@ impl fmt::Display for Policies {
         let lines = !f.alternate();
         let (exempt, governed): (Vec<_>, Vec<_>) =
             self.timings().partition(|(policy, _)| policy.mode() == Mode::Exempt);
-        let rows = |policies: Vec<(&'static HandlerPolicy, &Timing)>| -> Vec<[String; 7]> {
-            policies
-                .into_iter()
-                .map(|(policy, timing)| Row::new(policy, timing).cells(lines))
-                .collect()
-        };
+        let rows =
+            |policies: Vec<(&'static HandlerPolicy, &EffectiveDeadline)>| -> Vec<[String; 7]> {
+                policies
+                    .into_iter()
+                    .map(|(policy, timing)| Row::new(policy, timing).cells(lines))
+                    .collect()
+            };
         let (governed, exempt) = (rows(governed), rows(exempt));
         let widths: [usize; 7] = std::array::from_fn(|column| {
             let cells = governed.iter().chain(&exempt).map(|row| row[column].chars().count());

@@ -11,7 +11,7 @@ mod platform;
 pub(crate) use self::platform::{Platform, TimeLeft};
 pub use self::{
     callers::CallerDeadlines,
-    catalogue::{Declared, Origin, Policies, Timing, policies},
+    catalogue::{Declared, EffectiveDeadline, Origin, Policies, policies},
     overrides::{Overrides, OverridesError},
 };
 pub(crate) use self::{

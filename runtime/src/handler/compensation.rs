@@ -17,7 +17,7 @@ use crate::{
     handler_policy::Place,
     panic_message::panic_message,
     request::{self, BoxCompensation, Compensations, Next, Pending, Registered, Stage},
-    service::{Ended, InFlight, ServiceState, Work, WorkKind},
+    service::{Ended, InFlight, InFlightWork, ServiceState, WorkKind},
 };
 
 /// The output of a compensation: `()`, or a `Result` whose error says why it failed.
@@ -152,7 +152,7 @@ fn abandoned(life: &ServiceState, place: Place, unnamed: bool) {
         "the compensation was abandoned, at {place}"
     );
     if unnamed {
-        life.compensations.lost(Work::compensation(place));
+        life.compensations.lost(InFlightWork::compensation(place));
     }
 }
 

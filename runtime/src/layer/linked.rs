@@ -18,7 +18,7 @@ use crate::{
     handler_policy::{HandlerPolicy, Mode},
     problem,
     request::{self, Flags, LastEvent, PooledRequest, Scope, report},
-    service::{Phase, Work, WorkKind},
+    service::{InFlightWork, Phase, WorkKind},
 };
 
 pin_project_lite::pin_project! {
@@ -49,7 +49,7 @@ fn hang_up<F>(mut inner: Pin<&mut Option<F>>, slot: &mut Option<PooledRequest>) 
     let Some(request) = slot.as_ref() else { return };
     let life = request.life().clone();
     if let Some(on) = request.on().filter(|_| life.has_ended()) {
-        on.left(Work::cut(request.policy(), WorkKind::Request, request.arrival()));
+        on.left(InFlightWork::cut(request.policy(), WorkKind::Request, request.arrival()));
     }
     let scope = Scope::enter(slot);
     let cause = life.hung_up_by();

@@ -17,7 +17,7 @@ use crate::{
     cause::Cause,
     connection::{OnConnection, Task, peer_left},
     request::PooledRequest,
-    service::{Phase, Work, WorkKind},
+    service::{InFlightWork, Phase, WorkKind},
 };
 
 /// A request that goes on in an upgraded connection.
@@ -101,7 +101,7 @@ impl Drop for Upgraded {
         let life = self.request.life().clone();
         if life.has_ended() {
             let (policy, since) = (self.request.policy(), self.request.arrival());
-            self.on.left(Work::cut(policy, WorkKind::Upgraded, since));
+            self.on.left(InFlightWork::cut(policy, WorkKind::Upgraded, since));
         }
         self.end(life.hung_up_by());
     }

@@ -19,7 +19,7 @@ pub use self::{
     worker::Worker,
 };
 use crate::{
-    deadlines::{Policies, Timing},
+    deadlines::{EffectiveDeadline, Policies},
     handler::Governed,
     handler_policy::Exempt,
     layer::LifecycleLayer,
@@ -145,7 +145,7 @@ impl Lifecycle {
     /// [override](LifecycleBuilder::overrides).
     pub fn policies(&self) -> Policies {
         let (overridden, default) = (self.life.overridden(), self.life.default_timing());
-        Policies::new(|policy| Timing::in_force(policy, overridden, default))
+        Policies::new(|policy| EffectiveDeadline::in_force(policy, overridden, default))
     }
 
     /// Starts a worker under a token that fires when the requests have drained, so that a relay

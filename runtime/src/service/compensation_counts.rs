@@ -8,7 +8,7 @@ use std::sync::{
 use serde::Serialize;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::{state::ServiceState, work::Work};
+use super::{state::ServiceState, work::InFlightWork};
 
 /// The compensations of all requests since the start of the service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -28,7 +28,7 @@ pub(crate) struct CompensationTally {
     run: AtomicU64,
     failed: AtomicU64,
     /// Abandoned ones that the drain has not seen in flight.
-    lost: Mutex<Vec<Work>>,
+    lost: Mutex<Vec<InFlightWork>>,
     /// Bounds the compensations that have no permit.
     turns: OnceLock<Semaphore>,
 }
@@ -45,11 +45,11 @@ impl CompensationTally {
     }
 
     /// One that no report would name otherwise.
-    pub(crate) fn lost(&self, work: Work) {
+    pub(crate) fn lost(&self, work: InFlightWork) {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).push(work);
     }
 
-    pub(crate) fn take_lost(&self) -> Vec<Work> {
+    pub(crate) fn take_lost(&self) -> Vec<InFlightWork> {
         std::mem::take(&mut *self.lost.lock().unwrap_or_else(PoisonError::into_inner))
     }
 

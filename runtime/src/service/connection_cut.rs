@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde::Serialize;
 
-use super::work::{Work, millis};
+use super::work::{InFlightWork, millis};
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -52,7 +52,7 @@ pub struct ConnectionCut {
     #[serde(rename = "age_ms", serialize_with = "millis")]
     pub age: Duration,
     /// The requests that were being answered on it, as far as they let go of it.
-    pub requests: Vec<Work>,
+    pub requests: Vec<InFlightWork>,
 }
 
 impl fmt::Display for ConnectionCut {

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::{
     sharded::{Sharded, shard_of_thread},
     state::ServiceState,
-    work::{Work, WorkKind},
+    work::{InFlightWork, WorkKind},
 };
 use crate::{
     count::{self, Count},
@@ -56,13 +56,13 @@ pub(crate) enum Ended {
 #[derive(Debug, Default)]
 pub(crate) struct Shard {
     entries: Slab<Entry>,
-    pub(crate) counts: Counts,
+    pub(crate) counts: DurableCounts,
 }
 
 /// What became of durable work so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Counts {
+pub struct DurableCounts {
     /// Passed their point of no return, or were cooperative: what held a permit and cannot be undone.
     pub begun: u64,
     /// Reached their end.
@@ -77,7 +77,7 @@ pub struct Counts {
     pub abandoned: u64,
 }
 
-impl std::fmt::Display for Counts {
+impl std::fmt::Display for DurableCounts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { begun, completed, followed_through, panicked, cut, abandoned } = self;
         write!(
@@ -88,7 +88,7 @@ impl std::fmt::Display for Counts {
     }
 }
 
-impl Counts {
+impl DurableCounts {
     fn note(&mut self, ended: Ended, detached: bool) {
         match ended {
             Ended::Completed => {
@@ -184,7 +184,7 @@ impl Registry {
         permits + self.unlimited.read()
     }
 
-    pub(crate) fn snapshot(&self) -> Vec<Work> {
+    pub(crate) fn snapshot(&self) -> Vec<InFlightWork> {
         let now = Instant::now();
         let mut all = Vec::new();
         for shard in self.shards.iter() {
@@ -194,8 +194,8 @@ impl Registry {
         all
     }
 
-    pub(crate) fn counts(&self) -> Counts {
-        let mut sum = Counts::default();
+    pub(crate) fn counts(&self) -> DurableCounts {
+        let mut sum = DurableCounts::default();
         for shard in self.shards.iter() {
             sum.add(&lock(shard).counts);
         }
@@ -204,8 +204,8 @@ impl Registry {
 }
 
 impl Entry {
-    fn describe(&self, now: Instant) -> Work {
-        Work {
+    fn describe(&self, now: Instant) -> InFlightWork {
+        InFlightWork {
             handler: self.place.policy.name().to_owned(),
             kind: self.kind,
             location: self.place.to_string(),

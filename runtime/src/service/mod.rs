@@ -34,7 +34,7 @@ pub use self::{
     compensation_counts::CompensationCounts,
     connection_cut::{ConnectionCut, ConnectionState},
     failed_worker::{FailedWorker, OnWorkerExit},
-    in_flight::Counts,
+    in_flight::DurableCounts,
     report::{BlockedHandler, CancelledRequests, InFlightSnapshot, PhaseDurations, ShutdownReport},
-    work::{Work, WorkKind},
+    work::{InFlightWork, WorkKind},
 };

@@ -12,9 +12,9 @@ use super::{
     compensation_counts::CompensationCounts,
     connection_cut::ConnectionCut,
     failed_worker::FailedWorker,
-    in_flight::Counts,
+    in_flight::DurableCounts,
     sharded::{Sharded, shard_of_thread},
-    work::{Work, millis},
+    work::{InFlightWork, millis},
 };
 use crate::{
     cause::Cause,
@@ -140,13 +140,13 @@ pub struct ShutdownReport {
     /// Where that time went.
     pub phases: PhaseDurations,
     /// What became of durable work.
-    pub durable: Counts,
+    pub durable: DurableCounts,
     /// How the compensations of cancelled requests ended.
     pub compensations: CompensationCounts,
     /// What became of durable work of requests without a lifecycle, which middleware has spawned, say: of the whole process,
     /// and under a [`layer`](crate::Lifecycle::layer) of its own runtime. It is waited for and named as
     /// other durable work is.
-    pub unlinked: Counts,
+    pub unlinked: DurableCounts,
     /// Requests whose wait ended early.
     pub cancelled: CancelledRequests,
     /// Deadlines of callers that could not be read.
@@ -156,7 +156,7 @@ pub struct ShutdownReport {
     pub unanswered: usize,
     /// Work that did not end within the grace: durable, cooperative, reversible, compensations,
     /// workers.
-    pub abandoned: Vec<Work>,
+    pub abandoned: Vec<InFlightWork>,
     /// The handlers that blocked threads of the runtime until the end, if they blocked all of them.
     pub blocked: Vec<BlockedHandler>,
     /// Connections under [`serve`](crate::serve) that were open when the grace was over, with the
@@ -271,7 +271,7 @@ pub struct InFlightSnapshot {
     /// Requests that have not been answered yet, whatever their policy.
     pub requests: usize,
     /// Durable, cooperative and reversible work and compensations, the oldest first.
-    pub work: Vec<Work>,
+    pub work: Vec<InFlightWork>,
     /// The workers that are running.
     pub workers: Vec<String>,
 }

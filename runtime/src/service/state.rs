@@ -23,7 +23,7 @@ use super::{
     in_flight::Registry,
     phase::Phase,
     report::{BlockedHandler, Cancellations, PhaseDurations, ShutdownReport},
-    work::Work,
+    work::InFlightWork,
     workers::Workers,
 };
 #[cfg(feature = "lambda")]
@@ -47,7 +47,7 @@ pub(crate) struct ServiceState {
     pub(crate) skip_to_end: CancellationToken,
     timeline: OnceLock<Timeline>,
     /// The work that the drain let go of, and its report.
-    pub(crate) ending: Ending<Vec<Work>, ShutdownReport>,
+    pub(crate) ending: Ending<Vec<InFlightWork>, ShutdownReport>,
     /// How long the phases took until the last one that ended, and when that was.
     laps: Mutex<(Option<Instant>, PhaseDurations)>,
     /// Handlers that block the runtime.

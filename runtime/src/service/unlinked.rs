@@ -22,7 +22,9 @@ use tokio::{
     sync::Notify,
 };
 
-use super::{config::Config, in_flight::Counts, phase::Phase, state::ServiceState, work::Work};
+use super::{
+    config::Config, in_flight::DurableCounts, phase::Phase, state::ServiceState, work::InFlightWork,
+};
 
 struct StandIn {
     runtime: Option<Id>,
@@ -104,14 +106,14 @@ impl ServiceState {
     }
 
     /// The durable work without a lifecycle that is in flight.
-    pub(crate) fn unlinked_work(&self) -> Vec<Work> {
+    pub(crate) fn unlinked_work(&self) -> Vec<InFlightWork> {
         self.stand_ins().iter().flat_map(|life| life.registry.snapshot()).collect()
     }
 
     /// What became of durable work without a lifecycle. What is left is abandoned, and this drain is
     /// the last to look after it.
-    pub(crate) fn settle_unlinked(&self) -> Counts {
-        let mut sum = Counts::default();
+    pub(crate) fn settle_unlinked(&self) -> DurableCounts {
+        let mut sum = DurableCounts::default();
         for life in self.stand_ins() {
             sum.add(&life.registry.counts());
         }

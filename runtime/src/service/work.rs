@@ -48,7 +48,7 @@ impl WorkKind {
 /// One piece of work that is in flight, or that was left behind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Work {
+pub struct InFlightWork {
     /// The handler's or the worker's name.
     pub handler: String,
     /// What it is.
@@ -62,7 +62,7 @@ pub struct Work {
     pub detached: bool,
 }
 
-impl Work {
+impl InFlightWork {
     /// A request that the end of the drain takes away with its connection.
     pub(crate) fn cut(
         policy: Option<&'static HandlerPolicy>,
@@ -81,7 +81,7 @@ impl Work {
     }
 }
 
-impl Work {
+impl InFlightWork {
     /// A compensation that was never in flight.
     pub(crate) fn compensation(place: Place) -> Self {
         Self {
@@ -94,7 +94,7 @@ impl Work {
     }
 }
 
-impl std::fmt::Display for Work {
+impl std::fmt::Display for InFlightWork {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let kind = self.kind.as_str();
         write!(f, "{} ({kind}, {:.1} s", self.handler, self.age.as_secs_f64())?;

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::{
     failed_worker::FailedWorker,
-    work::{Work, WorkKind},
+    work::{InFlightWork, WorkKind},
 };
 use crate::sync::{CancellationToken, Mutex, MutexGuard, PoisonError};
 
@@ -96,9 +96,9 @@ impl Workers {
         tokens.iter().for_each(CancellationToken::cancel);
     }
 
-    pub(crate) fn left(&self) -> Vec<Work> {
+    pub(crate) fn left(&self) -> Vec<InFlightWork> {
         let now = Instant::now();
-        let describe = |entry: &Entry| Work {
+        let describe = |entry: &Entry| InFlightWork {
             handler: entry.name.clone(),
             kind: WorkKind::Worker,
             location: String::new(),

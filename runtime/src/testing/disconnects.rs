@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use super::{
     check::Verdict,
-    cut::Cut,
+    disconnect_run::DisconnectRun,
     point::{Disconnect, Moment, Point, Seed},
     request::Repeat,
     summary::{Failure, Summary},
@@ -38,7 +38,7 @@ pub async fn disconnect_at_every_await<A, K, R, C, V>(app: A, request: R, check:
 where
     A: App<SocketAddr, K>,
     R: Repeat,
-    C: AsyncFnMut(Cut) -> V,
+    C: AsyncFnMut(DisconnectRun) -> V,
     V: Verdict,
 {
     match Disconnects::default().at_every_await(app, request, check).await {
@@ -79,8 +79,8 @@ pub struct Disconnects {
     by: Vec<Disconnect>,
     seed: u64,
     replay: Option<Seed>,
-    pub(super) patience: Duration,
-    pub(super) longest: usize,
+    pub(super) timeout: Duration,
+    pub(super) max_suspensions: usize,
     lifecycle: Configure,
 }
 
@@ -90,8 +90,8 @@ impl Default for Disconnects {
             by: vec![Disconnect::Drop],
             seed: 0,
             replay: None,
-            patience: Duration::from_secs(5),
-            longest: 1_000,
+            timeout: Duration::from_secs(5),
+            max_suspensions: 1_000,
             lifecycle: Box::new(|builder| builder),
         }
     }
@@ -122,15 +122,15 @@ impl Disconnects {
     /// How long a request may wait for something that does not come before it counts as waiting for ever,
     /// and how long a server may take to notice a disconnect; 5 s unless this is called. It is measured in
     /// the world's time, with a paused clock, too.
-    pub const fn patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
         self
     }
 
     /// How many suspensions of one request are tried; a request that has more, such as an endless stream, is
     /// cut there. 1,000 unless this is called; at most 65,535.
-    pub fn longest(mut self, suspensions: u16) -> Self {
-        self.longest = usize::from(suspensions);
+    pub fn max_suspensions(mut self, suspensions: u16) -> Self {
+        self.max_suspensions = usize::from(suspensions);
         self
     }
 
@@ -169,7 +169,7 @@ impl Disconnects {
     where
         A: App<SocketAddr, K>,
         R: Repeat,
-        C: AsyncFnMut(Cut) -> V,
+        C: AsyncFnMut(DisconnectRun) -> V,
         V: Verdict,
     {
         app.prepare();
@@ -177,7 +177,7 @@ impl Disconnects {
         let known = async move { Ok(peer) };
         let service = app.connect(known).await.expect("its peer is known");
         let requests = request.start().await.map_err(Failure::before)?;
-        let watchdog = Watchdog::new(self.patience);
+        let watchdog = Watchdog::new(self.timeout);
         let mut trial = Trial::new(service, requests, check, watchdog, &self);
         if let Some(seed) = self.replay_of()? {
             trial.replay(seed).await?;

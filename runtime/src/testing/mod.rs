@@ -42,7 +42,7 @@
 mod check;
 mod client;
 mod control;
-mod cut;
+mod disconnect_run;
 mod disconnects;
 mod exchange;
 mod point;
@@ -56,7 +56,7 @@ mod watchdog;
 
 pub use check::Verdict;
 pub use control::TestLifecycle;
-pub use cut::{Await, Cut, HandlerPlace};
+pub use disconnect_run::{Await, DisconnectRun, HandlerPlace};
 pub use disconnects::{Disconnects, disconnect_at_every_await};
 pub use point::{Disconnect, Moment, Seed};
 pub use request::Repeat;

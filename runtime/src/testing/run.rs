@@ -10,7 +10,7 @@ use http::StatusCode;
 use tokio::sync::Notify;
 
 use super::{
-    cut::{Await, HandlerPlace},
+    disconnect_run::{Await, HandlerPlace},
     point::{Moment, Point},
     trace,
     trace::{Trace, Woken},
@@ -22,7 +22,7 @@ use crate::request;
 pub(super) struct Run {
     point: Point,
     /// Beyond this, a request is one that never ends.
-    longest: usize,
+    max_suspensions: usize,
     state: Mutex<State>,
     woken: Woken,
     /// The request is where it is to be cut, and is not polled any more.
@@ -107,10 +107,10 @@ impl State {
 }
 
 impl Run {
-    pub(super) fn new(point: Point, longest: usize, watchdog: Watchdog) -> Arc<Self> {
+    pub(super) fn new(point: Point, max_suspensions: usize, watchdog: Watchdog) -> Arc<Self> {
         Arc::new(Self {
             point,
-            longest,
+            max_suspensions,
             state: Mutex::default(),
             woken: Woken::default(),
             reached: Notify::new(),
@@ -183,7 +183,7 @@ impl Run {
             state.handler = Some(handler);
             state.begun = begun;
         }
-        let endless = state.suspensions > self.longest;
+        let endless = state.suspensions > self.max_suspensions;
         if endless || state.is_at(self.point) {
             state.progress = match self.point.moment {
                 Moment::Woken if !endless => Progress::Armed,

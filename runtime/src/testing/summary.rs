@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use http::StatusCode;
 
-use super::{cut::Cut, point::Disconnect};
+use super::{cut::DisconnectRun, point::Disconnect};
 
 /// All disconnects of one request, each with its check passed. `Display` prints them by `await`.
 #[derive(Clone, Debug, Default)]
@@ -52,7 +52,7 @@ impl Summary {
         self.left_alone = status;
     }
 
-    pub(super) fn add(&mut self, run: &Cut, stuck: bool) {
+    pub(super) fn add(&mut self, run: &DisconnectRun, stuck: bool) {
         self.runs += 1;
         self.stuck |= stuck;
         if !run.was_cut() {
@@ -81,7 +81,7 @@ impl fmt::Display for Summary {
         }
         if self.stuck {
             f.write_str(
-                "a request waited for longer than the `patience`: what comes after that was not tried\n",
+                "a request waited for longer than the `timeout`: what comes after that was not tried\n",
             )?;
         }
         for (by, times) in &self.by {
@@ -98,11 +98,11 @@ impl fmt::Display for Summary {
 #[derive(Debug)]
 pub struct Failure {
     why: String,
-    cut: Option<Box<Cut>>,
+    cut: Option<Box<DisconnectRun>>,
 }
 
 impl Failure {
-    pub(super) fn at(cut: Cut, why: String) -> Self {
+    pub(super) fn at(cut: DisconnectRun, why: String) -> Self {
         Self { why, cut: Some(Box::new(cut)) }
     }
 
@@ -112,7 +112,7 @@ impl Failure {
 
     /// The run that failed; none if nothing could be run.
     #[must_use]
-    pub fn cut(&self) -> Option<&Cut> {
+    pub fn cut(&self) -> Option<&DisconnectRun> {
         self.cut.as_deref()
     }
 }

@@ -17,7 +17,7 @@ use std::{
 use backtrace::{Backtrace, BacktraceFrame, BacktraceSymbol};
 use cooked_waker::{IntoWaker, Wake, WakeRef};
 
-use super::cut::Await;
+use super::disconnect_run::Await;
 
 /// How many clones of one poll are looked at: a `join!` has as many as it has branches.
 const LOOKS: usize = 16;

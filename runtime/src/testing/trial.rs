@@ -8,7 +8,7 @@ use tower::Service;
 
 use super::{
     check::{Verdict, complaint},
-    cut::{Await, Cut},
+    disconnect_run::{Await, DisconnectRun},
     disconnects::Disconnects,
     exchange::{BoxError, End, Left, exchange},
     point::{Disconnect, Moment, Point, Seed},
@@ -59,7 +59,7 @@ where
     S: Service<Request, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
     B: http_body::Body<Data: Send + 'static, Error: Into<BoxError>> + Send + 'static,
-    C: AsyncFnMut(Cut) -> V,
+    C: AsyncFnMut(DisconnectRun) -> V,
     V: Verdict,
 {
     pub(super) fn new(
@@ -155,7 +155,7 @@ where
         let request = self.requests.next().await.map_err(Failure::before)?;
         self.request = format!("{} {}", request.method(), request.uri());
         let lifecycle = self.settings.new_lifecycle()?;
-        let run = Run::new(point, self.settings.longest, self.watchdog.clone());
+        let run = Run::new(point, self.settings.max_suspensions, self.watchdog.clone());
         let left = exchange(self.service.clone(), request, &run, lifecycle, &self.watchdog).await;
         let left =
             left.map_err(|error| Failure::before(format!("no request can be sent: {error}")))?;
@@ -185,7 +185,7 @@ where
     async fn judge(&mut self, point: Point, state: State, left: Left) -> Result<(), Failure> {
         let stuck = matches!(left.end, End::Stuck);
         let next = if state.seen { None } else { self.way.get(state.stage()).cloned() };
-        let cut = Cut {
+        let cut = DisconnectRun {
             request: self.request.clone(),
             next,
             by: point.by,
@@ -201,7 +201,7 @@ where
             report: left.report,
         };
         let complaint = if !left.noticed {
-            Some(format!("the server did not notice it within {:?}", self.settings.patience))
+            Some(format!("the server did not notice it within {:?}", self.settings.timeout))
         } else if cut.report.abandoned.is_empty() {
             complaint((self.check)(cut.clone())).await
         } else {

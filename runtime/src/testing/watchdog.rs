@@ -18,11 +18,11 @@ pub(super) struct Watchdog {
     pets: Sender<()>,
     bark: Arc<Notify>,
     petted: Arc<Mutex<Instant>>,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl Watchdog {
-    pub(super) fn new(patience: Duration) -> Self {
+    pub(super) fn new(timeout: Duration) -> Self {
         let (pets, petted) = mpsc::channel();
         let bark = Arc::new(Notify::new());
         let barks = bark.clone();
@@ -30,7 +30,7 @@ impl Watchdog {
         thread::spawn(move || {
             while petted.recv().is_ok() {
                 loop {
-                    match petted.recv_timeout(patience) {
+                    match petted.recv_timeout(timeout) {
                         Ok(()) => {}
                         Err(RecvTimeoutError::Timeout) => {
                             barks.notify_one();
@@ -41,10 +41,10 @@ impl Watchdog {
                 }
             }
         });
-        Self { pets, bark, petted: Arc::new(Mutex::new(Instant::now())), patience }
+        Self { pets, bark, petted: Arc::new(Mutex::new(Instant::now())), timeout }
     }
 
-    /// Something has happened, or is about to: the patience begins anew.
+    /// Something has happened, or is about to: the timeout begins anew.
     pub(super) fn pet(&self) {
         *self.petted.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         let _ = self.pets.send(());
@@ -52,7 +52,7 @@ impl Watchdog {
 
     fn is_calm(&self) -> bool {
         let petted = *self.petted.lock().unwrap_or_else(PoisonError::into_inner);
-        petted.elapsed() < self.patience
+        petted.elapsed() < self.timeout
     }
 
     /// Resolves when it has barked.

@@ -27,7 +27,7 @@ use crate::{
     cause::{Cancelled, Cause, Outcome},
     connection::OnConnection,
     request::{Gone, LastEvent, PooledRequest, ResponseExtra, ResponseState, report_stream},
-    service::{Phase, Work, WorkKind},
+    service::{InFlightWork, Phase, WorkKind},
 };
 
 /// A request whose head is sent and whose body is not. One word, for it moves with every response:
@@ -311,7 +311,7 @@ impl ResponseWatch {
     fn leaves_a_trace(&self, on: &OnConnection) {
         let (policy, since) = (self.0.policy(), self.0.arrival());
         if on.is_cut() {
-            on.left(Work::cut(policy, WorkKind::Response, since));
+            on.left(InFlightWork::cut(policy, WorkKind::Response, since));
         } else {
             on.taken(policy, since);
         }

@@ -65,7 +65,7 @@ impl fmt::Display for HandlerPlace {
 /// One run: the request, where it was cut, and what was left when everything that follows through had
 /// ended. `Display` says all of it.
 #[derive(Clone, Debug)]
-pub struct Cut {
+pub struct DisconnectRun {
     pub(super) request: String,
     pub(super) by: Disconnect,
     pub(super) moment: Moment,
@@ -82,7 +82,7 @@ pub struct Cut {
     pub(super) report: ShutdownReport,
 }
 
-impl Cut {
+impl DisconnectRun {
     /// Whether the client left before the response was whole. `false` for the few runs that ended before
     /// they came to their point: what they did has to be right, too.
     #[must_use]
@@ -143,7 +143,7 @@ impl Cut {
     }
 }
 
-impl fmt::Display for Cut {
+impl fmt::Display for DisconnectRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.whole {
             write!(
