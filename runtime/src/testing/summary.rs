@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use http::StatusCode;
 
-use super::{cut::DisconnectRun, point::Disconnect};
+use super::{disconnect_run::DisconnectRun, point::Disconnect};
 
 /// All disconnects of one request, each with its check passed. `Display` prints them by `await`.
 #[derive(Clone, Debug, Default)]
