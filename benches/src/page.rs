@@ -41,7 +41,7 @@ pub struct File {
     pub text: String,
 }
 
-/// Makes the page and what belongs to it: `costs.md`, the tables of the README, a plot for each table, and
+/// Makes the page and what belongs to it: `costs.md`, five rows of the README, a plot for each table, and
 /// `costs-plots.md`, which rustdoc reads before the page: it ships no files, so there the plots are within the links,
 /// and the first definition of a link wins.
 ///

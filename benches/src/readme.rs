@@ -1,4 +1,4 @@
-//! The tables of the README: what the page says at length, between two comments.
+//! The five rows of cost in the README, between two comments. The page has all of them.
 
 use std::{
     fmt::Write,
@@ -7,14 +7,26 @@ use std::{
 };
 
 use crate::{
-    page::{File, figure, goals},
+    apps::name_of,
+    page::{File, figure},
     results::{Results, Table},
+    wire::{Kind, SERVERS},
 };
 
 const BEGIN: &str = "<!-- made by `cargo run --release -p followthrough-benches` -->\n";
 const END: &str = "<!-- as far as here -->";
 
-/// The README with the tables of these results.
+/// The rows: two that people write today, and three policies.
+const SHOWN: [&str; 5] = ["timeout_layer", "spawn_idiom", "read", "read_deadline", "durable_write"];
+
+/// The columns: a table, one of its columns, and its title in the README.
+const COLUMNS: [(&str, usize, &str); 3] = [
+    ("instructions", 0, "instructions over bare axum"),
+    ("instructions", 2, "allocations over it"),
+    ("memory", 0, "bytes over it while pending"),
+];
+
+/// The README with the rows of these results.
 ///
 /// # Errors
 ///
@@ -28,49 +40,44 @@ pub(crate) fn render(results: &Results) -> Result<File, String> {
         Some((before, after))
     });
     let (before, after) = parts.ok_or_else(|| {
-        format!("`{}` has no place for the tables: expected {BEGIN:?} … {END:?}", path.display())
+        format!("`{}` has no place for the rows: expected {BEGIN:?} … {END:?}", path.display())
     })?;
-    Ok(File { path, text: format!("{before}{BEGIN}\n{}{END}{after}", tables(results)) })
+    let text = format!("{before}{BEGIN}\n{}{}{END}{after}", rows(results), on_the_wire(results));
+    Ok(File { path, text })
 }
 
-fn tables(results: &Results) -> String {
-    let mut text = String::new();
-    let columns = [
-        ("instructions", 0, "instructions over bare"),
-        ("instructions", 2, "allocations"),
-        ("memory", 0, "bytes while pending"),
-    ];
-    join(&mut text, "one call, its body pending once", results, &columns);
-    let columns = [
-        ("wire-http1-rate", 0, "HTTP/1, 1 connection"),
-        ("wire-http1-rate", 1, "16"),
-        ("wire-http1-rate", 2, "256"),
-        ("wire-h2c-rate", 0, "h2c, 1 connection"),
-        ("wire-h2c-rate", 1, "16"),
-        ("wire-h2c-rate", 2, "256"),
-    ];
-    join(&mut text, "on the wire: requests a second over bare axum's", results, &columns);
-    text.push_str("| goal | is | aim | |\n|---|---:|---:|---|\n");
-    for table in &results.tables {
-        text.push_str(&goals(table));
-    }
+fn rows(results: &Results) -> String {
+    let titles = COLUMNS.map(|(_, _, title)| title).join(" | ");
+    let mut text = format!("| one call, its body pending once | {titles} |\n|---|");
+    text.push_str(&"---:|".repeat(COLUMNS.len()));
     text.push('\n');
-    text
-}
-
-/// Rows of the first table, with columns of several.
-fn join(text: &mut String, title: &str, results: &Results, columns: &[(&str, usize, &str)]) {
-    let Some(first) = results.table(columns[0].0) else { return };
-    let names: Vec<&str> = columns.iter().map(|(_, _, name)| *name).collect();
-    let _ =
-        writeln!(text, "| {title} | {} |\n|---|{}", names.join(" | "), "---:|".repeat(names.len()));
-    for row in &first.rows {
-        let _ = write!(text, "| {} |", row.name);
-        for (id, column, _) in columns {
-            let value = results.table(id).and_then(|table: &Table| table.value(&row.name, *column));
+    for name in SHOWN.map(name_of) {
+        let _ = write!(text, "| {name} |");
+        for (id, column, _) in COLUMNS {
+            let value = results.table(id).and_then(|table: &Table| table.value(name, column));
             let _ = write!(text, " {} |", value.map_or(String::new(), figure));
         }
         text.push('\n');
     }
     text.push('\n');
+    text
+}
+
+/// The least and the most of what the policies reach; nothing where the wire was not measured.
+fn on_the_wire(results: &Results) -> String {
+    let policies = || SERVERS.iter().filter(|server| server.kind == Kind::Ours);
+    let tables = ["wire-http1-rate", "wire-h2c-rate"].into_iter().filter_map(|id| results.table(id));
+    let ratios: Vec<f64> = tables
+        .flat_map(|table| {
+            policies().flat_map(|server| {
+                (0..table.columns.len()).filter_map(|column| table.value(server.title, column))
+            })
+        })
+        .collect();
+    let Some(least) = ratios.iter().copied().reduce(f64::min) else { return String::new() };
+    let most = ratios.iter().copied().fold(least, f64::max);
+    format!(
+        "On the wire, over HTTP/1 and HTTP/2 with 1, 16 and 256 connections, each policy answers {least:.2} to \
+         {most:.2}\ntimes as many requests a second as bare axum.\n\n"
+    )
 }

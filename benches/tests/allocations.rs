@@ -1,4 +1,4 @@
-//! What the README says of allocations holds here, and in the table.
+//! The allocations of each policy are those of the table, in the README and on the page of costs.
 
 use allocation_counter::measure;
 use followthrough_benches::{apps::name_of, calls, results::Results};
@@ -18,7 +18,7 @@ const SAID: [(&str, u32); 8] = [
 ];
 
 #[test]
-fn a_call_allocates_what_the_readme_says() {
+fn a_call_allocates_what_the_page_says() {
     let count = |way| calls(way, CALLS, |call| measure(call).count_total);
     for (way, said) in SAID {
         assert_eq!(count(way) - count("bare"), u64::from(said) * CALLS, "{way}, {CALLS} calls");
@@ -26,7 +26,7 @@ fn a_call_allocates_what_the_readme_says() {
 }
 
 #[test]
-fn the_table_has_what_the_readme_says() {
+fn the_table_has_what_is_counted() {
     let results = Results::load().expect("the results can be read");
     let table = results.table("instructions").expect("it was measured");
     let column = "allocations over bare";

@@ -1,48 +1,87 @@
 //! Longer answers, a page each.
+//!
+//! On a code host a link leads to the target that the page defines at its end. In rustdoc it leads to the one in
+//! `links.txt`, which stands before each page, because the first definition of a link wins.
 
 #![allow(clippy::doc_markdown, reason = "prose for people, with the names that they know")]
 
+// Its examples need `reqwest`.
+#[cfg(any(feature = "reqwest", not(doctest)))]
+#[doc = include_str!("../guide/links.txt")]
 #[doc = include_str!("../guide/calls.md")]
 pub mod calls {}
 
-// Its plots first: rustdoc ships no files, so here they are within the links that the page defines once more.
+// Its plots are within the links, because rustdoc ships no files.
 #[doc = include_str!("../guide/costs-plots.md")]
+#[doc = include_str!("../guide/links.txt")]
 #[doc = include_str!("../guide/costs.md")]
 pub mod costs {}
 
+#[doc = include_str!("../guide/links.txt")]
 #[doc = include_str!("../guide/databases.md")]
 pub mod databases {}
 
+#[doc = include_str!("../guide/links.txt")]
 #[doc = include_str!("../guide/deadlines.md")]
 pub mod deadlines {}
 
+#[doc = include_str!("../guide/links.txt")]
 #[doc = include_str!("../guide/durable_work.md")]
 pub mod durable_work {}
 
+#[doc = include_str!("../guide/links.txt")]
+#[doc = include_str!("../guide/handlers.md")]
+pub mod handlers {}
+
+#[doc = include_str!("../guide/links.txt")]
 #[doc = include_str!("../guide/kubernetes.md")]
 pub mod kubernetes {}
 
+#[doc = include_str!("../guide/links.txt")]
 #[doc = include_str!("../guide/lambda.md")]
 pub mod lambda {}
 
+#[doc = include_str!("../guide/links.txt")]
+#[doc = include_str!("../guide/laws.md")]
+pub mod laws {}
+
+#[doc = include_str!("../guide/links.txt")]
+#[doc = include_str!("../guide/logs.md")]
+pub mod logs {}
+
+#[doc = include_str!("../guide/links.txt")]
+#[doc = include_str!("../guide/proof.md")]
+pub mod proof {}
+
+#[doc = include_str!("../guide/links.txt")]
 #[doc = include_str!("../guide/proxies.md")]
 pub mod proxies {}
 
+#[doc = include_str!("../guide/links.txt")]
 #[doc = include_str!("../guide/review.md")]
 pub mod review {}
 
+#[doc = include_str!("../guide/links.txt")]
 #[doc = include_str!("../guide/rules.md")]
 pub mod rules {}
 
+#[doc = include_str!("../guide/links.txt")]
+#[doc = include_str!("../guide/serve.md")]
+pub mod serve {}
+
+#[doc = include_str!("../guide/links.txt")]
 #[doc = include_str!("../guide/servers.md")]
 pub mod servers {}
 
+#[doc = include_str!("../guide/links.txt")]
 #[doc = include_str!("../guide/streams.md")]
 pub mod streams {}
 
 #[cfg(feature = "testing")]
+#[doc = include_str!("../guide/links.txt")]
 #[doc = include_str!("../guide/testing.md")]
 pub mod testing {}
 
+#[doc = include_str!("../guide/links.txt")]
 #[doc = include_str!("../guide/workers.md")]
 pub mod workers {}

@@ -1,8 +1,8 @@
 //! Reads stop when the client leaves. Writes follow through.
 //!
-//! In axum a handler is a future, and the server drops it when the client goes away, so every
-//! `.await` can cut a write in half; deadlines and graceful shutdown cut the same way. This crate
-//! lets a service say, on the handler or on one statement, what may be cut and what must land.
+//! In axum a handler is a future, and the server drops it when the client disconnects, so every `.await` can
+//! cut a write in half. Deadlines and graceful shutdown cut in the same place. With this crate an attribute, on
+//! the handler or on one statement, says which work may be cut and which must land.
 //!
 //! ```
 //! use followthrough::{DurableToken, RequestToken, cancellable};
@@ -10,7 +10,7 @@
 //! #[cancellable(read)]
 //! #[deadline = "10s"]
 //! async fn order(cancel: RequestToken) -> String {
-//!     let price = quote(&cancel).await; // the client may leave, and nothing has happened
+//!     let price = quote(&cancel).await; // a disconnect ends the handler here
 //!
 //!     #[durable_write]
 //!     let receipt = charge(price, &cancel).await; // from here on it runs to its end
@@ -39,43 +39,45 @@
 //! - The service: [`Lifecycle`], [`serve`], [`ShutdownReport`].
 //! - Databases, whose work has to be cancelled on the server: the crates `followthrough-postgres` and
 //!   `followthrough-sqlx-postgres`, and the page [`guide::databases`].
+//! - Log events, one by one: [`guide::logs`].
 //! - Longer answers: the [`guide`].
 //!
-//! # The rules
+//! # The laws
 //!
-//! 1. The first cause of a request never changes; the status follows from what ended the wait.
-//! 2. A body is polled before its signals are looked at: completion wins a tie.
-//! 3. A body that is cancelled, or late, before it begins is never polled.
-//! 4. A deadline counts from the arrival of the request and only ever comes nearer.
-//! 5. The entry of a durable site, or of a `#[durable_write]` body, is the point of no return: it
-//!    reads every signal, takes a permit, and from there the body runs to its end, through
-//!    disconnect, deadline and shutdown within its grace.
-//! 6. Past it, only a statement that was reopened with `#[cancellable(..)]` can be cut, by the
-//!    client or a deadline, never by shutdown.
-//! 7. A handler that calls another one shares its request with it. A begun write that the caller
-//!    drops is an ERROR in the log; what a body cancels itself stays its own affair.
-//! 8. A request's token covers the response body and never fires after the response was handed
-//!    over whole.
+//! [`guide::laws`] has all of them, numbered, with the tests that hold each. In short:
 //!
-//! # What is not seen
+//! - The first cause of a request never changes (law 1), and completion wins a tie (law 2).
+//! - A body that is cancelled, or late, before it begins is never polled (law 3).
+//! - A deadline counts from the arrival of the request and only ever comes nearer (law 4).
+//! - The entry of a durable statement, or of a `#[durable_write]` body, is the point of no return: the entry
+//!   reads every signal and takes a permit, and from there the body runs to its end, through disconnect,
+//!   deadline and shutdown within its grace (laws 7 and 14).
+//! - Past it, only a statement that was reopened with `#[cancellable(..)]` can be cut, by the client or a
+//!   deadline and never by shutdown (law 8).
+//! - A handler that calls another one shares its request with it (law 10). Cancellation that a body makes
+//!   itself still fires (law 11).
+//! - A request's token covers the response body and never fires after the response was handed over whole
+//!   (law 12).
 //!
-//! - A dropped future is all that a handler is told by hyper, so a `TimeoutLayer` outside looks like
-//!   a client that left. Over HTTP/1, hyper does not notice one that leaves behind a pipelined
-//!   request or an unread request body; [`serve`] does, other servers do not. Nobody does while more
-//!   unread bytes wait than the receive window holds, unless the client resets the connection.
+//! # Limits
+//!
+//! - hyper tells a handler of a disconnect only by dropping its future, so a `TimeoutLayer` outside looks like
+//!   a client that left. Over HTTP/1, hyper does not notice a disconnect behind a pipelined request or an
+//!   unread request body; [`serve`] notices both, other servers do not. While more unread bytes wait than the
+//!   receive window holds, no server notices a disconnect, unless the client resets the connection.
 //! - Middleware that spawns the rest of a request takes it out of its lifecycle; a warning says so
 //!   once. Without a lifecycle, a deadline counts from the handler's first poll, and neither *stopping* nor
-//!   the client's leaving is heard. Durable work is waited for, named and counted all the same, as
-//!   [`unlinked`](ShutdownReport::unlinked), [once it has begun](guide::servers#middleware-that-spawns).
+//!   the client's leaving is heard. A shutdown waits for such durable work, [once it has
+//!   begun](guide::servers#middleware-that-spawns), and counts it as [`unlinked`](ShutdownReport::unlinked).
 //! - A read that calls durable handlers can be cut between them: put the calls into one
 //!   `#[durable_write]` statement. An ERROR says when it happened. A `cooperative` handler that
 //!   another one calls is dropped with it.
-//! - *Stopping* reaches a request through its connection. A handler within somebody else's
-//!   `FuturesUnordered` hears of it when it is next woken.
+//! - *Stopping* reaches a request through its connection. A handler in a foreign `FuturesUnordered` hears of
+//!   *stopping* when it is next woken.
 //! - A governed function that middleware calls is part of the request: its deadline, run out, ends
 //!   the request.
-//! - A body that blocks its thread cannot be dropped, only named: by the end of its shutdown, in the
-//!   log and in the report. How long a poll has lasted is known from the shutdown on only.
+//! - A body that blocks its thread cannot be dropped. The shutdown names it by its end, in the log and in the
+//!   report. The duration of a poll is known from the shutdown on only.
 
 #[doc(hidden)]
 #[path = "private.rs"]

@@ -114,11 +114,12 @@ fn a_bad_argument_is_refused() {
 }
 
 #[test]
-fn the_readme_shows_what_a_whole_campaign_found() {
-    let (readme, results) = (include_str!("../../../README.md"), include_str!("../results.md"));
+fn the_guide_shows_what_a_whole_campaign_found() {
+    let page = include_str!("../../../runtime/guide/proof.md");
+    let results = include_str!("../results.md");
     assert!(
-        readme.contains(results),
-        "the README has another table than `results.md`: put in what `--runs 100000 --seed 1 --markdown \
+        page.contains(results),
+        "`proof.md` of the guide has another table than `results.md`: put in what `--runs 100000 --seed 1 --markdown \
          tests/campaign/results.md` has written"
     );
     assert!(results.contains("100000 runs with seed 1"), "{results}");
