@@ -66,8 +66,9 @@ fn item(target: &str) -> &str {
 /// The fault of a definition: its target is missing, or is another one than in rustdoc.
 fn fault(label: &str, target: &str, in_rustdoc: &str) -> Option<String> {
     let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
-    let is_same = if target.starts_with(API) {
+    let is_same = if let Some(page) = target.strip_prefix(API) {
         in_rustdoc.trim_end_matches("()").ends_with(&format!("::{}", item(target)))
+            || in_rustdoc == format!("../../{page}")
     } else {
         if !root().join("runtime/guide").join(file).exists() {
             return Some(format!("[{label}] leads to {target}, which is not in the guide"));
