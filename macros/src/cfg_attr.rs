@@ -19,13 +19,16 @@
 //! async fn order() {}
 //! ```
 
-use crate::{error::Errors, handler, model::Runtime, parse::Function, symbol::Symbol};
+use crate::{
+    error::Errors,
+    model::Runtime,
+    parse::Function,
+    symbol::{self, Symbol},
+    validate::Options,
+};
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::quote;
-use syn::{
-    Attribute, Meta, Token, parse::Parser as _, parse_quote, punctuated::Punctuated,
-    spanned::Spanned as _,
-};
+use syn::{Attribute, Meta, parse_quote, spanned::Spanned as _};
 
 /// The reordered item, if there is anything to reorder.
 pub(crate) fn lift(
@@ -33,12 +36,12 @@ pub(crate) fn lift(
     args: &TokenStream,
     function: &mut Function,
 ) -> Option<TokenStream> {
-    if !function.attrs.iter().any(hides_ours) {
+    if !function.attrs.iter().any(Symbol::is_conditional) {
         return None;
     }
-    let runtime = handler::options(symbol, args.clone(), &mut Errors::default()).runtime();
+    let runtime = Options::read(symbol, args.clone(), &mut Errors::default()).runtime();
     let (hidden, others): (Vec<_>, Vec<_>) =
-        std::mem::take(&mut function.attrs).into_iter().partition(hides_ours);
+        std::mem::take(&mut function.attrs).into_iter().partition(Symbol::is_conditional);
     let hidden = hidden.iter().map(|attribute| spell_out(attribute, &runtime));
     let policy = Ident::new(symbol.name(), Span::call_site());
     let Function { vis, sig, inner_attrs, body, .. } = function;
@@ -55,37 +58,11 @@ pub(crate) fn lift(
     })
 }
 
-/// The name of what `attribute` is of ours, at once or under a condition.
-pub(crate) fn name_of_ours(attribute: &Attribute) -> Option<&'static str> {
-    let hidden = || conditional(attribute)?.iter().skip(1).find_map(symbol);
-    Symbol::of(attribute).or_else(hidden).map(Symbol::name)
-}
-
-fn hides_ours(attribute: &Attribute) -> bool {
-    conditional(attribute)
-        .is_some_and(|metas| metas.iter().skip(1).any(|meta| symbol(meta).is_some()))
-}
-
-/// The condition of a `cfg_attr`, and what hangs on it.
-fn conditional(attribute: &Attribute) -> Option<Punctuated<Meta, Token![,]>> {
-    match &attribute.meta {
-        Meta::List(list) if list.path.is_ident("cfg_attr") => {
-            // What does not parse is the compiler's to report.
-            Punctuated::parse_terminated.parse2(list.tokens.clone()).ok()
-        }
-        _ => None,
-    }
-}
-
-fn symbol(meta: &Meta) -> Option<Symbol> {
-    Symbol::from_name(&meta.path().segments.last()?.ident.to_string())
-}
-
 /// Ours in full, and a deadline in the one spelling that the compiler takes above a policy.
 fn spell_out(attribute: &Attribute, runtime: &Runtime) -> TokenStream {
-    let Some(mut metas) = conditional(attribute) else { return quote!(#attribute) };
+    let Some(mut metas) = symbol::conditional(attribute) else { return quote!(#attribute) };
     for meta in metas.iter_mut().skip(1) {
-        let Some(symbol) = symbol(meta) else { continue };
+        let Some(symbol) = Symbol::of_meta(meta) else { continue };
         let name = Ident::new(symbol.name(), meta.path().span());
         *meta = match (&*meta, symbol) {
             (Meta::NameValue(pair), Symbol::Deadline) => {

@@ -1,11 +1,12 @@
 //! A handler from attribute to code: parse, validate, expand.
 
 use crate::{
+    cfg_attr,
     duration::Bound,
     error::Errors,
     expand,
     model::Handler,
-    parse::{Function, RawArgs},
+    parse::Function,
     scan::{self, Text},
     sites::{self, Host},
     symbol::Symbol,
@@ -16,56 +17,15 @@ use proc_macro2::TokenStream;
 /// Runs the policy `symbol`, under whatever name it was imported.
 pub(crate) fn run(symbol: Symbol, args: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
-    let Some(mut function) = function(symbol, &item, &mut errors) else {
+    let Some(mut function) = Function::expect(symbol, &item, &mut errors) else {
         return expand::fallback(item, &errors);
     };
-    if let Some(reordered) = crate::cfg_attr::lift(symbol, &args, &mut function) {
+    if let Some(reordered) = cfg_attr::lift(symbol, &args, &mut function) {
         return reordered;
     }
-    let options = options(symbol, args, &mut errors);
+    let options = Options::read(symbol, args, &mut errors);
     let handler = handler(symbol, options, function, &mut errors);
     expand::handler(&handler, &errors)
-}
-
-/// The item as a function, or an error that says what belongs here.
-pub(crate) fn function(
-    symbol: Symbol,
-    item: &TokenStream,
-    errors: &mut Errors,
-) -> Option<Function> {
-    match Function::read(item) {
-        Ok(function) => Some(function),
-        Err(error) => {
-            let has_signature = item.clone().into_iter().any(
-                |token| matches!(token, proc_macro2::TokenTree::Ident(ident) if ident == "fn"),
-            );
-            if has_signature {
-                errors.push(error);
-            } else {
-                let name = symbol.name();
-                let message = if syn::parse2::<syn::Item>(item.clone()).is_ok() {
-                    format!("`{name}` belongs on an `async fn`, or before a statement of one")
-                } else {
-                    format!(
-                        "before a statement, `{name}` needs a function with a policy around it: \
-                         `#[cancellable(read)]`, or `#[cancellable(read, internal)]` for one that is only \
-                         called, with `.await.into_result()`"
-                    )
-                };
-                errors.push(syn::Error::new(proc_macro2::Span::call_site(), message));
-            }
-            None
-        }
-    }
-}
-
-/// The options; after an error, those that can be read.
-pub(crate) fn options(symbol: Symbol, args: TokenStream, errors: &mut Errors) -> Options {
-    match errors.ok(RawArgs::parse(args.clone())) {
-        Some(args) => Options::new(symbol, args, errors),
-        // What else is wrong with them may follow from that error.
-        None => Options::new(symbol, RawArgs::salvage(args), &mut Errors::default()).in_part(),
-    }
 }
 
 fn handler(

@@ -12,6 +12,7 @@ mod duration;
 mod error;
 mod expand;
 mod handler;
+mod inspect;
 mod model;
 mod parse;
 mod scan;

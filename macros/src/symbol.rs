@@ -4,7 +4,7 @@
 //! `#[deadline = "2s"]` are the same. The macro that is *running* never asks here who it is: a
 //! policy may be imported under another name.
 
-use syn::Attribute;
+use syn::{Attribute, Meta, Token, parse::Parser as _, punctuated::Punctuated};
 
 /// One of our attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,12 +36,42 @@ impl Symbol {
 
     /// Which of ours `attribute` is, if any.
     pub(crate) fn of(attribute: &Attribute) -> Option<Self> {
-        let last = attribute.path().segments.last()?;
+        Self::of_meta(&attribute.meta)
+    }
+
+    /// [`of`](Self::of) for the part inside `#[..]`, or after the condition of a `cfg_attr`.
+    pub(crate) fn of_meta(meta: &Meta) -> Option<Self> {
+        let last = meta.path().segments.last()?;
         Self::from_name(&last.ident.to_string())
+    }
+
+    /// Which of ours `attribute` is, or adds under a `cfg_attr`.
+    pub(crate) fn named_by(attribute: &Attribute) -> Option<Self> {
+        Self::of(attribute).or_else(|| Self::under_condition(attribute))
+    }
+
+    /// Whether `attribute` is a `cfg_attr` that adds one of ours.
+    pub(crate) fn is_conditional(attribute: &Attribute) -> bool {
+        Self::under_condition(attribute).is_some()
+    }
+
+    fn under_condition(attribute: &Attribute) -> Option<Self> {
+        conditional(attribute)?.iter().skip(1).find_map(Self::of_meta)
     }
 
     /// Everything but a deadline decides what a cancellation does.
     pub(crate) fn is_policy(self) -> bool {
         self != Self::Deadline
+    }
+}
+
+/// The condition of a `cfg_attr`, and the attributes under it.
+pub(crate) fn conditional(attribute: &Attribute) -> Option<Punctuated<Meta, Token![,]>> {
+    match &attribute.meta {
+        Meta::List(list) if list.path.is_ident("cfg_attr") => {
+            // The compiler reports one that does not parse.
+            Punctuated::parse_terminated.parse2(list.tokens.clone()).ok()
+        }
+        _ => None,
     }
 }

@@ -1,13 +1,15 @@
 //! A worker from attribute to code: parse, validate, expand.
 
 use crate::{
+    cfg_attr,
     error::Errors,
-    expand, handler,
+    expand,
     model::Worker,
+    parse::Function,
     scan::Text,
     sites::{self, Host},
     symbol::Symbol,
-    validate,
+    validate::{self, Options},
 };
 use proc_macro2::TokenStream;
 
@@ -15,13 +17,13 @@ use proc_macro2::TokenStream;
 pub(crate) fn run(args: TokenStream, item: TokenStream) -> TokenStream {
     let symbol = Symbol::Background;
     let mut errors = Errors::default();
-    let Some(mut function) = handler::function(symbol, &item, &mut errors) else {
+    let Some(mut function) = Function::expect(symbol, &item, &mut errors) else {
         return expand::fallback(item, &errors);
     };
-    if let Some(reordered) = crate::cfg_attr::lift(symbol, &args, &mut function) {
+    if let Some(reordered) = cfg_attr::lift(symbol, &args, &mut function) {
         return reordered;
     }
-    let options = handler::options(symbol, args, &mut errors);
+    let options = Options::read(symbol, args, &mut errors);
     let runtime = options.runtime();
     let attributes = validate::split_attributes(std::mem::take(&mut function.attrs), &mut errors);
     validate::second_policies(symbol, &attributes, &mut errors);

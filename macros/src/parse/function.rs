@@ -1,6 +1,7 @@
 //! A function whose body stays tokens.
 
-use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
+use crate::{error::Errors, symbol::Symbol};
+use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
 use syn::{
     Attribute, Signature, Token, Visibility,
     parse::{Parse, ParseStream, Parser as _},
@@ -20,6 +21,31 @@ pub(crate) struct Function {
 }
 
 impl Function {
+    /// Reads `item`, or records an error that says what belongs below `symbol`.
+    pub(crate) fn expect(symbol: Symbol, item: &TokenStream, errors: &mut Errors) -> Option<Self> {
+        let error = match Self::read(item) {
+            Ok(function) => return Some(function),
+            Err(error) => error,
+        };
+        let mut tokens = item.clone().into_iter();
+        if tokens.any(|token| matches!(token, TokenTree::Ident(ident) if ident == "fn")) {
+            errors.push(error);
+            return None;
+        }
+        let name = symbol.name();
+        let message = if syn::parse2::<syn::Item>(item.clone()).is_ok() {
+            format!("`{name}` belongs on an `async fn`, or before a statement of one")
+        } else {
+            format!(
+                "before a statement, `{name}` needs a function with a policy around it: \
+                 `#[cancellable(read)]`, or `#[cancellable(read, internal)]` for one that is only \
+                 called, with `.await.into_result()`"
+            )
+        };
+        errors.push(syn::Error::new(Span::call_site(), message));
+        None
+    }
+
     /// Reads `item`. Its body stays out of syn's buffer, which would copy every token of it.
     pub(crate) fn read(item: &TokenStream) -> syn::Result<Self> {
         let mut head: Vec<TokenTree> = item.clone().into_iter().collect();

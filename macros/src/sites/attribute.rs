@@ -1,6 +1,6 @@
 //! The attributes of one statement to a site.
 
-use super::{Kind, Site};
+use super::site::{Kind, Site};
 use crate::{
     duration::{Bound, Period},
     error::Errors,

@@ -1,6 +1,6 @@
 //! What can be said of a site only with its handler, or with the other sites, in view.
 
-use super::{Host, Kind, Site};
+use super::site::{Host, Kind, Site};
 use crate::{duration::Period, error::Errors, model::TokenType, symbol::Symbol};
 
 /// Judges all sites of one body.

@@ -1,57 +1,31 @@
 //! Sites: attributed statements and expressions inside a handler's body.
 //!
-//! `walk` finds them and says where they may stand, `attribute` reads one, `check` judges all of a
-//! body together, `wrap` writes the code. The order matters in one place only: a site is wrapped
-//! after its inside was walked, so nothing here ever walks its own output.
+//! `site` has the types. `walk` finds sites and says where they may stand, `attribute` reads one, `check` judges all
+//! sites of a body together, and `wrap` writes the code. A site is wrapped after its inside was walked, so that the
+//! walk never reads code that `wrap` wrote.
 
 mod attribute;
 mod attrs;
 mod check;
-mod inspect;
 mod instrument;
 mod pieces;
+mod site;
 mod visit;
 mod walk;
 mod wrap;
 
 use crate::{
-    duration::Period,
     error::Errors,
-    model::{Runtime, SiteToken},
     scan::{self, Text},
     symbol::Symbol,
 };
 use pieces::{Piece, pieces};
 use proc_macro2::{Delimiter, Group, TokenStream};
 use quote::ToTokens;
-use syn::{Attribute, Pat, visit_mut::VisitMut as _};
+use site::Kind;
+use syn::visit_mut::VisitMut as _;
 
-/// What the sites of a body need to know of their handler.
-pub(crate) struct Host<'a> {
-    pub(crate) symbol: Symbol,
-    pub(crate) runtime: &'a Runtime,
-    pub(crate) deadline: Option<Period>,
-    /// The token parameter; `Err` if it stands behind a pattern that cannot be bound again.
-    pub(crate) token: Result<Option<SiteToken>, &'a Pat>,
-}
-
-/// One attributed statement or expression.
-pub(crate) struct Site {
-    pub(crate) kind: Kind,
-    /// The attribute that made it one, for messages.
-    pub(crate) attribute: Attribute,
-}
-
-/// What a site does.
-#[derive(Clone, Copy)]
-pub(crate) enum Kind {
-    /// The point of no return.
-    Durable,
-    /// The request's cancellation, reopened.
-    Cancellable(Option<Period>),
-    /// A bound and nothing else.
-    Deadline(Period),
-}
+pub(crate) use site::Host;
 
 /// A body whose sites are written out.
 pub(crate) struct Governed {
@@ -108,11 +82,4 @@ fn written(body: &Group, stmts: TokenStream, is_broken: bool) -> Group {
     // our output: in the same place it is the same error.
     written.set_span(if is_broken { body.span_close() } else { body.span() });
     written
-}
-
-pub(crate) use inspect::free_variables;
-
-/// Whether `expr` can mean the variable `name`.
-pub(crate) fn mentions(expr: &syn::Expr, name: &syn::Ident) -> bool {
-    inspect::mentions(expr, name) != inspect::Mention::No
 }

@@ -1,12 +1,15 @@
 //! Finds sites, in the order of the body, and refuses them where they would lie.
 
 use super::{
-    Host, Kind, Site, attribute,
+    attribute,
     attrs::{attrs, take, with_attributes},
-    check, inspect, wrap,
+    check,
+    site::{Host, Kind, Site},
+    wrap,
 };
 use crate::{
     error::Errors,
+    inspect,
     model::{SiteToken, TokenType},
     scan,
     symbol::Symbol,

@@ -18,8 +18,14 @@
 //! A `match` and not a block or a closure: `?`, `return`, `break`, borrows and the life of
 //! temporaries stay what they were, in every edition, and the guard goes last.
 
-use super::{Host, Kind, check, inspect::Mention};
-use crate::model::{SiteToken, TokenType};
+use super::{
+    check,
+    site::{Host, Kind},
+};
+use crate::{
+    inspect::Mention,
+    model::{SiteToken, TokenType},
+};
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens as _, quote, quote_spanned};
 use syn::{Expr, Ident, StmtMacro, spanned::Spanned as _};

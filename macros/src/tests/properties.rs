@@ -2,7 +2,6 @@
 
 use super::invocation::{Invocation, attributes, resolve_conditions};
 use crate::{
-    cfg_attr,
     parse::{Function, RawArgs},
     scan,
     symbol::Symbol,
@@ -224,7 +223,7 @@ impl Leftover {
 
 impl Visit<'_> for Leftover {
     fn visit_attribute(&mut self, attribute: &Attribute) {
-        if cfg_attr::name_of_ours(attribute).is_some() {
+        if Symbol::named_by(attribute).is_some() {
             self.0 = Some(attribute.to_token_stream().to_string());
         }
     }

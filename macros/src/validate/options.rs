@@ -8,6 +8,7 @@ use crate::{
     scan, suggest,
     symbol::Symbol,
 };
+use proc_macro2::TokenStream;
 use quote::ToTokens as _;
 use syn::{Expr, ExprLit, Ident, Lit, LitStr, Path, parse_quote};
 
@@ -62,6 +63,15 @@ fn owner(text: &str) -> Option<Symbol> {
 }
 
 impl Options {
+    /// Reads `args`; after an error, the options that can be read.
+    pub(crate) fn read(symbol: Symbol, args: TokenStream, errors: &mut Errors) -> Self {
+        match errors.ok(RawArgs::parse(args.clone())) {
+            Some(args) => Self::new(symbol, args, errors),
+            // Further faults of these may follow from that error.
+            None => Self::new(symbol, RawArgs::salvage(args), &mut Errors::default()).in_part(),
+        }
+    }
+
     /// Sorts `args`, recording what `symbol` does not take.
     pub(crate) fn new(symbol: Symbol, args: RawArgs, errors: &mut Errors) -> Self {
         let mut options = Self::default();
@@ -82,7 +92,7 @@ impl Options {
     }
 
     /// Of arguments that do not parse: nothing else is missing.
-    pub(crate) fn in_part(mut self) -> Self {
+    fn in_part(mut self) -> Self {
         let absent = |name| Some((Ident::new(name, proc_macro2::Span::call_site()), None));
         self.mode_faulted = true;
         // Whether it is one may not have been typed yet.

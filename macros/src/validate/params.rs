@@ -1,7 +1,6 @@
 //! Parameters: which are tokens, and what each of them means under a policy.
 
 use crate::{
-    cfg_attr,
     error::Errors,
     model::{Param, SiteToken, TokenType},
     scan,
@@ -53,7 +52,7 @@ pub(crate) fn params(symbol: Symbol, signature: &Signature, errors: &mut Errors)
 
 /// Whether `attribute` is one of ours, which mean nothing before a parameter.
 fn misplaced(attribute: &Attribute, errors: &mut Errors) -> bool {
-    let Some(name) = cfg_attr::name_of_ours(attribute) else { return false };
+    let Some(name) = Symbol::named_by(attribute).map(Symbol::name) else { return false };
     errors.at(attribute, format!("`{name}` belongs on a function or a statement: remove it here"));
     true
 }

@@ -4,8 +4,9 @@ use super::{Deadline, ItemAttributes, Options, Params};
 use crate::{
     duration::Bound,
     error::Errors,
+    inspect::{self, Mention},
     model::{Mode, Policy, TokenType},
-    scan, sites, suggest,
+    scan, suggest,
     symbol::Symbol,
 };
 use proc_macro2::{Span, TokenStream};
@@ -89,7 +90,7 @@ pub(crate) fn compensation_tokens(options: &Options, params: &Params, errors: &m
     let Some((_, expr)) = &options.on_cancel else { return };
     for param in params.0.iter().filter(|param| param.token == Some(TokenType::Raw)) {
         for name in &param.names {
-            if sites::mentions(expr, name) {
+            if inspect::mentions(expr, name) != Mention::No {
                 errors.at(
                     expr,
                     format!(
@@ -110,7 +111,7 @@ pub(crate) fn compensation_variables(
     errors: &mut Errors,
 ) {
     let Some((_, expr)) = &options.on_cancel else { return };
-    for name in sites::free_variables(expr) {
+    for name in inspect::free_variables(expr) {
         let is_param = params.0.iter().any(|param| param.names.contains(name));
         // What begins with a capital is a constant; anything else that the body does not bind may be a
         // function, and the compiler knows.

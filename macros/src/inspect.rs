@@ -1,4 +1,4 @@
-//! Questions about the code inside a site.
+//! Questions about parsed expressions and patterns.
 
 use crate::scan;
 use proc_macro2::Ident;
