@@ -23,6 +23,8 @@ mod generator;
 mod grammar;
 #[path = "../../macros/src/handler.rs"]
 mod handler;
+#[path = "../../macros/src/inspect.rs"]
+mod inspect;
 #[path = "../../macros/src/tests/invocation.rs"]
 mod invocation;
 #[path = "../../macros/src/model.rs"]

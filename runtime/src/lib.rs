@@ -79,6 +79,9 @@
 //! - A body that blocks its thread cannot be dropped. The shutdown names it by its end, in the log and in the
 //!   report. The duration of a poll is known from the shutdown on only.
 
+// docs.rs says which feature an item needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
@@ -133,5 +136,5 @@ pub use service::{
 pub use token::{DurableToken, RawToken, RequestToken, RequestTokenHandle, ShutdownToken};
 
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;
