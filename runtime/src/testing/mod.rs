@@ -38,6 +38,11 @@
 //! [`Disconnects`] has the settings, such as a client on a real socket that closes, resets, or sends
 //! `RST_STREAM`; [`TestLifecycle`] is a shutdown that the test drives. The guide's page on
 //! [testing](crate::guide::testing) begins with a real bug.
+//!
+//! # Licence
+//!
+//! The feature `testing` depends on `cooked-waker`, whose licence is MPL-2.0; every other dependency of this crate has
+//! a permissive one. Enable the feature in `[dev-dependencies]`, so that the code is in no binary that you distribute.
 
 mod check;
 mod client;
