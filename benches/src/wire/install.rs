@@ -10,7 +10,7 @@ const LIMIT: &str = "300";
 
 /// Makes sure of the load generator.
 pub(super) fn h2load() -> Result<(), String> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/proxies/install.sh");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/e2e/proxies/install.sh");
     run("install.sh h2load", Command::new("bash").arg(script).arg("h2load"))
 }
 

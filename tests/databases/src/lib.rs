@@ -1,0 +1,233 @@
+//! A real `PostgreSQL`, which the tests start themselves.
+//!
+//! One server for each test binary, from Debian's package, in a private directory and on a free port
+//! of loopback. It ends with the process, however that ends: `server.sh` sees its input close.
+
+use std::{
+    io::{self, BufRead, BufReader, Write},
+    net::{SocketAddr, TcpListener},
+    process::{Child, Command, Stdio},
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+
+use deadpool_postgres::{
+    Manager, Runtime,
+    tokio_postgres::{Client, Config, NoTls},
+};
+use followthrough_postgres::Pool;
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+/// The server of this process.
+#[derive(Debug)]
+pub struct Postgres {
+    /// Where it listens on loopback.
+    pub port: u16,
+    /// Where its Unix socket is.
+    pub dir: String,
+    // Its standard input keeps it alive.
+    _server: Child,
+}
+
+/// Starts the server, once; `None` if it cannot be had, after the reason is printed.
+///
+/// # Panics
+///
+/// If it is installed and does not start.
+pub fn postgres() -> Option<&'static Postgres> {
+    static SERVER: OnceLock<Result<Postgres, String>> = OnceLock::new();
+    let server = SERVER.get_or_init(|| {
+        installed()?;
+        // Another process may take the port between our look at it and the server's.
+        let started = (0..3).find_map(|_| Postgres::start());
+        Ok(started.expect("what is installed starts"))
+    });
+    if let Err(reason) = server {
+        // Not `println!`, which the test runner swallows when a test passes.
+        let _ = writeln!(io::stderr(), "skipped: {reason}");
+    }
+    server.as_ref().ok()
+}
+
+fn installed() -> Result<(), String> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../e2e/proxies/install.sh");
+    let output = Command::new("bash").arg(script).arg("pg_ctl").stdin(Stdio::null()).output();
+    let output = output.map_err(|error| format!("cannot run {script}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(said.trim().lines().last().unwrap_or("the install script failed").to_owned())
+}
+
+/// A port that nobody listens on, out of the range from which clients get theirs.
+fn free_port() -> u16 {
+    let start = u16::try_from(std::process::id() % 10_000).expect("it is below 10,000");
+    let mut ports = (0..10_000).map(|n| 20_000 + (start + n) % 10_000);
+    let free = |port: &u16| TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], *port))).is_ok();
+    ports.find(free).expect("some port is free")
+}
+
+impl Postgres {
+    fn start() -> Option<Self> {
+        let port = free_port();
+        let mut command = if rustix::process::geteuid().is_root() {
+            // The server refuses to run as root; the package brings the user.
+            let mut command = Command::new("runuser");
+            command.args(["-u", "postgres", "--", "sh"]);
+            command
+        } else {
+            Command::new("sh")
+        };
+        command.args(["-c", include_str!("server.sh"), "server"]).arg(port.to_string());
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut server = command.spawn().expect("there is a shell");
+        let mut dir = String::new();
+        let said = server.stdout.take().expect("it is piped");
+        BufReader::new(said).read_line(&mut dir).expect("it speaks UTF-8");
+        let dir = dir.trim().to_owned();
+        (!dir.is_empty()).then_some(Self { port, dir, _server: server })
+    }
+
+    /// How to reach it, under a name that its activity is known by.
+    pub fn config(&self, name: &str) -> Config {
+        let mut config = Config::new();
+        config.host("127.0.0.1").port(self.port).user("postgres").application_name(name);
+        config
+    }
+
+    /// A pool of deadpool, with its `Fast` recycling.
+    ///
+    /// # Panics
+    ///
+    /// Never: the settings are sound.
+    pub fn plain_pool(&self, name: &str, size: usize) -> deadpool_postgres::Pool {
+        pool(&self.config(name), size)
+    }
+
+    /// The pool under test.
+    pub fn pool(&self, name: &str, size: usize) -> Pool {
+        Pool::new(self.plain_pool(name, size), &self.config(name), NoTls)
+    }
+
+    /// A pool of sqlx.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a runtime.
+    pub fn sqlx_pool(&self, name: &str, size: u32) -> PgPool {
+        let options = PgConnectOptions::new_without_pgpass()
+            .host("127.0.0.1")
+            .port(self.port)
+            .username("postgres")
+            .application_name(name);
+        PgPoolOptions::new().max_connections(size).connect_lazy_with(options)
+    }
+
+    /// A connection beside the pools, to look at them.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be made.
+    pub async fn inspector(&self) -> Inspector {
+        let (client, connection) =
+            self.config("inspector").connect(NoTls).await.expect("the server accepts");
+        drop(tokio::spawn(connection));
+        Inspector { client }
+    }
+}
+
+/// A pool of `size` connections.
+///
+/// # Panics
+///
+/// Never: the settings are sound.
+pub fn pool(config: &Config, size: usize) -> deadpool_postgres::Pool {
+    let builder = deadpool_postgres::Pool::builder(Manager::new(config.clone(), NoTls))
+        .max_size(size)
+        .runtime(Runtime::Tokio1)
+        .wait_timeout(Some(Duration::from_secs(30)));
+    builder.build().expect("the settings are sound")
+}
+
+/// Waits for `time`, to the microsecond: tokio's timers know milliseconds.
+pub async fn moment(time: Duration) {
+    let start = Instant::now();
+    while start.elapsed() < time {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Looks at what the server does.
+#[derive(Debug)]
+pub struct Inspector {
+    /// Its connection.
+    pub client: Client,
+}
+
+impl Inspector {
+    /// The states of the backends of `name`, and what they work on.
+    ///
+    /// # Panics
+    ///
+    /// If the server does not say.
+    pub async fn activity(&self, name: &str) -> Vec<(String, String)> {
+        let rows = self
+            .client
+            .query(
+                "SELECT coalesce(state, ''), query FROM pg_stat_activity WHERE application_name = $1",
+                &[&name],
+            )
+            .await
+            .expect("the server answers");
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    }
+
+    /// Waits until a backend of `name` sleeps, in the middle of a statement that contains `text`: one
+    /// that is only parsed is called active, too.
+    ///
+    /// # Panics
+    ///
+    /// If it does not happen soon.
+    pub async fn until_active(&self, name: &str, text: &str) {
+        let sleeping = "SELECT query FROM pg_stat_activity \
+                        WHERE application_name = $1 AND wait_event = 'PgSleep'";
+        followthrough_tests::soon(text, async {
+            loop {
+                let rows = self.client.query(sleeping, &[&name]).await.expect("the server answers");
+                if rows.iter().any(|row| row.get::<_, &str>(0).contains(text)) {
+                    return;
+                }
+            }
+        })
+        .await;
+    }
+
+    /// Makes a table of ids whose rows take `seconds` to commit.
+    ///
+    /// # Panics
+    ///
+    /// If there is one of that name.
+    pub async fn slow_to_commit(&self, name: &str, seconds: f64) {
+        let slow = format!(
+            "CREATE TABLE {name} (id bigint);
+             CREATE FUNCTION {name}_slow() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN PERFORM pg_sleep({seconds}); RETURN NULL; END $$;
+             CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON {name}
+             DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION {name}_slow();"
+        );
+        self.client.batch_execute(&slow).await.expect("the table is new");
+    }
+
+    /// The single value that `query` gives.
+    ///
+    /// # Panics
+    ///
+    /// If it does not.
+    pub async fn value(&self, query: &str) -> i64 {
+        self.client.query_one(query, &[]).await.expect("the server answers").get(0)
+    }
+}

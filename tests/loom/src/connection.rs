@@ -1,0 +1,8 @@
+//! What a connection's tasks wait with.
+
+#[path = "../../../runtime/src/connection/held_frame.rs"]
+mod held_frame;
+#[path = "../../../runtime/src/connection/wakers.rs"]
+mod wakers;
+
+pub(crate) use self::{held_frame::HeldFrame, wakers::Wakers};

@@ -1,0 +1,173 @@
+//! What a drain waits for: the runtime's files, and of its `ServiceState` what they ask for.
+
+#[path = "../../../runtime/src/service/drain_state.rs"]
+mod drain_state;
+#[path = "../../../runtime/src/service/ending.rs"]
+mod ending;
+#[path = "../../../runtime/src/service/in_flight.rs"]
+pub(crate) mod in_flight;
+#[path = "../../../runtime/src/service/phase.rs"]
+pub(crate) mod phase;
+mod sharded;
+#[path = "../../../runtime/src/service/work.rs"]
+mod work;
+#[path = "../../../runtime/src/service/workers.rs"]
+mod workers;
+
+mod failed_worker {
+    pub(crate) use super::FailedWorker;
+}
+mod state {
+    pub(crate) use super::ServiceState;
+}
+
+use self::{drain_state::DrainState, in_flight::Registry, workers::Workers};
+pub(crate) use self::{
+    ending::Ending,
+    in_flight::{DurableCounts, Ended, InFlight},
+    phase::Phase,
+    sharded::on_shard,
+    work::WorkKind,
+};
+use crate::{
+    count::Count,
+    sync::{Arc, CancellationToken, Notify},
+};
+
+#[derive(Clone, Debug)]
+pub(crate) struct FailedWorker;
+
+struct Config {
+    max_durable_writes: usize,
+}
+
+pub(crate) struct ServiceState {
+    config: Config,
+    registry: Registry,
+    standing: DrainState,
+    workers: Workers,
+    connections: Count,
+}
+
+impl ServiceState {
+    pub(crate) fn with_limit(max_durable_writes: usize) -> Arc<Self> {
+        Arc::new(Self {
+            config: Config { max_durable_writes },
+            registry: Registry::default(),
+            standing: DrainState::default(),
+            workers: Workers::default(),
+            connections: Count::default(),
+        })
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.standing.phase()
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.standing.is_stopping()
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.phase() == Phase::Ended
+    }
+
+    pub(crate) fn stopping(&self) -> &CancellationToken {
+        self.standing.stopping()
+    }
+
+    pub(crate) fn advance(&self, to: Phase) {
+        self.advance_and(to, || {});
+    }
+
+    /// The same, where there are connections to wake.
+    pub(crate) fn advance_and(&self, to: Phase, wake: impl FnOnce()) {
+        self.standing.advance(to, wake);
+    }
+
+    pub(crate) async fn until_ended(&self, future: impl Future<Output = ()>) {
+        self.standing.until_ended(future).await;
+    }
+
+    pub(crate) fn request_came(&self) -> u16 {
+        self.standing.request_came()
+    }
+
+    pub(crate) fn request_left(&self, shard: u16) {
+        self.standing.request_left(shard);
+    }
+
+    pub(crate) fn wake_of(&self, shard: u16) -> Arc<Notify> {
+        self.standing.wake_of(shard)
+    }
+
+    pub(crate) fn wake_of_bodies(&self, shard: u16) -> Arc<Notify> {
+        self.standing.wake_of_bodies(shard)
+    }
+
+    pub(crate) fn begin_accepting(&self) {
+        self.standing.begin_accepting();
+    }
+
+    pub(crate) fn stop_accepting(&self) {
+        self.standing.stop_accepting();
+    }
+
+    pub(crate) fn note_progress(&self) {
+        self.standing.note_progress();
+    }
+
+    pub(crate) fn has_drained(&self) -> bool {
+        self.standing.has_drained(&self.connections, &self.registry)
+    }
+
+    /// Waits as the drain does.
+    pub(crate) fn drain(&self) {
+        loom::future::block_on(self.standing.until(|| self.has_drained()));
+    }
+
+    pub(crate) fn connections(&self) -> &Count {
+        &self.connections
+    }
+
+    /// What the end of a drain names, and then counts.
+    pub(crate) fn left(&self) -> usize {
+        self.registry.snapshot().len()
+    }
+
+    pub(crate) fn counts(&self) -> DurableCounts {
+        self.registry.counts()
+    }
+
+    pub(crate) fn report(&self) -> DurableCounts {
+        let mut counts = self.registry.counts();
+        counts.abandon_rest();
+        counts
+    }
+
+    /// A worker begins that `stop` tells to stop.
+    pub(crate) fn worker(&self, stop: &CancellationToken) -> usize {
+        self.workers.enter(String::new(), stop.clone())
+    }
+
+    /// The worker is told to stop with the signal.
+    pub(crate) fn stop_first(&self, key: usize, stop: &CancellationToken) {
+        self.workers.put_first(key);
+        if self.phase() > Phase::Running {
+            stop.cancel();
+        }
+    }
+
+    pub(crate) fn worker_left(&self, key: usize) {
+        self.workers.leave(key);
+        self.note_progress();
+    }
+
+    pub(crate) fn stop_workers(&self, only_first: bool) {
+        self.workers.stop(only_first);
+    }
+
+    pub(crate) fn until_no_worker(&self) {
+        loom::future::block_on(self.standing.until(|| self.workers.is_empty()));
+    }
+}
