@@ -1,5 +1,6 @@
-//! A process that runs out of file descriptors. The limit is the process's, so this is the only
-//! test here.
+//! A process that runs out of file descriptors.
+//!
+//! A binary of its own with one test, because the limit is the one of the process.
 
 use axum::{Router, routing::get};
 use followthrough_tests::{Log, Server, h1, soon};

@@ -2,6 +2,9 @@
 //!
 //! The figures are those of the design's cost table. In process, both sides are called the same
 //! way on one thread and warmed up, so what is left of the difference belongs to the policy.
+//!
+//! A binary of its own, because a global allocator counts here, and because no test may install a log subscriber, whose
+//! allocations would be counted, too.
 
 use std::{convert::Infallible, future::poll_fn, net::SocketAddr, pin::pin, task::Poll};
 

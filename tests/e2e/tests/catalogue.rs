@@ -1,4 +1,6 @@
 //! The catalogue of policies: what is in it, and what it looks like.
+//!
+//! A binary of its own, because the catalogue lists every annotated handler of the binary.
 
 use followthrough::{RequestToken, cancellable, durable_write, exempt, policies};
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! Deadlines with a name, which the configuration explains: `#[deadline = "checkout"]`.
 //!
-//! A program of its own, for in it no lifecycle is built that does not explain them.
+//! A binary of its own, because every lifecycle of a binary must explain every name that its handlers have.
 
 use axum::{Router, routing::get};
 use followthrough::{

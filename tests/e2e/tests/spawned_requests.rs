@@ -1,7 +1,7 @@
 //! Middleware that spawns the rest of a request: the durable work that it begins is waited for, hears of
 //! the end of the grace, and is named and counted.
 //!
-//! Every drain of a server looks after all such work of the process, so these tests take turns.
+//! A binary of its own, and its tests take turns: every drain of a server looks after all such work of the process.
 
 use std::{pin::Pin, sync::LazyLock, time::Duration};
 

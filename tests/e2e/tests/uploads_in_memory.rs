@@ -1,4 +1,6 @@
 //! The memory that unfinished uploads hold.
+//!
+//! A binary of its own, because the memory that is measured is the one of the process.
 
 use std::{net::SocketAddr, time::Duration};
 

@@ -1,0 +1,58 @@
+//! Handlers that are called without a lifecycle: their limits, and their work that is abandoned.
+//!
+//! A binary of its own, in which no server drains: the drain of a server looks after all durable work of the process
+//! that has no lifecycle, and its report counts what was abandoned of it.
+
+use std::{
+    pin::pin,
+    task::{Context, Waker},
+};
+
+use followthrough::{Cancelled, durable_write};
+use followthrough_tests::{Log, Marks};
+
+#[durable_write(max_in_flight = 1, internal)]
+async fn charge(marks: Marks, id: String) -> String {
+    marks.set(format!("charging {id}"));
+    marks.until("go").await;
+    format!("charged {id}")
+}
+
+fn told(outcome: Result<String, Cancelled>) -> String {
+    outcome.unwrap_or_else(|refused| format!("{} {}", refused.cause(), refused.outcome()))
+}
+
+/// As two tests of one binary do, which call a handler of theirs without a server.
+#[test]
+fn two_runtimes_without_a_lifecycle_count_for_themselves() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (one, other) = (runtime(), runtime());
+    let marks = Marks::default();
+    let call = |id: &str| {
+        let (marks, id) = (marks.clone(), id.to_owned());
+        async move { told(charge(marks, id).await.into_result()) }
+    };
+    let first = one.spawn(call("1"));
+    one.block_on(async {
+        marks.until("charging 1").await;
+        assert_eq!(call("2").await, "limit_reached not_begun");
+    });
+    marks.set("go");
+    assert_eq!(other.block_on(call("3")), "charged 3");
+    assert_eq!(one.block_on(first).unwrap(), "charged 1");
+}
+
+#[durable_write]
+async fn waits_for_ever() {
+    std::future::pending::<()>().await;
+}
+
+#[test]
+fn what_is_abandoned_outside_a_runtime_is_said_once() {
+    let log = Log::capture();
+    {
+        let mut call = pin!(waits_for_ever());
+        assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+    assert_eq!(log.with("abandoned").len(), 1, "{:?}", log.lines());
+}
