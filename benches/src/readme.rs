@@ -66,7 +66,8 @@ fn rows(results: &Results) -> String {
 /// The least and the most of what the policies reach; nothing where the wire was not measured.
 fn on_the_wire(results: &Results) -> String {
     let policies = || SERVERS.iter().filter(|server| server.kind == Kind::Ours);
-    let tables = ["wire-http1-rate", "wire-h2c-rate"].into_iter().filter_map(|id| results.table(id));
+    let tables =
+        ["wire-http1-rate", "wire-h2c-rate"].into_iter().filter_map(|id| results.table(id));
     let ratios: Vec<f64> = tables
         .flat_map(|table| {
             policies().flat_map(|server| {
