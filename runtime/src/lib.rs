@@ -31,7 +31,7 @@
 //!
 //! - The attributes: [`macro@cancellable`], [`macro@durable_write`], [`macro@deadline`],
 //!   [`macro@exempt`], [`macro@background`].
-//! - What a handler returns: [`Governed`], [`Cancelled`], [`Cause`], [`Outcome`].
+//! - The result of a handler: [`Governed`], [`Cancelled`], [`Cause`], [`Outcome`].
 //! - The tokens: [`RequestToken`], [`DurableToken`], [`ShutdownToken`], and [`link`].
 //! - Routing, with the compiler as the reviewer: [`Router`], [`routing`], and [`policy`] for closures.
 //! - Calls to other services, under the deadline of the request: [`outbound`].

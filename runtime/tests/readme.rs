@@ -30,7 +30,6 @@ fn relative_links(markdown: &str) -> Vec<(usize, String)> {
 }
 
 #[test]
-#[ignore = "the README still has relative links"]
 fn the_readme_has_absolute_links() {
     let found = relative_links(include_str!("../README.md"));
     let lines: Vec<_> =

@@ -16,7 +16,8 @@ fn pages() -> Vec<(String, String)> {
     let mut pages = Vec::new();
     for entry in fs::read_dir(folder).expect("the guide is there") {
         let name = entry.expect("it can be read").file_name().into_string().expect("it is text");
-        if name.ends_with(".md") && name != "costs-plots.md" {
+        let is_page = Path::new(&name).extension().is_some_and(|extension| extension == "md");
+        if is_page && name != "costs-plots.md" {
             pages.push((name.clone(), page(&name)));
         }
     }
@@ -101,10 +102,10 @@ fn each_link_has_a_target_on_a_code_host_and_in_rustdoc() {
                     .extend(fault(label, target, path).map(|fault| format!("{name}: {fault}"))),
                 None => faults.push(format!("{name}: [{label}] is not in `links.txt`")),
             }
-            let uses = [format!("[{label}]"), format!("[{}]", label.replace('-', " "))];
-            let used = prose.lines().filter(|line| !line.starts_with(&format!("[{label}]: ")));
-            let used: String = used.collect::<Vec<_>>().join(" ");
-            if !uses.iter().any(|one| used.contains(one)) {
+            let elsewhere = prose.lines().any(|line| {
+                line.contains(&format!("[{label}]")) && !line.starts_with(&format!("[{label}]: "))
+            });
+            if !elsewhere {
                 faults.push(format!("{name}: [{label}] is defined and not used"));
             }
         }
@@ -145,4 +146,21 @@ fn every_page_is_in_rustdoc() {
         let included = format!("include_str!(\"../guide/{name}\")");
         assert!(modules.contains(&included), "`guide.rs` does not include {name}");
     }
+}
+
+#[test]
+fn every_path_in_contributing_is_there() {
+    let text = read(&root().join("CONTRIBUTING.md"));
+    let folders = ["", "runtime/src", "runtime/guide", "macros/src"].map(|one| root().join(one));
+    let mut seen = 0;
+    for path in parts(&text).0.split('`').skip(1).step_by(2) {
+        let extension = Path::new(path).extension();
+        let is_file = extension.is_some_and(|extension| extension == "rs" || extension == "md");
+        if (is_file || path.ends_with('/')) && !path.contains(' ') {
+            let is_there = folders.iter().any(|folder| folder.join(path).exists());
+            assert!(is_there, "CONTRIBUTING.md names `{path}`, which is not in the repository");
+            seen += 1;
+        }
+    }
+    assert!(seen > 20, "the paths are found");
 }

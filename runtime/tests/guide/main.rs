@@ -1,4 +1,6 @@
 //! The pages of the guide say what the source says, and read well on a code host.
+//!
+//! The tests read the whole repository, so the package of the crate does not have them.
 
 use std::{
     fs,

@@ -5,7 +5,7 @@ use followthrough::{ShutdownToken, background, durable_write};
 use followthrough_tests::{Marks, Server, h1};
 use tokio::sync::mpsc;
 
-/// The loop of the guide, of the README and of `#[background]`'s documentation.
+/// The loop of the guide and of `#[background]`'s documentation.
 #[background]
 async fn relay(stop: ShutdownToken, mut queue: mpsc::Receiver<u32>, marks: Marks) {
     while let Some(Some(message)) = stop.run_until_cancelled(queue.recv()).await {
