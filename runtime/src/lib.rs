@@ -87,6 +87,7 @@
 pub mod __private;
 mod alarm;
 mod cancellation;
+pub mod catalogue;
 mod cause;
 mod connection;
 mod count;
@@ -95,7 +96,7 @@ pub mod guide;
 mod handler;
 mod handler_policy;
 pub mod integration;
-mod layer;
+pub mod layer;
 mod lifecycle;
 mod link;
 pub mod outbound;
@@ -103,6 +104,7 @@ mod panic_message;
 pub mod policy;
 mod polling;
 mod problem;
+pub mod report;
 mod request;
 pub mod routing;
 mod run_until;
@@ -114,13 +116,10 @@ pub mod testing;
 mod token;
 
 pub use cause::{Cancelled, Cause, Outcome};
-pub use deadlines::{
-    CallerDeadlines, EffectiveDeadline, Origin, Overrides, OverridesError, Policies, policies,
-};
+pub use deadlines::{CallerDeadlines, Overrides, OverridesError, policies};
 pub use followthrough_macros::{background, cancellable, deadline, durable_write, exempt};
 pub use handler::{Answer, Compensate, CompensationOutput, Governed, compensate};
 pub use handler_policy::HandlerPolicy;
-pub use layer::{LifecycleLayer, LifecycleService, ResponseBody, ResponseFuture};
 pub use lifecycle::{BuildError, Lifecycle, LifecycleBuilder, Worker};
 pub use link::{LinkSource, LinkedToken, link};
 pub use request::{ClientGone, LastEvent};
@@ -128,11 +127,7 @@ pub use routing::Router;
 #[cfg(unix)]
 pub use serve::UnixPeer;
 pub use serve::{Accepted, App, HandshakeIo, Listener, MapListener, Serve, serve};
-pub use service::{
-    BlockedHandler, CancelledRequests, CompensationCounts, ConnectionCut, ConnectionState,
-    DurableCounts, FailedWorker, InFlightSnapshot, InFlightWork, OnWorkerExit, PhaseDurations,
-    ShutdownReport, WorkKind,
-};
+pub use service::{OnWorkerExit, ShutdownReport};
 pub use token::{DurableToken, RawToken, RequestToken, RequestTokenHandle, ShutdownToken};
 
 #[cfg(doctest)]

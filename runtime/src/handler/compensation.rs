@@ -23,7 +23,7 @@ use crate::{
 /// The output of a compensation: `()`, or a `Result` whose error says why it failed.
 ///
 /// A compensation that ends in `Err` is an ERROR in the log and counts as
-/// [failed](crate::CompensationCounts::failed).
+/// [failed](crate::report::CompensationCounts::failed).
 #[diagnostic::on_unimplemented(
     message = "a compensation cannot end in `{Self}`, which does not say whether it has undone its work",
     label = "ends in `{Self}`",

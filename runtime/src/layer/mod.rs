@@ -8,12 +8,13 @@ mod response_watch;
 mod service;
 mod upgraded;
 
+#[doc(hidden)]
+pub use self::linked::Linked;
 pub(crate) use self::{
     body_times::BodyTimes, request_body::Upload, response_watch::ResponseWatch,
     upgraded::UpgradeTask,
 };
 pub use self::{
-    linked::Linked,
     response_body::ResponseBody,
     service::{LifecycleLayer, LifecycleService, ResponseFuture},
 };

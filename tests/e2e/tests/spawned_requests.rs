@@ -13,7 +13,7 @@ use axum::{
     response::Response,
     routing::post,
 };
-use followthrough::{DurableToken, Lifecycle, ShutdownReport, WorkKind, durable_write};
+use followthrough::{DurableToken, Lifecycle, ShutdownReport, durable_write, report::WorkKind};
 use followthrough_tests::{Log, Marks, Server, h1, lifecycle, soon};
 use tokio::{
     runtime::{Builder, Runtime},

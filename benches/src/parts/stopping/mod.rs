@@ -9,7 +9,7 @@ mod times;
 use std::time::Duration;
 
 use axum::Router;
-use followthrough::{Lifecycle, LifecycleBuilder, LifecycleService};
+use followthrough::{Lifecycle, LifecycleBuilder, layer::LifecycleService};
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
 

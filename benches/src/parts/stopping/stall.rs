@@ -12,7 +12,7 @@ use std::{
 };
 
 use axum::{Router, body::Body};
-use followthrough::LifecycleService;
+use followthrough::layer::LifecycleService;
 use http::Request;
 use tower::{Layer, Service};
 

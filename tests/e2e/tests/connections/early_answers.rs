@@ -242,7 +242,7 @@ async fn the_end_of_the_drain_ends_the_reading_and_names_the_connection() {
     let report = server.stop().await;
     assert!(report.elapsed < LINGER, "{report}");
     let [cut] = &report.connections_cut[..] else { panic!("one was open: {report}") };
-    assert_eq!(cut.state, followthrough::ConnectionState::Closing, "{report}");
+    assert_eq!(cut.state, followthrough::report::ConnectionState::Closing, "{report}");
     assert!(cut.requests.is_empty(), "it was answered: {report}");
 }
 

@@ -1,7 +1,9 @@
 //! Deadlines that an operator changes by the names of handlers.
 
 use axum::{Extension, Router, routing::get};
-use followthrough::{Lifecycle, LifecycleBuilder, Origin, Overrides, cancellable, exempt};
+use followthrough::{
+    Lifecycle, LifecycleBuilder, Overrides, cancellable, catalogue::Origin, exempt,
+};
 use followthrough_tests::{Marks, Server, h1};
 use std::{future::pending, time::Duration};
 

@@ -13,7 +13,9 @@ use axum::{
     routing::{get, post},
 };
 use bytes::Bytes;
-use followthrough::{CancelledRequests, Cause, Outcome, RequestToken, cancellable, durable_write};
+use followthrough::{
+    Cause, Outcome, RequestToken, cancellable, durable_write, report::CancelledRequests,
+};
 use followthrough_tests::{Marks, Server, h1, h2c, lifecycle, soon};
 use http::request::Parts;
 use tokio::time::{Instant, sleep};

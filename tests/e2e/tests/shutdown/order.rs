@@ -8,8 +8,8 @@ use axum::{
     routing::{get, post},
 };
 use followthrough::{
-    DurableToken, RequestToken, ShutdownToken, WorkKind, background, cancellable, durable_write,
-    exempt,
+    DurableToken, RequestToken, ShutdownToken, background, cancellable, durable_write, exempt,
+    report::WorkKind,
 };
 use followthrough_tests::{Log, Marks, Server, h1, h2c, lifecycle, soon};
 use tokio::{net::TcpListener, time::sleep};

@@ -12,7 +12,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use clap::Args;
 use followthrough::{
-    InFlightSnapshot, Lifecycle, ShutdownReport, cancellable, durable_write, exempt,
+    Lifecycle, ShutdownReport, cancellable, durable_write, exempt, report::InFlightSnapshot,
 };
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;

@@ -1,0 +1,7 @@
+//! The parts of a [`ShutdownReport`](crate::ShutdownReport) and of an
+//! [in-flight snapshot](crate::Lifecycle::in_flight).
+
+pub use crate::service::{
+    BlockedHandler, CancelledRequests, CompensationCounts, ConnectionCut, ConnectionState,
+    DurableCounts, FailedWorker, InFlightSnapshot, InFlightWork, PhaseDurations, WorkKind,
+};
