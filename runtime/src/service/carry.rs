@@ -12,7 +12,7 @@ type Wrap = Box<dyn FnOnce(BoxFuture) -> BoxFuture>;
 
 /// One task-local to carry over.
 pub(crate) trait Carry: Send + Sync {
-    /// Reads the value where the request runs; gives what sets it where the body goes on.
+    /// Reads the value in the task of the request. Returns a wrapper that sets it around the body's own task.
     fn capture(&self) -> Option<Wrap>;
 }
 
@@ -26,7 +26,7 @@ impl<T: Clone + Send + 'static> Carry for Key<T> {
     }
 }
 
-/// Puts everything that `keys` name around `future`.
+/// Wraps `future` so that it runs with the current values of all `keys`.
 pub(crate) fn carry(keys: &[Box<dyn Carry>], future: BoxFuture) -> BoxFuture {
     // This may run in a destructor, where a second panic would end the process.
     let capture = |key: &dyn Carry| {

@@ -1,4 +1,10 @@
 //! Counts how the compensations of a service ended.
+//!
+//! Invariants:
+//!
+//! 1. A compensation is counted in `begun` when it is registered to run, and at most once in `run` or `failed`,
+//!    after it has ended. So the difference is the number of compensations that have not ended.
+//! 2. A report is read after the drain. A compensation that has not ended by then is abandoned.
 
 use std::sync::{
     Mutex, OnceLock, PoisonError,
@@ -27,24 +33,25 @@ pub(crate) struct CompensationTally {
     begun: AtomicU64,
     run: AtomicU64,
     failed: AtomicU64,
-    /// Abandoned ones that the drain has not seen in flight.
+    /// Abandoned compensations that had no entry in the registry.
     lost: Mutex<Vec<InFlightWork>>,
-    /// Bounds the compensations that have no permit.
+    /// Bounds the compensations that run without a permit for durable work.
     turns: OnceLock<Semaphore>,
 }
 
 impl CompensationTally {
-    /// A request that was cut has one more to run.
+    /// Counts a compensation that a cancelled request has to run.
     pub(crate) fn begins(&self) {
         self.begun.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts a compensation that has ended, `well` or with `Err` or a panic.
     pub(crate) fn ended(&self, well: bool) {
         let count = if well { &self.run } else { &self.failed };
         count.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// One that no report would name otherwise.
+    /// Keeps an abandoned compensation for the report, because the registry has no entry for it.
     pub(crate) fn lost(&self, work: InFlightWork) {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).push(work);
     }
@@ -53,10 +60,10 @@ impl CompensationTally {
         std::mem::take(&mut *self.lost.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Waits until fewer than `limit` run without a permit.
+    /// Waits until fewer than `limit` compensations run without a permit.
     pub(crate) async fn turn(&self, limit: usize) -> Option<SemaphorePermit<'_>> {
         let turns = self.turns.get_or_init(|| Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
-        // It is never closed.
+        // The semaphore is never closed.
         turns.acquire().await.ok()
     }
 

@@ -29,12 +29,12 @@ pub(crate) struct Config {
     pub(crate) drain_delay: Duration,
     pub(crate) max_durable_writes: usize,
     pub(crate) default_deadline: Option<Duration>,
-    /// What has overridden the default.
+    /// The override that `default_deadline` comes from.
     pub(crate) default_by: Option<String>,
     pub(crate) callers: Option<CallerDeadlines>,
     #[cfg(feature = "lambda")]
     pub(crate) platform: Platform,
-    /// None if nothing is overridden.
+    /// `None` if no deadline is overridden.
     pub(crate) overridden: Option<Deadlines>,
     pub(crate) signals: bool,
     pub(crate) half_close: bool,
@@ -66,7 +66,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// What becomes of the service without this worker.
+    /// Asks the hook whether the service goes on without this worker.
     pub(crate) fn after_worker(&self, failed: &FailedWorker) -> OnWorkerExit {
         let Some(hook) = &self.on_worker_exit else { return OnWorkerExit::default() };
         catch_unwind(AssertUnwindSafe(|| hook(failed))).unwrap_or_else(|panic| {

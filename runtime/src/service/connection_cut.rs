@@ -1,4 +1,4 @@
-//! What the report says of a connection that the end of a drain cut.
+//! A connection that the end of a drain cut, for the report.
 
 use std::{fmt, time::Duration};
 
@@ -6,20 +6,20 @@ use serde::Serialize;
 
 use super::work::{InFlightWork, millis};
 
-/// What a connection is doing.
+/// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ConnectionState {
-    /// Nothing: it waits for a request.
+    /// The connection waits for a request.
     Idle,
-    /// It has not sent a whole request head yet.
+    /// The peer has not sent a whole request head yet.
     Head,
-    /// Its requests are being answered.
+    /// The connection's requests are being answered.
     Answering,
-    /// Somebody took it over, such as a WebSocket.
+    /// The connection was upgraded, such as to a WebSocket.
     Upgraded,
-    /// Its last answer is sent. What the peer still sends is discarded.
+    /// The last answer is sent. The bytes that the peer still sends are discarded.
     Closing,
 }
 
@@ -44,14 +44,14 @@ impl ConnectionState {
 pub struct ConnectionCut {
     /// The peer's address.
     pub peer: String,
-    /// `http/1.0`, `http/1.1`, `http/2`, or `unknown` if it never said.
+    /// `http/1.0`, `http/1.1`, `http/2`, or `unknown` if the peer sent no request.
     pub protocol: &'static str,
-    /// What it was doing.
+    /// The state that the connection was in.
     pub state: ConnectionState,
-    /// How long it has been open, in milliseconds when serialised.
+    /// How long the connection was open, in milliseconds when serialised.
     #[serde(rename = "age_ms", serialize_with = "millis")]
     pub age: Duration,
-    /// The requests that were being answered on it, as far as they let go of it.
+    /// The requests that were being answered on it and that have ended with it.
     pub requests: Vec<InFlightWork>,
 }
 

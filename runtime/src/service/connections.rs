@@ -1,4 +1,12 @@
 //! The open connections of a lifecycle, and those that the end of its drain cut.
+//!
+//! Invariants:
+//!
+//! 1. A connection is counted before it enters the list. It leaves the list, and is added to `cut`, before the
+//!    count goes down. So a drain that reads zero finds the list empty and `cut` complete.
+//! 2. [`take_cut`](Connections::take_cut) upgrades the open connections before it reads `cut`, because a
+//!    connection that left between the two would be in neither.
+//! 3. The locks are released before a connection is woken, shut or described.
 
 use std::{
     fmt,
@@ -13,30 +21,30 @@ use crate::count::Count;
 
 /// An open connection, as its service knows it.
 pub(crate) trait OpenConnection: fmt::Debug + Send + Sync {
-    /// Wakes every task of it.
+    /// Wakes every task of the connection.
     fn wake(&self);
 
-    /// The number of its requests that are not answered.
+    /// Returns the number of its requests that are not answered.
     fn unanswered(&self) -> usize;
 
-    /// Closes its socket, whoever holds that.
+    /// Shuts its socket down, also when an upgrade holds it.
     fn shut(&self);
 
-    /// Describes it, for the report of a drain that cuts it.
+    /// Describes the connection, for the report of a drain that cuts it.
     fn describe(&self) -> ConnectionCut;
 
-    /// Ends it if its peer has been silent for too long.
+    /// Ends the connection if its peer has been silent for too long.
     fn sweep(&self, limits: &SilenceLimits);
 }
 
-/// How long a peer may say or take nothing.
+/// How long a peer may send nothing, or take nothing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SilenceLimits {
     /// For the head of a request.
     pub(crate) head: Duration,
     /// Between two requests of HTTP/1.
     pub(crate) idle: Duration,
-    /// While something waits to be sent.
+    /// While bytes wait to be sent.
     pub(crate) write: Duration,
 }
 
@@ -61,7 +69,7 @@ impl Connections {
         &self.count
     }
 
-    /// The requests on them that are not answered.
+    /// Returns the number of requests on them that are not answered.
     pub(crate) fn unanswered(&self) -> usize {
         self.all().iter().map(|connection| connection.unanswered()).sum()
     }
@@ -71,7 +79,7 @@ impl Connections {
         lock(&self.open).insert(connection)
     }
 
-    /// Whether that was the last one.
+    /// Removes a connection. Returns whether it was the last one.
     #[must_use]
     pub(crate) fn leave(&self, key: usize, cut: Option<ConnectionCut>) -> bool {
         lock(&self.open).try_remove(key);
@@ -90,14 +98,13 @@ impl Connections {
         self.all().iter().for_each(|connection| connection.wake());
     }
 
-    /// Shuts every socket that is still there, whoever holds it.
+    /// Shuts down the socket of every open connection, upgraded ones included.
     pub(crate) fn shut_all(&self) {
         self.all().iter().for_each(|connection| connection.shut());
     }
 
-    /// The connections that the end of the drain cut, and those that resist.
+    /// Returns the connections that the end of the drain cut, and those that are still open.
     pub(crate) fn take_cut(&self) -> Vec<ConnectionCut> {
-        // Held first, so that none of them leaves between the two looks and is in neither.
         let open = self.all();
         let mut cut = std::mem::take(&mut *lock(&self.cut));
         cut.extend(open.iter().map(|connection| connection.describe()));
@@ -107,6 +114,6 @@ impl Connections {
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing panics while it is held.
+    // No code panics while it holds the lock.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,6 +1,14 @@
-//! The order of a shutdown. One task drives it; a second signal skips to its end.
+//! The steps of a shutdown, in their order. One task takes them; a second signal skips to the last.
 //!
-//! Where the runtime of that task is blocked, the [watchdog](super::watchdog) takes its steps.
+//! If the runtime of that task is blocked, the [watchdog](super::watchdog) takes the steps.
+//!
+//! Invariants:
+//!
+//! 1. A shutdown begins once, because [`ServiceState::begin_timeline`] succeeds once.
+//! 2. Every shutdown that has begun publishes a report, at the latest when the runtime drops the task that drives
+//!    the drain, because [`Guard`] publishes it then. Without a runtime to spawn that task on, [`begin`] does.
+//! 3. The caller and the guard of a task that was dropped before its first poll both swap `relied_on`. The second
+//!    of the two sees `true` and carries on, so exactly one of them does.
 
 use std::{
     pin::pin,
@@ -18,8 +26,8 @@ use tokio::{
 
 use super::{phase::Phase, report::ShutdownReport, state::ServiceState, watchdog};
 
-/// After the end of the grace, how long what was cut has to be gone.
-pub(crate) const LAST: Duration = Duration::from_millis(500);
+/// How long the connections that were cut at the end of the grace have to close.
+pub(crate) const CUTTING_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Begins the shutdown. A second call changes nothing.
 pub(crate) fn begin(life: &Arc<ServiceState>) {
@@ -27,11 +35,11 @@ pub(crate) fn begin(life: &Arc<ServiceState>) {
         return;
     }
     tracing::info!(target: "followthrough", grace = ?life.config.grace, "shutdown begins");
-    // Published at once, so that a probe asked right after the signal is told.
+    // Published at once, so that a readiness probe fails from the signal on.
     life.advance(Phase::NotReady);
     life.workers.stop(true);
     watchdog::ensure(life);
-    // The runtime that serves comes first; it may be gone, and then the caller's own will do.
+    // The serving runtime may be gone. Then the caller's own runtime runs the drain.
     for runtime in life.runtime().into_iter().chain(Handle::try_current().ok()) {
         let guard = Guard::new(life);
         let relied_on = guard.relied_on.clone();
@@ -42,19 +50,17 @@ pub(crate) fn begin(life: &Arc<ServiceState>) {
     }
     tracing::error!(
         target: "followthrough",
-        "shutdown began outside a tokio runtime, so nothing can drain: call it from one"
+        "shutdown began outside a tokio runtime, so nothing can drain: call `shutdown` within a runtime"
     );
     abandon_all(life);
     publish(life);
 }
 
-/// Ends the drain when its runtime goes before it is over: whoever waits for the report gets it.
+/// Ends the drain when its runtime drops the task early, so that waits for the report end.
 struct Guard {
     life: Arc<ServiceState>,
     begun: bool,
-    /// Set by whoever comes first: the one who has spawned the task and leaves the drain to it, or
-    /// the task, dropped before it ran. Whoever comes second sees to the end of the drain, so one
-    /// of the two always does.
+    /// Set by the caller that has spawned the task, and by the drop of a task that never ran.
     relied_on: Arc<AtomicBool>,
 }
 
@@ -70,14 +76,14 @@ impl Drop for Guard {
             return;
         }
         if !self.life.has_ended() {
-            tracing::error!(target: "followthrough", "the runtime of the drain ended before it did");
+            tracing::error!(target: "followthrough", "the runtime ended before the drain on it was over");
             abandon_all(&self.life);
         }
         publish(&self.life);
     }
 }
 
-/// Drives the drain and says once a second how far it is.
+/// Drives the drain and logs its progress once a second.
 async fn watch(life: Arc<ServiceState>, mut guard: Guard) {
     guard.begun = true;
     let mut drained = pin!(drive(&life));
@@ -87,12 +93,12 @@ async fn watch(life: Arc<ServiceState>, mut guard: Guard) {
         tokio::select! {
             biased;
             () = &mut drained => break,
-            _ = tick.tick() => progress(&life),
+            _ = tick.tick() => log_progress(&life),
         }
     }
 }
 
-/// Skips to the end.
+/// Skips the waits of the drain, so that it ends now.
 pub(crate) fn skip_to_end(life: &ServiceState) {
     life.skip_to_end.cancel();
 }
@@ -113,7 +119,7 @@ async fn drive(life: &ServiceState) {
     wait(life, timeline.workers_stop, ServiceState::has_drained).await;
     life.lap(|phases| &mut phases.stopping);
     life.workers.stop(false);
-    // A worker that calls durable functions has such work until it is told to stop.
+    // A worker that calls durable functions has unlinked work until it is told to stop.
     let all = |life: &ServiceState| {
         life.has_drained() && life.unlinked_len() == 0 && life.workers.is_empty()
     };
@@ -126,12 +132,12 @@ async fn drive(life: &ServiceState) {
     }
     abandon_all(life);
     let gone = life.until(|life| life.connections.is_empty());
-    let _ = tokio::time::timeout(LAST, gone).await;
+    let _ = tokio::time::timeout(CUTTING_TIMEOUT, gone).await;
     life.lap(|phases| &mut phases.cutting);
     publish(life);
 }
 
-/// Waits until `until`, until `done`, or until a second signal.
+/// Waits until `done`, at most until the instant `until` or a second signal.
 async fn wait(life: &ServiceState, until: Instant, done: impl Fn(&ServiceState) -> bool) {
     tokio::select! {
         biased;
@@ -141,7 +147,7 @@ async fn wait(life: &ServiceState, until: Instant, done: impl Fn(&ServiceState) 
     }
 }
 
-/// Names the work that is left, then lets go of everything.
+/// Logs the work that is left, ends the last phase and shuts all sockets.
 pub(crate) fn abandon_all(life: &ServiceState) {
     let mut abandoned = life.registry.snapshot();
     abandoned.extend(life.unlinked_work());
@@ -160,7 +166,7 @@ pub(crate) fn abandon_all(life: &ServiceState) {
     life.connections.shut_all();
 }
 
-/// Says how it went, once.
+/// Publishes the report of the shutdown, once.
 pub(crate) fn publish(life: &ServiceState) {
     let Some(claim) = life.ending.claim() else { return };
     let mut abandoned = life.ending.left().cloned().unwrap_or_default();
@@ -194,7 +200,7 @@ pub(crate) fn publish(life: &ServiceState) {
     });
 }
 
-fn progress(life: &ServiceState) {
+fn log_progress(life: &ServiceState) {
     if life.has_ended() {
         return;
     }
@@ -222,7 +228,7 @@ mod tests {
         let lifecycle = Lifecycle::builder().build().expect("the defaults are valid");
         let runtime = || tokio::runtime::Builder::new_current_thread().build().expect("it builds");
         let first = runtime();
-        // Spawned on a runtime that never polls again.
+        // The task is spawned on a runtime that never polls again.
         first.block_on(async { lifecycle.shutdown() });
         assert!(!lifecycle.life.ending.reported().is_cancelled());
         drop(first);

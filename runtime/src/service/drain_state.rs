@@ -1,23 +1,19 @@
-//! Where a service stands between its start and its end, what of it is still there, and how a
-//! drain hears of the last one out.
+//! The phase of a service, the counts that a drain waits for, and the wake-ups between a drain and the requests.
 //!
 //! Invariants:
 //!
-//! 1. The phase only advances, under the lock of the watch channel; `code` mirrors it for the hot
-//!    path.
-//! 2. An advance first publishes the phase and only then wakes. Whoever waits registers first
-//!    and only then looks at the phase, so no advance is missed. A request that is not answered
-//!    looks for *stopping* alone, and the advances before it leave it alone.
-//! 3. The last one out sees the drain, or the drain sees it gone: a [`Count`] goes down before the
-//!    phase is read, and a drain publishes its phase, registers, and then reads the counts. It waits
-//!    only for counts to be zero, so who is not the last of a count has nothing to tell it.
-//! 4. A request is counted, or the connection that it came on, before its checkpoint looks at the
-//!    phase. So either the checkpoint sees *stopping* and refuses, or the drain that published it
-//!    sees the request.
-//! 5. What hands over to something else lets go only when the other is counted, and the counts
-//!    are read in the direction in which work moves: the listener, connections, requests,
-//!    permits, compensations. So work that passed its checkpoint is never taken for gone while it
-//!    changes hands.
+//! 1. The phase only advances, because it changes under the lock of the watch channel; `code` mirrors it for the
+//!    hot path.
+//! 2. An advance publishes the phase before it wakes, and a waiter registers before it reads the phase, so no
+//!    waiter misses an advance. An unanswered request waits for *stopping* only; earlier advances do not wake it.
+//! 3. A [`Count`] goes down before the phase is read, and a drain publishes its phase, registers, and then reads
+//!    the counts. So either the decrement sees the phase and notifies the drain, or the drain sees the decrement.
+//!    Only the decrement that reaches zero notifies the drain, because the drain waits for counts of zero.
+//! 4. A request, or the connection that it came on, is counted before its checkpoint reads the phase. So either
+//!    the checkpoint sees *stopping* and refuses, or the drain that published it reads the count of the request.
+//! 5. Work that moves to another count is added there before it leaves the first, and the counts are read in the
+//!    direction in which work moves: the listener, connections, requests, permits, compensations. So a drain never
+//!    misses work that passed its checkpoint while it moves.
 
 use super::{
     in_flight::Registry,
@@ -38,21 +34,20 @@ pub(crate) struct DrainState {
     phase: watch::Sender<Phase>,
     stopping: CancellationToken,
     grace_over: CancellationToken,
-    /// A server of ours listens.
+    /// Whether `serve` accepts connections.
     accepting: AtomicBool,
     requests: Sharded<Requests>,
-    /// The last of something ended while the service drains.
+    /// Notified when a count reaches zero while the service drains.
     progress: Notify,
 }
 
-/// The requests of a few threads that no connection of ours counts and wakes: how many there are, and a
-/// way to wake them.
+/// The requests of one shard that did not come over a connection of `serve`, which would count and wake them.
 #[derive(Debug, Default)]
 struct Requests {
     count: Count,
-    /// Those that are not answered, from *stopping* on.
+    /// Wakes unanswered requests, from *stopping* on.
     wake: Arc<Notify>,
-    /// Those whose response's body is on its way, at every advance.
+    /// Wakes response bodies, at every advance.
     wake_bodies: Arc<Notify>,
 }
 
@@ -89,8 +84,8 @@ impl DrainState {
         &self.grace_over
     }
 
-    /// Advances to `to`: publishes it, fires what it fires, and wakes whoever has registered, by
-    /// `wake_others` also those who have registered elsewhere. What was passed by is not announced by itself.
+    /// Advances to `to` in one step, also past phases in between. Publishes the phase, fires the tokens that are
+    /// due by then, and wakes all waiters; `wake_others` wakes those that are registered elsewhere.
     pub(crate) fn advance(&self, to: Phase, wake_others: impl FnOnce()) {
         let advanced = self.phase.send_if_modified(|phase| {
             let later = to > *phase;
@@ -122,11 +117,11 @@ impl DrainState {
     /// Waits until the phase is `at_least` this.
     pub(crate) async fn reached(&self, at_least: Phase) {
         let mut phase = self.phase.subscribe();
-        // The sender lives as long as `self`.
+        // An error would mean that the sender is gone, and `self` holds it.
         let _ = phase.wait_for(|phase| *phase >= at_least).await;
     }
 
-    /// Runs `future` until it ends or the drain does. It is polled once at least.
+    /// Runs `future` until it or the drain ends. Polls it at least once.
     pub(crate) async fn until_ended(&self, future: impl Future<Output = ()>) {
         tokio::select! {
             biased;
@@ -135,7 +130,8 @@ impl DrainState {
         }
     }
 
-    /// A request is there that no connection of ours counts; pass what this gives to [`request_left`](Self::request_left).
+    /// Counts a request that did not come over a connection of `serve`. Returns the shard for
+    /// [`request_left`](Self::request_left).
     #[inline]
     pub(crate) fn request_came(&self) -> u16 {
         let shard = shard_of_thread();
@@ -150,12 +146,12 @@ impl DrainState {
         }
     }
 
-    /// What wakes the requests of `shard` that are not answered, from *stopping* on.
+    /// Returns the `Notify` that wakes the unanswered requests of `shard`, from *stopping* on.
     pub(crate) fn wake_of(&self, shard: u16) -> Arc<Notify> {
         self.requests.get(shard).wake.clone()
     }
 
-    /// What wakes the bodies of the responses of `shard` whenever the phase advances.
+    /// Returns the `Notify` that wakes the response bodies of `shard` whenever the phase advances.
     pub(crate) fn wake_of_bodies(&self, shard: u16) -> Arc<Notify> {
         self.requests.get(shard).wake_bodies.clone()
     }
@@ -173,7 +169,7 @@ impl DrainState {
         self.note_progress();
     }
 
-    /// Tells a drain that the last of something has ended.
+    /// Notifies a drain, if there is one, that a count may have reached zero.
     #[inline]
     pub(crate) fn note_progress(&self) {
         if self.code.load(Ordering::Acquire) != Phase::Running as u8 {
@@ -181,7 +177,7 @@ impl DrainState {
         }
     }
 
-    /// Waits until `done`, looking again whenever the last of something ends.
+    /// Waits until `done`, and checks again after every advance and whenever a count reaches zero.
     pub(crate) async fn until(&self, done: impl Fn() -> bool) {
         loop {
             let mut progress = std::pin::pin!(self.progress.notified());
@@ -193,10 +189,10 @@ impl DrainState {
         }
     }
 
-    /// Whether no connection, no request and no durable work is left, and none can come. Asked
+    /// Returns whether no connection, no request and no durable work is left, and none can come. Reads the counts
     /// in the direction in which work moves.
     pub(crate) fn has_drained(&self, connections: &Count, registry: &Registry) -> bool {
-        // As a count is read: by a step of its own.
+        // A read-modify-write for the reason that `Count::read` is one.
         !self.accepting.fetch_or(false, Ordering::AcqRel)
             && connections.read() == 0
             && self.requests() == 0

@@ -1,11 +1,11 @@
-//! The end of a drain. Two threads may come to it: the one that polls the drain's task, and the
+//! The end of a drain. Two threads may reach it: the one that polls the drain's task, and the
 //! watchdog of a runtime that is blocked.
 //!
 //! Invariants:
 //!
-//! 1. The work that is left is set once, and only the thread that set it names it in the log.
+//! 1. The work that is left is set once, and only the thread that set it logs it.
 //! 2. One thread claims the report. `reported` fires when the report is there, or when that thread
-//!    has panicked on the way to it: a wait for the report never hangs.
+//!    panics before, because the claim fires it in `Drop`. So a wait for the report never hangs.
 
 use crate::sync::{
     CancellationToken, OnceLock,
@@ -53,7 +53,7 @@ impl<W, R> Ending<W, R> {
         self.report.get()
     }
 
-    /// Fires when the report is there.
+    /// Returns the token that fires when the report is there.
     pub(crate) const fn reported(&self) -> &CancellationToken {
         &self.reported
     }
@@ -65,7 +65,7 @@ pub(crate) struct Claim<'a, W, R>(&'a Ending<W, R>);
 
 impl<W, R> Claim<'_, W, R> {
     pub(crate) fn publish(self, report: R) {
-        // Only a claim sets it, and there is one.
+        // Only a claim sets the report, and there is one claim.
         let _ = self.0.report.set(report);
     }
 }

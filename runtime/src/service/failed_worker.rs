@@ -4,15 +4,15 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// How a worker ended that had not been told to stop.
+/// A worker that ended before it was told to stop.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct FailedWorker {
-    /// Its name.
+    /// The worker's name.
     pub worker: String,
-    /// What it panicked with; none if it returned.
+    /// The message of its panic; `None` if it returned or was dropped.
     pub panic: Option<String>,
-    /// Whether it was dropped, with the runtime that it ran on.
+    /// Whether it was dropped with the runtime that it ran on.
     pub dropped: bool,
 }
 
@@ -26,15 +26,15 @@ impl fmt::Display for FailedWorker {
     }
 }
 
-/// What becomes of the service when a worker has failed:
-/// [`LifecycleBuilder::on_worker_exit`](crate::LifecycleBuilder::on_worker_exit) decides.
+/// The decision of [`LifecycleBuilder::on_worker_exit`](crate::LifecycleBuilder::on_worker_exit) after a worker
+/// has failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnWorkerExit {
-    /// It shuts down, for whoever restarts it to start it whole.
+    /// The service shuts down, so that its supervisor starts it again with all workers.
     #[default]
     ShutDown,
-    /// It goes on without the worker. The report names the worker all the same, and the exit code
-    /// is 1: a task that is meant to end is none, but for `tokio::spawn`.
+    /// The service goes on without the worker. The report still names the worker, and the exit code is 1. Tasks
+    /// that are meant to finish are not workers; use `tokio::spawn`.
     KeepServing,
 }

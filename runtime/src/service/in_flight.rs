@@ -1,17 +1,19 @@
-//! The work that a shutdown waits for: one entry for each request past its point of no return or
-//! with something to undo it, until its future is gone, and what undoes it.
+//! The registry of the work that a shutdown waits for. A request past its point of no return, a cooperative or
+//! reversible body, and a compensation have one entry each, until their future is gone.
 //!
-//! The entries live in shards picked by thread, so that two requests seldom meet at a lock, and
+//! The entries live in shards picked by thread, so that two requests seldom contend for a lock, and
 //! the limit is one atomic.
 //!
 //! Invariants:
 //!
-//! 1. Never more permits than the limits allow, and each comes back once: when its entry goes.
-//! 2. An entry stays in its shard, and its begin and its end are noted under that shard's lock.
-//!    So what has begun and not ended is exactly what is still there, whenever one asks.
-//! 3. A handler's own limit counts for each lifecycle. Its count is given back when its body is gone, before the permit.
-//! 4. The entry goes before its permit, the permit before the drain is told that it was the last.
-//!    A drain that finds no permits finds all ends noted.
+//! 1. There are never more permits than the limits allow. Each is returned once, because its entry returns it
+//!    in `Drop`.
+//! 2. An entry stays in its shard, and its begin and its end are counted under that shard's lock.
+//!    So the counted work that has begun and not ended is exactly the counted work that has an entry.
+//! 3. A handler's own limit counts for each lifecycle. Its count is given back when its body is gone, before the
+//!    permit.
+//! 4. An entry is removed before its permit is returned, and the permit is returned before the drain is notified.
+//!    So a drain that reads no permits has all ends in the counts.
 
 use serde::Serialize;
 use slab::Slab;
@@ -34,22 +36,22 @@ struct Entry {
     kind: WorkKind,
     since: Instant,
     detached: bool,
-    /// Its begin is in the counts, and its end is not yet.
+    /// Whether its begin is in the counts, and its end has to be.
     counted: bool,
-    /// The count of its handler's own limit; the place moves on.
+    /// The permit of its handler's own limit. It stays when `place` moves to a callee's statement.
     own: OwnPermit,
 }
 
-/// How work ended, for the counts.
+/// The way in which work ended, for the counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
     /// Its future ended by itself.
     Completed,
     /// Its future panicked.
     Panicked,
-    /// It was cut where it allowed that: in a reopened statement, or at a checkpoint.
+    /// The work was cut where it allowed that: in a reopened statement, or at a checkpoint.
     Cut,
-    /// It was dropped because the grace, or the runtime, was over.
+    /// The work was dropped at the end of the grace or of its runtime.
     Abandoned,
 }
 
@@ -59,11 +61,11 @@ pub(crate) struct Shard {
     pub(crate) counts: DurableCounts,
 }
 
-/// What became of durable work so far.
+/// Counts of durable work, by how it ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct DurableCounts {
-    /// Passed their point of no return, or were cooperative: what held a permit and cannot be undone.
+    /// Passed their point of no return, or were cooperative. Such work held a permit and cannot be undone.
     pub begun: u64,
     /// Reached their end.
     pub completed: u64,
@@ -71,7 +73,7 @@ pub struct DurableCounts {
     pub followed_through: u64,
     /// Ended in a panic of their own.
     pub panicked: u64,
-    /// Ended where they allowed it: in a reopened statement, or at a checkpoint.
+    /// Were cut where they allowed it: in a reopened statement, or at a checkpoint.
     pub cut: u64,
     /// Were left behind.
     pub abandoned: u64,
@@ -110,7 +112,7 @@ impl DurableCounts {
         self.abandoned += other.abandoned;
     }
 
-    /// What does not even let itself be dropped is counted as abandoned, too.
+    /// Counts all work that has not ended as abandoned.
     pub(crate) fn abandon_rest(&mut self) {
         let ended = self.completed + self.panicked + self.cut + self.abandoned;
         self.abandoned += self.begun.saturating_sub(ended);
@@ -135,12 +137,12 @@ struct OwnCount {
     in_flight: Arc<AtomicUsize>,
 }
 
-/// A body's place under its handler's own limit, if there is one.
+/// The permit of a body under its handler's own limit, if the handler has one.
 #[derive(Debug, Default)]
 pub(crate) struct OwnPermit(Option<Arc<AtomicUsize>>);
 
 impl OwnPermit {
-    /// Takes one, or gives `None` at the limit.
+    /// Takes a permit, or returns `None` at the limit.
     pub(crate) fn take(life: &ServiceState, policy: &'static HandlerPolicy) -> Option<Self> {
         match policy.max_in_flight() {
             None => Some(Self(None)),
@@ -179,7 +181,7 @@ impl Registry {
     }
 
     pub(crate) fn len(&self) -> usize {
-        // Work with a permit hands over to a compensation, so it is looked at first.
+        // Work with a permit moves on to a compensation without one, so permits are read first.
         let permits = self.permits.read();
         permits + self.unlimited.read()
     }
@@ -216,11 +218,11 @@ impl Entry {
 }
 
 fn lock<T>(data: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing panics while it is held, and the entries are plain data.
+    // No code panics while it holds the lock, and the entries are plain data.
     data.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One entry, and the permit that goes with it. Two words, for it moves at every poll of its body.
+/// One entry, and the permit that goes with it. It has two words, because it moves at every poll of its body.
 pub(crate) struct InFlight {
     life: Arc<ServiceState>,
     key: u32,
@@ -230,13 +232,13 @@ pub(crate) struct InFlight {
 }
 
 impl InFlight {
-    /// Takes a permit of the service and of the handler, or gives `None` at either limit.
+    /// Takes a permit of the service and of the handler, or returns `None` at either limit.
     pub(crate) fn acquire(life: &Arc<ServiceState>, place: Place, kind: WorkKind) -> Option<Self> {
         let own = OwnPermit::take(life, place.policy)?;
         Self::acquire_with(life, place, kind, own)
     }
 
-    /// Takes a permit of the service, for a body that holds what it needs of its handler's own.
+    /// Takes a permit of the service, for a body that holds the permit of its handler's own limit.
     pub(crate) fn acquire_with(
         life: &Arc<ServiceState>,
         place: Place,
@@ -250,7 +252,7 @@ impl InFlight {
         Some(Self::enter(life.clone(), place, kind, true, own))
     }
 
-    /// An entry without a permit: compensations are never refused.
+    /// Makes an entry without a permit, because compensations are never refused.
     pub(crate) fn unlimited(life: Arc<ServiceState>, place: Place, kind: WorkKind) -> Self {
         life.registry.unlimited.up();
         Self::enter(life, place, kind, false, OwnPermit::default())
@@ -283,12 +285,12 @@ impl InFlight {
         }
     }
 
-    /// The work has come to another durable statement.
+    /// Notes that the work has come to another durable statement.
     pub(crate) fn moved_to(&self, place: Place) {
         self.update(|entry| entry.place = place);
     }
 
-    /// A cooperative or reversible body passed its point of no return.
+    /// Notes that a cooperative or reversible body has passed its point of no return.
     pub(crate) fn became(&self, kind: WorkKind) {
         let mut shard = lock(self.life.registry.shards.get(self.shard));
         let Shard { entries, counts } = &mut *shard;
@@ -299,8 +301,7 @@ impl InFlight {
         }
     }
 
-    /// The work is gone, and this is how it ended; what undoes it, at `place`, has its entry and its
-    /// permit.
+    /// Ends the work as `ended`, and hands its entry and its permit to the compensation at `place`.
     pub(crate) fn undone_by(self, ended: Ended, place: Place) -> Self {
         let mut shard = lock(self.life.registry.shards.get(self.shard));
         let Shard { entries, counts } = &mut *shard;
@@ -316,17 +317,17 @@ impl InFlight {
         self
     }
 
-    /// The work goes on as that of a callee, which holds this of its own limit.
+    /// Replaces the permit of the handler's own limit by that of a callee, as which the work goes on.
     pub(crate) fn counts_for(&self, mut own: OwnPermit) {
         self.update(|entry| std::mem::swap(&mut entry.own, &mut own));
     }
 
-    /// Nobody waits for the work any more.
+    /// Notes that no client waits for the work any more.
     pub(crate) fn detached(&self) {
         self.update(|entry| entry.detached = true);
     }
 
-    /// The work is gone, and this is how it ended.
+    /// Removes the entry of work that ended as `ended`.
     pub(crate) fn leave(mut self, ended: Ended) {
         self.ended = ended;
     }

@@ -1,20 +1,20 @@
-//! Where a service stands between its start and its end.
+//! The phases of a service, from its start to its end.
 
-/// The phases of a shutdown, in their order.
+/// The phases of a service, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub(crate) enum Phase {
-    /// Serving.
+    /// The service serves.
     Running,
-    /// The signal came: not ready any more, still accepting for `drain_delay`.
+    /// The signal has come. The service reports not ready, and accepts connections for `drain_delay`.
     NotReady,
-    /// No new connections; streams end; reads may finish within `read_grace`.
+    /// The service accepts no connections; streams end; reads may finish within `read_grace`.
     Closing,
-    /// *Stopping*: reads that are left end, durable work drains.
+    /// *Stopping*: the reads that are left end, and durable work drains.
     Stopping,
-    /// *Grace over*: the last moments.
+    /// *Grace over*: durable tokens have fired, and the work has its last moments.
     GraceOver,
-    /// What is left was abandoned and named.
+    /// The work that is left is abandoned and logged.
     Ended,
 }
 
@@ -30,7 +30,7 @@ impl Phase {
         }
     }
 
-    /// What an operator reads while the service drains.
+    /// Returns the name of the phase for the log.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",

@@ -1,4 +1,7 @@
-//! What a shutdown leaves to read: for people, for machines, and for the process's exit code.
+//! The report of a shutdown: as text, as JSON, and as the exit code of the process.
+//!
+//! Invariant: [`Cancellations`] only go up. A read while requests end is not a snapshot, because it adds up the
+//! shards one after the other.
 
 use std::{
     fmt,
@@ -21,7 +24,7 @@ use crate::{
     handler_policy::{HandlerPolicy, Place},
 };
 
-/// How many requests were answered without their handler's own value, since the start.
+/// Counts of the requests whose wait ended early, since the start of the service.
 #[derive(Debug, Default)]
 pub(crate) struct Cancellations(Sharded<Tally>);
 
@@ -61,7 +64,7 @@ impl Cancellations {
     }
 }
 
-/// Requests whose wait ended early, by what ended it.
+/// Requests whose wait ended early, by the cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct CancelledRequests {
@@ -69,7 +72,7 @@ pub struct CancelledRequests {
     pub client_disconnected: u64,
     /// The deadline passed: 504.
     pub deadline_exceeded: u64,
-    /// The read grace was over: 503. Or a stream or an upgraded connection was told to end.
+    /// The read grace was over: 503. Or the shutdown ended a stream or an upgraded connection.
     pub shutting_down: u64,
     /// A limit was reached or too little time was left: 503 before anything began.
     pub refused: u64,
@@ -84,25 +87,25 @@ pub struct PhaseDurations {
     /// Not ready, and still accepting: `drain_delay`.
     #[serde(rename = "not_ready_ms", serialize_with = "millis")]
     pub not_ready: Duration,
-    /// No new connections, streams end, reads may finish: at most `read_grace`.
+    /// No new connections; streams end and reads may finish: at most `read_grace`.
     #[serde(rename = "closing_ms", serialize_with = "millis")]
     pub closing: Duration,
-    /// Reads that were left have ended; durable work drained.
+    /// The reads that were left ended; durable work drained.
     #[serde(rename = "stopping_ms", serialize_with = "millis")]
     pub stopping: Duration,
-    /// The workers were told to stop; they, and what was left, ended.
+    /// The workers were told to stop; they and the remaining work ended.
     #[serde(rename = "workers_ms", serialize_with = "millis")]
     pub workers: Duration,
     /// *Grace over*: durable tokens had fired.
     #[serde(rename = "last_moments_ms", serialize_with = "millis")]
     pub last_moments: Duration,
-    /// What was left was cut.
+    /// The connections that were left were cut.
     #[serde(rename = "cutting_ms", serialize_with = "millis")]
     pub cutting: Duration,
 }
 
-/// A handler that blocked a thread of the runtime, and by that the shutdown. Waiting without
-/// `.await`, or computing for long, belongs into [`tokio::task::spawn_blocking`].
+/// A handler that blocked a thread of the runtime, and so the shutdown. Move waits without
+/// `.await` and long computations into [`tokio::task::spawn_blocking`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct BlockedHandler {
@@ -110,8 +113,8 @@ pub struct BlockedHandler {
     pub handler: String,
     /// `file:line` of the handler.
     pub location: String,
-    /// How long one poll of it has lasted at least; the time before the shutdown is not known. In
-    /// milliseconds when serialised.
+    /// The least time that one poll of it has lasted, in milliseconds when serialised. The time before the
+    /// shutdown is not known.
     #[serde(rename = "at_least_ms", serialize_with = "millis")]
     pub at_least: Duration,
 }
@@ -130,41 +133,42 @@ impl fmt::Display for BlockedHandler {
     }
 }
 
-/// How a shutdown went. [`exit`](Self::exit) ends the process with it. The counts cover the whole life of the service.
+/// The report of a shutdown. The counts cover the whole life of the service. [`exit`](Self::exit) ends the process
+/// with the report's exit code.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ShutdownReport {
     /// From the signal to the end, in milliseconds when serialised.
     #[serde(rename = "elapsed_ms", serialize_with = "millis")]
     pub elapsed: Duration,
-    /// Where that time went.
+    /// How long each phase took.
     pub phases: PhaseDurations,
-    /// What became of durable work.
+    /// Durable work, by how it ended.
     pub durable: DurableCounts,
-    /// How the compensations of cancelled requests ended.
+    /// Compensations of cancelled requests, by how they ended.
     pub compensations: CompensationCounts,
-    /// What became of durable work of requests without a lifecycle, which middleware has spawned, say: of the whole process,
-    /// and under a [`layer`](crate::Lifecycle::layer) of its own runtime. It is waited for and named as
-    /// other durable work is.
+    /// Durable work of requests without a lifecycle, such as those that middleware has spawned. A server counts
+    /// that of the whole process, and a [`layer`](crate::Lifecycle::layer) that of its own runtime. The shutdown
+    /// waits for it and names it as it does other durable work.
     pub unlinked: DurableCounts,
     /// Requests whose wait ended early.
     pub cancelled: CancelledRequests,
-    /// Deadlines of callers that could not be read.
+    /// How many deadlines of callers could not be read.
     pub ignored_deadlines: u64,
-    /// Requests that had no answer when it was over: under other servers, or on threads that are
-    /// blocked. Those that [`serve`](crate::serve) cut are in `connections_cut`.
+    /// Requests that had no answer when the shutdown was over: under other servers, or on blocked
+    /// threads. Those that [`serve`](crate::serve) cut are in `connections_cut`.
     pub unanswered: usize,
     /// Work that did not end within the grace: durable, cooperative, reversible, compensations,
     /// workers.
     pub abandoned: Vec<InFlightWork>,
-    /// The handlers that blocked threads of the runtime until the end, if they blocked all of them.
+    /// The handlers that blocked threads of the runtime until the end, if all threads were blocked.
     pub blocked: Vec<BlockedHandler>,
     /// Connections under [`serve`](crate::serve) that were open when the grace was over, with the
-    /// requests on them. Of governed handlers no work is lost with them that `abandoned` does not
-    /// name; a handler without a policy was dropped with its connection, is shown as
-    /// `(no policy)`, and does not count in the exit code.
+    /// requests on them. `abandoned` names all work of governed handlers that was lost with them. A handler
+    /// without a policy was dropped with its connection. It is shown as `(no policy)`, and does not count in
+    /// the exit code.
     pub connections_cut: Vec<ConnectionCut>,
-    /// Workers that panicked or returned before they were told to.
+    /// Workers that panicked, returned or were dropped before they were told to stop.
     pub failed_workers: Vec<FailedWorker>,
 }
 
@@ -190,9 +194,11 @@ impl fmt::Display for PhaseDurations {
 const SHOWN: usize = 20;
 
 impl ShutdownReport {
-    /// 0 if no work was left behind, no handler blocked the runtime and no worker failed, else 1. A
-    /// compensation that failed was not left behind: it is an ERROR in the log and a count here.
-    /// Connections that were cut do not count: a peer that does not read can hold any shutdown to its end.
+    /// Returns 0 if no work was left behind, no handler blocked the runtime and no worker failed, else 1.
+    ///
+    /// A compensation that failed does not change the exit code: it is an ERROR in the log and a count here.
+    /// Connections that were cut do not change it, because a peer that does not read can keep its connection open
+    /// until the end of any shutdown.
     #[must_use]
     pub fn exit_code(&self) -> i32 {
         let left = self.durable.abandoned + self.unlinked.abandoned + self.compensations.abandoned;
@@ -200,8 +206,8 @@ impl ShutdownReport {
         i32::from(lost || !self.blocked.is_empty() || !self.failed_workers.is_empty())
     }
 
-    /// Ends the process with [`exit_code`](Self::exit_code), even over a `spawn_blocking` or a handler
-    /// that blocks its thread, for which `#[tokio::main]` would wait. No destructor runs: flush your logs
+    /// Ends the process with [`exit_code`](Self::exit_code). It does not wait for a `spawn_blocking` or a handler
+    /// that blocks its thread, as `#[tokio::main]` would. No destructor runs: flush your logs
     /// and traces before.
     pub fn exit(&self) -> ! {
         std::process::exit(self.exit_code())
@@ -264,20 +270,20 @@ impl fmt::Display for ShutdownReport {
     }
 }
 
-/// What is going on at the moment.
+/// The requests, the work and the workers of a service at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct InFlightSnapshot {
-    /// Requests that have not been answered yet, whatever their policy.
+    /// How many requests are not answered yet, whatever their policy.
     pub requests: usize,
     /// Durable, cooperative and reversible work and compensations, the oldest first.
     pub work: Vec<InFlightWork>,
-    /// The workers that are running.
+    /// The names of the running workers.
     pub workers: Vec<String>,
 }
 
 impl InFlightSnapshot {
-    /// How many of `work` belong to the handler of this name.
+    /// Returns how much of `work` belongs to the handler of this name.
     #[must_use]
     pub fn of(&self, handler: &str) -> usize {
         self.work.iter().filter(|work| work.handler == handler).count()

@@ -1,4 +1,4 @@
-//! Fixed shards of something, picked by thread, so that two requests seldom meet.
+//! A fixed number of shards, picked by thread, so that two threads seldom touch the same one.
 
 use std::{
     cell::Cell,
@@ -11,7 +11,7 @@ thread_local! {
     static SHARD: Cell<u16> = const { Cell::new(u16::MAX) };
 }
 
-/// This thread's shard.
+/// Returns the shard of this thread. Threads get shards in turn, at their first call.
 #[inline]
 pub(crate) fn shard_of_thread() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
@@ -25,11 +25,11 @@ pub(crate) fn shard_of_thread() -> u16 {
         .unwrap_or(0)
 }
 
-/// Fixed shards of something, one for each few threads.
+/// A `T` for each shard.
 #[derive(Debug)]
 pub(crate) struct Sharded<T>([Line<T>; SHARDS as usize]);
 
-/// Two that shared a cache line would meet all the same. Processors fetch lines in pairs.
+/// A shard on cache lines of its own. It takes two lines, because processors fetch them in pairs.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Line<T>(T);

@@ -9,15 +9,15 @@ use super::{carry::carry, config::OnCancelled, state::ServiceState};
 use crate::cause::Cause;
 
 impl ServiceState {
-    /// Runs `future` as a task of its own, in `span`, until it ends or the drain does. Its
-    /// destructor decides what to say if it is dropped before it ended.
+    /// Spawns `future` in `span`. The task ends with `future`, or drops it at the end of the drain; a future whose
+    /// early drop matters reports that in its destructor.
     pub(crate) fn spawn(
         self: &Arc<Self>,
         runtime: Option<Handle>,
         span: Span,
         future: impl Future<Output = ()> + Send + 'static,
     ) {
-        // Without a runtime the future is dropped here, and says by itself what that means.
+        // Without a runtime the future is dropped here, and its destructor reports that.
         let Some(runtime) = runtime.or_else(|| self.runtime()) else { return };
         let life = self.clone();
         let until_ended = async move { life.standing.until_ended(future).await };
@@ -29,7 +29,7 @@ impl ServiceState {
         self.config.on_cancelled.clone()
     }
 
-    /// Counts a wait that ended early.
+    /// Counts a request whose wait ended early.
     pub(crate) fn note_cancelled(&self, ended_by: Cause) {
         self.cancellations.note(ended_by);
     }

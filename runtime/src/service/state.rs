@@ -1,5 +1,12 @@
-//! What every clone of a [`Lifecycle`](super::Lifecycle) shares. What a drain and the requests
-//! tell each other is in [`DrainState`].
+//! The state that every clone of a [`Lifecycle`](crate::Lifecycle) shares. A drain and the requests
+//! synchronise in [`DrainState`].
+//!
+//! Invariants:
+//!
+//! 1. Each cell (`timeline`, `runtime`, `serving`) is set once and read often; the first value stays.
+//! 2. [`UNLINKED`] counts each lifecycle that was built until it is linked or dropped, because only the swap that
+//!    sets `linked` takes it off the count.
+//! 3. No other lock is taken while that of `laps` or `blocked` is held.
 
 use std::{
     io,
@@ -43,29 +50,29 @@ pub(crate) struct ServiceState {
     ignored_deadlines: Ignored,
     pub(crate) connections: Connections,
     pub(crate) standing: DrainState,
-    /// A second signal came.
+    /// Fires at a second signal.
     pub(crate) skip_to_end: CancellationToken,
     timeline: OnceLock<Timeline>,
-    /// The work that the drain let go of, and its report.
+    /// The work that the drain abandoned, and its report.
     pub(crate) ending: Ending<Vec<InFlightWork>, ShutdownReport>,
-    /// How long the phases took until the last one that ended, and when that was.
+    /// When the last phase ended, and the durations of the phases until then.
     laps: Mutex<(Option<Instant>, PhaseDurations)>,
-    /// Handlers that block the runtime.
+    /// The handlers that block the runtime.
     blocked: Mutex<Vec<BlockedHandler>>,
-    /// A thread watches the drain, or is about to.
+    /// Whether the watchdog runs, or is being started.
     pub(crate) watched: AtomicBool,
-    /// The server is gone.
+    /// Fires when the server is gone.
     pub(crate) served: CancellationToken,
     runtime: OnceLock<Handle>,
-    /// Where a server of ours listens, or listened.
+    /// The address at which `serve` listens, or listened.
     serving: OnceLock<String>,
-    /// A server or a layer has it.
+    /// Whether a server or a layer uses it.
     linked: AtomicBool,
-    /// Whether this stands in for the lifecycle of requests that have none.
+    /// Whether it stands in for the lifecycle of requests that have none.
     stands_in: bool,
 }
 
-/// How many lifecycles were built that neither a server nor a layer has.
+/// The number of lifecycles that a user has built and that no server and no layer uses.
 static UNLINKED: AtomicUsize = AtomicUsize::new(0);
 
 /// The instants of a shutdown, fixed when it begins.
@@ -135,7 +142,7 @@ impl ServiceState {
         self.phase() == Phase::Ended
     }
 
-    /// Who is to blame for a future that is dropped now.
+    /// Returns the cause of a drop that happens now: the end of the drain, or else the client.
     pub(crate) fn hung_up_by(&self) -> Cause {
         if self.has_ended() { Cause::ShuttingDown } else { Cause::ClientDisconnected }
     }
@@ -169,13 +176,13 @@ impl ServiceState {
         self.config.default_deadline
     }
 
-    /// How long the request may take by what came with it.
+    /// Returns the time that the caller of the request allows it, by its headers.
     #[inline]
     pub(crate) fn time_of_caller(&self, headers: &HeaderMap) -> Option<Duration> {
         self.config.callers.as_ref()?.read(headers, &self.ignored_deadlines)
     }
 
-    /// What the platform that runs the process says about the request.
+    /// Returns the time that the platform allows the request.
     #[cfg(feature = "lambda")]
     #[inline]
     pub(crate) fn time_of_platform(&self, said: &http::Extensions) -> Option<TimeLeft> {
@@ -186,7 +193,7 @@ impl ServiceState {
         self.ignored_deadlines.read()
     }
 
-    /// The handler's own deadline, unless an operator has another one.
+    /// Returns the deadline that an operator has set for the handler, or else the handler's own.
     #[inline]
     pub(crate) fn deadline_of(&self, policy: &'static HandlerPolicy) -> Option<Duration> {
         match &self.config.overridden {
@@ -197,7 +204,7 @@ impl ServiceState {
         }
     }
 
-    /// The service's own deadline, and what has overridden it.
+    /// Returns the default deadline of the service, and the override that it comes from, if any.
     pub(crate) fn default_timing(&self) -> Option<(Duration, Option<&str>)> {
         Some((self.config.default_deadline?, self.config.default_by.as_deref()))
     }
@@ -207,7 +214,7 @@ impl ServiceState {
         self.config.overridden.as_ref()
     }
 
-    /// Whether there is nothing that a request would have to ask it.
+    /// Returns whether no deadline is overridden and *stopping* has not begun, so that a request need not ask.
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
         self.config.overridden.is_none() && !self.is_stopping()
@@ -217,17 +224,17 @@ impl ServiceState {
         *self.timeline.get_or_init(|| Timeline::new(Instant::now(), self.config.grace))
     }
 
-    /// Ends when another drain does.
+    /// Takes over the timeline of another drain, to end with it.
     pub(crate) fn follow_timeline(&self, timeline: Timeline) {
         let _ = self.timeline.set(timeline);
     }
 
-    /// Starts the clock of the shutdown; `false` if it runs already.
+    /// Fixes the timeline of the shutdown. Returns `false` if the shutdown has begun already.
     pub(crate) fn begin_timeline(&self) -> bool {
         self.timeline.set(Timeline::new(Instant::now(), self.config.grace)).is_ok()
     }
 
-    /// A phase ends now: adds its time to the field that `of` picks.
+    /// Adds the time since the last lap, of the phase that ends now, to the field that `of` picks.
     pub(crate) fn lap(&self, of: fn(&mut PhaseDurations) -> &mut Duration) {
         let mut laps = lock(&self.laps);
         let now = Instant::now();
@@ -239,7 +246,7 @@ impl ServiceState {
         lock(&self.laps).1
     }
 
-    /// Keeps what blocks the runtime for the report.
+    /// Keeps the handlers that block the runtime for the report.
     pub(crate) fn note_blocked(&self, blocked: Vec<BlockedHandler>) {
         *lock(&self.blocked) = blocked;
     }
@@ -248,7 +255,7 @@ impl ServiceState {
         lock(&self.blocked).clone()
     }
 
-    /// Advances to `to`; what was passed by is not announced by itself.
+    /// Advances to `to` in one step, also past phases in between.
     pub(crate) fn advance(&self, to: Phase) {
         self.standing.advance(to, || self.connections.wake_all());
     }
@@ -258,7 +265,8 @@ impl ServiceState {
         self.standing.reached(at_least).await;
     }
 
-    /// A request is there that no connection of ours counts; pass what this gives to [`request_left`](Self::request_left).
+    /// Counts a request that did not come over a connection of `serve`. Returns the shard for
+    /// [`request_left`](Self::request_left).
     #[inline]
     pub(crate) fn request_came(&self) -> u16 {
         self.standing.request_came()
@@ -269,23 +277,23 @@ impl ServiceState {
         self.standing.request_left(shard);
     }
 
-    /// What wakes the requests of `shard` that are not answered, from *stopping* on.
+    /// Returns the `Notify` that wakes the unanswered requests of `shard`, from *stopping* on.
     pub(crate) fn wake_of(&self, shard: u16) -> Arc<Notify> {
         self.standing.wake_of(shard)
     }
 
-    /// What wakes the bodies of the responses of `shard` whenever the phase advances.
+    /// Returns the `Notify` that wakes the response bodies of `shard` whenever the phase advances.
     pub(crate) fn wake_of_bodies(&self, shard: u16) -> Arc<Notify> {
         self.standing.wake_of_bodies(shard)
     }
 
-    /// The requests that are not answered. A drain need not ask for those on connections: it asks
-    /// for the connections, which live longer.
+    /// Returns the number of unanswered requests. A drain waits for connections instead of the requests on them,
+    /// because connections live longer.
     pub(crate) fn requests(&self) -> usize {
         self.standing.requests() + self.connections.unanswered()
     }
 
-    /// Tells a drain that the last of something has ended.
+    /// Notifies a drain that a count may have reached zero.
     #[inline]
     pub(crate) fn note_progress(&self) {
         if self.stands_in {
@@ -294,12 +302,12 @@ impl ServiceState {
         self.standing.note_progress();
     }
 
-    /// Whether no request, no durable work and no connection of this lifecycle is left, and none can come.
+    /// Returns whether no request, no durable work and no connection of this lifecycle is left, and none can come.
     pub(crate) fn has_drained(&self) -> bool {
         self.standing.has_drained(self.connections.count(), &self.registry)
     }
 
-    /// A user has built it, for a server to have.
+    /// Makes the state of a lifecycle that a user builds for a server or a layer.
     pub(crate) fn built(config: Config) -> Arc<Self> {
         UNLINKED.fetch_add(1, Ordering::Relaxed);
         let life = Self::with(config);
@@ -307,25 +315,29 @@ impl ServiceState {
         Arc::new(life)
     }
 
-    /// A server or a layer has it.
+    /// Notes that a server or a layer uses it.
     pub(crate) fn link(&self) {
         if !self.linked.swap(true, Ordering::Relaxed) {
             UNLINKED.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
-    /// A server was given no lifecycle: says so if there is one that nobody has.
+    /// Warns, for a server that was given no lifecycle, if a lifecycle was built that nothing uses.
     pub(crate) fn forgotten() {
         if UNLINKED.load(Ordering::Relaxed) > 0 {
             tracing::warn!(
                 target: "followthrough",
-                "a lifecycle was built, and this server has another one: its readiness, workers and \
-                 grace do nothing here. Write `serve(listener, app).lifecycle(lifecycle)`"
+                "a lifecycle was built, but this server has another one: the readiness, the workers and the \
+                 grace of the first have no effect here. Write `serve(listener, app).lifecycle(lifecycle)`"
             );
         }
     }
 
-    /// A server begins, at `place`. A lifecycle has one.
+    /// Notes the server that begins at `place`.
+    ///
+    /// # Errors
+    ///
+    /// If the lifecycle has ended, or has a server already.
     pub(crate) fn begin_serving(&self, place: String) -> io::Result<()> {
         let refused = |why: String| Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
         if self.has_ended() {
@@ -347,12 +359,12 @@ impl ServiceState {
         }
     }
 
-    /// Whether a server has it, or had.
+    /// Returns whether a server uses it, or did.
     pub(crate) fn is_served(&self) -> bool {
         self.serving.get().is_some()
     }
 
-    /// Whether a server is there, that of [`begin_serving`](Self::begin_serving).
+    /// Returns whether the server of [`begin_serving`](Self::begin_serving) is running.
     pub(crate) fn is_serving(&self) -> bool {
         self.is_served() && !self.served.is_cancelled()
     }
@@ -362,12 +374,12 @@ impl ServiceState {
         self.served.cancelled().await;
     }
 
-    /// The server is gone.
+    /// Notes that the server is gone.
     pub(crate) fn ended_serving(&self) {
         self.served.cancel();
     }
 
-    /// The server accepts no more.
+    /// Notes that the server accepts no more connections.
     pub(crate) fn stopped_accepting(&self) {
         self.standing.stop_accepting();
     }
@@ -379,20 +391,20 @@ impl ServiceState {
         }
     }
 
-    /// Runs `code` with the clock and the tasks of the runtime that the service runs on.
+    /// Runs `code` within the runtime that the service runs on.
     pub(crate) fn within_runtime<T>(&self, code: impl FnOnce() -> T) -> T {
         let _within = self.runtime.get().map(Handle::enter);
         code()
     }
 
-    /// The runtime that the service runs on; before it serves, the one that asks.
+    /// Returns the runtime that the service runs on; before it serves, the caller's.
     pub(crate) fn runtime(&self) -> Option<Handle> {
         self.runtime.get().cloned().or_else(|| Handle::try_current().ok())
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing panics while it is held.
+    // No code panics while it holds the lock.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -1,19 +1,18 @@
 //! Requests without a lifecycle, and the durable work that they begin.
 //!
-//! Middleware that spawns the rest of a request takes it out of its lifecycle: nothing that its handler
-//! can reach says where the request came in. The work that it begins is work of the process all the
-//! same. Each runtime has a stand-in for the lifecycle that is missing, and drains look after the
-//! durable work of the stand-ins.
+//! Middleware that spawns the rest of a request takes it out of its lifecycle, because the new task has no access
+//! to the request's state. A shutdown has to wait for the durable work of such a request, too. So each runtime
+//! has a stand-in for the missing lifecycle, and drains wait for the durable work of the stand-ins.
 //!
 //! Invariants:
 //!
-//! 1. A stand-in's work is gone before [`PROGRESS`] is told, and a drain registers there before it reads
-//!    the counts. So a drain hears of the last one.
-//! 2. The drain of a server looks after the stand-ins of all runtimes. The drain of a layer looks after
-//!    the one of its own runtime only: the others may be those of other tests. Two servers of a process
-//!    share them, so the drain of either waits for the work of both, and ends the grace of both.
-//! 3. *Grace over* retires a stand-in: its tokens fire, and requests that come later get another one. The
-//!    drain that has named its work is the last to look after it.
+//! 1. A stand-in's work is gone before [`PROGRESS`] is notified, and a drain registers there before it reads
+//!    the counts. So the drain learns of the end of the last work.
+//! 2. The drain of a server covers the stand-ins of all runtimes. The drain of a layer covers the stand-in of its
+//!    own runtime only, because the others may belong to other tests. Two servers of a process share the
+//!    stand-ins, so the drain of either waits for the work of both, and ends the grace of both.
+//! 3. *Grace over* retires a stand-in: its tokens fire, and later requests get another stand-in. The
+//!    drain that has reported the work of a retired stand-in removes it.
 
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
@@ -33,14 +32,14 @@ struct StandIn {
 }
 
 static ALL: Mutex<Vec<StandIn>> = Mutex::new(Vec::new());
-/// The last work of a stand-in has ended.
+/// Notified when the last work of a stand-in has ended.
 static PROGRESS: Notify = Notify::const_new();
-/// With more stand-ins, those without a request are forgotten, and their counts with them: a process
-/// with so many runtimes runs tests.
+/// From this number of stand-ins on, those without a request are dropped, and their counts with them. Only test
+/// processes have so many runtimes.
 const KEPT: usize = 64;
 
 fn all() -> MutexGuard<'static, Vec<StandIn>> {
-    // Nothing panics while it is held.
+    // No code panics while it holds the lock.
     ALL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -49,7 +48,7 @@ fn current() -> Option<Id> {
 }
 
 impl ServiceState {
-    /// What a request belongs to that no server or layer of ours has seen.
+    /// Returns the stand-in of this runtime, for a request that no server and no layer has seen.
     pub(crate) fn unlinked() -> Arc<Self> {
         let runtime = current();
         let mut all = all();
@@ -65,19 +64,19 @@ impl ServiceState {
         life
     }
 
-    /// The life of tokens that never fire.
+    /// Returns the state behind tokens that never fire.
     pub(crate) fn endless() -> Arc<Self> {
         static ENDLESS: LazyLock<Arc<ServiceState>> =
             LazyLock::new(|| Arc::new(ServiceState::stand_in(Config::default())));
         ENDLESS.clone()
     }
 
-    /// Tells the drains that the last work of this stand-in has ended.
+    /// Notifies the drains that the last work of a stand-in has ended.
     pub(crate) fn note_progress_of_stand_in() {
         PROGRESS.notify_waiters();
     }
 
-    /// Waits until `done`, looking again whenever the last of something ends, here or of a stand-in.
+    /// Waits until `done`, and checks again whenever a count reaches zero, here or in a stand-in.
     pub(crate) async fn until(&self, done: impl Fn(&Self) -> bool) {
         loop {
             let mut elsewhere = std::pin::pin!(PROGRESS.notified());
@@ -90,28 +89,29 @@ impl ServiceState {
         }
     }
 
-    fn looks_after(&self, one: &StandIn) -> bool {
+    /// Returns whether this drain covers the stand-in.
+    fn covers(&self, one: &StandIn) -> bool {
         self.is_served() || self.runtime().is_some_and(|own| one.runtime == Some(own.id()))
     }
 
-    /// The stand-ins whose work this drain looks after.
+    /// Returns the stand-ins that this drain covers.
     fn stand_ins(&self) -> Vec<Arc<Self>> {
         let all = all();
-        all.iter().filter(|one| self.looks_after(one)).map(|one| one.life.clone()).collect()
+        all.iter().filter(|one| self.covers(one)).map(|one| one.life.clone()).collect()
     }
 
-    /// How much durable work without a lifecycle is in flight.
+    /// Returns how much durable work without a lifecycle is in flight.
     pub(crate) fn unlinked_len(&self) -> usize {
         self.stand_ins().iter().map(|life| life.registry.len()).sum()
     }
 
-    /// The durable work without a lifecycle that is in flight.
+    /// Returns the durable work without a lifecycle that is in flight.
     pub(crate) fn unlinked_work(&self) -> Vec<InFlightWork> {
         self.stand_ins().iter().flat_map(|life| life.registry.snapshot()).collect()
     }
 
-    /// What became of durable work without a lifecycle. What is left is abandoned, and this drain is
-    /// the last to look after it.
+    /// Returns the counts of durable work without a lifecycle, and removes the retired stand-ins. Work that has
+    /// not ended counts as abandoned.
     pub(crate) fn settle_unlinked(&self) -> DurableCounts {
         let mut sum = DurableCounts::default();
         for life in self.stand_ins() {
@@ -123,7 +123,7 @@ impl ServiceState {
             let mut all = all();
             let (settled, kept) = std::mem::take(&mut *all)
                 .into_iter()
-                .partition(|one: &StandIn| one.retired && self.looks_after(one));
+                .partition(|one: &StandIn| one.retired && self.covers(one));
             *all = kept;
             settled
         };
@@ -131,11 +131,11 @@ impl ServiceState {
         sum
     }
 
-    /// *Grace over*, for the stand-ins too.
+    /// Advances to *grace over*, and the covered stand-ins with it.
     pub(crate) fn end_grace(&self) {
         self.advance(Phase::GraceOver);
         let mut over = Vec::new();
-        for one in all().iter_mut().filter(|one| self.looks_after(one)) {
+        for one in all().iter_mut().filter(|one| self.covers(one)) {
             one.retired = true;
             over.push(one.life.clone());
         }

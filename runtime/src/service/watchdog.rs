@@ -1,17 +1,18 @@
-//! Keeps the bound of a drain whose runtime is blocked.
+//! Ends a drain in time although its runtime is blocked.
 //!
-//! The drain is a task of the runtime that serves. Handlers that block every thread of that runtime
+//! The drain is a task of the serving runtime. Handlers that block every thread of that runtime
 //! keep the task, its timers and the signals from being polled. The watchdog is a thread with a
-//! runtime of its own. When a step of the drain is due, it asks the serving runtime to run a small
-//! task, and takes the step itself if the runtime does not, or if the drain has not taken it after all.
+//! runtime of its own. When a step of the drain is due, it spawns a small task on the serving runtime. It takes
+//! the step itself if that task does not run, or if the task runs and the drain still does not take the step.
 //!
 //! Invariants:
 //!
-//! 1. A step is taken only when it is due by the real clock, and when the serving runtime runs no
-//!    task or its own clock, which a test may have paused, says so as well.
-//! 2. A step may be taken twice, by the drain and by the watchdog: phases only advance, a worker that
-//!    was told stays told, and [`Ending`](super::ending::Ending) decides who names and who publishes.
-//! 3. The thread ends with the server, because it waits for `served` besides everything else.
+//! 1. The watchdog takes a step only when the step is due by the real clock. While the serving runtime runs tasks,
+//!    the step has to be due by that runtime's clock, too, because a test may have paused it.
+//! 2. The drain and the watchdog may both take a step, because a step that is taken twice has the effect of one:
+//!    phases only advance, the token of a worker stays fired, and [`Ending`](super::ending::Ending) lets one
+//!    thread log the work that is left and one publish the report.
+//! 3. The thread ends with the server, because it always waits for `served`, too.
 
 use std::{
     io, thread,
@@ -24,20 +25,22 @@ use tokio::{
     time::{self, sleep, timeout},
 };
 
-use super::{drain, drain::LAST, phase::Phase, report::BlockedHandler, state::ServiceState};
+use super::{
+    drain, drain::CUTTING_TIMEOUT, phase::Phase, report::BlockedHandler, state::ServiceState,
+};
 use crate::{
     deadlines, polling,
     sync::{Arc, atomic::Ordering},
 };
 
-/// How much later than the drain itself the watchdog looks whether a step was taken.
-const LATER: Duration = Duration::from_millis(50);
+/// How long after a step is due the watchdog checks that the drain has taken it.
+const STEP_MARGIN: Duration = Duration::from_millis(50);
 /// How long the runtime has to run a task, and the drain to take a step that is due.
-const ANSWER: Duration = Duration::from_millis(200);
-/// How often the watchdog looks at what the threads poll.
-const LOOK: Duration = Duration::from_millis(250);
-/// How long `serve` has to return once the report is there.
-const RETURN: Duration = Duration::from_secs(1);
+const RESPONSE_TIMEOUT: Duration = Duration::from_millis(200);
+/// How often the watchdog samples which handlers the threads poll.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(250);
+/// How long `serve` has to return after the report is published.
+const RETURN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Starts the watchdog of a server that has begun to shut down, unless it has one.
 pub(crate) fn ensure(life: &Arc<ServiceState>) {
@@ -50,13 +53,13 @@ pub(crate) fn ensure(life: &Arc<ServiceState>) {
         tracing::warn!(
             target: "followthrough",
             %error,
-            "no thread watches this shutdown: handlers that block every thread can hold it longer than its grace"
+            "the watchdog thread could not start: handlers that block every thread can make this shutdown \
+             longer than its grace"
         );
     }
 }
 
-/// The runtime of the watchdog's thread. It may be dropped within another runtime, which a runtime
-/// by itself may not.
+/// The runtime of the watchdog's thread. Unlike a plain runtime, it may be dropped within another runtime.
 pub(crate) struct OwnRuntime(Option<Runtime>);
 
 impl OwnRuntime {
@@ -64,7 +67,7 @@ impl OwnRuntime {
         builder.build().map(|runtime| Self(Some(runtime)))
     }
 
-    /// Runs `code` with its drivers.
+    /// Runs `code` within the runtime, so that timers and sockets register with it.
     pub(crate) fn within<T>(&self, code: impl FnOnce() -> T) -> T {
         let _within = self.0.as_ref().map(Runtime::enter);
         code()
@@ -84,14 +87,14 @@ impl Drop for OwnRuntime {
 }
 
 impl ServiceState {
-    /// Starts the watchdog of a server that begins when its shutdown has begun already.
+    /// Starts the watchdog of a server if its shutdown has begun before the server did.
     pub(crate) fn watch_late(self: &Arc<Self>) {
         if self.phase() > Phase::Running {
             ensure(self);
         }
     }
 
-    /// Starts the watchdog of a server, with `beside` on its thread.
+    /// Starts the watchdog of a server, which polls `beside` on its thread.
     pub(crate) fn watch_with(
         self: &Arc<Self>,
         runtime: OwnRuntime,
@@ -131,9 +134,9 @@ async fn watch(life: &Arc<ServiceState>) {
     let mut watch = Watch {
         life: life.clone(),
         serving,
-        hurried: false,
+        skips_waits: false,
         unanswered: false,
-        said: false,
+        logged: false,
         threads: Threads::default(),
     };
     tokio::select! {
@@ -141,13 +144,13 @@ async fn watch(life: &Arc<ServiceState>) {
         () = life.ending.reported().cancelled() => {}
         () = watch.drain() => {}
     }
-    sleep(RETURN).await;
+    sleep(RETURN_TIMEOUT).await;
     if watch.unanswered {
         tracing::error!(
             target: "followthrough",
-            "the shutdown is over and its report is there, but `serve` cannot return, because the \
-             thread that awaits it is blocked: await it in `main` on a multi-thread runtime, and move \
-             what blocks into `tokio::task::spawn_blocking`"
+            "the shutdown is over, but `serve` cannot return, because the thread that awaits it is \
+             blocked: await `serve` in `main` on a multi-thread runtime, and move blocking code into \
+             `tokio::task::spawn_blocking`"
         );
     }
     std::future::pending::<()>().await;
@@ -174,12 +177,12 @@ impl Step {
 struct Watch {
     life: Arc<ServiceState>,
     serving: Handle,
-    /// A second signal came: every step is due.
-    hurried: bool,
-    /// The serving runtime has left a task waiting.
+    /// Whether a second signal has come, which makes every step due.
+    skips_waits: bool,
+    /// Whether the serving runtime has not run a task in time.
     unanswered: bool,
-    /// The handlers that block were named.
-    said: bool,
+    /// Whether the blocking handlers are logged.
+    logged: bool,
     threads: Threads,
 }
 
@@ -189,7 +192,7 @@ impl Watch {
             self.wait_for(step.due).await;
             while !(step.is_taken)(&self.life) {
                 if self.is_stuck(&step).await {
-                    self.name_what_blocks();
+                    self.note_blocked();
                     let life = &self.life;
                     life.within_runtime(|| (step.take)(life));
                 }
@@ -200,8 +203,9 @@ impl Watch {
     /// Waits until shortly after `due` by the real clock, or for a second signal.
     async fn wait_for(&mut self, due: time::Instant) {
         let timeline = self.life.timeline();
-        let due = timeline.began_really + due.saturating_duration_since(timeline.began) + LATER;
-        while !self.hurried {
+        let due =
+            timeline.began_really + due.saturating_duration_since(timeline.began) + STEP_MARGIN;
+        while !self.skips_waits {
             self.threads.look();
             let left = due.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -210,25 +214,25 @@ impl Watch {
             tokio::select! {
                 biased;
                 () = self.life.skip_to_end.cancelled() => {
-                    self.hurried = true;
-                    sleep(LATER).await;
+                    self.skips_waits = true;
+                    sleep(STEP_MARGIN).await;
                 }
-                () = sleep(left.min(LOOK)) => {}
+                () = sleep(left.min(SAMPLE_INTERVAL)) => {}
             }
         }
     }
 
-    /// Whether the drain does not take `step` by itself.
+    /// Returns whether the drain does not take `step` by itself.
     async fn is_stuck(&mut self, step: &Step) -> bool {
         let (tell, told) = oneshot::channel();
         drop(self.serving.spawn(async move { tell.send(time::Instant::now()) }));
         self.threads.look();
-        let answer = timeout(ANSWER, told).await;
+        let answer = timeout(RESPONSE_TIMEOUT, told).await;
         self.threads.look();
         let is_due = match answer {
             Ok(Ok(now)) => {
-                sleep(ANSWER / 2).await;
-                self.hurried || now >= step.due
+                sleep(RESPONSE_TIMEOUT / 2).await;
+                self.skips_waits || now >= step.due
             }
             // The runtime is gone, and the drain's task with it.
             Ok(Err(_)) => true,
@@ -240,14 +244,14 @@ impl Watch {
         is_due && !(step.is_taken)(&self.life)
     }
 
-    /// Says once what blocks the runtime, and keeps it for the report.
-    fn name_what_blocks(&mut self) {
+    /// Keeps the handlers that block the runtime for the report, and logs them once.
+    fn note_blocked(&mut self) {
         if !self.unanswered {
             return;
         }
         let blocked = self.threads.blocked();
         self.life.note_blocked(blocked.clone());
-        if std::mem::replace(&mut self.said, true) {
+        if std::mem::replace(&mut self.logged, true) {
             return;
         }
         for handler in &blocked {
@@ -255,20 +259,20 @@ impl Watch {
                 target: "followthrough",
                 handler = handler.handler,
                 location = handler.location,
-                "blocks a thread of the runtime while the service shuts down: {handler}"
+                "a handler blocks a thread of the runtime during the shutdown: {handler}"
             );
         }
         if blocked.is_empty() {
             tracing::error!(
                 target: "followthrough",
-                "every thread of the runtime is blocked while the service shuts down, and by no governed \
+                "every thread of the runtime is blocked during the shutdown, but not by a governed \
                  handler: look for blocking calls in middleware, in handlers without a policy and in tasks"
             );
         }
     }
 }
 
-/// The steps of a drain at the latest, and its report at the end of them.
+/// Returns the steps of a drain with the latest time of each. The last step publishes the report.
 fn steps(life: &ServiceState) -> [Step; 6] {
     let (timeline, config) = (life.timeline(), &life.config);
     let closing = (timeline.began + config.drain_delay).min(timeline.end);
@@ -309,11 +313,11 @@ fn steps(life: &ServiceState) -> [Step; 6] {
         Step::new(timeline.end, ServiceState::has_ended, |life| {
             life.lap(|phases| &mut phases.last_moments);
             drain::abandon_all(life);
-            // For the drain's own task, should it come to itself.
+            // If the drain's own task is polled again, it has nothing left to wait for.
             drain::skip_to_end(life);
         }),
         Step::new(
-            timeline.end + LAST,
+            timeline.end + CUTTING_TIMEOUT,
             |life| life.ending.reported().is_cancelled(),
             |life| {
                 life.lap(|phases| &mut phases.cutting);
@@ -323,7 +327,7 @@ fn steps(life: &ServiceState) -> [Step; 6] {
     ]
 }
 
-/// The handler that each thread polls, and since when at the latest.
+/// The address of the policy that each thread polls, and the first sample that saw it there.
 #[derive(Default)]
 struct Threads(Vec<(usize, Option<Instant>)>);
 
@@ -339,11 +343,12 @@ impl Threads {
         }
     }
 
-    /// The handlers whose poll has not ended while the runtime left a task waiting.
+    /// Returns the handlers whose poll has lasted at least [`RESPONSE_TIMEOUT`].
     fn blocked(&self) -> Vec<BlockedHandler> {
         let known = deadlines::all();
         let of = |(at, since): &(usize, Option<Instant>)| {
-            let at_least = since.map(|since| since.elapsed()).filter(|time| *time >= ANSWER)?;
+            let at_least =
+                since.map(|since| since.elapsed()).filter(|time| *time >= RESPONSE_TIMEOUT)?;
             let policy = known.iter().find(|policy| polling::address(policy) == *at)?;
             Some(BlockedHandler::new(policy, at_least))
         };

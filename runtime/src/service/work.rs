@@ -1,4 +1,4 @@
-//! What work is in flight, or was left behind.
+//! Work that is in flight, or that was left behind.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::handler_policy::{HandlerPolicy, Place};
 
-/// What kind of work is in flight.
+/// A kind of work in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -18,15 +18,15 @@ pub enum WorkKind {
     Cooperative,
     /// A request that can be undone: its compensation takes over its entry and its permit.
     Reversible,
-    /// What undoes a cancelled request.
+    /// A compensation, which undoes a cancelled request.
     Compensation,
     /// A background worker.
     Worker,
-    /// A request that was not answered yet.
+    /// A request that is not answered yet.
     Request,
-    /// A response that was not sent whole.
+    /// A response that is not sent whole.
     Response,
-    /// What a stream's connection was upgraded to, such as a WebSocket.
+    /// An upgraded connection, such as a WebSocket.
     Upgraded,
 }
 
@@ -51,19 +51,19 @@ impl WorkKind {
 pub struct InFlightWork {
     /// The handler's or the worker's name.
     pub handler: String,
-    /// What it is.
+    /// The kind of work.
     pub kind: WorkKind,
     /// `file:line` of the durable statement, or of the handler; empty without a policy.
     pub location: String,
     /// How long it has been running, in milliseconds.
     #[serde(rename = "age_ms", serialize_with = "millis")]
     pub age: Duration,
-    /// Whether the client has left it.
+    /// Whether the work goes on after its client has been answered or has left.
     pub detached: bool,
 }
 
 impl InFlightWork {
-    /// A request that the end of the drain takes away with its connection.
+    /// Describes a request that the end of the drain cuts with its connection.
     pub(crate) fn cut(
         policy: Option<&'static HandlerPolicy>,
         kind: WorkKind,
@@ -82,7 +82,7 @@ impl InFlightWork {
 }
 
 impl InFlightWork {
-    /// A compensation that was never in flight.
+    /// Describes a compensation that was never in flight.
     pub(crate) fn compensation(place: Place) -> Self {
         Self {
             handler: place.policy.name().to_owned(),
@@ -101,7 +101,7 @@ impl std::fmt::Display for InFlightWork {
         if !self.location.is_empty() {
             write!(f, ", at {}", self.location)?;
         }
-        f.write_str(if self.detached { ", nobody waiting)" } else { ")" })
+        f.write_str(if self.detached { ", detached)" } else { ")" })
     }
 }
 

@@ -2,11 +2,11 @@
 //!
 //! Invariants:
 //!
-//! 1. A worker is told to stop at the latest with everybody: it enters before that and is told
-//!    with the others, or enters after and is told at once. `stopped` is under the same lock.
-//! 2. One that asks to be told first says so under the lock before it looks at the phase; a drain
-//!    publishes its phase before it takes the lock. So one of the two tells it.
-//! 3. A worker goes before the drain is told, so the drain hears of the last one.
+//! 1. Every worker is told to stop, because `stopped` is under the lock of the list: a worker that enters before
+//!    `stop` is told by it, and a worker that enters later is told by `enter`.
+//! 2. A worker that asks to be told with the signal sets `first` under the lock before it reads the phase. A drain
+//!    publishes its phase before it takes the lock. So the worker or the drain fires its token.
+//! 3. A worker leaves the list before it notifies the drain, so the drain learns of the last one.
 
 use slab::Slab;
 use tokio::time::Instant;
@@ -24,7 +24,7 @@ pub(crate) struct Workers(Mutex<State>);
 struct State {
     running: Slab<Entry>,
     failed: Vec<FailedWorker>,
-    /// Everybody has been told to stop, and so is whoever comes now.
+    /// Whether all workers have been told to stop. A worker that enters now is told at once.
     stopped: bool,
 }
 
@@ -33,16 +33,17 @@ struct Entry {
     name: String,
     since: Instant,
     stop: CancellationToken,
+    /// Whether the worker is told with the signal, before the others.
     first: bool,
 }
 
 impl Workers {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it is held.
+        // No code panics while it holds the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A worker begins that `stop` tells to stop; pass what this gives to [`leave`](Self::leave).
+    /// Adds a worker, which `stop` tells to stop. Returns the key for [`leave`](Self::leave).
     pub(crate) fn enter(&self, name: String, stop: CancellationToken) -> usize {
         let mut state = self.lock();
         let late = state.stopped.then(|| stop.clone());
@@ -57,7 +58,7 @@ impl Workers {
         drop(gone);
     }
 
-    /// It is told with the signal; whoever says so looks at the phase afterwards.
+    /// Has the worker told to stop with the signal. The caller reads the phase afterwards.
     pub(crate) fn put_first(&self, key: usize) {
         if let Some(entry) = self.lock().running.get_mut(key) {
             entry.first = true;
@@ -80,12 +81,12 @@ impl Workers {
         self.lock().failed.clone()
     }
 
-    /// Whether all workers have been told to stop.
+    /// Returns whether all workers have been told to stop.
     pub(crate) fn are_stopped(&self) -> bool {
         self.lock().stopped
     }
 
-    /// Tells the workers to stop: with the signal those that asked for it, later everybody.
+    /// Tells the workers to stop: all of them, or with the signal those that asked to be told first.
     pub(crate) fn stop(&self, only_first: bool) {
         let tokens: Vec<_> = {
             let mut state = self.lock();
@@ -96,6 +97,7 @@ impl Workers {
         tokens.iter().for_each(CancellationToken::cancel);
     }
 
+    /// Returns the workers that are still running.
     pub(crate) fn left(&self) -> Vec<InFlightWork> {
         let now = Instant::now();
         let describe = |entry: &Entry| InFlightWork {
