@@ -1,11 +1,10 @@
-//! What a connection does while it answers no request, and for how long it has done that.
+//! The state of a connection, and how long it has not changed.
 //!
 //! Invariants:
 //!
-//! 1. `changes` is counted after `stage` is stored, so a look that finds `changes` as it was finds the stage of
-//!    that count or a later one. A look that reads `changes` twice and finds it equal has seen no change between.
-//! 2. Two changes at once may count as one. The count differs from the one before all the same, because it only
-//!    ever goes up.
+//! 1. `stage` is stored before `changes` is counted. [`unchanged`](Activity::unchanged) reads `changes` before and
+//!    after it reads the state, and takes equal counts for no change.
+//! 2. Two changes at once may count as one. The count still differs from the one before, because it only goes up.
 
 use std::{
     sync::{
@@ -20,17 +19,17 @@ use std::{
 
 use crate::service::{ConnectionState, lock};
 
-/// What a connection does, as the sweep and the report see it.
+/// The state of a connection, as the sweep and the report see it.
 #[derive(Debug)]
 pub(super) struct Activity {
     /// A [`ConnectionState`], without regard to the requests.
     stage: AtomicU8,
     changes: AtomicUsize,
-    /// By the real clock: no test pauses that of a peer.
+    /// By the real clock, because a peer does not live by the paused clock of a test.
     seen: Mutex<Seen>,
 }
 
-/// What the sweep saw, and when first.
+/// The state that the sweep saw, and when it saw it first.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     changes: usize,
@@ -53,8 +52,8 @@ impl Activity {
         self.changes.store(self.changes.load(Relaxed).wrapping_add(1), Relaxed);
     }
 
-    /// The end of the drain took a request away. From now on, a connection that is not upgraded counts as one that
-    /// was answering.
+    /// Notes that the end of the drain has cut a request. A connection that is not upgraded counts as answering
+    /// from then on.
     pub(super) fn was_answering(&self) {
         const ANSWERING: u8 = ConnectionState::Answering as u8;
         const UPGRADED: u8 = ConnectionState::Upgraded as u8;
@@ -62,7 +61,7 @@ impl Activity {
         let _ = self.stage.fetch_update(Relaxed, Relaxed, answering);
     }
 
-    /// Returns what the connection does while it has so many `requests`.
+    /// Returns the state of a connection with this number of `requests`.
     pub(super) fn state(&self, requests: usize) -> ConnectionState {
         match ConnectionState::ALL[usize::from(self.stage.load(Relaxed))] {
             ConnectionState::Upgraded => ConnectionState::Upgraded,
@@ -71,8 +70,8 @@ impl Activity {
         }
     }
 
-    /// Returns what the connection has been doing, and for how long, as far as earlier looks tell. A `busy` one has
-    /// just begun.
+    /// Returns the state, and how long it has not changed, as seen by earlier calls. For a `busy` connection that
+    /// time is zero.
     pub(super) fn unchanged(&self, requests: usize, busy: bool) -> (ConnectionState, Duration) {
         let (changes, state) = (self.changes.load(SeqCst), self.state(requests));
         let at = Instant::now();

@@ -1,8 +1,15 @@
-//! Lets a stream's next frame out when its connection has taken the one before.
+//! Holds back the next frame of a response body until the connection has taken the one before.
 //!
-//! hyper would take what there is until its own buffers are full. Over HTTP/1 the sign is that
-//! hyper has flushed. Over HTTP/2 a frame may wait for its stream's window long after that, so
-//! there the frame itself says when it is let go of.
+//! hyper would take frames until its own buffers are full. Over HTTP/1 a frame is taken when hyper has flushed.
+//! Over HTTP/2 a frame may wait for its stream's window long after a flush, so there it is taken when it is
+//! dropped.
+//!
+//! Invariants:
+//!
+//! 1. Over HTTP/1, one task flushes and polls the body. So [`Flushes`] is not written between a check and the
+//!    registration of a waker.
+//! 2. Over HTTP/2, [`HeldFrame`] is shared by the task of the stream and that of the connection, and keeps its own
+//!    invariant.
 
 use std::{
     any::Any,
@@ -19,17 +26,17 @@ use http_body::Frame;
 use super::{held_frame::HeldFrame, on_connection::OnConnection};
 use crate::service::lock;
 
-/// The gate of one stream.
+/// The backpressure of one response body.
 #[derive(Debug, Default)]
 pub(crate) struct Backpressure {
-    /// Over HTTP/1: the flush before the last frame that was let out.
+    /// Over HTTP/1: the number of flushes before the last frame.
     flushed: Option<usize>,
-    /// Over HTTP/2: the last frame that was let out.
+    /// Over HTTP/2: the last frame.
     out: Option<Arc<HeldFrame>>,
 }
 
 impl Backpressure {
-    /// Lets `frame` out.
+    /// Lets `frame` pass, and holds back the next one until the connection has taken it.
     pub(crate) fn pass<D: 'static>(&mut self, on: &OnConnection, frame: Frame<D>) -> Frame<D> {
         if !on.connection().speaks_http2() {
             self.flushed = Some(on.connection().flushes().count());
@@ -51,7 +58,7 @@ impl Backpressure {
         data
     }
 
-    /// Whether the next one has to wait; `cx` is woken when it need not any more.
+    /// Returns whether the next frame has to wait. If so, wakes `cx` when it may pass.
     pub(crate) fn is_shut(&self, on: &OnConnection, cx: &Context<'_>) -> bool {
         if let Some(out) = &self.out {
             return out.is_held(cx);
@@ -65,22 +72,22 @@ impl Backpressure {
     }
 }
 
-/// The flushes of a connection that went through. Over HTTP/1, where they matter, the task that
-/// flushes is the one that asks.
+/// The number of completed flushes of a connection.
 #[derive(Debug, Default)]
 pub(crate) struct Flushes {
     count: AtomicUsize,
-    waits: Mutex<Option<Waker>>,
-    waiting: AtomicBool,
+    waiter: Mutex<Option<Waker>>,
+    /// Whether there is a waiter, so that a flush without one takes no lock.
+    is_awaited: AtomicBool,
 }
 
 impl Flushes {
     pub(crate) fn note(&self) {
         self.count.store(self.count.load(Relaxed).wrapping_add(1), Relaxed);
-        if self.waiting.load(Relaxed) {
-            self.waiting.store(false, Relaxed);
-            let waits = lock(&self.waits).take();
-            waits.into_iter().for_each(Waker::wake);
+        if self.is_awaited.load(Relaxed) {
+            self.is_awaited.store(false, Relaxed);
+            let waiter = lock(&self.waiter).take();
+            waiter.into_iter().for_each(Waker::wake);
         }
     }
 
@@ -88,13 +95,14 @@ impl Flushes {
         self.count.load(Relaxed)
     }
 
-    /// Wakes `cx` at the next one.
+    /// Wakes `cx` at the next flush.
     fn wake(&self, cx: &Context<'_>) {
-        *lock(&self.waits) = Some(cx.waker().clone());
-        self.waiting.store(true, Relaxed);
+        *lock(&self.waiter) = Some(cx.waker().clone());
+        self.is_awaited.store(true, Relaxed);
     }
 }
 
+/// The bytes of a frame, which release it when they are dropped.
 struct Held {
     bytes: Bytes,
     out: Arc<HeldFrame>,
@@ -108,6 +116,6 @@ impl AsRef<[u8]> for Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.out.abandon_all();
+        self.out.release();
     }
 }

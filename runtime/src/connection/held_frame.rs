@@ -1,7 +1,7 @@
-//! A frame that the HTTP implementation holds, and who waits until it lets go.
+//! A frame that the HTTP implementation holds, and the task that waits for its release.
 //!
-//! Invariant: whoever waits leaves its waker before its last look, and whoever lets go says so
-//! before it takes the waker. One of the two sees the other, so nobody sleeps on.
+//! Invariant: the task stores its waker before it reads `released` for the last time, and [`HeldFrame::release`]
+//! sets `released` before it takes the waker. So either the task sees the release, or the release wakes it.
 
 use std::task::{Context, Waker};
 
@@ -10,32 +10,32 @@ use crate::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-/// Whether a frame is still held by the HTTP implementation, and who waits for that.
+/// Whether a frame is still held by the HTTP implementation, and the waker of the task that waits for it.
 #[derive(Debug, Default)]
 pub(crate) struct HeldFrame {
-    gone: AtomicBool,
-    waits: Mutex<Option<Waker>>,
+    released: AtomicBool,
+    waiter: Mutex<Option<Waker>>,
 }
 
 impl HeldFrame {
-    /// Whether it is; `cx` is woken when it is not any more.
+    /// Returns whether the frame is held. If so, wakes `cx` when it is released.
     pub(crate) fn is_held(&self, cx: &Context<'_>) -> bool {
-        if self.gone.load(Ordering::Acquire) {
+        if self.released.load(Ordering::Acquire) {
             return false;
         }
         self.exchange(Some(cx.waker().clone()));
-        !self.gone.load(Ordering::Acquire)
+        !self.released.load(Ordering::Acquire)
     }
 
-    pub(crate) fn abandon_all(&self) {
-        self.gone.store(true, Ordering::Release);
-        let waits = self.exchange(None);
-        waits.into_iter().for_each(Waker::wake);
+    pub(crate) fn release(&self) {
+        self.released.store(true, Ordering::Release);
+        let waiter = self.exchange(None);
+        waiter.into_iter().for_each(Waker::wake);
     }
 
     fn exchange(&self, waker: Option<Waker>) -> Option<Waker> {
-        // Nothing panics while it is held.
-        let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *waits, waker)
+        // No code panics while it holds the lock.
+        let mut waiter = self.waiter.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *waiter, waker)
     }
 }

@@ -1,4 +1,4 @@
-//! One open connection.
+//! An open connection of `serve`.
 
 mod activity;
 mod backpressure;

@@ -37,7 +37,7 @@ impl OnConnection {
         &self.0.alarms
     }
 
-    /// It is among those that are not answered, until [`answered`](Self::answered).
+    /// Counts the request as unanswered, until [`answered`](Self::answered).
     #[inline]
     pub(crate) fn count(&self) {
         self.0.unanswered.fetch_add(1, Relaxed);
@@ -48,47 +48,48 @@ impl OnConnection {
         self.0.unanswered.fetch_sub(1, Relaxed);
     }
 
-    /// Notes that the request is answered before the whole of its body has come.
+    /// Notes that the request is answered before its whole body has come.
     pub(crate) fn answered_early(&self) {
         self.0.answered_early();
     }
 
-    /// Its response's body has given a frame to hyper.
+    /// Notes that the response body has given a frame to hyper.
     pub(crate) fn gave(&self) {
         if self.0.speaks_http2() {
             stall::body_gave();
         }
     }
 
-    /// Fires `signal` when the connection is told that the service ends.
+    /// Registers `signal`, to be fired when the connection is told to shut down. Returns the key for
+    /// [`unregister_stream_token`](Self::unregister_stream_token).
     pub(crate) fn register_stream_token(&self, signal: Signal) -> usize {
         lock(&self.0.streams).insert(signal)
     }
 
-    /// There is nothing to fire any more.
+    /// Removes the signal without firing it.
     pub(crate) fn unregister_stream_token(&self, key: usize) {
         let signal = lock(&self.0.streams).try_remove(key);
         signal.into_iter().for_each(Signal::disarm);
     }
 
-    /// A response of it ends before its end. Over HTTP/1.0 only a reset tells that from a whole one.
+    /// Notes that the response is cut short. Over HTTP/1.0 only a reset shows that to the client.
     pub(crate) fn response_cut_short(&self) {
         if self.0.protocol.is_http10() {
             self.0.socket().reset_on_close();
         }
     }
 
-    /// Whether the end of the drain is what ends it.
+    /// Returns whether the end of the drain cuts it.
     pub(crate) fn is_cut(&self) -> bool {
         self.0.life.has_ended()
     }
 
-    /// hyper has taken the answer, and the socket may not have.
+    /// Notes that hyper has taken the answer; the socket may not have.
     pub(crate) fn taken(&self, policy: Option<&'static HandlerPolicy>, since: Instant) {
         self.0.unsent.taken(policy, since);
     }
 
-    /// The end of the drain takes it away.
+    /// Notes that the end of the drain cuts it.
     pub(crate) fn left(&self, work: InFlightWork) {
         self.0.left(work);
     }

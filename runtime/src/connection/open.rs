@@ -1,11 +1,14 @@
-//! One open connection: what its tasks, its requests, the watch and the drain share.
+//! The state of an open connection, which its tasks, its requests, the sweep and the drain share.
 //!
 //! Invariants:
 //!
-//! 1. A connection is open while one of its tasks, its stream or one of its requests is there;
-//!    an upgraded one as long as whoever took it holds the stream.
-//! 2. The flags that a poll leaves ([`is_blind`](Connection::is_blind),
-//!    [`is_vacant`](Connection::is_vacant)) are read by the task that polled, right after it.
+//! 1. A connection counts as open while one of its tasks, its stream or one of its requests exists, because each
+//!    of them holds an `Arc` of it. An upgraded connection is open until its stream is dropped.
+//! 2. The flags that a poll sets ([`is_blind`](Connection::is_blind), [`is_vacant`](Connection::is_vacant)) are
+//!    exact only for the task that polled, right after the poll. The sweep may read `blocked` late, and reads it
+//!    again.
+//! 3. The sweep sets `expired`. The connection's task reads it after a poll and clears it if a request is there,
+//!    so a request that came in meanwhile is served.
 
 use std::{
     fmt,
@@ -45,34 +48,34 @@ pub(crate) struct Connection {
     peer: Peer,
     /// The peer that a handshake has named.
     client: OnceLock<Peer>,
-    /// Its place among those that may be open.
+    /// Its permit under the limit of open connections.
     _slot: Option<OwnedSemaphorePermit>,
     since: Instant,
-    /// For the deadlines of its requests.
+    /// The timers for the deadlines of its requests.
     pub(crate) alarms: Alarms,
-    /// Of its tasks.
+    /// The wakers of its tasks.
     wakers: Wakers,
-    /// hyper waits for bytes since the last poll.
+    /// Whether hyper waited for bytes in the last poll.
     reading: AtomicBool,
-    /// A write waits for the peer since the last poll.
+    /// Whether a write waited for the peer in the last poll.
     blocked: AtomicBool,
     stall: Stall,
     flushes: Flushes,
     /// Requests that are being answered, the sending of their bodies included.
     requests: AtomicUsize,
-    /// Those that are not answered. One whose body somebody watches is when that has ended.
+    /// Requests that are not answered. A response body that is watched counts until it has ended.
     pub(crate) unanswered: AtomicUsize,
     activity: Activity,
     pub(super) protocol: Protocol,
-    /// Of HTTP/2.
+    /// The unfinished streams of HTTP/2.
     open_streams: OpenStreams,
     /// The tokens of streams.
     pub(crate) streams: Mutex<Slab<Signal>>,
-    /// Its time is over: it said nothing for too long.
+    /// Whether the peer has been silent for too long.
     expired: AtomicBool,
-    /// The stream is gone.
+    /// Whether the stream is gone.
     closed: AtomicBool,
-    /// The last answer came before the whole of its request's body.
+    /// Whether the last answer was given before the whole request body had come.
     unread: AtomicBool,
     pub(super) unsent: Unsent,
 }
@@ -128,7 +131,7 @@ impl Connection {
         &self.wakers
     }
 
-    /// Before hyper is polled.
+    /// Clears the flags of the last poll, before hyper is polled.
     pub(crate) fn begin_poll(&self) {
         self.reading.store(false, Relaxed);
         self.blocked.store(false, Relaxed);
@@ -146,8 +149,8 @@ impl Connection {
         &self.stall
     }
 
-    /// How long bytes have waited for the socket while the peer took nothing, as far as the looks at it tell.
-    /// An upgraded connection is looked after by its owner.
+    /// Returns how long bytes have waited for the socket while the peer took none, as seen by earlier calls.
+    /// Zero for an upgraded connection, whose owner bounds its writes.
     pub(crate) fn stalled(&self) -> Duration {
         let blocked = self.blocked.load(Relaxed) && self.state() != ConnectionState::Upgraded;
         let stalled = self.stall.look(blocked);
@@ -157,16 +160,16 @@ impl Connection {
         stalled
     }
 
-    /// The peer takes nothing: what waits for it is thrown away, in the socket too.
+    /// Ends a connection whose peer takes no bytes, and discards the bytes that wait, in the socket too.
     pub(crate) fn end_stalled(&self) {
         self.socket.reset_on_close();
         self.stall.end();
         self.wake();
     }
 
-    /// Everything that hyper had was taken by the socket.
+    /// Notes that the socket has taken all bytes of hyper.
     pub(crate) fn flushed(&self) {
-        // Over HTTP/2 flow control may still hold it back.
+        // Over HTTP/2, flow control may hold back an answer after a flush.
         if !self.speaks_http2() {
             self.unsent.sent();
         }
@@ -177,14 +180,14 @@ impl Connection {
         &self.flushes
     }
 
-    /// Whether the peer could leave without hyper's noticing.
+    /// Returns whether the peer could leave unnoticed, because hyper does not read.
     pub(crate) fn is_blind(&self) -> bool {
         !self.reading.load(Relaxed) && self.requests.load(Relaxed) > 0
     }
 
-    /// Whether nothing is lost with it: no request, and no answer in hyper's hands. Over HTTP/2, only
-    /// if [no stream had a task](OpenStreams::have_tasks) before the poll: what a task leaves with hyper at
-    /// its end goes out with the next poll of the connection.
+    /// Returns whether no request and no answer is lost if the connection is dropped. Over HTTP/2 that holds only
+    /// if [no stream had a task](OpenStreams::have_tasks) before the poll, because hyper sends the last frames of
+    /// a task with the next poll of the connection.
     pub(crate) fn is_vacant(&self) -> bool {
         let open = &self.open_streams;
         self.requests.load(Relaxed) == 0
@@ -192,17 +195,17 @@ impl Connection {
             && (!self.speaks_http2() || (!open.have_tasks() && open.have_ended()))
     }
 
-    /// Its streams, if it speaks HTTP/2.
+    /// Returns the counts of its streams; they are zero unless it speaks HTTP/2.
     pub(crate) const fn open_streams(&self) -> &OpenStreams {
         &self.open_streams
     }
 
-    /// Whether no whole head of a request has come yet.
+    /// Returns whether neither a request head nor the preface of HTTP/2 has come yet.
     pub(crate) fn is_new(&self) -> bool {
         self.protocol.is_unknown()
     }
 
-    /// Bytes have come from the peer.
+    /// Notes bytes from the peer.
     pub(crate) fn received(&self, bytes: &[u8]) {
         if self.protocol.is_unknown() {
             if self.protocol.completes_preface(bytes) {
@@ -213,22 +216,22 @@ impl Connection {
         }
     }
 
-    /// hyper is told to end it.
+    /// Notes that hyper is told to shut the connection down.
     pub(crate) fn is_told(&self) {
-        // Still open, it was kept: hyper has taken the whole of the body that nobody read.
+        // A vacant connection is open only because hyper has discarded the rest of the unread body.
         if self.is_vacant() {
             self.unread.store(false, Relaxed);
         }
         self.tell_streams();
     }
 
-    /// Fires the tokens of its streams: a body that hyper does not ask for more hears nothing.
+    /// Fires the tokens of its streams, because a body that hyper does not poll learns of the shutdown only so.
     fn tell_streams(&self) {
         let streams: Vec<_> = lock(&self.streams).drain().collect();
         streams.into_iter().for_each(Signal::fire);
     }
 
-    /// A request's head has come.
+    /// Notes the head of a request.
     #[inline]
     pub(crate) fn request_came(&self) {
         self.requests.fetch_add(1, Relaxed);
@@ -238,13 +241,13 @@ impl Connection {
         self.activity.enter(ConnectionState::Idle);
     }
 
-    /// The body of its response is gone.
+    /// Notes that the response body of a request is gone.
     #[inline]
     pub(crate) fn request_over(&self) {
         self.requests.fetch_sub(1, Relaxed);
     }
 
-    /// The end of the drain takes a request away.
+    /// Notes a request that the end of the drain cuts.
     pub(super) fn left(&self, work: InFlightWork) {
         self.unsent.leave(work);
         self.activity.was_answering();
@@ -254,8 +257,8 @@ impl Connection {
         self.activity.state(self.requests.load(Relaxed))
     }
 
-    /// Returns what it has been doing, and for how long, as far as earlier looks tell. A connection that is still
-    /// sending has something to do.
+    /// Returns its state and how long it has been in it, as seen by earlier calls. While bytes wait to be sent,
+    /// that time is zero.
     pub(super) fn unchanged(&self) -> (ConnectionState, Duration) {
         self.activity.unchanged(self.requests.load(Relaxed), self.blocked.load(Relaxed))
     }
@@ -264,7 +267,7 @@ impl Connection {
         self.client.get().unwrap_or(&self.peer)
     }
 
-    /// A handshake has said who the peer is.
+    /// Sets the peer that a handshake has named.
     pub(crate) fn comes_from(&self, client: Peer) {
         let _ = self.client.set(client);
     }
@@ -273,13 +276,14 @@ impl Connection {
         self.protocol.is_http2()
     }
 
-    /// Its time is over, unless a request has come meanwhile.
+    /// Ends the connection, unless a request has come meanwhile.
     pub(crate) fn expire(&self) {
         self.expired.store(true, SeqCst);
         self.wake();
     }
 
-    /// Whether it is to end. Asked by its own task, after a poll: what has come by then is served.
+    /// Returns whether it has expired. Its own task asks after a poll, and a request that has come by then is
+    /// served.
     pub(crate) fn is_expired(&self) -> bool {
         self.expired.load(Relaxed)
             && (self.requests.load(Relaxed) == 0 || {
@@ -288,24 +292,24 @@ impl Connection {
             })
     }
 
-    /// hyper has let go of it, and somebody may hold its stream.
+    /// Notes that hyper is done with it; an upgrade may hold its stream.
     pub(crate) fn handed_over(&self) {
         self.activity.enter(ConnectionState::Upgraded);
     }
 
-    /// An answer is given before the whole of its request's body has come.
+    /// Notes that an answer is given before the whole request body has come.
     #[cold]
     pub(crate) fn answered_early(&self) {
         self.unread.store(true, Relaxed);
     }
 
-    /// Whether the last answer came before the whole of its request's body.
+    /// Returns whether the last answer was given before the whole request body had come.
     #[inline]
     pub(crate) fn was_answered_early(&self) -> bool {
         self.unread.load(Relaxed)
     }
 
-    /// Its last answer is sent, and the socket is only read.
+    /// Notes that its last answer is sent, and the socket is only read.
     pub(crate) fn lingers(&self) {
         self.activity.enter(ConnectionState::Closing);
     }
@@ -340,7 +344,7 @@ impl OpenConnection for Connection {
     fn describe(&self) -> ConnectionCut {
         let mut requests = self.unsent.left();
         let mut state = self.state();
-        // Over HTTP/2, the frames tell whether everything that hyper was given has gone out.
+        // Over HTTP/2, the count of unfinished answers tells whether all of them have gone out.
         let sent = self.speaks_http2() && self.open_streams.have_ended();
         if requests.is_empty() && state == ConnectionState::Upgraded {
             requests.push(InFlightWork::cut(None, WorkKind::Upgraded, self.since));

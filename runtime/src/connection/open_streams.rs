@@ -1,4 +1,10 @@
 //! Counts the unfinished streams of an HTTP/2 connection.
+//!
+//! Invariants:
+//!
+//! 1. `tasks` goes up before the task of a stream is spawned, and goes down after its future is dropped. So if a
+//!    connection reads zero before a poll, that poll sends all frames that its tasks have left.
+//! 2. Only the connection's own task stores `unfinished`.
 
 use std::sync::atomic::{
     AtomicUsize,
@@ -8,34 +14,34 @@ use std::sync::atomic::{
 /// The unfinished streams of an HTTP/2 connection.
 #[derive(Debug, Default)]
 pub(crate) struct OpenStreams {
-    /// The tasks of the streams.
+    /// The number of streams that have a task.
     tasks: AtomicUsize,
     /// Answers whose head has gone out and whose end has not.
     unfinished: AtomicUsize,
 }
 
 impl OpenStreams {
-    /// Whether a stream has a task.
+    /// Returns whether a stream has a task.
     pub(crate) fn have_tasks(&self) -> bool {
         self.tasks.load(SeqCst) > 0
     }
 
-    /// A stream has a task from now on.
+    /// Counts the task of a stream.
     pub(crate) fn task_began(&self) {
         self.tasks.fetch_add(1, SeqCst);
     }
 
-    /// The task of a stream is gone, and has left what it had with hyper.
+    /// Notes that the task of a stream is gone, and that hyper has all of its frames.
     pub(crate) fn task_ended(&self) {
         self.tasks.fetch_sub(1, SeqCst);
     }
 
-    /// Whether every answer whose head has gone out has ended.
+    /// Returns whether every answer whose head has gone out has ended.
     pub(crate) fn have_ended(&self) -> bool {
         self.unfinished.load(Relaxed) == 0
     }
 
-    /// So many answers are unfinished. Only the connection's own task says so.
+    /// Sets the number of unfinished answers.
     pub(crate) fn unfinished(&self, count: usize) {
         self.unfinished.store(count, Relaxed);
     }

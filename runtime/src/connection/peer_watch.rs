@@ -1,9 +1,9 @@
-//! Sees a peer leave while hyper is not reading.
+//! Notices that a peer leaves while hyper is not reading.
 //!
 //! Over HTTP/1, with a pipelined request buffered or part of the request's body unread, hyper
-//! reads nothing and so never sees the end or the reset of the stream. The socket's readiness
-//! tells all the same: on Linux an event says that the peer closed and none says that data
-//! waits, so nothing wakes up in vain; elsewhere a look every 50 ms does.
+//! reads nothing and so never sees the end or the reset of the stream. The readiness of the socket
+//! shows them. On Linux a priority event reports a closed peer but not waiting data, so the task is never woken in
+//! vain; elsewhere the readiness is checked every 50 ms.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,14 +14,14 @@ use tokio::{
 
 use super::{open::Connection, socket::Socket};
 
-/// How often to look where no event tells.
+/// How often the readiness is checked where no event reports a closed peer.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Resolves when the peer of `connection` has left: with its end of the stream, or, where a
-/// half-closed connection is none that was left, with a reset.
+/// Waits until the peer of `connection` has left. A peer leaves by a reset and, unless `half_close` is set, by
+/// closing its side of the stream.
 pub(crate) async fn peer_left(connection: Arc<Connection>, half_close: bool) {
     let socket = connection.socket();
-    // No event tells a Unix socket whose peer has closed both halves from one that closed one.
+    // No event distinguishes a Unix socket whose peer has closed both halves from one that closed one.
     let event = cfg!(any(target_os = "linux", target_os = "android"))
         && (!half_close || matches!(socket, Socket::Tcp(_)));
     if event {
@@ -37,7 +37,7 @@ fn has_left(ready: Ready, half_close: bool) -> bool {
 
 async fn by_event(socket: &Socket, half_close: bool) {
     let interest = if half_close { ERROR } else { PRIORITY };
-    // An error is that of a runtime that is going away, and this connection with it.
+    // An error means that the runtime shuts down, which drops this connection, too.
     while let Ok(ready) = socket.ready(interest).await {
         if has_left(ready, half_close) {
             return;
@@ -72,7 +72,7 @@ fn is_error(_: Ready) -> bool {
     false
 }
 
-/// Of the interests that hear of a closed peer, the one that does not hear of data.
+/// The interest that reports a closed peer, and where possible no waiting data.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const PRIORITY: Interest = Interest::PRIORITY;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]

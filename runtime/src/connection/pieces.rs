@@ -1,17 +1,17 @@
-//! Hands the frames of a response's body to HTTP/2 in pieces.
+//! Splits the frames of a response body over HTTP/2 into pieces.
 //!
-//! hyper gives h2 a frame whole as soon as there is room for a byte of it, and a body in one frame is out of
-//! everybody's hands then: a peer whose window stays shut keeps it in memory, and nothing can end its stream alone.
+//! hyper gives h2 a whole frame as soon as there is room for a byte of it. A body in one frame would be out of
+//! reach then: a peer whose window stays shut would keep it in memory, and its stream could not be ended alone.
 
 use std::any::Any;
 
 use bytes::Bytes;
 
-/// With that, a reader that takes 1.1 KB a second asks for a piece within the default `write_timeout`; h2's
-/// own frames have half of it.
+/// The length of a piece. A reader that takes 1.1 KB a second finishes a piece within the default `write_timeout`.
+/// The default frame size of h2 is half of it.
 const PIECE: usize = 32 << 10;
 
-/// Leaves a piece of `data`, and gives the rest, if there is any.
+/// Shortens `data` to a piece, and returns the rest, if there is any.
 pub(crate) fn cut<D: 'static>(data: &mut D) -> Option<Bytes> {
     let bytes = (data as &mut dyn Any).downcast_mut::<Bytes>()?;
     (bytes.len() > PIECE).then(|| bytes.split_off(PIECE))

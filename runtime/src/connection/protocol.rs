@@ -1,7 +1,7 @@
-//! The protocol that a connection turns out to speak.
+//! The protocol that a connection speaks.
 //!
-//! Invariant: a connection leaves [`UNKNOWN`] once, at the preface of HTTP/2 or at the first head of a request, and
-//! its protocol never changes again.
+//! Invariant: a connection leaves [`UNKNOWN`] once, at the preface of HTTP/2 or at the first head of a request,
+//! and its protocol never changes again.
 
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
@@ -14,14 +14,14 @@ const HTTP_11: u8 = 2;
 const HTTP_2: u8 = 3;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// More than the preface has bytes.
+/// The value of `preface` for a connection that does not begin with it: more bytes than it has.
 const NO_PREFACE: u8 = u8::MAX;
 
-/// The protocol of a connection, which its first bytes tell.
+/// The protocol of a connection, as its first bytes tell.
 #[derive(Debug, Default)]
 pub(super) struct Protocol {
     spoken: AtomicU8,
-    /// How much of the preface of HTTP/2 has come.
+    /// How many bytes of the preface of HTTP/2 have come.
     preface: AtomicU8,
 }
 
@@ -42,7 +42,7 @@ impl Protocol {
         NAMES[usize::from(self.spoken.load(Relaxed))]
     }
 
-    /// The head of a request has come.
+    /// Notes the head of a request.
     #[inline]
     pub(super) fn note_head(&self, version: Version) {
         if self.is_unknown() {
@@ -55,8 +55,8 @@ impl Protocol {
         }
     }
 
-    /// Bytes have come while the protocol is unknown. Returns whether the preface of HTTP/2, which may come in
-    /// pieces, is whole with them.
+    /// Notes bytes that come while the protocol is unknown. Returns whether they complete the preface of HTTP/2,
+    /// which may come in pieces.
     #[cold]
     pub(super) fn completes_preface(&self, bytes: &[u8]) -> bool {
         let matched = usize::from(self.preface.load(Relaxed));

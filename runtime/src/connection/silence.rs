@@ -1,15 +1,15 @@
-//! Ends a connection whose peer says nothing, or takes nothing, for too long.
+//! Ends a connection whose peer sends nothing, or takes nothing, for too long.
 
 use super::Connection;
 use crate::service::{ConnectionState, OpenConnection, SilenceLimits};
 
-/// Looks at `connection`, as the server does for each of them now and then.
+/// Checks `connection` against `limits`. The server calls this for each connection now and then.
 pub(super) fn sweep(connection: &Connection, limits: &SilenceLimits) {
-    look(connection, limits);
-    look_for_stall(connection, limits);
+    check_silence(connection, limits);
+    check_stall(connection, limits);
 }
 
-fn look_for_stall(connection: &Connection, limits: &SilenceLimits) {
+fn check_stall(connection: &Connection, limits: &SilenceLimits) {
     if connection.stall().look_at_streams(limits.write) {
         connection.wake();
     }
@@ -19,16 +19,16 @@ fn look_for_stall(connection: &Connection, limits: &SilenceLimits) {
         tracing::debug!(
             target: "followthrough",
             peer = %connection.peer(),
-            "the peer took nothing of what waits for it for {stalled:.1?}, closing the connection"
+            "the peer took none of the waiting bytes for {stalled:.1?}, closing the connection"
         );
     }
 }
 
-fn look(connection: &Connection, limits: &SilenceLimits) {
+fn check_silence(connection: &Connection, limits: &SilenceLimits) {
     let (state, silent) = connection.unchanged();
     let (limit, what) = match state {
         ConnectionState::Head => (limits.head, "no whole request head came"),
-        // An HTTP/2 peer is asked for a sign of life instead.
+        // An idle HTTP/2 peer gets a PING instead.
         ConnectionState::Idle if !connection.speaks_http2() => (limits.idle, "no request came"),
         _ => return,
     };

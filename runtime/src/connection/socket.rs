@@ -1,7 +1,7 @@
-//! A socket that hyper reads and writes, that the watch looks at meanwhile, and that the end of
-//! a drain can shut whoever holds it.
+//! A socket that hyper reads and writes, whose readiness the peer watch polls meanwhile, and that the end of a
+//! drain can shut down.
 //!
-//! All three use one registration with the runtime: the methods take `&self`.
+//! All three use one registration with the runtime, because the methods take `&self`.
 
 use std::{
     io,
@@ -18,7 +18,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Where the system reports a change once, and a short read or write has emptied what there was.
+/// Whether the system reports readiness by edges. A short read or write has used up the readiness then.
 const EDGES: bool = cfg!(any(
     target_os = "linux",
     target_os = "android",
@@ -101,8 +101,8 @@ impl Socket {
         }
     }
 
-    /// Tries once; `None` if the readiness was out of date. As tokio's own streams do, it takes a
-    /// short read or write for a sign that there is no more, which saves the call that would say so.
+    /// Tries `io` once; `None` if the readiness was out of date. A short read or write clears the readiness, as in
+    /// tokio's own streams, which saves the system call that would block.
     fn attempt(
         &self,
         interest: Interest,
@@ -124,7 +124,7 @@ impl Socket {
         }
     }
 
-    /// Has the system ask a silent peer for a sign of life: after `idle`, then three times.
+    /// Enables TCP keep-alive: the system probes a silent peer after `idle`, then three times.
     pub(crate) fn keep_alive(&self, idle: Duration) {
         let probes = TcpKeepalive::new().with_time(idle);
         #[cfg(any(
@@ -137,28 +137,28 @@ impl Socket {
             target_os = "windows",
         ))]
         let probes = probes.with_interval((idle / 3).max(Duration::from_secs(1))).with_retries(3);
-        // Without it, a peer that vanishes is noticed later.
+        // On an error, a peer that vanishes is only noticed later.
         if let Self::Tcp(socket) = self {
             let _ = SockRef::from(socket).set_tcp_keepalive(&probes);
         }
     }
 
-    /// Tells the peer that nothing more comes.
+    /// Shuts down the write half.
     pub(crate) fn shutdown_write(&self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
     }
 
-    /// Ends both directions, whoever else holds the socket.
+    /// Shuts down both halves, also when an upgrade uses the socket.
     pub(crate) fn cut(&self) {
         let _ = self.shutdown(Shutdown::Both);
     }
 
-    /// Tells the peer by a reset, once the socket is closed, that what it has got is not whole.
+    /// Has the close of the socket reset the connection, which tells the peer that the answer is not whole.
     pub(crate) fn reset_on_close(&self) {
         let _ = each!(self, socket => SockRef::from(socket).set_linger(Some(Duration::ZERO)));
     }
 
-    /// Writes what the system takes now, whatever the runtime knows of the socket.
+    /// Writes the bytes that the system takes now, without regard to the readiness that the runtime knows.
     pub(crate) fn write_now(&self, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         match each!(self, socket => SockRef::from(socket).send_vectored(bufs)) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
@@ -173,12 +173,12 @@ impl Socket {
         }
     }
 
-    /// Waits for a change that could be the peer's leaving, without reading.
+    /// Waits for the readiness of `interest`, without reading.
     pub(crate) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
         each!(self, socket => socket.ready(interest).await)
     }
 
-    /// Forgets what `interest` found, so that the next wait is for news.
+    /// Clears the readiness of `interest`, so that the next wait is for a change.
     pub(crate) fn forget(&self, interest: Interest) {
         let nothing = || io::Result::<()>::Err(io::ErrorKind::WouldBlock.into());
         let _ = each!(self, socket => socket.try_io(interest, nothing));

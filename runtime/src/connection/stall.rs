@@ -1,17 +1,17 @@
-//! Sees a peer that takes nothing of the bytes that wait for it: on its socket, or over HTTP/2 on one stream.
+//! Detects a peer that takes none of the bytes that wait for it: on its socket, or over HTTP/2 on one stream.
 //!
 //! Invariants:
 //!
-//! 1. A stall of the socket begins with the first look that finds bytes waiting, and ends with the first byte that
-//!    the peer takes.
-//! 2. Between two looks a blocked connection has written once without asking the runtime, because a socket says
-//!    that it has room only when a third of its buffer is free. A peer that reads slowly may need minutes
-//!    for that, and has taken something all the same.
-//! 3. A stream waits for its window from when its body has given a frame until it is asked for the next one,
-//!    because hyper asks as soon as there is room, or, where [`Backpressure`](super::Gate) holds it back, until the frame has
-//!    gone out. A body that is asked and has nothing waits for its handler.
-//! 4. A stream ends alone. A proxy has many clients on a connection, and one that does not read is no reason to cut
-//!    the others.
+//! 1. A stall of the socket begins with the first sweep that finds bytes waiting, and ends with the first byte
+//!    that the peer takes.
+//! 2. Between two sweeps a blocked connection writes once without asking the runtime, because a socket reports
+//!    room only when a third of its buffer is free. A peer that reads slowly may need minutes to free that much,
+//!    although it takes bytes.
+//! 3. A stream waits for its window from when its body has given a frame until hyper polls the body again, because
+//!    hyper polls as soon as there is room. If [`Backpressure`](super::Backpressure) holds the body back, the wait
+//!    ends when the frame has gone out. A body that is polled and has no frame waits for its handler.
+//! 4. A stalled stream is ended alone, because a proxy has many clients on a connection, and one that does not
+//!    read must not cut the others.
 
 use std::{
     cell::Cell,
@@ -24,26 +24,28 @@ use std::{
 
 use crate::service::lock;
 
-/// In how many looks a stream has had the whole time-out, wherever between two of them it began to wait.
+/// The number of sweeps, a quarter of the time-out apart, after which a stream has waited for the whole time-out,
+/// wherever between two sweeps its wait began.
 const LOOKS: usize = 5;
 
-/// What is known of the bytes that wait on one connection.
+/// The bytes that wait on one connection, as the sweep sees them.
 #[derive(Debug, Default)]
 pub(crate) struct Stall {
-    /// Bytes that the socket has taken.
+    /// The number of bytes that the socket has taken.
     taken: AtomicUsize,
-    /// The next write goes to the socket whatever the runtime says of it.
+    /// Whether the next write goes to the socket without asking the runtime.
     tries: AtomicBool,
     seen: Mutex<Option<Seen>>,
     over: AtomicBool,
-    /// Streams that wait for their windows, and the looks at them.
+    /// The number of streams that wait for their windows.
     waiting: AtomicUsize,
+    /// The number of sweeps of the streams.
     looks: AtomicUsize,
     looked: Mutex<Option<Instant>>,
 }
 
-/// What the socket had taken, and since when no more was: by the real clock, because peers do not live by a paused
-/// one.
+/// The bytes that the socket had taken, and since when it has taken no more: by the real clock, because a peer
+/// does not live by the paused clock of a test.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     taken: usize,
@@ -51,13 +53,13 @@ struct Seen {
 }
 
 impl Stall {
-    /// The socket has taken `bytes`.
+    /// Notes that the socket has taken `bytes`.
     pub(crate) fn took(&self, bytes: usize) {
         self.taken.store(self.taken.load(Relaxed).wrapping_add(bytes), Relaxed);
     }
 
-    /// Looks at a connection whose bytes wait for the socket, if they do; gives how long they have waited while
-    /// nothing was taken.
+    /// Returns how long bytes have waited for the socket while it took none; zero unless the connection is
+    /// `blocked`.
     pub(crate) fn look(&self, blocked: bool) -> Duration {
         let mut seen = lock(&self.seen);
         if !blocked {
@@ -71,12 +73,12 @@ impl Stall {
         now.duration_since(stands.since)
     }
 
-    /// Whether the next write is to be tried at once.
+    /// Returns, once for each sweep, whether the next write is to be tried at once.
     pub(crate) fn tries(&self) -> bool {
         self.tries.load(Relaxed) && self.tries.swap(false, Relaxed)
     }
 
-    /// The time of the peer is over.
+    /// Notes that the peer has taken nothing for too long.
     pub(crate) fn end(&self) {
         self.over.store(true, Relaxed);
     }
@@ -85,8 +87,8 @@ impl Stall {
         self.over.load(Relaxed)
     }
 
-    /// Counts a look at the streams, a quarter of `timeout` after the last one. Whether any of them waits, and so
-    /// has to be polled for it.
+    /// Counts a sweep of the streams, if the last one is a quarter of `timeout` ago. Returns whether it did and a
+    /// stream waits, so that the connection has to be woken.
     pub(crate) fn look_at_streams(&self, timeout: Duration) -> bool {
         if self.waiting.load(Relaxed) == 0 {
             return false;
@@ -101,53 +103,53 @@ impl Stall {
     }
 }
 
-/// What was done last with the body of a response, in the poll of its stream that goes on.
+/// The last event of a response body in the current poll of its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Body {
     Untouched,
     Asked,
     Gave,
-    /// Asked, it holds back until its last frame has gone out.
+    /// The body was asked, and holds back until its last frame has gone out.
     HoldsBack,
 }
 
 thread_local! {
     static BODY: Cell<Body> = const { Cell::new(Body::Untouched) };
-    /// Whether it has given a frame in the poll that goes on.
+    /// Whether the body has given a frame in the current poll.
     static GAVE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The body of a response is asked for its next frame.
+/// Notes that a response body is asked for its next frame.
 #[inline]
 pub(crate) fn body_was_asked() {
     BODY.set(Body::Asked);
 }
 
-/// It has given one.
+/// Notes that the body has given a frame.
 #[inline]
 pub(crate) fn body_gave() {
     BODY.set(Body::Gave);
     GAVE.set(true);
 }
 
-/// It gives none before its last one has gone out.
+/// Notes that the body gives no frame before its last one has gone out.
 pub(crate) fn body_holds_back() {
     BODY.set(Body::HoldsBack);
 }
 
-/// The wait of one stream of HTTP/2 for its window: the look before it.
+/// The wait of one HTTP/2 stream for its window: the number of sweeps before it.
 #[derive(Debug, Default)]
 pub(crate) struct StreamWait(Option<usize>);
 
 impl StreamWait {
-    /// Before the stream is polled.
+    /// Begins a poll of the stream.
     #[inline]
     pub(crate) fn begin_poll() {
         BODY.set(Body::Untouched);
         GAVE.set(false);
     }
 
-    /// After a poll in which the stream did not end: whether it has waited for too long.
+    /// Returns, after a poll in which the stream did not end, whether it has waited for too long.
     #[inline]
     pub(crate) fn is_over(&mut self, stall: &Stall) -> bool {
         match BODY.get() {
@@ -163,7 +165,7 @@ impl StreamWait {
         self.0.is_some_and(|since| stall.looks.load(Relaxed).wrapping_sub(since) >= LOOKS)
     }
 
-    /// It waits no longer.
+    /// Ends the wait.
     pub(crate) fn end(&mut self, stall: &Stall) {
         if self.0.take().is_some() {
             stall.waiting.fetch_sub(1, Relaxed);

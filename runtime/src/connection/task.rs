@@ -1,7 +1,7 @@
 //! The tasks of a connection: its own, and over HTTP/2 one for each stream.
 //!
-//! Each task leaves its waker with the connection, once, so that an advance of the phase reaches
-//! it; a request pays nothing for that.
+//! Each task registers its waker with the connection once, so that an advance of the phase wakes it at no cost for
+//! a request.
 
 use std::{
     pin::Pin,
@@ -33,7 +33,7 @@ pin_project_lite::pin_project! {
                 this.future.set(None);
                 this.wait.end(this.connection.stall());
                 this.connection.open_streams().task_ended();
-                // The connection may end with its last stream, and looked before this was gone.
+                // The connection may end with its last stream, but its last poll still counted this one.
                 if this.connection.phase() >= Phase::Closing {
                     this.connection.wake();
                 }
@@ -61,7 +61,7 @@ impl<F: Future> Future for Task<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        // A spawned task keeps its waker. It is left before the phase is looked at.
+        // A spawned task keeps its waker. It is registered before the phase is read.
         if this.waker.is_none() {
             *this.waker = Some(this.connection.wakers().enter(cx));
         }
@@ -79,7 +79,7 @@ impl<F: Future> Future for Task<F> {
             tracing::debug!(
                 target: "followthrough",
                 peer = %this.connection.peer(),
-                "the peer took nothing of an answer that waits for it, resetting its stream"
+                "the peer took none of the waiting bytes of an answer, resetting its stream"
             );
         }
         this.future.set(None);

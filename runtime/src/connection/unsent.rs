@@ -1,4 +1,7 @@
-//! Requests that the end of a drain takes away with their connection, for its report.
+//! Requests that the end of a drain cuts with their connection, for its report.
+//!
+//! Invariant: over HTTP/1, the connection's task polls the body, takes the answer and flushes. So `is_some` and
+//! `last` agree whenever it reads them. Over HTTP/2, [`sent`](Unsent::sent) is never called.
 
 use std::sync::{
     Mutex,
@@ -15,24 +18,24 @@ use crate::{
 /// The handler that answers, and when its request came.
 type Answered = (Option<&'static HandlerPolicy>, Instant);
 
-/// The last long answer that hyper has taken whole, until the socket has taken it, too.
+/// The last long answer that hyper has taken whole and the socket may not have.
 #[derive(Debug, Default)]
 pub(super) struct Unsent {
     last: Mutex<Option<Answered>>,
-    /// Whether there is one, for the path of every flush.
+    /// Whether `last` is set, so that a flush takes no lock otherwise.
     is_some: AtomicBool,
-    /// Requests that the end of the drain took away.
+    /// Requests that the end of the drain has cut.
     left: Mutex<Vec<InFlightWork>>,
 }
 
 impl Unsent {
-    /// hyper has taken the answer, and the socket may not have.
+    /// Notes that hyper has taken the answer; the socket may not have.
     pub(super) fn taken(&self, policy: Option<&'static HandlerPolicy>, since: Instant) {
         *lock(&self.last) = Some((policy, since));
         self.is_some.store(true, Relaxed);
     }
 
-    /// The socket has taken everything.
+    /// Notes that the socket has taken all bytes.
     pub(super) fn sent(&self) {
         if self.is_some.load(Relaxed) {
             self.is_some.store(false, Relaxed);

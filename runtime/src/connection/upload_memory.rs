@@ -1,17 +1,18 @@
-//! Bounds the memory that request bodies take while they are held and more of them is to come.
+//! Bounds the memory of request bodies that are still arriving.
 //!
-//! A body that is collected before its handler begins, as by `Bytes`, `String`, `Json` or `Form`, is held frame by
-//! frame until it is whole, and a peer that sends all but the last byte of two hundred bodies has all of them
-//! held. So the frames are counted from when the application gets them until it drops them.
+//! `Bytes`, `String`, `Json` and `Form` collect a body before the handler begins. A peer that sends all but the
+//! last byte of two hundred bodies makes the process hold all of them. So each frame is counted from when the
+//! application gets it until the application drops it.
 //!
 //! Invariants:
 //!
-//! 1. What a count got for a frame it gets back when the last clone of the frame is dropped, wherever that is.
-//! 2. An upload is never paused, so no two of them wait for each other's memory: a frame is let through, or its
+//! 1. The bytes of a frame are taken off each count that they were added to, because the last clone of the frame
+//!    does that in `Drop`, on any thread.
+//! 2. No two uploads wait for each other's memory, because an upload is never paused: a frame is passed on, or its
 //!    upload ends.
-//! 3. An upload of which at most [`IN_HAND`] is held is never ended, whatever others hold: a body of any size that
-//!    is used as it comes goes on.
-//! 4. An upload that is alone is never ended: how large one body may be is for axum's `DefaultBodyLimit`.
+//! 3. An upload of which at most [`IN_HAND`] is held is never ended, so a body of any size that is used as it
+//!    comes goes on, however much others hold.
+//! 4. An upload that is alone is never ended. axum's `DefaultBodyLimit` bounds the size of one body.
 
 use std::{
     fmt,
@@ -27,11 +28,11 @@ use axum::BoxError;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-/// So much of each body is not counted, because most bodies are no longer, and they pay nothing.
+/// How much of each body is not counted. Most bodies are no longer than this, so they cost nothing.
 const FREE: usize = 64 << 10;
-/// So much of a body is held by one that is used as it comes.
+/// How much of a body is held by a handler that uses it as it comes.
 const IN_HAND: usize = 128 << 10;
-/// What a frame takes besides its bytes: a body in frames of a byte each is the dearest.
+/// The memory of a frame besides its bytes. A body in frames of a byte each takes the most.
 const OVERHEAD: usize = 128;
 
 /// How many bytes may be held.
@@ -41,12 +42,12 @@ pub(crate) struct UploadLimits {
     pub(crate) all: usize,
 }
 
-/// What is held of the uploads of one connection.
+/// The memory that the uploads of one connection hold.
 #[derive(Debug)]
 pub(crate) struct UploadMemory {
     limits: UploadLimits,
     connection: AtomicUsize,
-    /// What is held of those of all connections.
+    /// The bytes that the uploads of all connections hold.
     all: Arc<AtomicUsize>,
 }
 
@@ -56,7 +57,7 @@ impl UploadMemory {
     }
 }
 
-/// What is held of one upload.
+/// The memory that one upload holds.
 #[derive(Debug)]
 struct Upload {
     memory: Arc<UploadMemory>,
@@ -64,7 +65,7 @@ struct Upload {
 }
 
 impl Upload {
-    /// Whether there is no room for `bytes` more.
+    /// Returns whether there is no room for `bytes` more.
     fn is_full(&self, bytes: usize) -> bool {
         let own = self.held.load(Relaxed);
         let memory = &*self.memory;
@@ -82,7 +83,7 @@ impl Upload {
     }
 }
 
-/// A frame that is counted for as long as somebody holds it.
+/// A frame that is counted until its last clone is dropped.
 struct Counted {
     bytes: Bytes,
     upload: Arc<Upload>,
@@ -116,10 +117,10 @@ pin_project_lite::pin_project! {
     pub(crate) struct Metered<B> {
         #[pin]
         inner: B,
-        // None for a body without bytes.
+        // `None` for a body without bytes.
         memory: Option<Arc<UploadMemory>>,
         passed: usize,
-        // From the first frame that is counted on.
+        // Set at the first frame that is counted.
         upload: Option<Arc<Upload>>,
     }
 }
@@ -172,13 +173,13 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Body for Metered<B> {
     }
 }
 
-/// Ends an upload for which there is no room.
+/// The error of an upload for which there is no room.
 #[derive(Debug)]
 pub(crate) struct UploadsFull;
 
 impl fmt::Display for UploadsFull {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("too many bytes of unfinished uploads are held; see `Serve::max_upload_memory`")
+        f.write_str("unfinished uploads hold too much memory; see `Serve::max_upload_memory`")
     }
 }
 
@@ -194,7 +195,7 @@ mod tests {
 
     const MIB: usize = 1 << 20;
 
-    /// The next frame of a body that has frames of `size` bytes without end.
+    /// Makes a body that has frames of `size` bytes without end.
     fn endless(memory: &Arc<UploadMemory>, size: usize) -> Metered<AxumBody> {
         let frames = futures_util::stream::repeat_with(move || {
             Ok::<_, std::convert::Infallible>(Bytes::from(vec![7; size]))
@@ -219,11 +220,11 @@ mod tests {
     fn the_second_of_two_held_uploads_is_ended_and_all_is_given_back() {
         let (memory, all) = memory();
         let [mut first, mut second] = [endless(&memory, MIB), endless(&memory, 100 << 10)];
-        // Alone, it may hold what it likes.
+        // An upload that is alone has no bound.
         let mut held: Vec<_> = (0..4).map(|_| next(&mut first).unwrap()).collect();
         let of_second: Vec<_> =
             std::iter::from_fn(|| Some(next(&mut second)).filter(Result::is_ok)).collect();
-        assert_eq!(of_second.len(), 2, "what is in hand");
+        assert_eq!(of_second.len(), 2, "two frames are in hand");
         assert!(next(&mut first).unwrap_err().is::<UploadsFull>(), "nor may the first hold more");
         // The first two give room.
         drop(of_second);

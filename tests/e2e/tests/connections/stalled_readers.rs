@@ -70,7 +70,7 @@ async fn an_answer_that_nobody_reads_is_thrown_away_over_http_1() {
     let mut read = Vec::new();
     let ended = soon("the reset", client.read_to_end(&mut read)).await;
     assert!(ended.is_err() && read.len() < LONG, "{ended:?} after {} bytes", read.len());
-    assert_eq!(log.with("took nothing of what waits for it").len(), 1);
+    assert_eq!(log.with("took none of the waiting bytes for").len(), 1);
     assert_eq!(lifecycle.in_flight().requests, 0);
 }
 
@@ -114,7 +114,7 @@ async fn its_stream_alone_is_reset(path: &str) {
     let unread = connection.send("GET", path).await.begins().await;
     marks.until("freed").await;
     unread.is_reset().await;
-    assert_eq!(log.with("took nothing of an answer").len(), 1);
+    assert_eq!(log.with("took none of the waiting bytes of an answer").len(), 1);
     marks.set("say more");
     assert_eq!(silent.chunk().await, Some("second".len()));
     assert_eq!(waits.answer().await.body, "waited");

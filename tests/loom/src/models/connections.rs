@@ -45,7 +45,7 @@ fn a_stream_that_waits_for_its_frame_hears_when_it_is_let_go_of() {
                 ));
             })
         };
-        out.abandon_all();
+        out.release();
         join(stream);
     });
 }
