@@ -1,5 +1,5 @@
-//! What a runner asks of its request at every turn of the body: in the common case one look before
-//! the poll, and one after it.
+//! The fast path of a runner: in the common case, one call before the first poll of a body, and one after each
+//! poll.
 
 use std::task::Waker;
 
@@ -17,8 +17,8 @@ use crate::{
 };
 
 impl RequestContext {
-    /// Begins the first poll of a body where nothing stands against it and nothing is to be
-    /// prepared, and gives its number; `None` leaves it to the long way.
+    /// Begins the first poll of a body, and returns its number. Returns `None` if the body needs the slow path,
+    /// which judges and prepares it.
     #[inline]
     pub(crate) fn begin_plain(&mut self, policy: &'static HandlerPolicy) -> Option<u64> {
         let free = self.body.stage == Stage::Vacant
@@ -43,7 +43,7 @@ impl RequestContext {
         id
     }
 
-    /// The same with a deadline, or with a permit of the service alone.
+    /// Begins a body that has a deadline, or needs a permit.
     #[inline(never)]
     fn begin_prepared(&mut self, policy: &'static HandlerPolicy) -> Option<u64> {
         if policy.is_cooperative() || policy.needs().is_some() {
@@ -84,7 +84,7 @@ impl RequestContext {
         Some(id)
     }
 
-    /// With a permit that its compensation takes over.
+    /// Begins a reversible body with a permit, which its compensation takes over.
     #[inline(never)]
     fn begin_reversible(
         &mut self,
@@ -98,7 +98,8 @@ impl RequestContext {
         Some(id)
     }
 
-    /// Whether there is nothing that a runner would have to judge after a poll.
+    /// Returns whether a runner has nothing to judge after a pending poll: no checkpoint has refused the body, no
+    /// cause and no *stopping* has come, and the alarm covers the deadline.
     #[inline]
     pub(crate) fn is_quiet(&self, waker: &Waker) -> bool {
         let Body { frame, refused, .. } = &self.body;
@@ -110,7 +111,7 @@ impl RequestContext {
             && !self.life().is_stopping()
     }
 
-    /// The request is over.
+    /// Keeps the alarm of a request that is over, for the next request.
     #[inline]
     pub(crate) fn keep_alarm(&mut self) {
         let Some(mut alarm) = self.alarm.take() else { return };
@@ -122,7 +123,7 @@ impl RequestContext {
         }
     }
 
-    /// The alarm for its body, to be given back.
+    /// Takes the alarm of the request, or a kept or new one.
     pub(crate) fn take_alarm(&mut self) -> Alarm {
         let alarm = self.alarm.take();
         alarm.or_else(|| self.on()?.alarms().take()).unwrap_or_default()

@@ -21,40 +21,40 @@ use crate::{
 /// The body of a request's own runner.
 #[derive(Debug)]
 pub(crate) struct Body {
-    /// Whose it is: the runner knows its own by this.
+    /// The number by which a runner recognises its own body.
     pub(crate) id: u64,
     pub(crate) frame: Frame,
-    /// Here while the body runs; its runner keeps it otherwise, wherever it goes.
+    /// The permit, while the body runs; between two polls its runner keeps it.
     pub(crate) permit: Option<InFlight>,
-    /// The token of a call that a direct caller passed one to.
+    /// The token of a direct call, if the caller passed one.
     pub(crate) given: Option<Arc<RequestState>>,
-    /// Held by every nested handler past its own point of no return, wherever that goes.
+    /// A clone of it is held by every nested handler past its own point of no return.
     shield: Option<Arc<()>>,
-    /// A checkpoint said no; the body is parked and will be dropped.
+    /// Set by a checkpoint that refused the body, which is parked and will be dropped.
     pub(crate) refused: Option<Cancelled>,
     pub(crate) stage: Stage,
-    /// The point of no return is behind us.
+    /// Whether the body has passed its point of no return.
     pub(crate) past: bool,
-    /// Nobody waits for it any more.
+    /// Whether no client waits for the body any more.
     pub(crate) detached: bool,
-    /// Guards of `compensate` that were made before the point of no return.
+    /// The number of guards of `compensate` that were made before the point of no return.
     guards: u32,
-    /// The same, past it.
+    /// The number of guards that were made past it.
     late_guards: u32,
 }
 
-/// What a body is doing.
+/// The stage of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// There is none.
+    /// There is no body.
     Vacant,
-    /// It waits for its next poll.
+    /// The body waits for its next poll.
     Parked,
-    /// It is being polled.
+    /// The body is being polled.
     Polled,
-    /// It is being dropped because the request was cancelled.
+    /// The body is being dropped because the request was cancelled.
     Cut,
-    /// It is being dropped because the grace is over.
+    /// The body is being dropped because the grace is over.
     Abandoned,
 }
 
@@ -66,7 +66,7 @@ pub(crate) struct Frame {
     pub(crate) site: Option<&'static Site>,
     /// The effective deadline, the handler's own and a site's included.
     pub(crate) deadline: Option<Instant>,
-    /// A site has narrowed `deadline`.
+    /// Whether a site has narrowed `deadline`.
     pub(crate) narrowed: bool,
     pub(crate) reopened: bool,
     pub(crate) past: bool,
@@ -93,13 +93,13 @@ impl Frame {
 
 impl Default for Body {
     fn default() -> Self {
-        static NOBODY: HandlerPolicy = HandlerPolicy::new("nobody", "", 0, Mode::Exempt);
-        Self { stage: Stage::Vacant, ..Self::of(Frame::new(&NOBODY, None), 0) }
+        static VACANT: HandlerPolicy = HandlerPolicy::new("vacant", "", 0, Mode::Exempt);
+        Self { stage: Stage::Vacant, ..Self::of(Frame::new(&VACANT, None), 0) }
     }
 }
 
 impl Body {
-    /// A body at its begin, or one that goes on with what its runner remembers.
+    /// Makes a body from its `frame`, which is new or was kept by its runner.
     #[inline]
     pub(crate) const fn of(frame: Frame, id: u64) -> Self {
         Self {
@@ -117,7 +117,7 @@ impl Body {
         }
     }
 
-    /// Leaves no body. The frame and the counters stay as they are: the next body begins with its own.
+    /// Removes the body. The frame and the counters stay as they are, because the next body overwrites them.
     #[inline]
     pub(super) fn reset(&mut self) {
         let Self {
@@ -146,29 +146,29 @@ impl Body {
         !matches!(self.stage, Stage::Vacant | Stage::Parked)
     }
 
-    /// Whether this was a body of the same request that has passed its point of no return and has ended, so
-    /// that the next one is another attempt.
+    /// Returns whether a body of the same request has passed its point of no return and has ended, so
+    /// that the next body is another attempt.
     #[inline]
     pub(crate) const fn has_landed(&self) -> bool {
         self.id != 0 && self.past
     }
 
-    /// For a nested handler to hold while it must not be cut.
+    /// Returns the shield, which a nested handler holds while it must not be cut.
     pub(crate) fn shield(&mut self) -> Arc<()> {
         self.shield.get_or_insert_default().clone()
     }
 
-    /// Whether a nested handler must not be cut.
+    /// Returns whether a nested handler must not be cut.
     pub(crate) fn is_shielded(&self) -> bool {
         self.shield.as_ref().is_some_and(|shield| Arc::strong_count(shield) > 1)
     }
 
-    /// Whether the handler that runs is past its own point of no return.
+    /// Returns whether the handler that runs is past its own point of no return.
     pub(crate) const fn is_past(&self) -> bool {
         if self.frame.nested { self.frame.past } else { self.past }
     }
 
-    /// A guard of `compensate` is made; whether that is past the point of no return.
+    /// Counts a guard of `compensate`. Returns whether it is made past the point of no return.
     pub(crate) const fn guard(&mut self) -> bool {
         let past = self.is_past();
         let guards = if past { &mut self.late_guards } else { &mut self.guards };
@@ -176,24 +176,24 @@ impl Body {
         past
     }
 
-    /// A guard that was made so is gone.
+    /// Removes a guard from the count, for which [`guard`](Self::guard) returned `past`.
     pub(crate) const fn unguard(&mut self, past: bool) {
         let guards = if past { &mut self.late_guards } else { &mut self.guards };
         *guards = guards.saturating_sub(1);
     }
 
-    /// Whether a cut would begin the compensation of some guard.
+    /// Returns whether a cut would begin the compensation of some guard.
     pub(crate) const fn is_guarded(&self) -> bool {
         self.late_guards > 0 || (self.guards > 0 && !self.is_past())
     }
 
-    /// Takes the body away; what comes next finds none.
+    /// Takes the body, and leaves the stage vacant.
     pub(crate) fn vacate(&mut self) -> Self {
         mem::take(self)
     }
 }
 
-/// A number that no other body has.
+/// Returns a number that no other body has. Each thread counts on its own, so two threads do not contend.
 #[inline]
 pub(crate) fn next_id() -> u64 {
     thread_local! {
@@ -201,7 +201,7 @@ pub(crate) fn next_id() -> u64 {
     }
     static THREADS: AtomicU64 = AtomicU64::new(1);
     NEXT.try_with(|next| {
-        // The upper half says which thread counts; zero is nobody's.
+        // The upper half is the number of the thread. Zero is no body's number.
         if next.get() & u64::from(u32::MAX) == 0 {
             next.set((THREADS.fetch_add(1, Ordering::Relaxed) << 32) + 1);
         }

@@ -1,4 +1,4 @@
-//! How a server that is not ours says that a client has left.
+//! The request extension by which another server reports that a client has left.
 
 use std::{
     pin::Pin,
@@ -8,13 +8,13 @@ use std::{
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// A request extension by which any server tells [`Lifecycle::layer`](crate::Lifecycle::layer)
-/// that the client of a request has gone.
+/// that the client of a request has left.
 ///
-/// A server that drops the future of a request whose client has left needs none of it. One that
-/// goes on polling, because it runs requests as tasks of their own or because it serves something
-/// other than sockets, puts a token into the request and cancels it: the request's token fires with
-/// [`Cause::ClientDisconnected`](crate::Cause::ClientDisconnected), a cancellable handler ends, a
-/// durable one follows through, and a streamed response ends.
+/// A server that drops the future of a request whose client has left does not need it. A server that goes on
+/// polling, because it runs requests as tasks of their own or does not serve sockets, puts a token into the
+/// request and cancels it. Then the request's token fires with
+/// [`Cause::ClientDisconnected`](crate::Cause::ClientDisconnected), a cancellable handler ends, a durable one
+/// follows through, and a streamed response ends.
 ///
 /// # Examples
 ///
@@ -48,7 +48,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 pub struct ClientGone(CancellationToken);
 
 impl ClientGone {
-    /// The client is gone when `token` is cancelled.
+    /// Makes the extension. The server cancels `token` when the client has left.
     #[must_use]
     pub const fn new(token: CancellationToken) -> Self {
         Self(token)
@@ -65,7 +65,7 @@ impl From<CancellationToken> for ClientGone {
     }
 }
 
-/// Waits for the signal.
+/// Waits until the client has left.
 pub(crate) struct Gone {
     token: CancellationToken,
     fired: Pin<Box<WaitForCancellationFutureOwned>>,

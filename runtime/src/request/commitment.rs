@@ -1,7 +1,6 @@
-//! May a body be cut now, and by what?
+//! Decides whether a body may be cut now, and by which causes.
 //!
-//! The runner, the statements of a body, its database connections and its outbound calls all ask this question, and
-//! all of them ask it here.
+//! The runner, the statements of a body, its database connections and its outbound calls all use this module.
 
 use super::body::{Body, Frame};
 use crate::{
@@ -9,7 +8,7 @@ use crate::{
     handler_policy::{HandlerPolicy, Mode},
 };
 
-/// Says whether a body may be cut.
+/// Whether a body may be cut, and by which causes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Commitment {
     /// The point of no return is ahead. Every cause may cut the body.
@@ -65,8 +64,8 @@ impl Body {
         Commitment::new(self.past, self.frame.reopened && !self.is_shielded())
     }
 
-    /// Returns the same for the code that runs: a handler that another one called cannot see whether the
-    /// statement of its caller allows cancellation.
+    /// Returns the commitment of the code that runs. A handler that another one called cannot be cut because the
+    /// statement of its caller allows it.
     pub(crate) fn commitment_of_running_code(&self) -> Commitment {
         match self.commitment() {
             Commitment::Reopened if self.frame.nested => Commitment::Committed,
@@ -81,7 +80,7 @@ impl Body {
 }
 
 impl Frame {
-    /// Returns whether a handler that another one called may be cut by its own deadline.
+    /// Returns the commitment of a handler that another one called, for its own deadline.
     pub(crate) const fn commitment(&self) -> Commitment {
         Commitment::new(self.past, self.reopened)
     }

@@ -1,11 +1,11 @@
-//! The compensations of one request that are to run, and the statements that they wait for.
+//! The compensations of one request that have to run, and the statements that they wait for.
 //!
 //! Invariants:
 //!
-//! 1. At most one task runs the compensations of a request: [`begin`](Compensations::begin) says so once
-//!    until [`next`](Compensations::next) has found none, under the same lock.
-//! 2. The one that was registered last runs first, whatever the order in which destructors hand
-//!    them in.
+//! 1. At most one task runs the compensations of a request, because [`begin`](Compensations::begin) sets `running`
+//!    under the lock, and [`next`](Compensations::next) clears it under the same lock when none is left.
+//! 2. The compensation that was registered last runs first, because `pending` is sorted by [`Registered`] and not
+//!    by the order in which destructors push.
 
 use std::{
     pin::Pin,
@@ -19,10 +19,10 @@ use tokio::sync::oneshot;
 
 use crate::handler_policy::Place;
 
-/// The future of a compensation: `Err` says why it failed.
+/// The future of a compensation. `Err` has the reason of a failure.
 pub(crate) type BoxCompensation = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
-/// When a compensation was registered: a later one is greater.
+/// The rank of a compensation in the order of registration; a later one is greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Registered(u64);
 
@@ -47,7 +47,7 @@ pub(crate) struct Compensations(Mutex<State>);
 #[derive(Default)]
 struct State {
     pending: Vec<Pending>,
-    /// One for each statement that was cut: it resolves when the database has answered.
+    /// A receiver for each statement that was cut. It resolves when the database has answered.
     unanswered: Vec<oneshot::Receiver<()>>,
     running: bool,
 }
@@ -56,15 +56,15 @@ struct State {
 pub(crate) enum Next {
     /// Waits until the connection of a statement that was cut has answered.
     Wait(oneshot::Receiver<()>),
-    /// Runs this one.
+    /// Runs this compensation.
     Run(Pending),
-    /// Ends. Another one begins another task.
+    /// Ends the task. A later compensation begins another task.
     End,
 }
 
 impl Compensations {
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it is held.
+        // No code panics while it holds the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -74,7 +74,7 @@ impl Compensations {
         state.pending.insert(at, pending);
     }
 
-    /// No compensation begins before `answered` resolves.
+    /// Holds back all compensations until `answered` resolves.
     pub(crate) fn wait_for(&self, answered: oneshot::Receiver<()>) {
         let mut state = self.state();
         let is_empty = |other: &mut oneshot::Receiver<()>| {
@@ -84,7 +84,8 @@ impl Compensations {
         state.unanswered.push(answered);
     }
 
-    /// Whether somebody has to begin to run them, and the place of the first.
+    /// Claims the task that runs them. Returns the place of the first, or `None` if no compensation is pending or
+    /// a task runs already.
     pub(crate) fn begin(&self) -> Option<Place> {
         let mut state = self.state();
         let first = state.pending.last().filter(|_| !state.running)?.place;
@@ -92,7 +93,8 @@ impl Compensations {
         Some(first)
     }
 
-    /// Returns the next step, decided under one lock, so that no statement that is cut meanwhile is passed by.
+    /// Returns the next step. It is decided under one lock, so that a statement that is cut meanwhile is waited
+    /// for.
     pub(crate) fn next(&self) -> Next {
         let mut state = self.state();
         if let Some(answered) = state.unanswered.pop() {
@@ -105,7 +107,7 @@ impl Compensations {
         Next::End
     }
 
-    /// Those that will not run.
+    /// Removes and returns the compensations that will not run.
     pub(crate) fn give_up(&self) -> Vec<Pending> {
         let mut state = self.state();
         state.running = false;

@@ -1,4 +1,4 @@
-//! One request: its signals, its tokens, its body.
+//! The state of one request: its signals, its tokens, its body.
 
 use std::{
     sync::{Arc, atomic::AtomicBool},
@@ -25,6 +25,7 @@ use crate::{
     handler_policy::HandlerPolicy,
     service::ServiceState,
 };
+
 /// The state of one request.
 ///
 /// Its box is used for one request after another, so each part resets itself.
@@ -32,13 +33,14 @@ use crate::{
 pub(crate) struct RequestContext {
     /// `None` only while no request uses the box.
     origin: Option<Origin>,
-    /// Where it is counted, if it is.
+    /// The shard in which it is counted, if it is.
     counted: Option<u16>,
-    /// When it came in; a deadline counts from here.
+    /// When it came in. Deadlines count from here.
     arrival: Option<Instant>,
-    /// What the request came with. A handler's own deadline is in its frame.
+    /// The least of the default deadline and those of the caller and the platform. A handler's own deadline is in
+    /// its frame.
     pub(crate) deadline: Option<Instant>,
-    /// When the platform ends the process, answered or not.
+    /// When the platform ends the process.
     limit: Option<Instant>,
     tokens: Tokens,
     pub(crate) body: Body,
@@ -46,32 +48,34 @@ pub(crate) struct RequestContext {
     compensations: Option<Arc<Compensations>>,
     pub(crate) flags: Flags,
     pub(crate) progress: Progress,
-    /// Set once the handler of this request has begun without it.
+    /// Set once the handler of this request has begun in another task, without this request.
     pub(crate) handed_on: Option<Arc<AtomicBool>>,
-    /// What wakes whoever waits for the body at its deadline.
+    /// The timer that wakes the request's task at its deadline.
     pub(crate) alarm: Option<Alarm>,
     pub(crate) response: ResponseState,
 }
 
-/// What is known of a request, in bits.
+/// Flags of a request.
 #[derive(Clone, Copy, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub(crate) struct Flags {
-    /// The response body is part of the work.
+    /// Whether the response body is part of the work.
     pub(crate) stream: bool,
-    /// The wait was reported already.
+    /// Whether the end of the wait is reported.
     pub(crate) reported: bool,
-    /// Work of it has landed, or goes on by itself and may land, whatever becomes of the rest.
+    /// Whether work of it has landed, or goes on in a task of its own and may land.
     pub(crate) may_land: bool,
-    /// The connection cannot be used after the answer.
+    /// Whether the connection has to close after the answer.
     pub(crate) close: bool,
-    /// Bytes of the request's own body are still to come.
+    /// Whether bytes of the request body are still to come.
     pub(crate) upload: bool,
-    /// The last poll ended in a wait for them.
+    /// Whether the last poll ended in a wait for those bytes.
     pub(crate) awaits_upload: bool,
-    /// What of the request's head matters for its answer: the two methods, and the version.
+    /// Whether the method is HEAD.
     pub(crate) head: bool,
+    /// Whether the method is CONNECT.
     pub(crate) connect: bool,
+    /// Whether the version is HTTP/1.1 or older.
     pub(crate) http1: bool,
 }
 
@@ -91,7 +95,7 @@ impl RequestContext {
         self.origin = Some(origin);
     }
 
-    /// Ends the request, and leaves its box as if there had been none.
+    /// Ends the request, and makes its box ready for the next one.
     #[inline]
     pub(super) fn reset(&mut self) {
         if self.counted.is_some() {
@@ -102,11 +106,11 @@ impl RequestContext {
         }
         let Self {
             origin,
-            // A kept alarm covers no deadline of another request.
+            // `keep_alarm` has taken or disarmed it.
             alarm: _,
-            // Taken by `answered`.
+            // `answered` has taken it.
             counted: _,
-            // Set by `begin`.
+            // `begin` sets both.
             arrival: _,
             deadline: _,
             limit,
@@ -129,7 +133,7 @@ impl RequestContext {
         response.reset();
     }
 
-    /// The request has at most `time`, from its arrival.
+    /// Bounds the request to `time` from its arrival.
     pub(super) fn shorten(&mut self, time: Duration) {
         // On overflow there is no deadline.
         let at = self.arrival().checked_add(time);
@@ -139,7 +143,7 @@ impl RequestContext {
         };
     }
 
-    /// The platform ends the process `time` after the arrival.
+    /// Notes that the platform ends the process `time` after the arrival.
     #[cfg(feature = "lambda")]
     pub(super) fn limit(&mut self, time: Duration) {
         self.limit = self.arrival().checked_add(time);
@@ -151,13 +155,13 @@ impl RequestContext {
         ends.any(|end| end.saturating_duration_since(Instant::now()) < needs)
     }
 
-    /// Counts it until it is answered or dropped.
+    /// Counts the request until it is answered or dropped.
     #[inline]
     pub(super) fn count(&mut self) {
         self.counted = self.origin.as_ref().map(Origin::count);
     }
 
-    /// It is not counted any more.
+    /// Removes the request from the count.
     #[inline]
     pub(crate) fn answered(&mut self) {
         if let (Some(origin), Some(counted)) = (&self.origin, self.counted.take()) {
@@ -170,18 +174,18 @@ impl RequestContext {
         self.origin.as_ref().expect("a request has an origin").life()
     }
 
-    /// Under `serve`.
+    /// Returns the connection, if the request came in over one of `serve`.
     #[inline]
     pub(crate) fn on(&self) -> Option<&OnConnection> {
         self.origin.as_ref()?.connection()
     }
 
-    /// The same, beside what it keeps of the response's body.
+    /// Returns the connection, and the state of the response body.
     pub(crate) fn on_and_response(&mut self) -> (Option<&OnConnection>, &mut ResponseState) {
         (self.origin.as_ref().and_then(Origin::connection), &mut self.response)
     }
 
-    /// It goes on without its connection.
+    /// Takes the request off its connection, and returns the connection.
     pub(crate) fn leave_connection(&mut self) -> Option<OnConnection> {
         let elsewhere = Origin::Elsewhere(self.on()?.life().clone());
         let counted = self.counted.map(|_| elsewhere.count());
@@ -193,8 +197,8 @@ impl RequestContext {
         }
     }
 
-    /// What a body takes along when it outlives the wait. The deadline stays behind: it
-    /// bounded the wait (law 17).
+    /// Makes the request of a body that outlives the wait. It has no deadline, because the deadline bounded the
+    /// wait (law 17).
     pub(crate) fn detached(&self, body: Body) -> PooledRequest {
         let mut request = PooledRequest::new(Origin::Elsewhere(self.life().clone()));
         request.deadline = None;
@@ -208,34 +212,34 @@ impl RequestContext {
         request
     }
 
-    /// The compensations of this request, made at first use.
+    /// Returns the compensations of this request, which are made at first use.
     pub(crate) fn compensations(&mut self) -> &Arc<Compensations> {
         self.compensations.get_or_insert_default()
     }
 
-    /// The same, if there is something.
+    /// Returns the compensations of this request, if they were made.
     pub(crate) const fn known_compensations(&self) -> Option<&Arc<Compensations>> {
         self.compensations.as_ref()
     }
 
-    /// What wakes this request at *stopping* where no connection of ours does.
+    /// Returns a future that wakes this request at *stopping*, if no connection of `serve` does.
     pub(crate) fn wake(&self) -> Option<OwnedNotified> {
         let shard = self.counted.filter(|_| self.on().is_none())?;
         Some(self.life().wake_of(shard).notified_owned())
     }
 
-    /// What wakes its response's body there, at the next advance.
+    /// Returns a future that wakes its response body at the next advance, if no connection of `serve` does.
     pub(crate) fn wake_body(&self) -> Option<OwnedNotified> {
         let shard = self.counted.filter(|_| self.on().is_none())?;
         Some(self.life().wake_of_bodies(shard).notified_owned())
     }
 
-    /// Whether a server or a layer of ours received it.
+    /// Returns whether it is counted: a server or a layer received it, and it is not answered.
     pub(crate) const fn is_counted(&self) -> bool {
         self.counted.is_some()
     }
 
-    /// The policy of the handler that ran last, or whose extractors run.
+    /// Returns the policy of the handler whose extractors run, or that ran last.
     pub(crate) fn policy(&self) -> Option<&'static HandlerPolicy> {
         match self.progress {
             Progress::Handler(policy) => Some(policy),
@@ -243,28 +247,28 @@ impl RequestContext {
         }
     }
 
-    /// When the request came in.
+    /// Returns when the request came in.
     pub(crate) fn arrival(&self) -> Instant {
         self.arrival.expect("a request has an arrival")
     }
 
-    /// The first cause, as far as anybody has noticed one.
+    /// Returns the first cause that was recorded.
     #[inline]
     pub(crate) fn cause(&self) -> Option<Cause> {
         self.tokens.cause()
     }
 
-    /// Records `cause` unless an earlier one stands.
+    /// Records `cause`, unless there is an earlier one. Returns the first cause, and the signal to fire.
     pub(crate) fn settle(&mut self, cause: Cause) -> (Cause, Option<Signal>) {
         self.tokens.settle(cause)
     }
 
-    /// What fires the request's tokens for `cause`, if there are any; it settles nothing yet.
+    /// Returns the signal that fires the request's tokens for `cause`, if any were handed out. It records nothing.
     pub(crate) fn signal(&self, cause: Cause) -> Option<Signal> {
         self.tokens.signal(cause)
     }
 
-    /// What the request's tokens share, and the deadline that is in force here.
+    /// Returns the state that the tokens share, and the deadline that is in force for the running code.
     pub(crate) fn token(&mut self) -> (Arc<RequestState>, Option<Deadline>) {
         let frame = self.body.is_running().then_some(&self.body.frame);
         let deadline = match frame {
@@ -275,7 +279,7 @@ impl RequestContext {
         (given.unwrap_or_else(|| self.tokens.state(&life)), deadline)
     }
 
-    /// The request's token as tokio-util's type.
+    /// Returns the request's token as tokio-util's type.
     pub(crate) fn raw(&mut self) -> CancellationToken {
         if let Some(given) = self.given() {
             return given.token();
@@ -283,7 +287,7 @@ impl RequestContext {
         self.tokens.raw()
     }
 
-    /// Whether a token was handed out that has not heard of *stopping*.
+    /// Returns whether a token was handed out that has not fired although *stopping* has begun.
     #[inline]
     pub(crate) fn is_stopping_unheard(&self) -> bool {
         self.has_token() && self.cause().is_none() && self.life().is_stopping()
@@ -299,19 +303,19 @@ impl RequestContext {
         self.tokens.are(state)
     }
 
-    /// What the running handler's token is instead of the request's, if a direct caller passed one.
+    /// Returns the token that a direct caller passed to the running handler, if it did.
     fn given(&self) -> Option<&Arc<RequestState>> {
         let own = self.body.is_running() && !self.body.frame.nested;
         self.body.given.as_ref().filter(|_| own)
     }
 
-    /// Whether the body that runs is one that its runner drops for `cause`, told by this token.
+    /// Returns whether the runner drops the running body for `cause`, and `token` is the token of that body.
     pub(crate) fn ends_its_body(&self, token: &Arc<RequestState>, cause: Cause) -> bool {
         let given = || self.body.given.as_ref().is_some_and(|given| Arc::ptr_eq(given, token));
         self.drops_its_body(cause) && (self.is_own(token) || given())
     }
 
-    /// Whether the body that runs is one that its runner drops for `cause`.
+    /// Returns whether the runner drops the running body for `cause`.
     pub(crate) fn drops_its_body(&self, cause: Cause) -> bool {
         let body = &self.body;
         body.stage == Stage::Polled
@@ -324,12 +328,12 @@ impl RequestContext {
         self.given().is_some()
     }
 
-    /// Looks after the token of a call that is over, unless the request has one of its own.
+    /// Takes over the token of a call that is over, unless the request has a token of its own.
     pub(crate) fn inherit(&mut self, given: Arc<RequestState>) {
         self.tokens.inherit(given);
     }
 
-    /// Reads every signal itself, the clock included, for a checkpoint.
+    /// Reads every signal, the clock included, for a checkpoint.
     pub(crate) fn check(&self, deadline: Option<Instant>) -> Option<Cause> {
         let given = self.given().and_then(|given| given.fired());
         if let Some(cause) = given.or_else(|| self.cause()) {
@@ -343,13 +347,13 @@ impl RequestContext {
             .then_some(Cause::DeadlineExceeded)
     }
 
-    /// The head is sent, and the deadline bounded the wait for it.
+    /// Removes the deadline once the head is sent, because it bounded the wait for the head.
     pub(crate) fn lift_deadline(&mut self) {
         self.deadline = None;
         self.tokens.lift_deadline();
     }
 
-    /// The stream ends at `at` at the latest.
+    /// Ends the stream at `at` at the latest.
     pub(crate) fn sooner(&mut self, at: Instant) {
         self.deadline = Some(self.deadline.map_or(at, |before| before.min(at)));
         if let Some(extra) = &mut self.response.extra {
@@ -357,7 +361,7 @@ impl RequestContext {
         }
     }
 
-    /// Nothing can end this request any more (law 12).
+    /// Marks the tokens as finished, so that they never fire (law 12).
     pub(crate) fn finish(&self) {
         self.tokens.finish();
     }

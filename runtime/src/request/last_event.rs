@@ -1,4 +1,4 @@
-//! What a stream says when the service ends it.
+//! The last event of a stream that the service ends.
 
 use std::{
     any::Any,
@@ -14,11 +14,11 @@ use axum::{
 use bytes::Bytes;
 use futures_core::Stream;
 
-/// The last event of a server-sent stream that the service ends, because it shuts down or because
-/// the stream's deadline has passed. A part of the response of a `#[cancellable(stream)]` handler.
+/// The last event of a stream of server-sent events that the service ends, because it shuts down or because
+/// the stream's deadline has passed. It is a part of the response of a `#[cancellable(stream)]` handler.
 ///
-/// A stream that ends by itself, or whose client has left, does not send it. Nor does one that
-/// promised its length, or that middleware has compressed.
+/// A stream that ends by itself, or whose client has left, does not send it. A stream with a `Content-Length`, or
+/// one that middleware has compressed, does not send it either.
 ///
 /// # Examples
 ///
@@ -38,13 +38,13 @@ use futures_core::Stream;
 pub struct LastEvent(Event);
 
 impl LastEvent {
-    /// The stream ends with `event`.
+    /// Makes `event` the last event of the stream.
     #[must_use]
     pub const fn new(event: Event) -> Self {
         Self(event)
     }
 
-    /// As axum's own `Sse` writes it.
+    /// Returns the event as axum's own `Sse` writes it.
     pub(crate) fn into_body(self) -> Body {
         Sse::new(Once(Some(self.0))).into_response().into_body()
     }
@@ -69,7 +69,7 @@ impl Stream for Once {
     }
 }
 
-/// The same bytes, as the data of a body that has this kind; none if it has another.
+/// Returns `bytes` as `D`, or `None` if `D` is another type.
 pub(crate) fn as_data<D: 'static>(bytes: Bytes) -> Option<D> {
     let mut bytes = Some(bytes);
     (&mut bytes as &mut dyn Any).downcast_mut::<Option<D>>().and_then(Option::take)

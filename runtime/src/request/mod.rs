@@ -1,4 +1,4 @@
-//! The request that the running code belongs to.
+//! The current request: its context, its body, its tokens and where it came in.
 
 mod begin;
 mod body;

@@ -1,16 +1,17 @@
-//! Where a request came in.
+//! The origin of a request.
 
 use std::sync::Arc;
 
 use crate::{connection::OnConnection, service::ServiceState};
 
-/// Where a request came in, and by that whose it is.
+/// The origin of a request, which gives access to the state of its service.
 ///
-/// One on a connection of ours has its service's life through that: a reference of its own would be
-/// a count that all requests of all threads write to.
+/// A request on a connection borrows that state from the connection, because all threads would write to the
+/// reference count of an `Arc` of its own.
 pub(crate) enum Origin {
+    /// A connection of `serve`.
     Connection(OnConnection),
-    /// Through a layer, where nothing of ours was around it, or on a connection that it has left.
+    /// A layer under another server, no server and no layer, or a connection that the request has left.
     Elsewhere(Arc<ServiceState>),
 }
 
@@ -23,7 +24,7 @@ impl Origin {
         }
     }
 
-    /// Counts a request that has come in here; pass what this gives to [`answered`](Self::answered).
+    /// Counts a request of this origin. Returns the shard for [`answered`](Self::answered).
     #[inline]
     pub(crate) fn count(&self) -> u16 {
         match self {

@@ -1,4 +1,4 @@
-//! Boxes that are used again.
+//! Request contexts in boxes that are reused.
 
 use std::{
     cell::RefCell,
@@ -12,16 +12,15 @@ use super::{context::RequestContext, origin::Origin};
 use crate::{connection::OnConnection, service::ServiceState};
 
 thread_local! {
-    // In boxes, because that is how they are handed out again.
-    #[expect(clippy::vec_box, reason = "unboxing would move what the box is there to keep")]
+    #[expect(clippy::vec_box, reason = "the pool keeps the allocations, so it keeps the boxes")]
     static SPARE: RefCell<Vec<Box<RequestContext>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// How many boxes a thread keeps: as many requests as it is likely to have at once.
+/// How many boxes a thread keeps. A thread seldom has more requests at once.
 const SPARES: usize = 256;
 
-/// A [`RequestContext`] in a box that is used again: [`release`](Self::release) gives the box back. Dropping this,
-/// as unwinding does, ends the request as well, and frees the box.
+/// A [`RequestContext`] in a box that is reused. [`release`](Self::release) ends the request and returns the box
+/// to the pool. A drop, as by unwinding, ends the request and frees the box.
 ///
 /// The struct has no destructor of its own, so `Option<PooledRequest>` is one word that moves in two instructions.
 pub(crate) struct PooledRequest(Box<RequestContext>);
@@ -35,13 +34,13 @@ impl PooledRequest {
         Self(request)
     }
 
-    /// A request that has just come in on a connection of ours.
+    /// Makes the context of a request that has come in over a connection of `serve`.
     #[inline]
     pub(crate) fn on<B: Body>(on: OnConnection, head: &Request<B>) -> Self {
         Self::received(Origin::Connection(on), head, !head.body().is_end_stream())
     }
 
-    /// A request that a server or a layer has just received.
+    /// Makes the context of a request that a server or a layer has received.
     #[inline]
     pub(crate) fn received<B>(origin: Origin, head: &Request<B>, upload: bool) -> Self {
         let mut request = Self::new(origin);
@@ -61,19 +60,20 @@ impl PooledRequest {
         request
     }
 
-    /// A request without a server of ours around it: it sees disconnects and deadlines only.
+    /// Makes the context of a request that no server and no layer has received: only a drop of its future and
+    /// deadlines cancel it.
     pub(crate) fn unlinked() -> Self {
         Self::new(Origin::Elsewhere(ServiceState::unlinked()))
     }
 
-    /// The service inside had no answer.
+    /// Ends a request for which the inner service returned an error.
     #[cold]
     pub(crate) fn failed(self) {
         self.finish();
         self.release();
     }
 
-    /// The request is over; its box is used again.
+    /// Ends the request, and returns its box to the pool.
     #[inline]
     pub(crate) fn release(self) {
         let Self(mut request) = self;

@@ -1,10 +1,13 @@
-//! How far a request has come before the body of its handler begins (law 3).
+//! The progress of a request before the body of its handler begins (law 3).
 //!
-//! Middleware and extractors may wait as long as a body can, and nothing that lasts has begun meanwhile. So
+//! Middleware and extractors may wait as long as a body can, and no lasting work has begun meanwhile. So
 //! the deadline, *stopping* and a client that leaves end the request there, too.
 //!
-//! A plain axum router does not tell a handler with a policy from one without, and without a policy nothing of
-//! ours ends a handler. So in such a router only the wait for the bytes of an upload is ended.
+//! A plain axum router does not distinguish handlers with a policy from handlers without, and the runtime never
+//! ends a handler without a policy. So in such a router only the wait for the bytes of an upload is ended.
+//!
+//! Invariant: another task may set `handed_on` while this request is pending. It is set once and never cleared, so
+//! a request that reads it set is not ended here any more.
 
 use std::{
     sync::{
@@ -22,25 +25,25 @@ use crate::{
     handler_policy::{HandlerPolicy, Mode},
 };
 
-/// Where a request is on its way to the body of its handler.
+/// The place of a request on its way to the body of its handler.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) enum Progress {
-    /// In middleware, in extractors, or in a handler without a policy: no router of ours has seen it.
+    /// In middleware, in extractors, or in a handler without a policy. No `followthrough::Router` has seen it.
     #[default]
     Unknown,
     /// In the middleware of a router in which every handler has a policy.
     Middleware,
     /// In the extractors of this handler.
     Handler(&'static HandlerPolicy),
-    /// In a route or a handler without a policy, which may have begun anything.
+    /// In a route or a handler without a policy, which may have begun any work.
     Ungoverned,
     /// A body with a policy has begun.
     Begun,
 }
 
 impl RequestContext {
-    /// A router of ours passes the request on. A handler that middleware has called before, and that is over,
-    /// does not count as begun.
+    /// Notes the progress of a request in a `followthrough::Router`. A handler that middleware has called before,
+    /// and that has ended, does not count as begun.
     pub(crate) fn advance_to(&mut self, progress: Progress) {
         let called_before =
             self.body.id != 0 && self.body.stage == Stage::Vacant && !self.body.past;
@@ -49,7 +52,7 @@ impl RequestContext {
         }
     }
 
-    /// A router of ours hands the request to this handler.
+    /// Notes that a `followthrough::Router` passes the request to this handler.
     pub(crate) fn routed_to(&mut self, policy: &'static HandlerPolicy) {
         self.advance_to(match policy.mode() {
             Mode::Exempt => Progress::Ungoverned,
@@ -57,13 +60,13 @@ impl RequestContext {
         });
     }
 
-    /// Says whether middleware has handed the rest of the request to another task, where its handler runs
-    /// without this request.
+    /// Returns the flag that is set once middleware has spawned the rest of the request in another task, where its
+    /// handler runs without this request.
     pub(crate) fn handed_on(&mut self) -> Arc<AtomicBool> {
         self.handed_on.get_or_insert_default().clone()
     }
 
-    /// Whether the request may end here because the body of its handler has not begun.
+    /// Returns whether the request may end now because the body of its handler has not begun.
     pub(crate) fn is_before_its_body(&self) -> bool {
         match self.progress {
             Progress::Unknown => self.flags.awaits_upload,
@@ -75,8 +78,8 @@ impl RequestContext {
         }
     }
 
-    /// After a poll that was pending: what ends a request whose handler's body has not begun. `cx` is woken
-    /// at its deadline.
+    /// Returns, after a poll that was pending, the cause that ends a request whose handler's body has not begun.
+    /// Otherwise wakes `cx` at its deadline.
     #[inline]
     pub(crate) fn ends_before_its_body(&mut self, cx: &mut Context<'_>) -> Option<Cause> {
         if self.is_before_its_body() { self.look_before_its_body(cx) } else { None }

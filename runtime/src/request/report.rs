@@ -1,4 +1,4 @@
-//! One log line, one count and one hook call for each wait that ended early (law 16).
+//! Reports each wait that ended early, by one log line, one count and one hook call (law 16).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -13,7 +13,7 @@ use crate::{
     service::{OnCancelled, ServiceState},
 };
 
-/// Reports that the current request's wait for `policy` ended; gives the hook's answer.
+/// Reports that the current request's wait for `policy` ended early. Returns the hook's answer.
 pub(crate) fn report(
     policy: &'static HandlerPolicy,
     cancelled: Cancelled,
@@ -21,7 +21,7 @@ pub(crate) fn report(
     let (hook, arrival) = request::with(|request| {
         let first = !std::mem::replace(&mut request.flags.reported, true);
         first.then(|| {
-            // A clone of the life itself would be one more for each of many that end at a time.
+            // A clone of the `Arc` would contend when many requests end at once.
             request.life().note_cancelled(cancelled.ended_by());
             (request.life().hook(), request.arrival())
         })
@@ -32,8 +32,8 @@ pub(crate) fn report(
     ask(&hook?, policy, cancelled)
 }
 
-/// Reports that a stream ended before it was done. Its client has had an answer, so there is
-/// nothing to replace, and no status to name.
+/// Reports that a stream ended early. Its client has the head of the response already, so the hook's answer is
+/// dropped and no status is logged.
 pub(crate) fn report_stream(
     life: &ServiceState,
     policy: &'static HandlerPolicy,

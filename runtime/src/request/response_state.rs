@@ -1,4 +1,4 @@
-//! What a request keeps of its response's body, once its head is sent.
+//! The state of a response body once its head is sent.
 
 use std::pin::Pin;
 
@@ -13,19 +13,19 @@ use crate::{cause::Cause, connection::Backpressure};
 #[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub(crate) struct ResponseState {
-    /// Bytes that `Content-Length` promised and that are still to come.
+    /// The bytes that `Content-Length` promised and that are still to come.
     pub(crate) remaining: Option<u64>,
-    /// Where a streamed body logs.
+    /// The span in which a streamed body is polled and logs.
     pub(crate) span: Option<Span>,
     pub(crate) extra: Option<Box<ResponseExtra>>,
-    /// Somebody could tell whether the body ends.
+    /// Whether the end of the body is watched, because it is a stream or has a token.
     pub(crate) watched: bool,
     pub(crate) polled: bool,
-    /// It was told that the service ends.
+    /// Whether it was told that the service shuts down.
     pub(crate) told: bool,
-    /// Its client takes an end for a pause, and asks again.
+    /// Whether its client reconnects after an early end.
     pub(crate) reconnects: bool,
-    /// More than a socket's buffer is sure to take.
+    /// Whether the body is longer than a socket's buffer is sure to take.
     pub(crate) long: bool,
 }
 
@@ -40,25 +40,25 @@ impl ResponseState {
     }
 }
 
-/// What only some bodies have.
+/// The state that only some response bodies have.
 #[derive(Default)]
 pub(crate) struct ResponseExtra {
     pub(crate) gone: Option<Gone>,
     /// Ends a streamed body at its deadline.
     pub(crate) sleep: Option<Pin<Box<Sleep>>>,
-    /// Wakes the body where no connection of this server does.
+    /// Wakes the body, if no connection of `serve` does.
     pub(crate) wake: Option<Pin<Box<OwnedNotified>>>,
     pub(crate) last: Option<LastEvent>,
-    /// `last`, on its way, or an answer of ours.
+    /// The body of `last`, or of an answer of this crate, while it is sent.
     pub(crate) saying: Option<AxumBody>,
-    /// The body was cut for this, and that is to be seen.
+    /// The cause for which the body was cut, if the client has to see an error.
     pub(crate) error: Option<Cause>,
     pub(crate) flushes_before_error: u8,
     pub(crate) gate: Backpressure,
     /// The rest of a frame, a piece of which has gone out.
     pub(crate) rest: Option<Bytes>,
-    /// It was the last frame.
+    /// Whether `rest` is of the last frame.
     pub(crate) finish_after_rest: bool,
-    /// Where the connection fires the stream's token.
+    /// The key by which the connection fires the stream's token.
     pub(crate) told_by: Option<usize>,
 }

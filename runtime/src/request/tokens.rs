@@ -1,4 +1,4 @@
-//! The tokens of one request: one identity in two types, each made at first use.
+//! The tokens of one request, in two types that fire together. Each is made at first use.
 
 use std::sync::Arc;
 
@@ -13,11 +13,11 @@ use crate::{
 /// The tokens of one request, and its first cause.
 #[derive(Default)]
 pub(super) struct Tokens {
-    /// As tokio-util's type, once asked for.
+    /// The token of tokio-util's type, once asked for.
     raw: Option<CancellationToken>,
-    /// As the type of this crate, once asked for.
+    /// The state of the token of this crate's type, once asked for.
     state: Option<Arc<RequestState>>,
-    /// The first cause, unless `state` knows it.
+    /// The first cause, unless only `state` has it.
     cause: Option<Cause>,
 }
 
@@ -77,12 +77,12 @@ impl Tokens {
         self.raw.is_some() || self.state.is_some()
     }
 
-    /// Returns whether `state` is that of these tokens.
+    /// Returns whether `state` is the state of these tokens.
     pub(super) fn are(&self, state: &Arc<RequestState>) -> bool {
         self.state.as_ref().is_some_and(|own| Arc::ptr_eq(own, state))
     }
 
-    /// Looks after the token of a call that is over, unless the request has one of its own.
+    /// Takes over the token of a call that is over, unless the request has a token of its own.
     pub(super) fn inherit(&mut self, given: Arc<RequestState>) {
         if !self.are_handed_out() {
             self.state = Some(given);
