@@ -1,4 +1,4 @@
-//! What the tokens of one request share.
+//! The state that the tokens of one request share.
 
 mod signal;
 mod state;

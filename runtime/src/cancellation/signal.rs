@@ -1,4 +1,4 @@
-//! What tells a request's tokens, outside of every borrow.
+//! The signal that fires a request's tokens while the request is not borrowed.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::state::RequestState;
 use crate::cause::Cause;
 
-/// The request's tokens, to be fired outside the borrow; dropping it fires them.
+/// The tokens of a request, and the cause to fire them with. Dropping it fires them.
 #[must_use]
 pub(crate) struct Signal {
     pub(crate) raw: Option<CancellationToken>,
@@ -20,7 +20,7 @@ impl Signal {
         drop(self);
     }
 
-    /// There is nothing to fire.
+    /// Drops the signal without firing the tokens.
     pub(crate) fn disarm(mut self) {
         self.raw = None;
         self.state = None;

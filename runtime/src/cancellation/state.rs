@@ -1,14 +1,14 @@
-//! What the clones of one request's token share.
+//! The state that the clones of one request's token share.
 //!
 //! Invariants:
 //!
-//! 1. `cause` leaves zero once and never changes again: to a cause, or to [`FINISHED`].
-//! 2. A token handed out by [`token`](RequestState::token) is cancelled if and only if a cause is
-//!    settled. Either side may come first: `settle` writes the cause and then looks for the
-//!    token, `token` makes the token and then looks for the cause, with a full fence between the
-//!    two steps on both sides, so at least one of them sees the other.
-//! 3. Whoever waits registers before the look at the cause, and `settle` writes the cause before
-//!    it wakes. So nobody who waits sleeps through a cause.
+//! 1. `cause` changes once, from zero to a cause or to [`FINISHED`], because every write is a compare-and-exchange
+//!    from zero.
+//! 2. A settled cause cancels the token of [`token`](RequestState::token), whichever comes first, because `settle`
+//!    writes the cause and then reads the token, and `token` makes the token and then reads the cause. A full
+//!    fence stands between the two steps on both sides, so at least one of them sees the other.
+//! 3. A waiter registers before it reads the cause, and `settle` writes the cause before it wakes, so no waiter
+//!    misses a cause.
 
 use std::{future::pending, pin::pin};
 
@@ -23,20 +23,20 @@ use crate::{
     },
 };
 
-/// The response was handed over whole; nothing fires any more.
+/// The value of `cause` once the HTTP implementation has the whole response. The tokens never fire then.
 const FINISHED: u8 = u8::MAX;
 
 pub(crate) struct RequestState {
     cause: AtomicU8,
     notify: Notify,
     token: OnceLock<CancellationToken>,
-    /// The head is sent, and the deadline bounded the wait for it.
+    /// Whether the deadline is lifted, because the head is sent.
     lifted: AtomicBool,
     life: Option<Arc<ServiceState>>,
 }
 
 impl RequestState {
-    /// The token of a request that a server or a runner looks after.
+    /// Makes the state of a request that a server or a runner settles.
     pub(crate) fn linked(
         life: Arc<ServiceState>,
         cause: Option<Cause>,
@@ -51,7 +51,7 @@ impl RequestState {
         }
     }
 
-    /// A token that only its own handle fires.
+    /// Makes the state of a token that only its own handle fires.
     pub(crate) fn external() -> Self {
         Self {
             cause: AtomicU8::new(0),
@@ -62,19 +62,19 @@ impl RequestState {
         }
     }
 
-    /// The recorded cause, without looking at the signals.
+    /// Returns the recorded cause, without reading the signals.
     pub(crate) fn settled(&self) -> Option<Cause> {
         Cause::from_code(self.cause.load(Ordering::Acquire))
     }
 
-    /// The cause, or that of a token whose parent was cancelled.
+    /// Returns the recorded cause, or `ClientDisconnected` if the token's parent was cancelled.
     pub(crate) fn fired(&self) -> Option<Cause> {
         let raw = || self.token.get().is_some_and(CancellationToken::is_cancelled);
         self.settled().or_else(|| raw().then_some(Cause::ClientDisconnected))
     }
 
-    /// Records `cause` unless something stands already; gives the cause that stands, which is
-    /// none if the request had finished.
+    /// Records `cause`, unless a cause is recorded. Returns the recorded cause, or `None` if the request has
+    /// finished.
     pub(crate) fn record(&self, cause: Cause) -> Option<Cause> {
         match self.cause.compare_exchange(0, cause.code(), Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => Some(cause),
@@ -82,7 +82,7 @@ impl RequestState {
         }
     }
 
-    /// Records `cause` and wakes everybody who waits; gives the cause that stands.
+    /// Records `cause` and wakes all waiters. Returns the recorded cause.
     pub(crate) fn settle(&self, cause: Cause) -> Option<Cause> {
         let first = self.record(cause)?;
         fence(Ordering::SeqCst);
@@ -93,13 +93,13 @@ impl RequestState {
         Some(first)
     }
 
-    /// From here on no signal reaches the token.
+    /// Marks the request as finished, so that no signal fires the token any more.
     pub(crate) fn finish(&self) {
         let _ = self.cause.compare_exchange(0, FINISHED, Ordering::AcqRel, Ordering::Acquire);
     }
 
-    /// The cause, after a look at the signals that nobody may have noticed yet: a loop in
-    /// `spawn_blocking` asks while the runner sleeps.
+    /// Returns the cause, after it has read the clock and the phase, because a loop in `spawn_blocking` asks while
+    /// the runner sleeps.
     pub(crate) fn cause(&self, deadline: Option<Deadline>) -> Option<Cause> {
         match self.cause.load(Ordering::Acquire) {
             0 => {}
@@ -121,8 +121,8 @@ impl RequestState {
         None
     }
 
-    /// Resolves when a cause is settled. It listens to *stopping* and to the clock by itself, so
-    /// that the token of a handler without a runner fires, too.
+    /// Waits until a cause is settled. It waits for *stopping* and for the deadline itself, so that the token of a
+    /// handler without a runner fires, too.
     pub(crate) async fn cancelled(&self, deadline: Option<Deadline>) -> Cause {
         let mut late = pin!(async {
             match deadline {
@@ -139,12 +139,11 @@ impl RequestState {
         let (mut is_late, mut is_stopping) = (false, false);
         loop {
             let mut notified = pin!(self.notify.notified());
-            // Registered before the look, so that no settlement falls between the two.
             notified.as_mut().enable();
             if let Some(cause) = self.cause(deadline) {
                 return cause;
             }
-            // A signal that came without a cause came too late, and is not waited for again.
+            // A signal that left no cause is not waited for again: the request has finished, or its deadline is lifted.
             tokio::select! {
                 biased;
                 () = notified => {}
@@ -163,7 +162,7 @@ impl RequestState {
         token.clone()
     }
 
-    /// Whether a deadline can still fire.
+    /// Returns whether a deadline can still fire.
     pub(crate) fn is_bounded(&self) -> bool {
         self.cause.load(Ordering::Acquire) == 0 && !self.is_lifted()
     }
@@ -172,17 +171,17 @@ impl RequestState {
         self.lifted.load(Ordering::Acquire)
     }
 
-    /// The head is sent, and the deadline bounded the wait for it.
+    /// Removes the deadline once the head is sent, because it bounded the wait for the head.
     pub(crate) fn lift_deadline(&self) {
         self.lifted.store(true, Ordering::Release);
     }
 }
 
-/// Until when a token's holder has time.
+/// The deadline that a token fires at.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadline {
     pub(crate) at: Instant,
-    /// It bounds one statement, and the request goes on after it.
+    /// Whether it bounds one statement only.
     pub(crate) of_site: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What the clones of a token share, from two threads at once.
+//! Tests of the state of a token, from two threads at once.
 
 use std::{sync::Barrier, thread};
 
@@ -30,7 +30,7 @@ fn a_token_that_is_made_while_the_cause_is_settled_is_cancelled() {
 }
 
 #[test]
-fn whoever_settles_first_is_believed_by_all() {
+fn two_threads_that_settle_agree_on_the_first_cause() {
     let state = RequestState::external();
     let settle = |cause| state.settle(cause);
     let (a, b) = thread::scope(|scope| {

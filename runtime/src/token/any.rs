@@ -1,4 +1,4 @@
-//! Any of the tokens that code can follow.
+//! A token of any kind.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::{cause::Cause, link::LinkedToken};
 
 /// A token of any kind.
 ///
-/// A linked token and tokio-util's token know no cause: they count as a client that left.
+/// A linked token and tokio-util's token have no cause. They count as a client that left.
 #[derive(Clone, Debug)]
 pub(crate) enum AnyToken {
     Request(RequestToken),
@@ -32,7 +32,7 @@ impl AnyToken {
         }
     }
 
-    /// Waits until the token fires.
+    /// Waits until the token fires, and returns the cause.
     pub(crate) async fn cancelled(&self) -> Cause {
         match self {
             Self::Request(token) => token.cancelled().await,
@@ -49,8 +49,8 @@ impl AnyToken {
         }
     }
 
-    /// Returns what remains of a deadline that bounds the work. The end of the grace bounds the process and not
-    /// the work, so a durable token and a shutdown token have none.
+    /// Returns the time left of a deadline that bounds the work. The end of the grace bounds the process and not
+    /// the work, so a durable token and a shutdown token have no such deadline.
     pub(crate) fn left(&self) -> Option<Duration> {
         match self {
             Self::Request(token) => token.left(),

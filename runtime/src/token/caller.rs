@@ -1,4 +1,4 @@
-//! The token that a direct caller handed to a handler.
+//! The token that a direct caller passes to a handler.
 
 use std::{
     pin::Pin,
@@ -12,13 +12,13 @@ use tokio_util::sync::CancellationToken;
 use super::{AnyToken, RequestToken};
 use crate::{cancellation::RequestState, cause::Cause, service::ServiceState};
 
-/// The token that a direct caller handed to the handler, if it did.
+/// The token that a direct caller passed to the handler, if it did.
 #[doc(hidden)]
 #[derive(Clone, Debug, Default)]
 pub struct CallerToken(Option<AnyToken>);
 
 impl CallerToken {
-    /// The caller handed none.
+    /// No token.
     pub(crate) const NOTHING: Self = Self(None);
 
     pub(crate) fn request(token: &RequestToken) -> Self {
@@ -38,7 +38,7 @@ impl CallerToken {
         match self.0? {
             AnyToken::Request(token) => Some(token.token()),
             AnyToken::Raw(token) => Some(token),
-            // A caller hands in no other kind.
+            // Callers pass no other kind.
             AnyToken::Durable(_) | AnyToken::Shutdown(_) | AnyToken::Linked(_) => None,
         }
     }
@@ -49,8 +49,8 @@ impl CallerToken {
     }
 }
 
-/// Follows the token that a direct caller handed in. The call has one of its own: what ends here
-/// must not end for the caller.
+/// Follows the token that a direct caller passed. The call has a token of its own, because a cause that fires in
+/// the call must not fire the caller's token.
 pub(crate) struct FollowedToken {
     given: AnyToken,
     fired: Pin<Box<dyn Future<Output = Cause> + Send>>,
@@ -63,7 +63,7 @@ impl FollowedToken {
         let given = given.0?;
         let own = RequestState::linked(life.clone(), None, Some(parent.child_token()));
         let token = given.clone();
-        // As the deadline: a body may leave it no budget.
+        // Unconstrained, because the body may have used up the task's budget.
         let fired = Box::pin(unconstrained(async move { token.cancelled().await }));
         Some(Self { given, fired, own: Arc::new(own) })
     }
@@ -84,7 +84,7 @@ impl FollowedToken {
         self.own.settle(cause).unwrap_or(cause)
     }
 
-    /// Settles the call's own token when that one fires.
+    /// Fires the call's own token when the caller's fires.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) {
         if self.own.settled().is_none() {
             if let Poll::Ready(cause) = self.fired.as_mut().poll(cx) {
@@ -94,7 +94,7 @@ impl FollowedToken {
     }
 }
 
-/// What a token that was handed in says before the call begins.
+/// The state of a caller's token before the call begins.
 pub(crate) struct SeenToken {
     pub(crate) own: Arc<RequestState>,
     pub(crate) deadline: Option<Instant>,

@@ -14,10 +14,10 @@ use crate::{
     service::ServiceState,
 };
 
-/// Fires only in the last moments of the grace (*grace over*), never for a client that leaves
-/// or a deadline that passes.
+/// A token that fires only in the last moments of the grace (*grace over*), never for a client that
+/// leaves or a deadline that passes.
 ///
-/// A function that asks for `&DurableToken` can be called in a durable site or a
+/// A function that takes a `&DurableToken` can be called in a durable site or a
 /// `#[durable_write]` handler, and nowhere else.
 ///
 /// # Examples
@@ -41,7 +41,7 @@ pub struct DurableToken {
 }
 
 impl DurableToken {
-    /// A token that never fires, for tests and direct calls.
+    /// Makes a token that never fires, for tests and direct calls.
     #[must_use]
     pub fn never() -> Self {
         Self { life: ServiceState::endless() }
@@ -51,7 +51,7 @@ impl DurableToken {
         Self { life }
     }
 
-    /// The token of the running request, or that of requests without a lifecycle.
+    /// Returns the token of the current request, or that of requests without a lifecycle.
     pub(crate) fn current() -> Self {
         Self {
             life: request::with(|request| request.life().clone())
@@ -69,39 +69,39 @@ impl DurableToken {
         Cause::ShuttingDown
     }
 
-    /// Whether the last moments have begun.
+    /// Returns whether the last moments have begun.
     pub fn is_cancelled(&self) -> bool {
         self.life.grace_over().is_cancelled()
     }
 
-    /// `ShuttingDown` once the token has fired.
+    /// Returns `ShuttingDown` once the token has fired.
     pub fn cause(&self) -> Option<Cause> {
         self.is_cancelled().then_some(Cause::ShuttingDown)
     }
 
-    /// When the token will fire: known once shutdown has begun.
+    /// Returns when the token fires, once shutdown has begun.
     pub fn deadline(&self) -> Option<Instant> {
         self.life.grace_over_at()
     }
 
-    /// What remains until [`deadline`](Self::deadline); zero when it has passed.
+    /// Returns the time left until [`deadline`](Self::deadline); zero when it has passed.
     pub fn remaining(&self) -> Option<Duration> {
         self.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// Runs `future` until it ends or the token fires; `None` if the token fired first. If the
+    /// Runs `future` until it ends or the token fires. Returns `None` if the token fired first. If the
     /// token has fired before the call, `future` is never polled; otherwise a future that is
     /// ready wins the tie.
     ///
     /// # Cancel safety
     ///
-    /// As `future` itself, which is dropped when the token fires.
+    /// That of `future`, which is dropped when the token fires.
     pub async fn run_until_cancelled<F: Future>(&self, future: F) -> Option<F::Output> {
         let token = self.life.grace_over();
         RunUntil::new(token.is_cancelled(), token.cancelled(), future).await
     }
 
-    /// A token for other libraries, one for each call: cancelling it reaches nobody else.
+    /// Returns a token for other libraries. Each call makes a child token, so cancelling it cancels nothing else.
     #[must_use]
     pub fn token(&self) -> CancellationToken {
         self.life.grace_over().child_token()

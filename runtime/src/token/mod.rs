@@ -1,4 +1,4 @@
-//! The three tokens, one for each thing that work may follow.
+//! The three tokens that work may follow.
 //!
 //! | token | fires when | for |
 //! |---|---|---|

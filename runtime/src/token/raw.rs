@@ -1,4 +1,4 @@
-//! What a parameter written `CancellationToken` becomes.
+//! The extractor behind a parameter of type `CancellationToken`.
 
 use std::convert::Infallible;
 
@@ -8,10 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{caller::CallerToken, durable::DurableToken, request::RequestToken};
 
-/// The extractor that stands in an annotated handler's signature where you wrote
-/// `CancellationToken`, which axum cannot extract: the trait and the type are both foreign.
+/// The extractor that the macros put into an annotated handler's signature in place of
+/// `CancellationToken`, which axum cannot extract, because the trait and the type are both foreign.
 ///
-/// You meet it only when you call the handler yourself; any token converts into it.
+/// Your code sees it only when it calls the handler directly; any token converts into it.
 ///
 /// # Examples
 ///
@@ -39,7 +39,7 @@ impl RawToken {
         self.0.clone()
     }
 
-    /// The token that a direct caller passed, if one did.
+    /// Returns the token that a direct caller passed, if it did.
     pub(crate) fn passed(self) -> Option<CancellationToken> {
         self.0.into_raw()
     }
@@ -67,7 +67,7 @@ impl<S: Send + Sync> FromRequestParts<S> for RawToken {
     type Rejection = Infallible;
 
     async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        // The request is asked once the body runs; until then the parameter costs nothing.
+        // The body reads the token from the request at its begin, so the parameter costs nothing here.
         Ok(Self(CallerToken::NOTHING))
     }
 }

@@ -14,14 +14,14 @@ use crate::{
     run_until::RunUntil,
 };
 
-/// Fires when the client leaves, the deadline passes, or the service stops waiting for reads.
+/// A token that fires when the client leaves, the deadline passes, or the service stops waiting for reads.
 ///
-/// It has one identity for each request, covers the response body, and never fires once the
-/// response was handed whole to the HTTP implementation.
+/// All tokens of a request share one state, which covers the response body and never fires once the
+/// HTTP implementation has the whole response.
 ///
 /// As an extractor it needs `followthrough::serve` or `Lifecycle::layer` around the router.
-/// Without them the token of an annotated handler still sees disconnect and deadline; that of
-/// a plain handler never fires, and a warning says so once. In a plain handler the
+/// Without them, the token of an annotated handler still fires for a disconnect and a deadline; the token of
+/// a plain handler never fires, and the log warns of that once. In a plain handler the
 /// [`token`](Self::token) for other libraries follows disconnect and shutdown, not a deadline.
 ///
 /// # Examples
@@ -47,13 +47,13 @@ pub struct RequestToken {
 }
 
 impl RequestToken {
-    /// A token that never fires, for tests and direct calls.
+    /// Makes a token that never fires, for tests and direct calls.
     #[must_use]
     pub fn never() -> Self {
         Self::new(Arc::new(RequestState::external()), None)
     }
 
-    /// A token and the handle that fires it, for tests and direct calls.
+    /// Makes a token and the handle that fires it, for tests and direct calls.
     #[must_use]
     pub fn new_pair() -> (Self, RequestTokenHandle) {
         let token = Self::never();
@@ -61,7 +61,7 @@ impl RequestToken {
         (token, handle)
     }
 
-    /// The token of the request that the running code belongs to.
+    /// Returns the token of the current request.
     pub(crate) fn current() -> Option<Self> {
         request::with(RequestContext::token).map(|(state, deadline)| Self::new(state, deadline))
     }
@@ -70,11 +70,11 @@ impl RequestToken {
         Self { state, deadline }
     }
 
-    /// Waits until the token fires and gives the first cause.
+    /// Waits until the token fires, and returns the first cause.
     ///
-    /// In the body of a handler that is about to be dropped for that cause it does not return:
-    /// such a handler has no say in its answer. Elsewhere, in a task that it started or in a
-    /// `cooperative` body, it does.
+    /// In the body of a handler that is dropped for that cause it does not return, because such a
+    /// handler does not decide its answer. In a task that the handler started, and in a `cooperative` body, it
+    /// returns.
     ///
     /// # Cancel safety
     ///
@@ -83,8 +83,8 @@ impl RequestToken {
         let cause = self.state.cancelled(self.deadline).await;
         let ends_here = request::with(|request| request.ends_its_body(&self.state, cause));
         if ends_here == Some(true) {
-            // The runner looks at its signals when this poll has returned. Woken at once, so that
-            // whoever is not dropped then hears of it after all.
+            // The runner reads its signals when this poll has returned, and drops the body. A future that is not
+            // dropped then is polled again and returns.
             let mut left = false;
             poll_fn(|cx| {
                 if std::mem::replace(&mut left, true) {
@@ -98,60 +98,59 @@ impl RequestToken {
         cause
     }
 
-    /// Whether the token has fired. The clock and the service are asked, too, so a loop that
+    /// Returns whether the token has fired. Reads the clock and the phase of the service, so a loop that
     /// never awaits sees the deadline and *stopping*.
     pub fn is_cancelled(&self) -> bool {
         self.cause().is_some()
     }
 
-    /// The first cause, which never changes.
+    /// Returns the first cause, which never changes.
     pub fn cause(&self) -> Option<Cause> {
         self.state.cause(self.deadline)
     }
 
-    /// The effective deadline here: the least of the site's, the handler's and the lifecycle's
-    /// default.
+    /// Returns the effective deadline where the token was made: the least of those of the site, the handler, the
+    /// lifecycle, the caller and the platform.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline.map(|deadline| deadline.at)
     }
 
-    /// What remains until [`deadline`](Self::deadline); zero when it has passed.
+    /// Returns the time left until [`deadline`](Self::deadline); zero when it has passed.
     pub fn remaining(&self) -> Option<Duration> {
         self.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// What remains of a deadline that still bounds something.
+    /// Returns the time left of a deadline that can still fire.
     pub(crate) fn left(&self) -> Option<Duration> {
         if self.state.is_bounded() { self.remaining() } else { None }
     }
 
-    /// Runs `future` until it ends or the token fires; `None` if the token fired first. If the
+    /// Runs `future` until it ends or the token fires. Returns `None` if the token fired first. If the
     /// token has fired before the call, `future` is never polled; otherwise a future that is
     /// ready wins the tie.
     ///
     /// # Cancel safety
     ///
-    /// As `future` itself, which is dropped when the token fires.
+    /// That of `future`, which is dropped when the token fires.
     pub async fn run_until_cancelled<F: Future>(&self, future: F) -> Option<F::Output> {
         RunUntil::new(self.is_cancelled(), self.cancelled(), future).await
     }
 
-    /// The token for other libraries. Cancelling it reaches whoever holds it, and nobody else:
-    /// the request goes on.
+    /// Returns the token for other libraries. Cancelling it cancels its clones only, and the request goes on.
     #[must_use]
     pub fn token(&self) -> CancellationToken {
         self.state.token()
     }
 }
 
-/// Fires the token that [`RequestToken::new_pair`] made with it.
+/// The handle that fires the token of [`RequestToken::new_pair`].
 #[derive(Debug)]
 pub struct RequestTokenHandle {
     state: Arc<RequestState>,
 }
 
 impl RequestTokenHandle {
-    /// Fires the token. The first cause stands; gives that one.
+    /// Fires the token, and returns the first cause.
     pub fn cancel(&self, cause: Cause) -> Cause {
         self.state.settle(cause).unwrap_or(cause)
     }
@@ -163,7 +162,7 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestToken {
     async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let token = Self::current().unwrap_or_else(|| {
             request::warn_unlinked();
-            // The runner of an annotated handler puts its own in the place of this one.
+            // The runner of an annotated handler replaces this token by its own.
             Self::never()
         });
         Ok(token)

@@ -14,7 +14,7 @@ use crate::{
     service::ServiceState,
 };
 
-/// Fires when the service stops: in a request with *stopping*, in a worker when the requests
+/// A token that fires when the service stops: in a request at *stopping*, in a worker when the requests
 /// have drained.
 ///
 /// # Examples
@@ -42,12 +42,12 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct ShutdownToken {
     token: CancellationToken,
-    /// The service whose grace bounds what is left to do.
+    /// The service whose grace bounds the remaining work.
     life: Arc<ServiceState>,
 }
 
 impl ShutdownToken {
-    /// A token that never fires, for tests and direct calls.
+    /// Makes a token that never fires, for tests and direct calls.
     #[must_use]
     pub fn never() -> Self {
         Self::new(CancellationToken::new(), ServiceState::endless())
@@ -67,38 +67,38 @@ impl ShutdownToken {
         Cause::ShuttingDown
     }
 
-    /// Whether the service is stopping.
+    /// Returns whether the service stops.
     pub fn is_cancelled(&self) -> bool {
         self.token.is_cancelled()
     }
 
-    /// `ShuttingDown` once the token has fired.
+    /// Returns `ShuttingDown` once the token has fired.
     pub fn cause(&self) -> Option<Cause> {
         self.is_cancelled().then_some(Cause::ShuttingDown)
     }
 
-    /// When the last moments of the grace begin: known once shutdown has begun.
+    /// Returns when the last moments of the grace begin, once shutdown has begun.
     pub fn deadline(&self) -> Option<Instant> {
         self.life.grace_over_at()
     }
 
-    /// What remains until [`deadline`](Self::deadline); zero when it has passed.
+    /// Returns the time left until [`deadline`](Self::deadline); zero when it has passed.
     pub fn remaining(&self) -> Option<Duration> {
         self.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// Runs `future` until it ends or the token fires; `None` if the token fired first. If the
+    /// Runs `future` until it ends or the token fires. Returns `None` if the token fired first. If the
     /// token has fired before the call, `future` is never polled; otherwise a future that is
     /// ready wins the tie.
     ///
     /// # Cancel safety
     ///
-    /// As `future` itself, which is dropped when the token fires.
+    /// That of `future`, which is dropped when the token fires.
     pub async fn run_until_cancelled<F: Future>(&self, future: F) -> Option<F::Output> {
         RunUntil::new(self.is_cancelled(), self.token.cancelled(), future).await
     }
 
-    /// The token for other libraries. Cancelling it reaches nobody else.
+    /// Returns a token for other libraries. Each call makes a child token, so cancelling it cancels nothing else.
     #[must_use]
     pub fn token(&self) -> CancellationToken {
         self.token.child_token()
