@@ -68,7 +68,7 @@ async fn what_cannot_be_meant_leaves_the_margin() {
     }
     assert_eq!(sandbox.invoke(0, "GET", "/waits").await.problem(), too_late());
     let log = sandbox.end().await;
-    assert_eq!(log.matches("cannot be meant").count(), 1, "{log}");
+    assert_eq!(log.matches("of this invocation is implausible").count(), 1, "{log}");
 }
 
 #[tokio::test]

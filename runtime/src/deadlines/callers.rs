@@ -1,4 +1,7 @@
-//! Deadlines that come with a request.
+//! Deadlines that callers send with a request.
+//!
+//! Invariant: [`Ignored`] only goes up, and each increment gets its own number, so each power of two is logged
+//! once.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -9,12 +12,12 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::header::{ENVOY, Format, GRPC};
 
-/// How long callers say that they wait, in headers, as deadlines of their requests.
+/// The headers in which callers send how long they wait, which become deadlines of their requests.
 ///
-/// Nothing is read until it is asked for here, because anybody can send a header: ask for what your
-/// own proxies and callers set. A header only ever brings the deadline nearer, counted from the
-/// arrival of the request. One that is malformed, repeated or zero is ignored, with a warning that
-/// counts.
+/// No header is read by default, because any client can send one: enable those that your
+/// own proxies and callers set. A header can only shorten the deadline, counted from the
+/// arrival of the request. A header that is malformed, repeated or zero is ignored and counted, and a warning logs
+/// the count.
 ///
 /// # Examples
 ///
@@ -32,7 +35,7 @@ use super::header::{ENVOY, Format, GRPC};
 /// # Ok::<(), followthrough::BuildError>(())
 /// ```
 #[derive(Clone, Debug, Default)]
-#[must_use = "it is read once a lifecycle is built with it"]
+#[must_use = "it has no effect until a lifecycle is built with it"]
 pub struct CallerDeadlines {
     headers: Vec<(HeaderName, Format)>,
     cap: Option<Duration>,
@@ -40,35 +43,35 @@ pub struct CallerDeadlines {
 }
 
 impl CallerDeadlines {
-    /// Reads no header yet.
+    /// Makes settings that read no header.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// `grpc-timeout: 250m`: up to eight digits, and `H`, `M`, `S`, `m`, `u` or `n`.
+    /// Reads `grpc-timeout: 250m`: up to eight digits, and `H`, `M`, `S`, `m`, `u` or `n`.
     pub fn grpc_timeout(self) -> Self {
         self.reading(GRPC, Format::Grpc)
     }
 
-    /// `x-envoy-expected-rq-timeout-ms: 250`, which Envoy sets to what it waits itself.
+    /// Reads `x-envoy-expected-rq-timeout-ms: 250`, which Envoy sets to its own time-out.
     pub fn envoy(self) -> Self {
         self.reading(ENVOY, Format::Millis)
     }
 
-    /// A header of your own, in whole milliseconds.
+    /// Reads a header of your own, in whole milliseconds.
     pub fn header(self, name: HeaderName) -> Self {
         self.reading(name, Format::Millis)
     }
 
-    /// At most this long for a request that comes with a deadline, whatever it says. Default: no
+    /// Sets the longest time that a header can give a request. Default: no
     /// bound but those of the handler and the service.
     pub fn cap(mut self, cap: Duration) -> Self {
         self.cap = Some(cap);
         self
     }
 
-    /// At least this long for any request, so that nobody can ask for work that is bound to be thrown
-    /// away. Default: 0.
+    /// Sets the shortest time that a header can give a request, so that a caller cannot start work that is bound
+    /// to be thrown away. Default: 0.
     pub fn floor(mut self, floor: Duration) -> Self {
         self.floor = floor;
         self
@@ -79,15 +82,15 @@ impl CallerDeadlines {
         self
     }
 
-    /// What is wrong with these settings.
+    /// Returns the fault of these settings, if they have one.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         let above = self.cap.is_some_and(|cap| cap < self.floor);
         above.then_some(
-            "the `cap` of `caller_deadlines` is below its `floor`: raise it, or lower that",
+            "the `cap` of `caller_deadlines` is below its `floor`: raise the `cap` or lower the `floor`",
         )
     }
 
-    /// The shortest time that any header says; what cannot be read is counted.
+    /// Returns the shortest time of all headers, within floor and cap. Counts headers that cannot be read.
     pub(crate) fn read(&self, headers: &HeaderMap, ignored: &Ignored) -> Option<Duration> {
         let said = self.headers.iter().filter_map(|(name, format)| {
             let mut values = headers.get_all(name).iter();
@@ -103,12 +106,12 @@ impl CallerDeadlines {
     }
 }
 
-/// How many deadlines could not be read.
+/// The number of deadlines that could not be read.
 #[derive(Debug, Default)]
 pub(crate) struct Ignored(AtomicU64);
 
 impl Ignored {
-    /// Warns of the first and then ever more seldom: whoever sends one can send a million.
+    /// Counts a header, and warns at each power of two, because a caller that sends one can send a million.
     fn note(&self, name: &HeaderName, value: &HeaderValue) {
         let count = self.0.fetch_add(1, Ordering::Relaxed) + 1;
         if count.is_power_of_two() {

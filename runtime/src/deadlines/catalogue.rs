@@ -1,4 +1,6 @@
-//! All annotated handlers of the program, for review.
+//! The catalogue of all annotated handlers of the program.
+//!
+//! Invariant: [`CLOSURES`] only grows, so a policy that was pushed is in every later list.
 
 use std::{
     collections::HashMap,
@@ -12,7 +14,7 @@ use serde::{Serialize, Serializer};
 use super::Deadlines;
 use crate::handler_policy::{HandlerPolicy, Mode};
 
-/// What the attribute of a handler leaves behind, wherever the handler is.
+/// The entry of a handler in the catalogue, which its attribute submits.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Declared(pub &'static HandlerPolicy);
@@ -22,27 +24,27 @@ inventory::collect!(Declared);
 /// The policies of closures, which no attribute has declared.
 static CLOSURES: Mutex<Vec<&'static HandlerPolicy>> = Mutex::new(Vec::new());
 
-/// Keeps the policy of a closure, for as long as the program runs.
+/// Leaks the policy of a closure and adds it to the list.
 pub(crate) fn known(policy: HandlerPolicy) -> &'static HandlerPolicy {
     let policy: &'static HandlerPolicy = Box::leak(Box::new(policy));
     CLOSURES.lock().unwrap_or_else(PoisonError::into_inner).push(policy);
     policy
 }
 
-/// Every policy of the program.
+/// Returns every policy of the program.
 pub(crate) fn all() -> Vec<&'static HandlerPolicy> {
     let mut all = declared();
     all.extend_from_slice(&CLOSURES.lock().unwrap_or_else(PoisonError::into_inner));
     all
 }
 
-/// Lists every annotated handler of the program, whether it is routed or not: its name, its place
-/// in the source, and what may end it. Closures and what
-/// [`Router::merge_axum`](crate::Router::merge_axum) lets in are not annotated, and not here.
+/// Lists every annotated handler of the program, routed or not: its name, its place
+/// in the source, and its policy. Closures and the routes of
+/// [`Router::merge_axum`](crate::Router::merge_axum) are not annotated, so they are not listed.
 ///
-/// Printed, it is a table, with the exempt handlers apart; serialised, a list. In a test it is the
-/// gate for reviews: a change that weakens a policy changes the snapshot, and shows in the diff.
-/// `{:#}` leaves the lines of the source out, which change with every edit.
+/// `Display` prints a table, with the exempt handlers last, and `Serialize` gives a list. A snapshot of it in a
+/// test puts every change of a policy into the diff for review. `{:#}` omits the lines of the source, which change
+/// with every edit.
 ///
 /// # Examples
 ///
@@ -82,12 +84,12 @@ pub fn policies() -> Policies {
     Policies::new(EffectiveDeadline::written)
 }
 
-/// Every annotated handler, and every copy that another macro has made of one.
+/// Returns every annotated handler, and every copy that another macro has made of one.
 pub(crate) fn declared() -> Vec<&'static HandlerPolicy> {
     inventory::iter::<Declared>.into_iter().map(|declared| declared.0).collect()
 }
 
-/// The annotated handler whose function `type_name` names, if it is one.
+/// Returns the annotated handler whose function has this `type_name`, if there is one.
 pub(crate) fn declared_at(type_name: &str) -> Option<&'static HandlerPolicy> {
     static PATHS: LazyLock<HashMap<String, &'static HandlerPolicy>> = LazyLock::new(|| {
         let path = |policy: &'static HandlerPolicy| Some((function_of(policy.path()?), policy));
@@ -96,7 +98,7 @@ pub(crate) fn declared_at(type_name: &str) -> Option<&'static HandlerPolicy> {
     PATHS.get(&without_generics(type_name)).copied()
 }
 
-/// The path of a function, from that of a static within its body.
+/// Returns the path of a function, from the path of a static within its body.
 fn function_of(path: &str) -> String {
     let path = path.rsplit_once("::__FT_POLICY").map_or(path, |(function, _)| function);
     let mut function = without_generics(path);
@@ -106,15 +108,15 @@ fn function_of(path: &str) -> String {
     function
 }
 
-/// The same path without the arguments of generic types and functions, `a::B<u8>::c<T>` as `a::B::c`. What
-/// begins a path or a part of it, `<a::B as C>::c`, stays.
+/// Returns `path` without the arguments of generic types and functions: `a::B::c` for `a::B<u8>::c<T>`. A `<` that
+/// begins a path or a part of it, as in `<a::B as C>::c`, stays.
 fn without_generics(path: &str) -> String {
     let (mut short, mut depth, mut before) = (String::with_capacity(path.len()), 0_usize, ' ');
     for char in path.chars() {
         let after_name = before.is_alphanumeric() || before == '_';
         match char {
             '<' if depth > 0 || after_name => depth += 1,
-            // Not that of an arrow, `fn() -> u8`.
+            // The `>` of an arrow, as in `fn() -> u8`, closes nothing.
             '>' if depth > 0 && before != '-' => depth -= 1,
             _ if depth > 0 => {}
             _ => short.push(char),
@@ -127,7 +129,7 @@ fn without_generics(path: &str) -> String {
 /// The annotated handlers of the program, by name; made by [`policies`] and
 /// [`Lifecycle::policies`](crate::Lifecycle::policies).
 #[derive(Clone, Debug)]
-#[must_use = "it is for printing, or for comparing with what was reviewed"]
+#[must_use = "it is only useful when it is printed or serialised"]
 pub struct Policies(Vec<(&'static HandlerPolicy, EffectiveDeadline)>);
 
 impl Policies {
@@ -139,12 +141,12 @@ impl Policies {
         Self(all.into_iter().map(|policy| (policy, timing(policy))).collect())
     }
 
-    /// The handlers, by name.
+    /// Returns the handlers, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = &'static HandlerPolicy> + '_ {
         self.0.iter().map(|(policy, _)| *policy)
     }
 
-    /// The handlers, by name, with the deadlines that are in force.
+    /// Returns the handlers, sorted by name, with the deadlines that are in force.
     pub fn timings(&self) -> impl Iterator<Item = (&'static HandlerPolicy, &EffectiveDeadline)> {
         self.0.iter().map(|(policy, timing)| (*policy, timing))
     }
@@ -156,21 +158,21 @@ impl Serialize for Policies {
     }
 }
 
-/// The deadline that is in force for a handler, and what put it there.
+/// The deadline that is in force for a handler, and its origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EffectiveDeadline {
-    /// In force, from the arrival of the request.
+    /// The deadline in force, from the arrival of the request.
     pub deadline: Option<Duration>,
-    /// In the attribute.
+    /// The deadline in the attribute.
     pub written: Option<Duration>,
-    /// The name of a deadline, in the attribute.
+    /// The name of a deadline in the attribute.
     pub name: Option<&'static str>,
-    /// Who put the one in force there; none without a deadline.
+    /// The origin of `deadline`; `None` without a deadline.
     pub origin: Option<Origin>,
 }
 
-/// What put a deadline in force.
+/// The origin of a deadline.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -192,7 +194,7 @@ impl EffectiveDeadline {
         Self { deadline: written, written, name: policy.named_deadline(), origin }
     }
 
-    /// What is in force under a lifecycle.
+    /// Returns the deadline that is in force under a lifecycle.
     pub(crate) fn in_force(
         policy: &'static HandlerPolicy,
         overridden: Option<&Deadlines>,
@@ -223,7 +225,7 @@ impl EffectiveDeadline {
 impl fmt::Display for EffectiveDeadline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(deadline) = self.deadline else {
-            // What it comes to is not known here.
+            // A named deadline has no duration without a lifecycle.
             return f.write_str(self.name.unwrap_or_default());
         };
         f.write_str(&time(deadline.as_millis()))?;
@@ -239,7 +241,7 @@ impl fmt::Display for EffectiveDeadline {
     }
 }
 
-/// `5 s`, `750 ms`
+/// Formats a time as `5 s` or `750 ms`.
 fn time(ms: u128) -> String {
     if ms % 1000 == 0 { format!("{} s", ms / 1000) } else { format!("{ms} ms") }
 }

@@ -1,4 +1,4 @@
-//! How headers say how long is left: read for callers, written for callees.
+//! Headers that carry the time left: read from callers, written for callees.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use http::{HeaderName, HeaderValue};
 pub(crate) const GRPC: HeaderName = HeaderName::from_static("grpc-timeout");
 pub(crate) const ENVOY: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
 
-/// Eight digits.
+/// The largest number of eight digits.
 const MOST_OF_GRPC: u128 = 99_999_999;
-/// Fifteen digits: thirty thousand years, which no clock here overflows at.
+/// The largest number of fifteen digits: thirty thousand years, at which no clock here overflows.
 const MOST_MILLIS: u128 = 999_999_999_999_999;
 
 #[derive(Clone, Copy, Debug)]
@@ -41,13 +41,13 @@ impl Format {
         (!time.is_zero()).then_some(time)
     }
 
-    /// `left` as [`parse`](Self::parse) reads it: rounded down, but never to nothing, because zero is
-    /// no deadline.
+    /// Writes `left` as [`parse`](Self::parse) reads it. Rounds down, but never to zero, which is not a valid
+    /// deadline.
     pub(crate) fn write(self, left: Duration) -> HeaderValue {
         let text = match self {
             Self::Grpc => {
                 let seconds = u128::from(left.as_secs());
-                // The finest unit that has room for it loses least.
+                // The finest unit in which `left` has at most eight digits loses the least.
                 let (number, unit) = [
                     (left.as_nanos(), 'n'),
                     (left.as_micros(), 'u'),
@@ -66,7 +66,7 @@ impl Format {
     }
 }
 
-/// Up to so many digits and nothing else: `parse` alone would take a sign.
+/// Parses up to `most` digits and nothing else, because `parse` alone would take a sign.
 fn digits(text: &str, most: usize) -> Option<u64> {
     let plain = text.len() <= most && text.bytes().all(|byte| byte.is_ascii_digit());
     if plain { text.parse().ok() } else { None }

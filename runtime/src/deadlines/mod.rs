@@ -1,4 +1,4 @@
-//! Where deadlines come from: handlers, operators, callers and platforms.
+//! The sources of deadlines: handlers, operators, callers and platforms.
 
 mod callers;
 mod catalogue;

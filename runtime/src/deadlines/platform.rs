@@ -1,8 +1,10 @@
-//! Deadlines that the platform sets: those of AWS Lambda invocations.
+//! Deadlines of the platform: those of AWS Lambda invocations.
 //!
-//! Lambda says when it will kill the process, in milliseconds of the epoch. That is read once a request,
-//! and made a time from the request's arrival: the clock on the wall may be set, the one that the request
-//! goes by not.
+//! Lambda gives the time at which it kills the process in milliseconds since the epoch. That is read once for each
+//! request and converted to a time from its arrival, because the system clock may be set and the monotonic clock
+//! may not.
+//!
+//! Invariant: each flag is set by an atomic swap, so each warning is logged once.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -12,7 +14,7 @@ use std::{
 use http::Extensions;
 use lambda_runtime::Context;
 
-/// How long a request has.
+/// The time left for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimeLeft {
     pub(crate) for_answer: Duration,
@@ -20,16 +22,18 @@ pub(crate) struct TimeLeft {
     pub(crate) in_all: Duration,
 }
 
-/// A process that still runs is not this late.
+/// The longest time by which a deadline can plausibly have passed.
 const DAY: Duration = Duration::from_secs(24 * 3600);
-/// Lambda's invocations end within 15 minutes; this is for emulators under a debugger.
+/// The longest time by which a deadline can plausibly be ahead. Lambda's invocations end within 15 minutes, but
+/// emulators under a debugger allow more.
 const YEAR: Duration = Duration::from_secs(366 * 24 * 3600);
 
 #[derive(Debug)]
 pub(crate) struct Platform {
     margin: Duration,
-    /// Each fault is the same at every invocation, so it is told once.
+    /// Whether an implausible deadline is logged. It is logged once, because every invocation has the same fault.
     told_implausible: AtomicBool,
+    /// Whether a deadline within the margin is logged.
     told_short: AtomicBool,
 }
 
@@ -48,15 +52,15 @@ impl Platform {
         }
     }
 
-    /// What is wrong with these settings.
+    /// Returns the fault of these settings, if they have one.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         self.margin.is_zero().then_some(
-            "`graceful_stop` is zero; every answer would come with the end of the process: give it at \
+            "`graceful_stop` is zero, so every late answer would come with the end of the process: give it at \
              least 100 ms",
         )
     }
 
-    /// What the invocation leaves its request; nothing where there is no invocation.
+    /// Returns the time that the invocation leaves its request; `None` outside of Lambda.
     #[inline]
     pub(crate) fn read(&self, said: &Extensions) -> Option<TimeLeft> {
         let context = said.get::<Context>()?;
@@ -71,8 +75,8 @@ impl Platform {
                     target: "followthrough",
                     deadline_ms = deadline,
                     ?margin,
-                    "the deadline of this invocation cannot be meant and is ignored, and so are others like \
-                     it: the margin of `graceful_stop` is all the time that their requests have"
+                    "the deadline of this invocation is implausible and is ignored: its request has the \
+                     margin of `graceful_stop`. Later ones are not logged"
                 );
             }
             return TimeLeft { for_answer: margin, in_all: margin };
@@ -84,18 +88,18 @@ impl Platform {
                 target: "followthrough",
                 ?in_all,
                 ?margin,
-                "this invocation has no more time than the margin, so its request is answered 504 at \
-                 once: raise the function's time-out, or lower `.graceful_stop(..)`"
+                "this invocation has no more time than the margin of `graceful_stop`, so its request is \
+                 answered 504 at once: raise the function's time-out, or lower `.graceful_stop(..)`"
             );
         }
         TimeLeft { for_answer, in_all }
     }
 }
 
-/// The time from `now` to `deadline`, in milliseconds of the epoch, zero if that is over; none if it
-/// cannot be meant.
+/// Returns the time from `now` to `deadline`, in milliseconds since the epoch: zero if it has passed, `None` if it
+/// is implausible.
 fn left(deadline: u64, now: SystemTime) -> Option<Duration> {
-    // A clock that stands before 1970 is as wrong as one that stands at it.
+    // A clock before 1970 is as wrong as a clock at 1970.
     let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     let at = Duration::from_millis(deadline);
     let (ahead, ago) = (at.saturating_sub(now), now.saturating_sub(at));

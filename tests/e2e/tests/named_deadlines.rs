@@ -93,10 +93,7 @@ async fn the_configuration_wins_over_the_code() {
 fn a_name_that_nothing_explains_stops_the_start() {
     let error: BuildError = Lifecycle::builder().build().map(drop).unwrap_err();
     let error = error.to_string();
-    assert!(
-        error.contains("`pay` has the deadline `checkout`, and nothing says how long"),
-        "{error}"
-    );
+    assert!(error.contains("`pay` has the deadline `checkout`, which has no value"), "{error}");
     assert!(error.contains("`.named_deadline(\"ledger\", ..)`"), "{error}");
     let named = || Lifecycle::builder().named_deadline("ledger", MS);
     assert_eq!(
@@ -104,7 +101,7 @@ fn a_name_that_nothing_explains_stops_the_start() {
         "`chekout` in the code: no handler has this deadline; did you mean `checkout`?"
     );
     let none = refused(named().named_deadline("checkout", Duration::ZERO));
-    assert_eq!(none, "`checkout` in the code: a deadline has between `1ms` and `24h`");
+    assert_eq!(none, "`checkout` in the code: a deadline must be between `1ms` and `24h`");
     let typo = refused(named().named_deadline("checkout", MS).overrides(toml("chekcout = '1s'")));
     assert_eq!(typo, "`chekcout` in TOML: no handler has this name; did you mean `checkout`?");
 }

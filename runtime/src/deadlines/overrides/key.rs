@@ -1,18 +1,18 @@
-//! What an override is about, in the words of where it was written.
+//! The key of an override, as it is written in its source.
 
 use std::fmt;
 
 use crate::handler_policy::HandlerPolicy;
 
-/// Who said so.
+/// The key of an override, by its source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Key {
-    /// A whole environment variable, and the part of it that stands for the name.
+    /// An environment variable, and the part of it that is the name.
     Env { variable: String, name: String },
-    /// The name itself.
+    /// A name in TOML.
     #[cfg_attr(not(feature = "toml"), expect(dead_code, reason = "made by `from_toml`"))]
     Toml(String),
-    /// The name of a deadline.
+    /// The name of a deadline in the code.
     Code(String),
 }
 
@@ -28,12 +28,12 @@ impl Key {
         }
     }
 
-    /// Whether it means the service's default, if it means nothing else.
+    /// Returns whether it is `default`, which means the default of the service unless a handler has that name.
     pub(crate) fn is_default(&self) -> bool {
         !matches!(self, Self::Code(_)) && self.name() == self.spell("default")
     }
 
-    /// How the name of a handler is written where this key is.
+    /// Returns the name of a handler as the source of this key writes it.
     pub(crate) fn spell(&self, name: &str) -> String {
         match self {
             Self::Env { .. } => env_name(name),
@@ -58,7 +58,7 @@ impl fmt::Display for Key {
     }
 }
 
-/// `orders::place` as an environment variable can say it: `ORDERS__PLACE`.
+/// Returns a name as an environment variable writes it: `ORDERS__PLACE` for `orders::place`.
 pub(crate) fn env_name(name: &str) -> String {
     let plain = |c: char| if c.is_alphanumeric() { c } else { '_' };
     name.chars().map(plain).flat_map(char::to_uppercase).collect()

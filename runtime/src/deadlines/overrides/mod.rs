@@ -1,4 +1,4 @@
-//! Deadlines that whoever runs the service changes, by the names of its handlers.
+//! Deadlines that an operator changes by the names of the handlers.
 
 mod key;
 mod resolve;
@@ -10,23 +10,22 @@ pub(crate) use resolve::Deadlines;
 
 use crate::handler_policy::HandlerPolicy;
 
-/// The bounds of a deadline, wherever it is written.
+/// The bounds of every deadline.
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
-/// Deadlines by the name of the handler, read at start-up: what an operator changes without a new
-/// build. [`LifecycleBuilder::overrides`](crate::LifecycleBuilder::overrides) puts them in force, in
-/// place of what the attribute says, and refuses a name that no handler has.
-/// [`Lifecycle::policies`](crate::Lifecycle::policies) shows what is in force, and why.
+/// Deadlines by the name of the handler, read at start-up, so that an operator can change them without a new
+/// build. [`LifecycleBuilder::overrides`](crate::LifecycleBuilder::overrides) replaces the deadlines of the
+/// attributes by them; a misspelt name is an error that suggests the right one.
+/// [`Lifecycle::policies`](crate::Lifecycle::policies) shows the deadlines in force, and their origins.
 ///
-/// The name is that of the [catalogue](crate::policies): `module::function`, or the `name = "…"` of
-/// the attribute. It may also be that of a deadline, which handlers share: `#[deadline = "checkout"]`.
-/// Every such name has to be explained, here or by
-/// [`LifecycleBuilder::named_deadline`](crate::LifecycleBuilder::named_deadline). Unless something has
-/// that name, `default` is the service's own,
-/// [`default_deadline`](crate::LifecycleBuilder::default_deadline). The value is a whole number with a
-/// unit, `ms`, `s`, `m` or `h`, from `1ms` to `24h`. Closures are not in the catalogue, and cannot be named
-/// here.
+/// A key is a handler's name in the [catalogue](crate::policies): `module::function`, or the `name = "…"` of
+/// the attribute. A key can also be the name of a deadline that handlers share: `#[deadline = "checkout"]`.
+/// Every such name needs a value, here or by
+/// [`LifecycleBuilder::named_deadline`](crate::LifecycleBuilder::named_deadline). The key `default` is the
+/// service's [`default_deadline`](crate::LifecycleBuilder::default_deadline), unless a handler or a deadline has
+/// that name. The value is a whole number with a
+/// unit, `ms`, `s`, `m` or `h`, from `1ms` to `24h`. Closures are not in the catalogue, so they have no key.
 ///
 /// # Examples
 ///
@@ -49,7 +48,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[must_use = "it changes nothing until a lifecycle is built with it"]
+#[must_use = "it has no effect until a lifecycle is built with it"]
 pub struct Overrides(Vec<Override>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,14 +58,14 @@ struct Override {
 }
 
 impl Overrides {
-    /// Reads the variables `{prefix}_DEADLINE_{NAME}`, with the handler's name in capitals and `_` for
-    /// each character that is neither a letter nor a digit: `ORDERS_DEADLINE_ORDERS__PLACE=3s` for `orders::place`.
+    /// Reads the variables `{prefix}_DEADLINE_{NAME}`, with the handler's name in capitals and `_` for each
+    /// character that is neither a letter nor a digit: `ORDERS_DEADLINE_ORDERS__PLACE=3s` for `orders::place`.
     ///
-    /// Others that begin with the prefix are not ours: Kubernetes sets some for every service.
+    /// Other variables with the prefix are ignored, because Kubernetes sets some for every service.
     ///
     /// # Errors
     ///
-    /// An empty prefix, a value that is no duration, and a name of a handler behind a misspelt
+    /// If the prefix is empty, a value is not a duration, or the name of a handler follows a misspelt
     /// `DEADLINE`.
     pub fn from_env(prefix: &str) -> Result<Self, OverridesError> {
         Self::from_vars(prefix, env::vars_os(), &crate::deadlines::declared())
@@ -115,7 +114,7 @@ impl Overrides {
     ///
     /// # Errors
     ///
-    /// A text that is no TOML, anything beside that table, and a value that is no duration.
+    /// If the text is not TOML, has more than that table, or has a value that is not a duration.
     #[cfg(feature = "toml")]
     pub fn from_toml(text: &str) -> Result<Self, OverridesError> {
         #[derive(serde::Deserialize)]
@@ -141,24 +140,24 @@ impl Overrides {
         if faults.is_empty() { Ok(Self(overrides)) } else { Err(OverridesError(listed(faults))) }
     }
 
-    /// Adds `later`, which wins where both name one handler.
+    /// Adds the overrides of `later`, which win over those that are there.
     pub(crate) fn extend(&mut self, later: Self) {
         self.0.extend(later.0);
     }
 
-    /// Adds a deadline that the code itself names.
+    /// Adds the value of a named deadline from the code.
     pub(crate) fn named(&mut self, name: &str, deadline: Duration) {
         self.0.push(Override { key: Key::Code(name.to_owned()), deadline });
     }
 }
 
 fn listed(mut faults: Vec<String>) -> String {
-    // The environment has no order of its own.
+    // Sorted, because the environment has no order.
     faults.sort();
     faults.join("; ")
 }
 
-/// The grammar of the attribute, without its bare literals.
+/// Parses a duration as the attribute does, but without its bare literals.
 fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -179,7 +178,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     })
 }
 
-/// Overrides that cannot be read, or that name no handler.
+/// The error of overrides that cannot be read, or whose name no handler has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OverridesError(pub(crate) String);
 
@@ -191,7 +190,7 @@ impl fmt::Display for OverridesError {
 
 impl std::error::Error for OverridesError {}
 
-/// For a `main` that returns what its listener returns.
+/// Lets `main` return the error with `?` beside those of its listener.
 impl From<OverridesError> for std::io::Error {
     fn from(error: OverridesError) -> Self {
         Self::new(std::io::ErrorKind::InvalidInput, error)
@@ -260,7 +259,7 @@ mod tests {
         );
         let alike = env(&[("SHOP_DEADLINE_THE_SHOP_FRONT", "1s")]).expect("one");
         assert!(refused(alike).ends_with(
-            "`the shop-front` and `the shop.front` are spelt alike here: say it in TOML"
+            "`the shop-front` and `the shop.front` have the same name here: set it in TOML"
         ));
         let misspelt = env(&[("SHOP_DEADLNE_ORDERS__PLACE", "1s")]).expect_err("a fault");
         assert_eq!(env(&[("SHOP_HEADLINE_MAX", "10")]), Ok(Overrides::default()));

@@ -1,4 +1,4 @@
-//! Overrides and the handlers of the program, brought together when a lifecycle is built.
+//! Resolves overrides against the handlers of the program, when a lifecycle is built.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -6,7 +6,7 @@ use super::{LONGEST, Override, Overrides, OverridesError, SHORTEST, key::Key, li
 use crate::handler_policy::{HandlerPolicy, Mode};
 
 impl Overrides {
-    /// What this comes to for the handlers of the program.
+    /// Returns the deadlines that these overrides set for `handlers`, or all of their faults.
     pub(crate) fn resolve(
         self,
         handlers: &[&'static HandlerPolicy],
@@ -20,7 +20,7 @@ impl Overrides {
                 policy.named_deadline().is_some_and(|name| key.matches(name))
             };
             let mut meant: Vec<_> = handlers.iter().filter(|policy| key.is_of(policy)).collect();
-            // A name may be shared, and an exempt handler has nothing to override.
+            // Handlers may share a name, and an exempt handler has no deadline to override.
             if meant.iter().any(|policy| policy.mode() != Mode::Exempt) {
                 meant.retain(|policy| policy.mode() != Mode::Exempt);
             }
@@ -33,14 +33,14 @@ impl Overrides {
                 }
             }
             if !(SHORTEST..=LONGEST).contains(&deadline) {
-                faults.push(format!("{key}: a deadline has between `1ms` and `24h`"));
+                faults.push(format!("{key}: a deadline must be between `1ms` and `24h`"));
             }
             faults.extend(meant.first().and_then(|first| unfit(&key, first, &meant)));
             let entry = || (deadline, key.to_string());
             by_handler.extend(meant.iter().map(|policy| (id(policy), entry())));
             deadlines.extend(sharing.iter().map(|policy| (id(policy), entry())));
         }
-        // Whoever names a handler means that one, and not those that share its deadline.
+        // The name of a handler wins over the name of its deadline.
         deadlines.extend(by_handler);
         let nowhere = handlers.iter().filter(|policy| !deadlines.contains_key(&id(policy)));
         faults.extend(nowhere.filter_map(|policy| unsaid(policy)));
@@ -74,7 +74,7 @@ fn unknown(key: &Key, handlers: &[&'static HandlerPolicy]) -> String {
     }
 }
 
-/// How far `found` is from `name`, or from its end: `show` is near to `orders::show`.
+/// Returns the edit distance of `found` to `name`; zero if `found` is its last part, as `show` of `orders::show`.
 fn distance(name: &str, found: &str) -> usize {
     let (name, found) = (name.to_uppercase(), found.to_uppercase());
     let is_end = name.strip_suffix(&*found).is_some_and(|rest| rest.ends_with(['_', ':']));
@@ -88,36 +88,38 @@ fn unfit(
 ) -> Option<String> {
     if let Some(other) = meant.iter().find(|policy| policy.name() != first.name()) {
         let (one, other) = (first.name(), other.name());
-        return Some(format!("{key}: `{one}` and `{other}` are spelt alike here: say it in TOML"));
+        return Some(format!(
+            "{key}: `{one}` and `{other}` have the same name here: set it in TOML"
+        ));
     }
     let exempt = meant.iter().find(|policy| policy.mode() == Mode::Exempt)?;
     Some(format!("{key}: `{}` is exempt and has no deadline: remove it", exempt.name()))
 }
 
-/// A handler whose deadline has a name that nothing explains.
+/// Returns the fault of a handler whose named deadline has no value.
 fn unsaid(policy: &HandlerPolicy) -> Option<String> {
     let (handler, name) = (policy.name(), policy.named_deadline()?);
     Some(format!(
-        "`{handler}` has the deadline `{name}`, and nothing says how long that is: say it with \
+        "`{handler}` has the deadline `{name}`, which has no value: set it with \
          `.named_deadline(\"{name}\", ..)`, in TOML or in the environment"
     ))
 }
 
-/// A static has one address, and a name may be shared.
+/// Returns the address of a policy as its key, because handlers may share a name.
 fn id(policy: &'static HandlerPolicy) -> usize {
     std::ptr::from_ref(policy).addr()
 }
 
-/// The deadlines that are in force in place of what the code says, and by what.
+/// The deadlines that override those of the code, and the keys that set them.
 #[derive(Debug)]
 pub(crate) struct Deadlines {
-    /// The service's.
+    /// The default deadline of the service.
     pub(crate) default: Option<(Duration, String)>,
     handlers: HashMap<usize, (Duration, String)>,
 }
 
 impl Deadlines {
-    /// Whether every handler has what its attribute says.
+    /// Returns whether no handler has an override.
     pub(crate) fn is_empty(&self) -> bool {
         self.handlers.is_empty()
     }
