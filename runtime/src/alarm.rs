@@ -1,20 +1,20 @@
-//! Timers that stay armed.
+//! Timers for deadlines, which stay registered between requests.
 //!
-//! To register a timer and to take it back costs more than all else that a deadline does, and hardly
-//! a deadline is ever reached. So the timer of a request that is over stays as it is, set for a
-//! moment that means nothing any more, and the next request on the connection takes it over. If it
-//! rings before that one's deadline, it is set anew.
+//! Registering and removing a timer costs more than the rest of a deadline, and few deadlines are
+//! ever reached. So the timer of a request that is over stays registered for a deadline that has no
+//! meaning any more, and the next request on the connection takes it over. If the timer elapses before the
+//! new deadline, it is reset.
 //!
 //! Invariants:
 //!
-//! 1. An [`Alarm`] that [covers](Alarm::covers) a deadline rings at it or before, and wakes the task
-//!    that asked: `waker` is a clone of what the timer was last polled with, so nothing else can have
-//!    its address, and a timer lets go of its waker only when it has elapsed.
-//! 2. Whoever finds it not to cover its deadline polls it, and that makes it so.
-//! 3. One that is [kept](Alarms::keep) armed wakes the task of its connection, or what middleware
-//!    put in the place of its waker, and belongs to the runtime of that task, which lives longer. The
-//!    task of an HTTP/2 stream is over, and a timer that wakes it would keep it from being freed; so
-//!    what a stream leaves is the box alone.
+//! 1. An [`Alarm`] that [covers](Alarm::covers) a deadline elapses at it or before, and wakes the task that asked.
+//!    `waker` is a clone of the waker that the timer was last polled with, so no other waker can have its address,
+//!    and a timer drops its waker only when it has elapsed.
+//! 2. A task whose deadline the alarm does not cover calls [`rings`](Alarm::rings). If that returns `false`, the
+//!    alarm covers the deadline.
+//! 3. An alarm that is [kept](Alarms::keep) armed wakes the task of its connection, or the waker that middleware
+//!    put in its place, and belongs to the runtime of that task, which lives longer. The alarm of an HTTP/2 stream
+//!    is disarmed first, because its waker would keep the finished task of the stream in memory.
 
 use std::{
     pin::{Pin, pin},
@@ -33,14 +33,14 @@ pin_project_lite::pin_project! {
     struct Timer {
         #[pin]
         sleep: Option<Sleep>,
-        // Whom it wakes.
+        // The waker that `sleep` was last polled with.
         waker: Waker,
-        // Whose it is.
+        // The runtime that `sleep` is registered with.
         runtime: Option<Id>,
     }
 }
 
-/// A timer, and whom it wakes: one word, whose box is used again.
+/// A timer and the waker of its task, in a box that is reused.
 #[derive(Debug)]
 pub(crate) struct Alarm(Pin<Box<Timer>>);
 
@@ -51,7 +51,7 @@ impl Default for Alarm {
 }
 
 impl Alarm {
-    /// Whether it will wake `waker` at `deadline` at the latest, with nothing more to do.
+    /// Returns whether it wakes `waker` at `deadline` at the latest, without another poll.
     #[inline]
     pub(crate) fn covers(&self, deadline: Instant, waker: &Waker) -> bool {
         let armed = self.0.sleep.as_ref();
@@ -59,8 +59,8 @@ impl Alarm {
             && self.0.waker.will_wake(waker)
     }
 
-    /// Whether `deadline` has passed; if not, it covers that. No request is borrowed meanwhile: a
-    /// waker may run code that comes back here.
+    /// Returns whether `deadline` has passed; if not, it covers `deadline`. The caller borrows no request, because
+    /// a waker may run code that comes back here.
     pub(crate) fn rings(&mut self, deadline: Instant, handler: &str, cx: &mut Context<'_>) -> bool {
         let mut timer = self.0.as_mut().project();
         if !timer.waker.will_wake(cx.waker()) {
@@ -74,10 +74,10 @@ impl Alarm {
             Some(sleep) if sleep.deadline() > deadline => sleep.reset(deadline),
             Some(_) => {}
         }
-        // One that a former request left may have rung: for that one, and not for this.
+        // The timer may have elapsed for the deadline of an earlier request.
         while let Some(mut sleep) = timer.sleep.as_mut().as_pin_mut() {
-            // A body that always has more to do uses up its task's budget in every poll, and without
-            // one a timer never says that it is over.
+            // Unconstrained, because the body may have used up the task's budget, and then a timer is always
+            // pending.
             if pin!(unconstrained(sleep.as_mut())).poll(cx).is_pending() {
                 return false;
             }
@@ -89,7 +89,7 @@ impl Alarm {
         false
     }
 
-    /// It rings for nobody.
+    /// Removes the timer and the waker.
     pub(crate) fn disarm(&mut self) {
         let mut timer = self.0.as_mut().project();
         timer.sleep.set(None);
@@ -97,12 +97,11 @@ impl Alarm {
     }
 }
 
-/// A timer of tokio's.
+/// Registers a timer of tokio.
 ///
 /// # Panics
 ///
-/// Outside of a runtime, where there are none; tokio's own message would name neither the handler nor what it
-/// wants a clock for.
+/// Outside of a tokio runtime. tokio's own message would name neither the handler nor the deadline.
 fn arm(deadline: Instant, handler: &str) -> Sleep {
     assert!(
         Handle::try_current().is_ok(),
@@ -117,19 +116,19 @@ fn current() -> Option<Id> {
     Handle::try_current().ok().map(|runtime| runtime.id())
 }
 
-/// How many a connection keeps: over HTTP/2, for as many streams at once.
+/// How many alarms a connection keeps: enough for as many streams of HTTP/2 at once.
 const KEPT: usize = 16;
 
 /// The alarms of one connection that no request uses.
 #[derive(Debug)]
 pub(crate) struct Alarms {
     kept: Mutex<Vec<Alarm>>,
-    /// Where the connection's task runs.
+    /// The runtime of the connection's task.
     runtime: Option<Id>,
 }
 
 impl Alarms {
-    /// Those of a connection whose task runs here.
+    /// Makes the alarms of a connection whose task runs on this runtime.
     pub(crate) fn new() -> Self {
         Self { kept: Mutex::default(), runtime: current() }
     }
@@ -139,7 +138,7 @@ impl Alarms {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
-    /// For the next request; of a task of its own if `alone`.
+    /// Keeps `alarm` for the next request. If its request had a task of its own, `alone`, disarms it first.
     #[inline]
     pub(crate) fn keep(&self, mut alarm: Alarm, alone: bool) {
         if alone || alarm.0.runtime != self.runtime {
@@ -149,7 +148,7 @@ impl Alarms {
         if kept.len() < KEPT {
             kept.push(alarm);
         } else {
-            // A waker may run a destructor that comes back here.
+            // Dropped outside the lock, because a waker may run a destructor that comes back here.
             drop(kept);
             drop(alarm);
         }

@@ -1,10 +1,10 @@
-//! Why a request ended before its handler did, and what that says about the work.
+//! The cause for which a request was cancelled, and the outcome of its work.
 
 use std::fmt;
 
 use http::StatusCode;
 
-/// What ended a request. The first cause of a request never changes.
+/// The cause of a cancellation. The first cause of a request never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cause {
@@ -14,16 +14,16 @@ pub enum Cause {
     DeadlineExceeded,
     /// The service is shutting down and the read grace is over.
     ShuttingDown,
-    /// A limit was reached: on durable work, of the service or of the handler, or on what is held of uploads.
+    /// A limit was reached: on durable work, of the service or of the handler, or on the memory of uploads.
     LimitReached,
-    /// Less time was left than the write `needs`.
+    /// Less time was left than the write's `needs`.
     TimeTooShort,
     /// The bytes of the request's body came too slowly, or not at all.
     BodyReadTimeout,
 }
 
 impl Cause {
-    /// The cause as a stable word, as used in logs and problem details.
+    /// Returns the cause as a stable word, as used in logs and problem details.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -36,7 +36,7 @@ impl Cause {
         }
     }
 
-    /// The status of an answer to a wait that this ended.
+    /// Returns the status of the answer to a request whose wait it ended.
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::ClientDisconnected => StatusCode::from_u16(499).expect("499 is within 100..=999"),
@@ -48,10 +48,10 @@ impl Cause {
         }
     }
 
-    /// How many there are.
+    /// The number of causes.
     pub(crate) const COUNT: usize = Self::BodyReadTimeout as usize + 1;
 
-    /// The inverse of `as u8 + 1`; zero and anything unknown are no cause.
+    /// Returns the cause of a [`code`](Self::code); `None` for zero and unknown codes.
     pub(crate) const fn from_code(code: u8) -> Option<Self> {
         match code {
             1 => Some(Self::ClientDisconnected),
@@ -75,23 +75,23 @@ impl fmt::Display for Cause {
     }
 }
 
-/// What is known of the work when a request is answered early.
+/// The outcome of the work of a request that is answered early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// Nothing that lasts was begun.
+    /// No lasting work was begun.
     NotBegun,
-    /// Work was begun and may still land; ask before repeating it.
+    /// Work was begun and may still land; check before you repeat it.
     Unknown,
-    /// The durable work has landed; only what came after it was cut.
+    /// The durable work has landed; only the code after it was cut.
     Completed,
 }
 
 impl Outcome {
-    /// How many there are.
+    /// The number of outcomes.
     pub(crate) const COUNT: usize = Self::Completed as usize + 1;
 
-    /// The outcome as a stable word, as used in logs and problem details.
+    /// Returns the outcome as a stable word, as used in logs and problem details.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -122,7 +122,7 @@ pub(crate) enum Fate {
 }
 
 impl Fate {
-    /// How many there are.
+    /// The number of fates.
     pub(crate) const COUNT: usize = Self::Elsewhere as usize + 1;
 }
 
@@ -144,7 +144,7 @@ impl Cancelled {
         Self { outcome, ..self }
     }
 
-    /// The same with the outcome and the fate of work that was cut.
+    /// Sets the outcome and the fate of work that was cut.
     pub(crate) const fn cut(self, (outcome, fate): (Outcome, Fate)) -> Self {
         Self { outcome, fate, ..self }
     }
@@ -153,33 +153,33 @@ impl Cancelled {
         self.fate
     }
 
-    /// Other work of the same request may land, so an answer that invites to repeat it would be a lie.
+    /// Sets the outcome to unknown, because other work of the same request may land, and the answer must not
+    /// invite a retry.
     pub(crate) const fn beside_work_that_goes_on(self) -> Self {
         self.cut((Outcome::Unknown, Fate::Elsewhere))
     }
 
-    /// The first thing that happened to the request.
+    /// Returns the first cause of the request.
     #[must_use]
     pub const fn cause(&self) -> Cause {
         self.cause
     }
 
-    /// What ended the wait, which decides the status and the log level. It differs from the
-    /// first cause where that one could not end anything: a write that outlived *stopping*
+    /// Returns the cause that ended the wait, which decides the status and the log level. It differs from the
+    /// first cause if that one could not end the wait: a write that outlived *stopping*
     /// and then ran into its deadline has the cause `ShuttingDown` and the status 504.
     pub(crate) const fn ended_by(self) -> Cause {
         self.ended_by
     }
 
-    /// What is known of the work.
+    /// Returns the outcome of the work.
     #[must_use]
     pub const fn outcome(&self) -> Outcome {
         self.outcome
     }
 
-    /// The status of the answer: 499 for a disconnect, 504 for a deadline, 408 for a request body that did not
-    /// come in time, 503 otherwise. Never 503 if other work of the same request may land: 504 then, whatever
-    /// the cause.
+    /// Returns the status of the answer: 499 for a disconnect, 504 for a deadline, 408 for a request body that did
+    /// not come in time, 503 otherwise. If other work of the same request may land, it is 504 instead of 503.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match (self.ended_by.status(), self.fate) {

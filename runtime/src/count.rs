@@ -2,14 +2,13 @@
 //!
 //! Invariants:
 //!
-//! 1. Whoever changes the count and then looks at the phase, and a drain that publishes its phase
-//!    and then reads the count, cannot both miss the other. The drain reads by a step that
-//!    changes nothing but stands in the one order of all changes: a change that it does not
-//!    see comes after it in that order, and so sees what was published before. Plain loads and
-//!    stores would need `SeqCst` throughout.
-//! 2. Whoever takes the count to zero, and nobody else, is told so: a drain that has seen more than
-//!    zero hears of it from that one, and looks again once and not once for each.
-//! 3. A bounded count is never above its limit, not even for a moment.
+//! 1. A thread that changes the count and then reads the phase, and a drain that publishes its phase and then
+//!    reads the count, cannot both miss the other, because [`read`](Count::read) is a read-modify-write: it stands
+//!    in the modification order of the count, and a change that it does not see comes after it and so sees the
+//!    phase. Plain loads and stores would need `SeqCst` throughout.
+//! 2. Only the decrement that reaches zero returns `true`, so a drain that has read more than zero is notified
+//!    once.
+//! 3. A bounded count is never above its limit, because it is compared and increased in one step.
 
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
@@ -22,26 +21,26 @@ impl Count {
         self.0.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// One more, unless that would be more than `limit`.
+    /// Adds one, unless the count is at `limit`. Returns whether it did.
     #[inline]
     pub(crate) fn up_to(&self, limit: usize) -> bool {
         take(&self.0, limit)
     }
 
-    /// Whether that was the last one.
+    /// Subtracts one. Returns whether the count has reached zero.
     #[inline]
     #[must_use]
     pub(crate) fn down(&self) -> bool {
         self.0.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
-    /// How many there are, for whoever has published before that it looks.
+    /// Returns the count, for a drain that has published its phase before.
     pub(crate) fn read(&self) -> usize {
         self.0.fetch_add(0, Ordering::AcqRel)
     }
 }
 
-/// One more of `count`, unless that would be more than `limit`.
+/// Adds one to `count`, unless it is at `limit`. Returns whether it did.
 pub(crate) fn take(count: &AtomicUsize, limit: usize) -> bool {
     let more = |count| if count < limit { Some(count + 1) } else { None };
     count.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_ok()

@@ -1,4 +1,4 @@
-//! What a handler declared: the markers in its return type, and its description at run time.
+//! The policy of a handler: the marker in its return type, and its description at run time.
 
 use std::time::Duration;
 
@@ -8,21 +8,21 @@ pub trait Policy: 'static {
     const WRITE: bool;
     /// Whether the response body is part of the work.
     const STREAM: bool = false;
-    /// Whether nothing of ours ends the handler.
+    /// Whether the runtime never ends the handler.
     #[doc(hidden)]
     const EXEMPT: bool = false;
 }
 
-/// `#[cancellable(read)]` without durable sites.
+/// The marker of `#[cancellable(read)]` without durable sites.
 #[derive(Debug)]
 pub enum Read {}
-/// `#[cancellable(stream)]` without durable sites.
+/// The marker of `#[cancellable(stream)]` without durable sites.
 #[derive(Debug)]
 pub enum Stream {}
-/// `#[durable_write]`, the two cancellable writes, and anything with a durable site.
+/// The marker of `#[durable_write]`, of the two cancellable writes, and of every handler with a durable site.
 #[derive(Debug)]
 pub enum Write {}
-/// `#[exempt]`.
+/// The marker of `#[exempt]`.
 #[derive(Debug)]
 pub enum Exempt {}
 
@@ -41,7 +41,7 @@ impl Policy for Exempt {
     const EXEMPT: bool = true;
 }
 
-/// The policy that a handler wrote.
+/// The policy in a handler's attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Mode {
@@ -59,7 +59,7 @@ pub enum Mode {
     Exempt,
 }
 
-/// A handler's policy as the runtime sees it: given to hooks, named in logs and reports.
+/// The description of a handler's policy, which hooks get, and logs and reports name.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub struct HandlerPolicy {
@@ -77,11 +77,11 @@ pub struct HandlerPolicy {
     streaming_body: Option<&'static str>,
     max_in_flight: Option<usize>,
     needs: Option<Duration>,
-    /// The body needs nothing at its begin or end but to be known.
+    /// Whether the fast path may begin the body without any preparation.
     plain: bool,
-    /// A stream that has the read grace to end by itself.
+    /// Whether the handler is a stream that has the read grace to end by itself.
     finish: bool,
-    /// The path of the function, as `type_name` writes it, with what stands around the policy.
+    /// Returns the `type_name` of an item beside the policy, which begins with the path of the function.
     path: Option<fn() -> &'static str>,
 }
 
@@ -203,88 +203,88 @@ impl HandlerPolicy {
         self
     }
 
-    /// The same declaration, to be changed.
+    /// Returns a copy, to be changed.
     pub(crate) const fn copied(&self) -> Self {
         Self { ..*self }
     }
 
-    /// `module::function`, or the `name = "…"` of the attribute.
+    /// Returns `module::function`, or the `name = "…"` of the attribute.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.name
     }
 
-    /// The source file of the handler.
+    /// Returns the source file of the handler.
     #[must_use]
     pub const fn file(&self) -> &'static str {
         self.file
     }
 
-    /// The line of the handler in [`file`](Self::file).
+    /// Returns the line of the handler in [`file`](Self::file).
     #[must_use]
     pub const fn line(&self) -> u32 {
         self.line
     }
 
-    /// The policy that was written.
+    /// Returns the policy in the attribute.
     #[must_use]
     pub const fn mode(&self) -> Mode {
         self.mode
     }
 
-    /// Whether the body keeps running after its token fired.
+    /// Returns whether the body keeps running after its token has fired.
     #[must_use]
     pub const fn is_cooperative(&self) -> bool {
         self.cooperative
     }
 
-    /// Whether a stream has the read grace to end by itself.
+    /// Returns whether the handler is a stream that has the read grace to end by itself.
     #[must_use]
     pub const fn finishes(&self) -> bool {
         self.finish
     }
 
-    /// The path of the function as `type_name` writes it, and more behind it.
+    /// Returns a `type_name` that begins with the path of the function.
     pub(crate) fn path(&self) -> Option<&'static str> {
         self.path.map(|path| path())
     }
 
-    /// Whether a cut of the body may begin a compensation, for which it holds a permit.
+    /// Returns whether a cut of the body may begin a compensation, for which it holds a permit.
     pub(crate) const fn compensates(&self) -> bool {
         self.compensates
     }
 
-    /// How many durable sites the handler has.
+    /// Returns how many durable sites the handler has.
     #[must_use]
     pub const fn durable_sites(&self) -> usize {
         self.durable_sites
     }
 
-    /// How many statements a disconnect or a deadline may end past the point of no return.
+    /// Returns how many statements past the point of no return a disconnect or a deadline may end.
     #[must_use]
     pub const fn reopened_sites(&self) -> usize {
         self.reopened_sites
     }
 
-    /// The reason that a durable write gave.
+    /// Returns the `reason` of a durable write or an exempt handler.
     #[must_use]
     pub const fn reason(&self) -> Option<&'static str> {
         self.reason
     }
 
-    /// Why a durable write may take a body that is still arriving.
+    /// Returns the reason for which a durable write may take a body that is still arriving.
     #[must_use]
     pub const fn streaming_body(&self) -> Option<&'static str> {
         self.streaming_body
     }
 
-    /// The handler's own limit on durable work, for each lifecycle.
+    /// Returns the handler's own limit on durable work, for each lifecycle.
     #[must_use]
     pub const fn max_in_flight(&self) -> Option<usize> {
         self.max_in_flight
     }
 
-    /// Whether the handler writes: by its mode, or because it has a durable site.
+    /// Returns whether the handler writes: by its mode, or because it has a durable site.
     #[must_use]
     pub const fn is_write(&self) -> bool {
         self.durable_sites > 0
@@ -294,33 +294,33 @@ impl HandlerPolicy {
             )
     }
 
-    /// Whether the body needs nothing at its begin or end but to be known.
+    /// Returns whether the fast path may begin the body without any preparation.
     #[inline]
     pub(crate) const fn is_plain(&self) -> bool {
         self.plain
     }
 
-    /// The handler's own `deadline`, if the source says how long it is. What is in force is in
+    /// Returns the handler's own `deadline`, if the attribute has a duration. The deadlines in force are in
     /// [`Lifecycle::policies`](crate::Lifecycle::policies).
     #[must_use]
     pub const fn deadline(&self) -> Option<Duration> {
         self.deadline
     }
 
-    /// The name of the handler's own `deadline`, where the configuration says how long it is.
+    /// Returns the name of the handler's own `deadline`, if the configuration sets its duration.
     #[must_use]
     pub const fn named_deadline(&self) -> Option<&'static str> {
         self.named_deadline
     }
 
-    /// What a durable write `needs` to finish.
+    /// Returns the time that a durable write `needs` to finish.
     #[must_use]
     pub const fn needs(&self) -> Option<Duration> {
         self.needs
     }
 }
 
-/// A durable or reopened statement's place in the source.
+/// The place of a durable or reopened statement in the source.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Site {
@@ -336,7 +336,7 @@ impl Site {
     }
 }
 
-/// `file:line` of the statement if one is known, else of the handler.
+/// A place in the source, `file:line`: of the statement, if it is known, else of the handler.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 pub struct Place {

@@ -1,4 +1,4 @@
-//! One token out of many, outside handlers.
+//! Links many tokens into one, outside handlers.
 
 mod first;
 
@@ -12,11 +12,10 @@ use crate::{
     run_until::RunUntil,
 };
 
-/// Links any number of tokens into one that fires with the first of them; tokio-util's own
+/// Links any number of tokens into one that fires with the first of them. tokio-util's own
 /// tokens have one parent.
 ///
-/// The linked token spawns no task, is registered with its sources only while somebody awaits
-/// it, and leaves nothing behind when it is dropped.
+/// The linked token spawns no task and is registered with its sources only while it is awaited.
 ///
 /// # Examples
 ///
@@ -35,7 +34,7 @@ pub fn link(sources: impl IntoIterator<Item = CancellationToken>) -> LinkedToken
     LinkedToken { first: Arc::new(First::of(sources)), deadline: None }
 }
 
-/// What fired a [`LinkedToken`].
+/// The source that fired a [`LinkedToken`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LinkSource {
@@ -45,7 +44,7 @@ pub enum LinkSource {
     Deadline,
 }
 
-/// A token that fires with the first of its sources; made by [`link`]. A cheap clone.
+/// A token that fires with the first of its sources; made by [`link`]. It is cheap to clone.
 #[derive(Clone)]
 pub struct LinkedToken {
     first: Arc<First>,
@@ -53,14 +52,14 @@ pub struct LinkedToken {
 }
 
 impl LinkedToken {
-    /// Fires at `deadline` at the latest. A nearer one that was set before stands.
+    /// Fires the token at `deadline` at the latest. A nearer deadline that was set before stays.
     #[must_use]
     pub fn deadline(mut self, deadline: Instant) -> Self {
         self.deadline = Some(self.deadline.map_or(deadline, |before| before.min(deadline)));
         self
     }
 
-    /// Fires after `timeout` at the latest; one beyond what a clock can tell never passes.
+    /// Fires the token after `timeout` at the latest. On overflow it adds no deadline.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         match Instant::now().checked_add(timeout) {
@@ -69,23 +68,23 @@ impl LinkedToken {
         }
     }
 
-    /// What fired first, if something has. The clock is asked, too.
+    /// Returns the source that fired first, if one has. Reads the clock, too.
     pub fn source(&self) -> Option<LinkSource> {
         let is_late = || self.deadline.is_some_and(|at| Instant::now() >= at);
         self.first.look(is_late).map(decode)
     }
 
-    /// Whether any source has fired.
+    /// Returns whether any source has fired.
     pub fn is_cancelled(&self) -> bool {
         self.source().is_some()
     }
 
-    /// What remains until the deadline, if there is one; zero when it has passed.
+    /// Returns the time left until the deadline, if there is one; zero when it has passed.
     pub fn remaining(&self) -> Option<Duration> {
         self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// Waits for the first source.
+    /// Waits until a source fires, and returns the first.
     ///
     /// # Cancel safety
     ///
@@ -107,13 +106,13 @@ impl LinkedToken {
         }
     }
 
-    /// Runs `future` until it ends or a source fires; `None` if one fired first. If a source has
+    /// Runs `future` until it ends or a source fires. Returns `None` if a source fired first. If a source has
     /// fired before the call, `future` is never polled; otherwise a future that is ready wins the
     /// tie.
     ///
     /// # Cancel safety
     ///
-    /// As `future` itself, which is dropped when a source fires.
+    /// That of `future`, which is dropped when a source fires.
     pub async fn run_until_cancelled<F: Future>(&self, future: F) -> Option<F::Output> {
         RunUntil::new(self.is_cancelled(), self.cancelled(), future).await
     }
@@ -163,7 +162,7 @@ mod tests {
     async fn a_ready_future_wins_the_tie_and_none_is_polled_after_it() {
         let source = CancellationToken::new();
         let linked = link([source.clone()]);
-        // It ends, and the source fires, within one poll.
+        // The future ends, and the source fires, within one poll.
         let tied = async {
             source.cancel();
             1

@@ -1,7 +1,12 @@
-//! The handler that each thread polls, for the watchdog of a drain to name one that blocks.
+//! The handler that each thread polls, so that the watchdog of a drain can name a handler that blocks.
 //!
-//! A poll costs two relaxed stores to a cache line that no other thread writes. Threads beyond
-//! [`THREADS`] share slots; then a name can get lost, and nothing else.
+//! A poll costs two relaxed stores to a cache line that no other thread writes.
+//!
+//! Invariants:
+//!
+//! 1. A slot is written only by its thread, and read by the watchdog, because [`THREADS`] threads get a slot each.
+//!    Later threads share slots, and then a name can get lost.
+//! 2. The end of a nested poll restores the policy of its caller, so the slot has the innermost handler.
 
 use std::{
     cell::Cell,
@@ -13,21 +18,21 @@ use crate::handler_policy::HandlerPolicy;
 
 const THREADS: usize = 256;
 
-/// The address of the policy whose body a thread polls; zero for none. An address, because no safe
-/// code turns a pointer back into a reference.
+/// The address of the policy whose body a thread polls; zero for none. The watchdog compares addresses, because
+/// safe code cannot turn one back into a reference.
 #[derive(Debug)]
 #[repr(align(64))]
 struct Slot(AtomicUsize);
 
 static SLOTS: [Slot; THREADS] = [const { Slot(AtomicUsize::new(0)) }; THREADS];
-/// How many threads have a slot.
+/// The number of threads that have taken a slot.
 static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
     static OWN: Cell<Option<&'static Slot>> = const { Cell::new(None) };
 }
 
-/// A body that this thread polls, until [`end`](Self::end).
+/// The poll of a body by this thread, until [`end`](Self::end).
 #[must_use]
 pub(crate) struct Polling {
     slot: &'static Slot,
@@ -56,13 +61,13 @@ fn take_slot() -> &'static Slot {
     slot
 }
 
-/// The key by which [`polled`] knows a policy.
+/// Returns the address by which [`polled`] names a policy.
 #[inline]
 pub(crate) fn address(policy: &'static HandlerPolicy) -> usize {
     ptr::from_ref(policy).addr()
 }
 
-/// For each thread that has polled a body, the address of the policy that it polls now, or zero.
+/// Returns, for each thread that has polled a body, the address of the policy that it polls now, or zero.
 pub(crate) fn polled() -> impl Iterator<Item = usize> {
     let taken = TAKEN.load(Relaxed).min(THREADS);
     SLOTS[..taken].iter().map(|slot| slot.0.load(Relaxed))

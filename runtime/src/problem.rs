@@ -1,4 +1,4 @@
-//! Answers as RFC 9457 problem details.
+//! Answers in the form of RFC 9457 problem details.
 
 use std::sync::OnceLock;
 
@@ -11,10 +11,10 @@ use crate::cause::{Cancelled, Cause, Fate, Outcome};
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-/// The answer to a request that ended early (law 5).
+/// Returns the answer to a request that ended early (law 5).
 pub(crate) fn cancelled(cancelled: Cancelled) -> Response {
     const KINDS: usize = Cause::COUNT * Cause::COUNT * Outcome::COUNT * Fate::COUNT;
-    /// Each is written once: a shutdown may ask for a hundred thousand of them at a time.
+    /// Each text is formatted once, because a shutdown may need a hundred thousand of them at a time.
     static TEXTS: [OnceLock<String>; KINDS] = [const { OnceLock::new() }; KINDS];
     let (status, cause, outcome) = (cancelled.status(), cancelled.cause(), cancelled.outcome());
     let causes = cancelled.ended_by() as usize * Cause::COUNT + cause as usize;
@@ -24,7 +24,7 @@ pub(crate) fn cancelled(cancelled: Cancelled) -> Response {
     ended(status, Body::from(text.as_str()))
 }
 
-/// The answer of a handler whose call to another service was given up.
+/// Returns the answer of a handler whose call to another service was cancelled.
 pub(crate) fn cancelled_call(status: StatusCode, cause: Cause, outcome: Outcome) -> Response {
     let detail = match (cause, outcome) {
         (Cause::ClientDisconnected, _) => "the client closed the request",
@@ -41,7 +41,7 @@ pub(crate) fn cancelled_call(status: StatusCode, cause: Cause, outcome: Outcome)
     ended(status, Body::from(text_of(status, detail, cause, outcome)))
 }
 
-/// The answer of a handler whose call to another service failed.
+/// Returns the answer of a handler whose call to another service failed.
 pub(crate) fn failed_call() -> Response {
     answer(
         StatusCode::BAD_GATEWAY,
@@ -52,7 +52,7 @@ pub(crate) fn failed_call() -> Response {
 }
 
 fn text_of(status: StatusCode, detail: &str, cause: Cause, outcome: Outcome) -> String {
-    // Every word is ours, so nothing needs escaping.
+    // All texts are constants of this crate, so nothing needs escaping.
     format!(
         r#"{{"type":"about:blank","title":"{}","status":{},"detail":"{detail}","cause":"{cause}","outcome":"{outcome}"}}"#,
         status.canonical_reason().unwrap_or("Client Closed Request"),
@@ -73,7 +73,7 @@ const fn detail(cancelled: Cancelled) -> &'static str {
         (Cause::ClientDisconnected, _) => "the client closed the request",
         (cause, Outcome::Unknown) => unknown(cause, cancelled.fate()),
         (Cause::DeadlineExceeded, Outcome::NotBegun) => {
-            "the deadline passed before anything that lasts was begun"
+            "the deadline passed before any lasting work was begun"
         }
         (Cause::DeadlineExceeded, Outcome::Completed) => {
             "the deadline passed after the durable work had landed"
@@ -111,7 +111,7 @@ const fn unknown(ended_by: Cause, fate: Fate) -> &'static str {
     }
 }
 
-/// The answer to a readiness probe.
+/// Returns the answer to a readiness probe.
 pub(crate) fn readiness(ready: bool) -> Response {
     if ready {
         return Response::new(Body::from("ready"));

@@ -1,4 +1,4 @@
-//! What `run_until_cancelled` means, on every token.
+//! The future of `run_until_cancelled` of every token.
 
 use std::{
     pin::Pin,
@@ -8,12 +8,12 @@ use std::{
 use tokio::task::{Unconstrained, unconstrained};
 
 pin_project_lite::pin_project! {
-    /// Runs a future until it ends or a token fires. Cancelled already, the future is never
+    /// Runs a future until it ends or a token fires. If the token has fired before, the future is never
     /// polled; otherwise a future that is ready wins the tie.
     pub(crate) struct RunUntil<F, C> {
         #[pin]
         future: F,
-        // A future that uses up its task's budget leaves none for this.
+        // Unconstrained, because `future` may use up the task's budget.
         #[pin]
         cancelled: Unconstrained<C>,
         fired: bool,

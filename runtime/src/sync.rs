@@ -1,7 +1,6 @@
-//! What threads share and wait with, in one place.
+//! The atomics, locks and notifications of the modules that `loom-tests` models.
 //!
-//! The modules that take it from here are modelled in `loom-tests`: the same files, with loom's types
-//! under these names.
+//! `loom-tests` includes the same files, with loom's types under these names.
 
 pub(crate) use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, atomic};
 

@@ -143,7 +143,8 @@ impl RequestState {
             if let Some(cause) = self.cause(deadline) {
                 return cause;
             }
-            // A signal that left no cause is not waited for again: the request has finished, or its deadline is lifted.
+            // A signal that left no cause is not waited for again, because the request has finished or its
+            // deadline is lifted.
             tokio::select! {
                 biased;
                 () = notified => {}

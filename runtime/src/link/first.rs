@@ -2,10 +2,10 @@
 //!
 //! Invariants:
 //!
-//! 1. `fired` leaves [`NOTHING`] once and never changes again. Whoever looks hears of that
-//!    source, and nobody hears of one before it stands there.
-//! 2. A wait is registered with the sources only while its future is there; dropped, even while
-//!    a source fires, it leaves nothing behind.
+//! 1. `fired` changes once, from [`NOTHING`] to a source, because every write is a compare-and-exchange from
+//!    [`NOTHING`]. A source is returned only after that, so all callers get the same one.
+//! 2. A wait is registered with the sources only while its future exists, because the futures that it polls remove
+//!    their registrations when they are dropped, even while a source fires.
 
 use std::{future::poll_fn, pin::Pin, task::Poll};
 
@@ -15,10 +15,10 @@ use crate::sync::{
 };
 
 const NOTHING: usize = usize::MAX;
-/// In the place of a source: the link's own deadline.
+/// The value of `fired` for the link's own deadline.
 pub(crate) const DEADLINE: usize = usize::MAX - 1;
 
-/// Tokens, and the place of the first one that anybody saw fire.
+/// Tokens, and the index of the first one that was seen to fire.
 pub(crate) struct First {
     sources: Box<[CancellationToken]>,
     fired: AtomicUsize,
@@ -33,7 +33,7 @@ impl First {
         self.sources.len()
     }
 
-    /// What fired first, if something has; `is_late` is asked after the sources.
+    /// Returns the source that fired first, if one has. Calls `is_late` after it has read the sources.
     pub(crate) fn look(&self, is_late: impl FnOnce() -> bool) -> Option<usize> {
         match self.fired.load(Ordering::Acquire) {
             NOTHING => {}
@@ -44,7 +44,7 @@ impl First {
         Some(self.settle(token.or_else(late)?))
     }
 
-    /// Waits for a source, and gives the first.
+    /// Waits until a source fires, and returns the first.
     pub(crate) async fn cancelled(&self) -> usize {
         let mut waits: Vec<Pin<Box<_>>> =
             self.sources.iter().map(|token| Box::pin(token.cancelled())).collect();
@@ -55,7 +55,7 @@ impl First {
         self.settle(token.await)
     }
 
-    /// `fired` has fired; gives what was first.
+    /// Records that `fired` has fired. Returns the source that was recorded first.
     pub(crate) fn settle(&self, fired: usize) -> usize {
         let first = &self.fired;
         match first.compare_exchange(NOTHING, fired, Ordering::AcqRel, Ordering::Acquire) {
