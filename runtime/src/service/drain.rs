@@ -1,6 +1,6 @@
 //! The steps of a shutdown, in their order. One task takes them; a second signal skips to the last.
 //!
-//! If the runtime of that task is blocked, the [watchdog](super::watchdog) takes the steps.
+//! If the runtime of that task is blocked, [`watchdog`] takes the steps.
 //!
 //! Invariants:
 //!

@@ -265,7 +265,7 @@ impl Watch {
         if blocked.is_empty() {
             tracing::error!(
                 target: "followthrough",
-                "every thread of the runtime is blocked during the shutdown, but not by a governed \
+                "every thread of the runtime is blocked during the shutdown, but by no governed \
                  handler: look for blocking calls in middleware, in handlers without a policy and in tasks"
             );
         }
