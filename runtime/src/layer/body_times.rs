@@ -1,34 +1,33 @@
-//! How long the bytes of a request's body may keep their reader waiting.
+//! Limits on how slowly a request body may arrive.
 //!
-//! Only the time in which somebody waits for the client counts: a handler that reads slowly is not the
-//! client's fault.
+//! Only the time that a reader waits for the client counts. A handler that reads slowly does not use it up.
 
 use std::{fmt, pin::Pin, task::Context, time::Duration};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// The settings.
+/// The configured limits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BodyTimes {
-    /// The longest pause.
+    /// The longest wait for the next bytes.
     pub(crate) pause: Duration,
-    /// Bytes a second, from `rated_after` of waiting on.
+    /// The lowest rate in bytes a second, once the reader has waited for `rated_after` in total.
     pub(crate) min_rate: u32,
     pub(crate) rated_after: Duration,
 }
 
-/// The wait for one body, from its first pause on.
+/// The time that one body has kept its reader waiting, from its first pause on.
 #[derive(Debug)]
 pub(super) struct BodyWait {
     times: BodyTimes,
     sleep: Pin<Box<Sleep>>,
-    /// When the pause began that goes on.
+    /// The start of the current pause.
     since: Option<Instant>,
     waited: Duration,
     bytes: u64,
 }
 
-/// The limit that the client has overrun.
+/// The limit that the client has exceeded.
 #[derive(Debug)]
 pub(super) enum Overrun {
     Pause(Duration),
@@ -42,7 +41,7 @@ impl BodyWait {
         Self { times, sleep, since: Some(now), waited: Duration::ZERO, bytes: 0 }
     }
 
-    /// Nothing has come; `cx` is woken when the pause has been too long.
+    /// Notes a pause. Returns the limit that is exceeded, or has `cx` woken when the pause becomes too long.
     pub(super) fn pends(&mut self, cx: &mut Context<'_>) -> Option<Overrun> {
         let now = Instant::now();
         let BodyTimes { pause, min_rate, rated_after } = self.times;
@@ -52,7 +51,7 @@ impl BodyWait {
         }
         let waited = self.waited + self.since.map_or(Duration::ZERO, |since| now - since);
         let due = waited.as_secs_f64() * f64::from(min_rate);
-        #[expect(clippy::cast_precision_loss, reason = "a rate is no matter of single bytes")]
+        #[expect(clippy::cast_precision_loss, reason = "a rate does not depend on single bytes")]
         let slow = waited >= rated_after && (self.bytes as f64) < due;
         if slow {
             return Some(Overrun::Rate(min_rate));
@@ -60,7 +59,7 @@ impl BodyWait {
         self.sleep.as_mut().poll(cx).is_ready().then_some(Overrun::Pause(pause))
     }
 
-    /// Bytes have come.
+    /// Ends the pause, because `bytes` have arrived.
     pub(super) fn received(&mut self, bytes: usize) {
         self.bytes += bytes as u64;
         if let Some(since) = self.since.take() {
@@ -73,11 +72,11 @@ impl fmt::Display for Overrun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pause(pause) => {
-                write!(f, "no byte of the request's body came for {pause:?} (`body_read_timeout`)")
+                write!(f, "no byte of the request body arrived for {pause:?} (`body_read_timeout`)")
             }
             Self::Rate(rate) => write!(
                 f,
-                "the request's body came at less than {rate} bytes a second (`body_min_rate`)"
+                "the request body arrived at less than {rate} bytes a second (`body_min_rate`)"
             ),
         }
     }
@@ -137,7 +136,7 @@ mod tests {
         let mut wait = BodyWait::new(times());
         wait.received(1);
         for _ in 0..100 {
-            // The handler is busy, and finds the next bytes at once.
+            // The handler was busy, and the next bytes are there at once.
             advance(100 * S).await;
             wait.received(1);
         }

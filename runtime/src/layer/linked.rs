@@ -1,6 +1,11 @@
-//! One request on its way through the service inside.
+//! The future of one request in the inner service.
 //!
-//! Invariant: the request is in [`ambient`] whenever the inner future is polled or dropped.
+//! Invariants:
+//!
+//! 1. The request is the current one whenever the inner future is polled or dropped, because its handler, its
+//!    tokens and its request body look it up there.
+//! 2. The cause is recorded before the inner future is polled for it, and the token fires after that poll, because
+//!    a handler's runner must end its body before the body sees the token fire.
 
 use std::{
     pin::Pin,
@@ -22,14 +27,14 @@ use crate::{
 };
 
 pin_project_lite::pin_project! {
-    /// The future of a request on a connection of ours, which wakes it itself.
+    /// The future of a request under [`serve`](crate::serve()), whose connection wakes it.
     pub struct Linked<F> {
         #[pin]
         inner: Option<F>,
-        // None once it is answered, and for a second layer: the first one counts.
+        // None after the response, and inside a second layer, because the outer layer owns the request.
         request: Option<PooledRequest>,
         begun: bool,
-        // The request was answered over HTTP/1 before the whole of its body had come.
+        // The response came over HTTP/1 before the whole request body.
         early: bool,
     }
 
@@ -43,7 +48,7 @@ pin_project_lite::pin_project! {
     }
 }
 
-/// The request was dropped before it was answered.
+/// Ends a request that was dropped before its response.
 #[cold]
 fn hang_up<F>(mut inner: Pin<&mut Option<F>>, slot: &mut Option<PooledRequest>) {
     let Some(request) = slot.as_ref() else { return };
@@ -71,13 +76,13 @@ fn hang_up<F>(mut inner: Pin<&mut Option<F>>, slot: &mut Option<PooledRequest>) 
 }
 
 impl<F> Linked<F> {
-    /// A request, and the future that the service inside has made of its head.
+    /// Wraps the future that the inner service returned for `request`.
     #[inline]
     pub(crate) const fn new(request: PooledRequest, inner: F) -> Self {
         Self { inner: Some(inner), request: Some(request), begun: false, early: false }
     }
 
-    /// Whether it was answered over HTTP/1 before the whole of its body had come.
+    /// Returns whether the response came over HTTP/1 before the whole request body.
     #[inline]
     pub(crate) const fn is_early(&self) -> bool {
         self.early
@@ -87,7 +92,7 @@ impl<F> Linked<F> {
         self.get_ref().request.as_ref()
     }
 
-    /// Whether this is the first poll of a request that is not another layer's already.
+    /// Returns whether this is the first poll, of a request that no outer layer owns.
     #[inline]
     pub(super) fn begins(self: Pin<&mut Self>) -> bool {
         let this = self.project();
@@ -101,7 +106,7 @@ impl<F> Linked<F> {
         !second
     }
 
-    /// Settles `cause` before anything has run.
+    /// Settles `cause` before the first poll of the inner service.
     pub(super) fn settle(self: Pin<&mut Self>, cause: Cause) {
         let this = self.project();
         if this.request.is_some() {
@@ -110,8 +115,8 @@ impl<F> Linked<F> {
         }
     }
 
-    /// Polls the service inside. `signal` says what nobody else would notice; `keep` is told of
-    /// what is left of the request.
+    /// Polls the inner service. `signal` returns a cause that only the caller can see; `keep` receives the watch
+    /// of the response body.
     #[inline]
     pub(super) fn poll_with<Res: Body<Error: Into<BoxError>>, E>(
         self: Pin<&mut Self>,
@@ -151,24 +156,25 @@ impl<F> Linked<F> {
                 return Poll::Ready(Ok(response));
             }
         }
-        // A response is long, and moves once: it is looked at where it is.
-        let mut tail = None;
+        // A response is a large value, so it is changed in place.
+        let mut watch = None;
         if let Some(request) = this.request.take() {
             match &mut polled {
                 Poll::Ready(Ok(response)) => {
                     *this.early = is_early(&request);
-                    tail = answered(request, response);
+                    watch = answered(request, response);
                 }
                 _ => request.failed(),
             }
         }
-        tail.as_mut().map(keep);
-        polled
-            .map(|result| result.map(|response| response.map(|body| ResponseBody::new(body, tail))))
+        watch.as_mut().map(keep);
+        polled.map(|result| {
+            result.map(|response| response.map(|body| ResponseBody::new(body, watch)))
+        })
     }
 }
 
-/// Ends a request whose handler's body has not begun (law 3): drops what waits, and answers.
+/// Ends a request whose handler's body has not begun (law 3): drops the inner future and answers.
 #[cold]
 fn give_up<F, B>(
     cause: Cause,
@@ -184,21 +190,20 @@ fn give_up<F, B>(
     drop(scope);
     let answer = answer.map_or_else(|| problem::cancelled(cancelled), |answer| *answer);
     let (mut parts, body) = answer.into_parts();
-    let tail = slot.take().map(|mut request| {
+    let watch = slot.take().map(|mut request| {
         request.flags.close |= cause == Cause::ShuttingDown;
         prepare_head(&request, parts.status, &mut parts.headers);
         ResponseWatch::answering(request, body)
     });
-    let mut body = ResponseBody::answer(tail);
-    body.tail_mut().map(keep);
+    let mut body = ResponseBody::answer(watch);
+    body.watch_mut().map(keep);
     Response::from_parts(parts, body)
 }
 
-/// The name of a request that no router of ours has passed on.
+/// The policy in reports of a request that has not reached a governed handler.
 static UNROUTED: HandlerPolicy = HandlerPolicy::new("(before its handler)", "", 0, Mode::Read);
 
-/// Polls the service inside once more, for `cause`. It is recorded first and fired after the poll: a
-/// runner then ends its body, where a body that saw its token fire would only give up.
+/// Polls the inner service once more, for `cause` (invariant 2).
 #[cold]
 fn poll_after<F: Future>(
     cause: Cause,
@@ -229,7 +234,7 @@ where
     }
 }
 
-/// The request is answered; what is left of it goes with the response's body.
+/// Returns the watch of the response body, which keeps the request.
 #[inline]
 fn answered<B: Body>(request: PooledRequest, response: &mut Response<B>) -> Option<ResponseWatch> {
     let status = response.status();
@@ -241,7 +246,7 @@ fn answered<B: Body>(request: PooledRequest, response: &mut Response<B>) -> Opti
     }
 }
 
-/// Whether `request` is answered over HTTP/1 before the whole of its body has come.
+/// Returns whether `request` is over HTTP/1 and bytes of its body are still to come.
 #[inline]
 fn is_early(request: &PooledRequest) -> bool {
     request.flags.upload && request.flags.http1
@@ -249,12 +254,12 @@ fn is_early(request: &PooledRequest) -> bool {
 
 #[inline]
 fn prepare_head(request: &PooledRequest, status: StatusCode, headers: &mut HeaderMap) {
-    // Said while the service still accepts, a client has its next connection before this one is
-    // closed. hyper says so by itself only once it has been told.
+    // With `Connection: close` while the service still accepts, a client opens its next connection before this one
+    // is closed. hyper adds the header only after its own graceful shutdown has begun.
     let closing = request.on().is_some() && request.life().phase() >= Phase::NotReady;
     if request.flags.http1
         && (request.flags.close || closing)
-        // An upgraded connection goes on, and its head has a `Connection` of its own.
+        // An upgraded connection stays open, and its head has a `Connection` header already.
         && status != StatusCode::SWITCHING_PROTOCOLS
     {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -278,13 +283,13 @@ fn answered_stream<B: Body>(
         return None;
     }
     let last = response.extensions_mut().remove::<LastEvent>();
-    // What middleware has encoded cannot be gone on with in plain bytes.
+    // The last event is plain bytes, and cannot follow bytes that middleware has compressed.
     let last = last.filter(|_| !response.headers().contains_key(header::CONTENT_ENCODING));
-    let mut tail = ResponseWatch::new(request, response)?;
+    let mut watch = ResponseWatch::new(request, response)?;
     if let Some(last) = last {
-        tail.says_last(last);
+        watch.says_last(last);
     }
-    Some(tail)
+    Some(watch)
 }
 
 impl<F> std::fmt::Debug for Linked<F> {

@@ -1,4 +1,4 @@
-//! The service around a request, and the body of its response.
+//! The tower service around each request, the request body it reads and the response body it returns.
 
 mod body_times;
 mod linked;

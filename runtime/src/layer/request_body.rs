@@ -1,5 +1,5 @@
-//! Looks after the body of a request: notices when the client has sent it whole, when the client has left, and
-//! when its bytes take too long.
+//! The request body that the service reads: it notices its own end, a client that has left, and bytes that arrive
+//! too slowly.
 
 use std::{
     io,
@@ -19,19 +19,20 @@ use crate::{
 };
 
 pin_project_lite::pin_project! {
-    /// A request body that tells the request what becomes of it. It is read where the request
-    /// runs, so it needs no cell of its own; read elsewhere, the request believes that bytes are
-    /// still to come, and the connection is closed where it could have been kept.
+    /// A request body that records its progress in the current request.
     ///
-    /// Over HTTP/2 hyper takes a reset without an error for the end of the body. It is not: half
-    /// an upload must never look whole to what is about to store it.
+    /// A body that is polled in another task has no current request. The request then believes that bytes are
+    /// still to come, and the connection is closed where it could have been kept alive.
+    ///
+    /// Over HTTP/2 hyper reports a reset without an error as the end of the body. `Upload` turns that end into an
+    /// error, so that a handler never stores half an upload as a whole one.
     pub(crate) struct Upload<B> {
         #[pin]
         inner: B,
         end: End,
         times: Option<BodyTimes>,
         wait: Option<Box<BodyWait>>,
-        // A body that has failed is not polled again: the next frame would look like its end, or leave a hole.
+        // A failed body is not polled again, because its next frame could leave a gap or look like the end.
         failed: bool,
         cause: Option<Cause>,
     }
@@ -42,10 +43,10 @@ pin_project_lite::pin_project! {
 enum End {
     /// The body is whole.
     Whole,
-    /// The body is cut unless it says that it is at its end.
+    /// The body is cut unless `is_end_stream` returns true.
     Said,
-    /// The body is cut if bytes of its promised length have not come. Bodies of unknown servers seldom say that they
-    /// are at their end.
+    /// The body is cut if its size hint still expects bytes. The bodies of other servers seldom implement
+    /// `is_end_stream`.
     Promised,
 }
 
@@ -60,13 +61,13 @@ impl End {
 }
 
 impl<B> Upload<B> {
-    /// The body of a request under a server of ours. `times` bound the wait for its bytes.
+    /// Wraps the body of a request under [`serve`](crate::serve()). `times` limits the wait for its bytes.
     pub(crate) const fn new(inner: B, version: Version, times: Option<BodyTimes>) -> Self {
         let end = if matches!(version, Version::HTTP_2) { End::Said } else { End::Whole };
         Self { inner, end, times, wait: None, failed: false, cause: None }
     }
 
-    /// The body of a request under another server.
+    /// Wraps the body of a request under another server.
     pub(crate) const fn of_another(inner: B, version: Version) -> Self {
         let end = if matches!(version, Version::HTTP_2) { End::Promised } else { End::Whole };
         Self { inner, end, times: None, wait: None, failed: false, cause: None }
@@ -91,7 +92,7 @@ impl<B: Body<Error: Into<BoxError>>> Body for Upload<B> {
             }
         };
         if failed {
-            return fail(before, "the request's body has failed before".into());
+            return fail(before, "the request body has already failed".into());
         }
         let mut inner = this.inner;
         let polled = inner.as_mut().poll_frame(cx);
@@ -135,14 +136,14 @@ impl<B: Body<Error: Into<BoxError>>> Body for Upload<B> {
     }
 }
 
-/// No bytes are there. Ready once the client has kept a request waiting for too long.
+/// Notes that the body is pending. Returns `Ready` once the client has exceeded a limit of `times`.
 #[cold]
 fn pends(
     times: Option<BodyTimes>,
     wait: &mut Option<Box<BodyWait>>,
     cx: &mut Context<'_>,
 ) -> Poll<Overrun> {
-    // Once its answer has begun, or elsewhere, nobody's answer waits for these bytes.
+    // Without a current request, or after the response head, no response waits for these bytes.
     if request::with(|request| request.flags.awaits_upload = true).is_none() {
         return Poll::Pending;
     }
@@ -155,8 +156,10 @@ fn timed_out(overrun: Overrun) -> BoxError {
     io::Error::new(io::ErrorKind::TimedOut, overrun).into()
 }
 
-/// No more of the body comes, for `cause`. A request that can end for that ends with this poll, and its
-/// reader sees nothing: it would take `error` for the client's mistake. Any other reader gets the error.
+/// Ends the body for `cause`.
+///
+/// If `cause` can end the request, the body stays pending and the request ends with this poll, because its
+/// reader would treat `error` as the client's mistake. Otherwise the reader gets `error`.
 #[cold]
 fn fails<D>(cause: Cause, error: BoxError) -> Poll<Option<Result<Frame<D>, BoxError>>> {
     let left = cause == Cause::ClientDisconnected;
@@ -170,8 +173,8 @@ fn fails<D>(cause: Cause, error: BoxError) -> Poll<Option<Result<Frame<D>, BoxEr
     if ends == Some(true) { Poll::Pending } else { Poll::Ready(Some(Err(error))) }
 }
 
-/// Whether `error` says that the client has left, and not that it sent what cannot be read, or that it has
-/// closed its sending half where that is no disconnect.
+/// Returns whether `error` means that the client has left. Malformed bytes do not, nor does a half-close where the
+/// service allows half-closed connections.
 fn has_left(error: &(dyn std::error::Error + 'static)) -> bool {
     let (mut of_server, mut malformed, mut ended) = (false, false, false);
     for error in std::iter::successors(Some(error), |error| error.source()) {

@@ -1,4 +1,11 @@
-//! The wrapper around any service that makes its requests known, and wakes them.
+//! The tower layer that makes each request the current one and wakes it, under any server.
+//!
+//! Invariants:
+//!
+//! 1. The wake-up is registered before the signals are read, because an advance of the phase between the two would
+//!    be missed otherwise.
+//! 2. A wake-up that has come is polled before it is dropped, because dropping it unpolled takes the lock of its
+//!    `Notify`, which all other wake-ups of the shard also take.
 
 use std::{
     any::Any,
@@ -73,7 +80,8 @@ where
     }
 }
 
-/// Sees a client leave that has sent half of an upload. A body of another type than axum's passes through.
+/// Wraps the request body, so that a client that leaves in the middle of an upload is noticed. A body of another
+/// type than axum's passes through.
 fn watch_upload<Req: Body + 'static>(request: &mut Request<Req>) {
     if request.body().is_end_stream() || request::is_present() {
         return;
@@ -108,14 +116,12 @@ where
             this.linked.as_mut().settle(Cause::ClientDisconnected);
         }
         loop {
-            // One that has come is taken first: dropped as it is, it would ask for the lock that
-            // all the others' wake-ups are behind.
+            // Invariant 2.
             let may_have_come =
                 this.linked.as_ref().request().is_some_and(|request| request.life().is_stopping());
             let came = may_have_come
                 && this.wake.as_mut().as_pin_mut().is_some_and(|wake| wake.poll(cx).is_ready());
-            // The next one is asked for before the signals are looked at, so that an advance
-            // between the two is not missed, or else they are looked at again.
+            // Invariant 1.
             if came {
                 this.wake.set(None);
             } else if this.wake.is_none() {
@@ -125,7 +131,7 @@ where
             let polled = this.linked.as_mut().poll_with(
                 cx,
                 |cx| has_gone(&mut gone.borrow_mut(), cx),
-                |tail| tail.wakes(gone.borrow_mut().take()),
+                |watch| watch.wakes(gone.borrow_mut().take()),
             );
             if polled.is_ready() {
                 return polled;
@@ -140,7 +146,7 @@ where
     }
 }
 
-/// What another server says of the client: nobody but us looks at that.
+/// Returns the cause once another server has cancelled the request's [`ClientGone`] token.
 fn has_gone(gone: &mut Option<Gone>, cx: &mut Context<'_>) -> Option<Cause> {
     gone.as_mut()?.poll(cx).is_ready().then(|| {
         *gone = None;

@@ -1,8 +1,8 @@
-//! Requests whose connection somebody took over, such as a WebSocket.
+//! Requests that continue after an upgrade, such as WebSockets.
 //!
-//! The response's head ends an ordinary request; a governed stream goes on in what it upgraded
-//! to, and so does its token. Over HTTP/1 a task of the connection looks after it. Over HTTP/2
-//! hyper runs one for the upgraded stream, and that one carries the request.
+//! A `stream` request and its token live until the upgraded connection closes. Over HTTP/1 a task of the
+//! connection watches for that. Over HTTP/2 hyper spawns a task for the upgraded stream, and [`UpgradeTask`] keeps
+//! the request in that task.
 
 use std::{
     cell::{Cell, RefCell},
@@ -20,7 +20,7 @@ use crate::{
     service::{InFlightWork, Phase, WorkKind},
 };
 
-/// A request that goes on in an upgraded connection.
+/// A request that continues in an upgraded connection.
 pub(crate) struct Upgraded {
     request: PooledRequest,
     on: OnConnection,
@@ -28,23 +28,23 @@ pub(crate) struct Upgraded {
 }
 
 thread_local! {
-    /// What hyper is about to spawn the task of, within the poll that made it.
+    /// The upgraded request whose task hyper spawns later within the same poll.
     static COMING: RefCell<Option<Upgraded>> = const { RefCell::new(None) };
-    /// Whether something is: without a destructor, so that whoever asks in vain asks for little.
+    /// Whether `COMING` is set. A `Cell<bool>` has no destructor, so reading it costs little.
     static COMES: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Upgraded {
-    /// The one whose task is about to be spawned.
+    /// Takes the upgraded request whose task hyper spawns now.
     #[inline]
     fn take_coming() -> Option<Self> {
         COMES.replace(false).then(|| COMING.take()).flatten()
     }
 
-    /// Looks after `request`, whose answer upgrades its connection.
+    /// Keeps `request`, whose response upgrades its connection, until that connection closes.
     pub(crate) fn follow(request: PooledRequest, on: OnConnection, http1: bool) {
         let mut upgraded = Self { request, on, ended: false };
-        // It would hold the connection's task for as long as the upgraded connection lives.
+        // The alarm would keep the connection's task alive as long as the upgraded connection.
         upgraded.request.alarm = None;
         if !http1 {
             COMING.set(Some(upgraded));
@@ -68,7 +68,7 @@ impl Upgraded {
         drop(tokio::spawn(Task::new(followed, connection)));
     }
 
-    /// Listens for the end of the service.
+    /// Ends the stream once the service is closing.
     fn hear(&mut self) {
         if self.request.life().phase() >= Phase::Closing {
             self.end(Cause::ShuttingDown);
@@ -81,7 +81,7 @@ impl Upgraded {
         }
     }
 
-    /// Its stream is over, by whom is not known.
+    /// Fires the token after the HTTP/2 stream has ended. hyper does not say which side ended it.
     fn fire(&mut self) {
         if !std::mem::replace(&mut self.ended, true) {
             let (_, signal) = self.request.settle(Cause::ClientDisconnected);
@@ -89,7 +89,7 @@ impl Upgraded {
         }
     }
 
-    /// Whoever took the connection has let go of it.
+    /// Ends the request without a cause, because the handler has dropped the upgraded connection.
     fn finish(&mut self) {
         self.ended = true;
         self.request.finish();
@@ -108,7 +108,7 @@ impl Drop for Upgraded {
 }
 
 pin_project_lite::pin_project! {
-    /// A task that hyper spawned, with the upgraded request that it is the stream of.
+    /// A task that hyper spawned, with the upgraded request whose stream it drives.
     pub(crate) struct UpgradeTask<F> {
         #[pin]
         future: F,
@@ -131,7 +131,7 @@ impl<F: Future> Future for UpgradeTask<F> {
             upgraded.hear();
         }
         let polled = this.future.poll(cx);
-        // An upgrade that did not come about.
+        // hyper has spawned no task for this one, so the upgrade did not happen.
         drop(Upgraded::take_coming());
         polled.map(|_| {
             if let Some(upgraded) = this.upgraded {

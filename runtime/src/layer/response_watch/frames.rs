@@ -1,4 +1,4 @@
-//! The frames of a response's body, on their way to the connection.
+//! Passes the frames of a response body to the connection.
 
 use std::{
     pin::Pin,
@@ -19,19 +19,19 @@ use crate::{
 type Polled<D> = Poll<Option<Result<Frame<D>, BoxError>>>;
 
 impl ResponseWatch {
-    /// Whether a connection may want to know when its body gives a frame.
+    /// Returns whether the connection is told of each frame, as HTTP/2 connections are.
     #[inline]
     pub(crate) fn is_measured(&self) -> bool {
         !self.0.flags.http1
     }
 
-    /// Whether its frames go out over HTTP/2 by a server of ours.
+    /// Returns whether the frames go out over HTTP/2 under [`serve`](crate::serve()).
     #[inline]
     fn is_cut_in_pieces(&self) -> bool {
         !self.0.flags.http1 && self.0.on().is_some()
     }
 
-    /// Leaves a piece of a frame that goes out over HTTP/2, where it is long.
+    /// Returns the first piece of a long HTTP/2 data frame, and keeps the rest.
     fn cut_frame<D: 'static>(&mut self, frame: Frame<D>) -> Frame<D> {
         if !self.is_cut_in_pieces() {
             return frame;
@@ -47,7 +47,7 @@ impl ResponseWatch {
         }
     }
 
-    /// The next piece of the frame that is going out, if one is.
+    /// Returns the next piece of a frame that was cut.
     #[inline]
     pub(crate) fn next_piece<D: 'static>(&mut self) -> Option<Frame<D>> {
         let extra = self.0.response.extra.as_mut()?;
@@ -60,13 +60,13 @@ impl ResponseWatch {
         as_data(data).map(Frame::data)
     }
 
-    /// How much of the frame that is going out is still here.
+    /// Returns how many bytes of a frame that was cut are still to go out.
     pub(crate) fn rest(&self) -> usize {
         let rest = self.0.response.extra.as_ref().and_then(|extra| extra.rest.as_ref());
         rest.map_or(0, Bytes::len)
     }
 
-    /// A frame of a body that nobody watches goes out.
+    /// Passes on a frame of a body that is not watched.
     pub(crate) fn gives<D: 'static>(&mut self, frame: Frame<D>) -> Frame<D> {
         if let Some(on) = self.0.on() {
             on.gave();
@@ -101,17 +101,17 @@ impl ResponseWatch {
                 self.sent(bytes as u64) || inner.is_end_stream()
             }
         };
-        let (on, tail) = self.0.on_and_response();
+        let (on, response) = self.0.on_and_response();
         let polled = polled.map(|frame| {
             frame.map_err(Into::into).map(|frame| match on {
                 Some(on) if stream && !whole => {
-                    tail.extra.get_or_insert_default().gate.pass(on, frame)
+                    response.extra.get_or_insert_default().gate.pass(on, frame)
                 }
                 _ => frame,
             })
         });
         let polled = polled.map(|frame| frame.map(|frame| self.cut_frame(frame)));
-        // The token lives until the last piece goes out.
+        // The token must not finish before the last piece goes out.
         match &mut self.0.response.extra {
             Some(extra) if whole && extra.rest.is_some() => extra.finish_after_rest = true,
             _ if whole => self.finish(),
@@ -120,10 +120,10 @@ impl ResponseWatch {
         Poll::Ready(polled)
     }
 
-    /// Polls the rest of a body that the service has ended, or of an answer of ours.
+    /// Polls the last event and the error of a body that the service has cut, or the body of its own response.
     pub(crate) fn poll_last<D: 'static>(&mut self, cx: &mut Context<'_>) -> Polled<D> {
-        let (on, tail) = self.0.on_and_response();
-        let Some(extra) = &mut tail.extra else { return Poll::Ready(None) };
+        let (on, response) = self.0.on_and_response();
+        let Some(extra) = &mut response.extra else { return Poll::Ready(None) };
         if let Some(last) = extra.last.take() {
             extra.saying = Some(last.into_body());
         }
@@ -159,7 +159,7 @@ impl ResponseWatch {
         })
     }
 
-    /// How much of it there is, where it can go out as `D`.
+    /// Returns the size of the bytes that are still to go out, if they can go out as `D`.
     pub(crate) fn rest_hint<D: 'static>(&self) -> SizeHint {
         let extra = self.0.response.extra.as_ref();
         match extra.and_then(|extra| extra.saying.as_ref()) {

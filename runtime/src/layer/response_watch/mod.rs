@@ -1,13 +1,11 @@
-//! The response body as part of the request (law 12).
+//! Keeps a request alive until its response body has gone out (law 12).
 //!
-//! A body is looked after only if somebody could tell the difference: a token was handed out, or
-//! the policy is `stream`. Every other body passes through.
+//! A body is watched only if the policy is `stream` or a token was handed out. Every other body passes through.
 //!
-//! A stream ends when the service stops accepting. One whose handler took the request's token is
-//! told so by that, and has a second to say goodbye; one that is to finish has the read grace. A body that is
-//! cut ends in an error, so that it never looks whole, unless its client asks again for what is missing (law
-//! 6). A stream's next frame is asked for
-//! when the connection has taken the one before, so that a peer that does not read holds up one.
+//! A stream ends when the service stops accepting. If its handler took the request's token, the token fires and
+//! the stream has a second to close; with `finish` it has the read grace. A body that is cut ends in an error, so
+//! that it never looks complete, unless its clients reconnect (law 6). A stream is polled for its next frame after
+//! the connection has taken the previous one, so a peer that does not read keeps one frame in memory.
 
 mod frames;
 
@@ -30,14 +28,15 @@ use crate::{
     service::{InFlightWork, Phase, WorkKind},
 };
 
-/// A request whose head is sent and whose body is not. One word, for it moves with every response:
-/// what it knows is in the request's box.
+/// A request whose response head is sent and whose response body is not.
+///
+/// Every response moves this value, so it is one word: its state is in the request's box.
 pub(crate) struct ResponseWatch(PooledRequest);
 
-/// What every socket's buffer takes.
+/// The number of bytes that the buffer of any socket takes.
 const SHORT: u64 = 16 << 10;
 
-/// The compiler sees an `Sse` in the return type, and not behind `impl IntoResponse`.
+/// The macro rejects an `Sse` in the return type, and cannot see one behind `impl IntoResponse`.
 #[cold]
 fn warn_of_events<B>(request: &PooledRequest, response: &Response<B>) {
     static ONCE: Once = Once::new();
@@ -46,8 +45,8 @@ fn warn_of_events<B>(request: &PooledRequest, response: &Response<B>) {
             tracing::warn!(
                 target: "followthrough",
                 handler = policy.name(),
-                "a handler answers with an event stream, which goes on after its head, and its policy does \
-                 not cover that: a shutdown waits for it in vain; write `#[cancellable(stream)]`"
+                "a handler returned an event stream and its policy is not `stream`: a shutdown waits for the \
+                 stream until the grace is over; write `#[cancellable(stream)]`"
             );
         });
     }
@@ -58,11 +57,11 @@ fn is_events<B>(response: &Response<B>) -> bool {
     content.is_some_and(|content| content.starts_with(b"text/event-stream"))
 }
 
-/// How long a stream that was told may go on.
+/// The time for which a stream may continue after its token has fired for the shutdown.
 const STREAM_CLOSE_GRACE: Duration = Duration::from_secs(1);
 
 impl ResponseWatch {
-    /// Looks after the body of a response to `request`, if anybody could tell the difference.
+    /// Returns the watch of the response body, or releases `request` if the body needs none.
     #[expect(
         clippy::inline_always,
         reason = "one for each kind of service, and in every request's way"
@@ -95,21 +94,21 @@ impl ResponseWatch {
         }
         request.response.watched = watched;
         request.response.long = long;
-        let mut tail = Self(request);
-        if watched && tail.0.flags.stream {
-            tail.0.response.reconnects = is_events(response);
-            tail.is_told_by_its_connection();
+        let mut watch = Self(request);
+        if watched && watch.0.flags.stream {
+            watch.0.response.reconnects = is_events(response);
+            watch.register_token();
         }
-        Some(tail)
+        Some(watch)
     }
 
-    /// An answer of ours, whose body is `body`.
+    /// Returns the watch of a response that the service itself produced, with the body `body`.
     pub(super) fn answering(mut request: PooledRequest, body: AxumBody) -> Self {
         request.answered();
         request.response = ResponseState::default();
-        let mut tail = Self(request);
-        tail.extra().saying = Some(body);
-        tail
+        let mut watch = Self(request);
+        watch.extra().saying = Some(body);
+        watch
     }
 
     #[inline]
@@ -117,7 +116,7 @@ impl ResponseWatch {
         self.0.response.watched
     }
 
-    fn is_told_by_its_connection(&mut self) {
+    fn register_token(&mut self) {
         let Some(on) = self.0.on() else { return };
         if let Some(signal) = self.0.signal(Cause::ShuttingDown) {
             let told_by = on.register_stream_token(signal);
@@ -125,22 +124,22 @@ impl ResponseWatch {
         }
     }
 
-    fn is_not_told_any_more(&mut self) {
+    fn unregister_token(&mut self) {
         let told_by = self.0.response.extra.as_mut().and_then(|extra| extra.told_by.take());
         if let (Some(on), Some(key)) = (self.0.on(), told_by) {
             on.unregister_stream_token(key);
         }
     }
 
-    /// Nothing fires any more.
+    /// Finishes the request, so that no token of it fires any more.
     fn finish(&mut self) {
         self.0.response.watched = false;
-        self.is_not_told_any_more();
+        self.unregister_token();
         self.0.finish();
     }
 
     fn begins_to_watch<B: Body>(request: &mut PooledRequest, response: &Response<B>) -> bool {
-        // What the head promises decides how much the HTTP implementation takes.
+        // The HTTP implementation sends as many bytes as the head promises.
         let promised = || response.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
         request.response.remaining = response.body().size_hint().exact().or_else(promised);
         let none = request.flags.head
@@ -157,7 +156,8 @@ impl ResponseWatch {
         true
     }
 
-    /// Where nothing of ours polls the body when the phase advances or the client leaves.
+    /// Registers wake-ups for a body under another server, which does not poll it when the phase advances or the
+    /// client leaves.
     #[cold]
     pub(super) fn wakes(&mut self, gone: Option<Gone>) {
         let wake = self.0.wake_body().map(Box::pin);
@@ -168,7 +168,7 @@ impl ResponseWatch {
         }
     }
 
-    /// The stream ends with `last`, unless it has promised its length.
+    /// Has the stream end with `last`, unless it has promised its length.
     pub(super) fn says_last(&mut self, last: LastEvent) {
         if self.0.response.watched && self.0.flags.stream && self.0.response.remaining.is_none() {
             self.extra().last = Some(last);
@@ -182,7 +182,7 @@ impl ResponseWatch {
 
     /// Returns whether another server has said that the client left, and has `cx` woken at the next advance of
     /// the phase.
-    fn is_told_that_the_client_left(&mut self, cx: &mut Context<'_>) -> bool {
+    fn poll_client_gone(&mut self, cx: &mut Context<'_>) -> bool {
         loop {
             let Some(extra) = &mut self.0.response.extra else { return false };
             let advanced =
@@ -195,14 +195,14 @@ impl ResponseWatch {
         }
     }
 
-    /// What ends the body now, if something does.
+    /// Returns the cause that ends the body now.
     pub(super) fn ended(&mut self, cx: &mut Context<'_>) -> Option<Cause> {
-        if self.is_told_that_the_client_left(cx) {
+        if self.poll_client_gone(cx) {
             return Some(Cause::ClientDisconnected);
         }
         let request = &mut self.0;
         if !request.flags.stream {
-            // Its token hears of *stopping*, and the response stands.
+            // *Stopping* fires the token, and the response stands (law 6).
             if request.is_stopping_unheard() {
                 request.settle(Cause::ShuttingDown).1.into_iter().for_each(Signal::fire);
             }
@@ -236,15 +236,15 @@ impl ResponseWatch {
         })
     }
 
-    /// Counts what went out; true once everything has.
+    /// Counts `bytes` as sent. Returns whether the promised length is reached.
     fn sent(&mut self, bytes: u64) -> bool {
         let Some(remaining) = &mut self.0.response.remaining else { return false };
         *remaining = remaining.saturating_sub(bytes);
         *remaining == 0
     }
 
-    /// The body was dropped before its end. Where no layer has said whether the answer has a body
-    /// at all, one that nobody asked for may be that of a HEAD request.
+    /// Cuts a body that was dropped before its end. Without a layer the method is unknown, so a body that was
+    /// never polled may be that of a HEAD request and is not cut.
     fn dropped(&mut self) {
         if self.0.response.polled || self.0.is_counted() {
             let cause = self.0.life().hung_up_by();
@@ -252,7 +252,7 @@ impl ResponseWatch {
         }
     }
 
-    /// The body ends before its end, and its client may still be there to see it.
+    /// Cuts the body while its client may still be connected, so that the client sees an error.
     pub(super) fn cut_short(&mut self, ended_by: Cause) {
         self.cut(ended_by);
         let left = ended_by == Cause::ClientDisconnected;
@@ -260,7 +260,7 @@ impl ResponseWatch {
             self.extra().last = None;
         }
         if !left && (!self.0.response.reconnects || self.0.response.remaining.is_some()) {
-            // The first may find that the body has used up its task's budget.
+            // The first flush may do nothing, because the body may have used up the task's budget.
             let extra = self.extra();
             (extra.error, extra.flushes_before_error) = (Some(ended_by), 2);
             if let Some(on) = self.0.on() {
@@ -269,7 +269,7 @@ impl ResponseWatch {
         }
     }
 
-    /// The body ends before its end.
+    /// Ends the body before its own end, and reports that.
     fn cut(&mut self, ended_by: Cause) {
         self.0.response.watched = false;
         if self.0.response.told && !self.0.body.frame.policy.finishes() {
@@ -290,14 +290,14 @@ impl ResponseWatch {
 }
 
 impl ResponseWatch {
-    /// The body is gone.
+    /// Ends the request after the body is dropped.
     #[inline]
     pub(super) fn over(mut self) {
         if self.0.response.watched {
             self.dropped();
         }
         if self.0.response.extra.is_some() {
-            self.is_not_told_any_more();
+            self.unregister_token();
         }
         if let Some(on) = self.0.on() {
             if on.is_cut() || self.0.response.long {
@@ -307,7 +307,7 @@ impl ResponseWatch {
         self.0.release();
     }
 
-    /// For the report of a drain that ends before everything has gone out.
+    /// Records the response for the report of a drain that ends before it has gone out.
     fn leaves_a_trace(&self, on: &OnConnection) {
         let (policy, since) = (self.0.policy(), self.0.arrival());
         if on.is_cut() {
@@ -318,7 +318,7 @@ impl ResponseWatch {
     }
 }
 
-/// Fires the token of a stream whose head is sent, and reports it.
+/// Fires the token of a stream whose response head is sent, and reports the end of the stream.
 pub(crate) fn end_stream(request: &mut PooledRequest, ended_by: Cause) {
     let (first, signal) = request.settle(ended_by);
     signal.into_iter().for_each(Signal::fire);

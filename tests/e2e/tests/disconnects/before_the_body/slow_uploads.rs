@@ -85,7 +85,7 @@ async fn a_body_that_its_handler_reads_ends_in_an_error() {
     let mut call = h1::raw(at, format!("POST /{FIVE_OF_A_HUNDRED}")).await;
     let answer = call.answer().await;
     assert_eq!(answer.status, 200, "{answer:?}");
-    assert!(answer.body.contains("no byte of the request's body came for 300ms"), "{answer:?}");
+    assert!(answer.body.contains("no byte of the request body arrived for 300ms"), "{answer:?}");
 }
 
 #[tokio::test]
