@@ -1,4 +1,4 @@
-//! Checkpoints: before a body, and at its point of no return.
+//! The checkpoints before a body and at its point of no return.
 
 use std::mem;
 
@@ -17,8 +17,7 @@ use crate::{
 };
 
 impl Core {
-    /// Before the first poll: reads every signal (law 3) and, for a durable body, passes the
-    /// point of no return.
+    /// Reads every signal before the first poll (law 3), and passes the point of no return of a durable body.
     #[inline]
     pub(super) fn begin_once(&mut self) -> Result<(), Cancelled> {
         if self.role != Role::New {
@@ -28,8 +27,8 @@ impl Core {
         self.begin_any()
     }
 
-    /// Begins to follow the token that a direct caller passed. Asked before the request is
-    /// borrowed: a token that has to settle its cause wakes others.
+    /// Begins to follow the token that a direct caller passed. The request must not be borrowed meanwhile, because
+    /// a token that settles its cause wakes other tasks.
     fn follow_given(&mut self) -> Option<SeenToken> {
         let uncommon = self.uncommon.as_mut()?;
         let life =
@@ -40,7 +39,7 @@ impl Core {
 
     fn begin_any(&mut self) -> Result<(), Cancelled> {
         let (policy, id) = (self.policy, self.id);
-        // Law 3 holds for a call within a handler, too; from there on it follows its caller.
+        // Law 3 applies to a call within a handler as well. From here on the callee follows its caller.
         let handed_in = self.uncommon.as_ref().and_then(|uncommon| uncommon.given.cause());
         if let Some(cause) = handed_in.filter(|_| request::with_body(|_| ()).is_some()) {
             self.role = Role::Over;
@@ -73,8 +72,7 @@ impl Core {
     }
 }
 
-/// A checkpoint said no. What it found of the request's end is settled; a refusal is an answer,
-/// and none of the request's causes.
+/// Settles the cause for which a checkpoint refused. A limit is no cause of the request and is not settled.
 pub(super) fn settled(core: &Core, refused: Cancelled) -> Cancelled {
     let ended_by = refused.ended_by();
     if matches!(ended_by, Cause::LimitReached | Cause::TimeTooShort) {
@@ -98,12 +96,12 @@ fn begin_nested(
     let inherited = request.body.frame.deadline;
     let own =
         request.life().deadline_of(policy).and_then(|after| Instant::now().checked_add(after));
-    // Whichever deadline is nearest: unless it is the request's, it ends this call, not that.
+    // The nearer deadline counts. The callee's own deadline ends the call and not the request.
     let narrowed = request.body.frame.narrowed
         || own.is_some_and(|own| inherited.is_none_or(|caller| own < caller));
     let frame = Frame { nested: true, narrowed, ..Frame::new(policy, sooner(inherited, own)) };
     let mut nested = Nested { frame, inherited, stage: Stage::Polled, passed: None };
-    // A durable write takes its permit where it passes.
+    // A durable write takes its permit at its point of no return.
     if policy.compensates() && policy.mode() != Mode::DurableWrite {
         let place = Place { policy, site: None };
         let held = hold_permit(request, place, WorkKind::Reversible);
@@ -131,7 +129,7 @@ fn begin_top(
     let deadline = sooner(request.deadline, own);
     let deadline = sooner(deadline, given.as_ref().and_then(|given| given.deadline));
     let cause = given.as_ref().and_then(|given| given.cause);
-    // A durable body is checked where it passes.
+    // A durable body is checked at its point of no return.
     let durable = policy.mode() == Mode::DurableWrite;
     let cause = cause.or_else(|| if durable { None } else { request.check(deadline) });
     if let Some(cause) = cause {
@@ -163,8 +161,10 @@ fn begin_top(
     begun.map(|()| Begun::Secondary(Box::new(second)))
 }
 
-/// The point of no return of a handler that another one called. Its own limit is asked whether its
-/// caller is past one or not; what is held of that goes with the callee, the permit with the caller.
+/// Passes the point of no return of a handler that another one called.
+///
+/// The callee's own limit applies whether its caller is past a point of no return or not. The callee keeps the
+/// permit of that limit; the caller keeps the permit of the lifecycle.
 fn cross_as_callee(
     request: &mut RequestContext,
     policy: &'static HandlerPolicy,
@@ -178,12 +178,11 @@ fn cross_as_callee(
     own.ok_or(CALLEE_REFUSED)
 }
 
-/// Of a durable handler that another one called: nothing of it has begun.
+/// The refusal of a durable callee that has not begun.
 const CALLEE_REFUSED: Cancelled =
     Cancelled::new(Cause::LimitReached, Cause::LimitReached, Outcome::NotBegun);
 
-/// The point of no return: reads every signal, takes the permit, and from then on the body is
-/// not cut.
+/// Passes the point of no return: reads every signal and takes the permit. The body is not cut from then on.
 pub(crate) fn cross_point_of_no_return(
     request: &mut RequestContext,
     place: Place,
@@ -209,7 +208,7 @@ pub(crate) fn cross_point_of_no_return(
     Ok(())
 }
 
-/// Has the request hold a permit for `kind`. One that holds one for more than to be undone keeps that.
+/// Makes the request hold a permit for `kind`. A permit of a more lasting kind stays as it is.
 pub(super) fn hold_permit(
     request: &mut RequestContext,
     place: Place,
@@ -224,7 +223,7 @@ pub(super) fn hold_permit(
         return Ok(());
     }
     let permit = if request.body.frame.nested {
-        // Its own limit was asked before.
+        // `cross_as_callee` has taken the permit of the callee's own limit.
         InFlight::acquire_with(request.life(), place, kind, OwnPermit::default())
     } else {
         InFlight::acquire(request.life(), place, kind)

@@ -1,4 +1,11 @@
-//! Keeps a body in a box that can change hands: for bodies that must end by themselves.
+//! Keeps a body in a box that can move to a task, for bodies that must run to their end.
+//!
+//! Invariants:
+//!
+//! 1. The runtime handle is taken in a poll, where a runtime is known to exist, because `Drop` may run outside
+//!    one.
+//! 2. `RESCUE_IS_BROKEN` goes from false to true and is never reset, because a test breaks the rescue for its whole
+//!    process.
 
 #[cfg(feature = "testing")]
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,14 +35,14 @@ use crate::{
 
 pub(super) type BoxBody<R> = Pin<Box<dyn Future<Output = R> + Send>>;
 
-/// A body in a box, which can change hands.
+/// A body in a box that can move to a task.
 struct InABox<R> {
     body: Option<BoxBody<R>>,
-    // Where the body can go on, taken while it is known to exist.
+    // Invariant 1.
     runtime: Option<Handle>,
 }
 
-/// Runs `body` so that it can outlive its request.
+/// Runs `body` in a box, so that it can outlive its request.
 #[doc(hidden)]
 #[inline]
 pub fn run_boxed<R, P, C, F>(
@@ -95,7 +102,7 @@ impl<R: Send + 'static> Slot for InABox<R> {
     }
 }
 
-/// The runner was dropped with a begun body in it.
+/// Ends a runner that was dropped with a begun body: the body is cut, abandoned, or handed to the runtime.
 fn abandon_or_follow<R: Send + 'static, C: RunCompensation>(
     slot: &mut InABox<R>,
     core: &mut Core,
@@ -111,7 +118,7 @@ fn abandon_or_follow<R: Send + 'static, C: RunCompensation>(
     };
     match core.role {
         Role::Primary | Role::Secondary if ended && (core.past || goes_on) => {
-            // The drain has named it.
+            // The drain's report names this body already.
             request::with(|request| request.flags.reported = true);
             core.within(Stage::Abandoned, || slot.body = None);
             core.abandon();
@@ -126,12 +133,12 @@ fn abandon_or_follow<R: Send + 'static, C: RunCompensation>(
             }
             follow(slot, core, compensation);
         }
-        // Also beside a sibling that panicked: unwinding drops what the caller did not mean to drop.
+        // A panic in the caller counts as well, because unwinding drops futures that the caller meant to keep.
         Role::Nested
             if core.past
                 && (matches!(stage, None | Some(Stage::Cut)) || std::thread::panicking()) =>
         {
-            // The caller cannot outlive the request, so this one does by itself.
+            // The caller is being cut, so the callee continues alone.
             let Some(frame) = core.nested_frame() else { return };
             let permit = request::with_body(|body| body.permit.take()).flatten();
             let life = request::with(|request| request.life().clone());
@@ -149,17 +156,17 @@ fn abandon_or_follow<R: Send + 'static, C: RunCompensation>(
     }
 }
 
-/// Breaks the runtime, so that a test of it can show that it would notice.
+/// Set by a test that proves that losing a body is noticed.
 #[cfg(feature = "testing")]
 static RESCUE_IS_BROKEN: AtomicBool = AtomicBool::new(false);
 
-/// From here on, and in the whole process, a body that is dropped past its point of no return is lost.
+/// Makes every body that is dropped past its point of no return get lost, in the whole process, from here on.
 #[cfg(feature = "testing")]
 pub fn break_rescue() {
     RESCUE_IS_BROKEN.store(true, Ordering::SeqCst);
 }
 
-/// Hands the body to the runtime.
+/// Hands the body to the runtime, as a detached task.
 fn follow<R: Send + 'static, C: RunCompensation>(
     slot: &mut InABox<R>,
     core: &mut Core,
@@ -172,7 +179,7 @@ fn follow<R: Send + 'static, C: RunCompensation>(
     if let Some(future) = slot.body.take() {
         let (body, permit) = core.extract();
         let compensation = compensation.filter(|_| !body.past);
-        let home = (core.span(), slot.runtime.take());
-        detached::spawn(core.policy, future, (body, permit), compensation, home);
+        let context = (core.span(), slot.runtime.take());
+        detached::spawn(core.policy, future, (body, permit), compensation, context);
     }
 }

@@ -1,4 +1,12 @@
-//! Compensations: what undoes a request that was cancelled.
+//! Compensations, which undo the work of a cancelled request.
+//!
+//! Invariants:
+//!
+//! 1. A compensation is counted as begun before it is pushed, because the task that runs it counts its end.
+//! 2. The task's entry is registered before the body's permit is given back, because a drain that found neither
+//!    would end.
+//! 3. The compensations of one request run one after the other, because [`Compensations`] starts one task at a
+//!    time.
 
 use std::{
     fmt::Debug,
@@ -20,9 +28,9 @@ use crate::{
     service::{Ended, InFlight, InFlightWork, ServiceState, WorkKind},
 };
 
-/// The output of a compensation: `()`, or a `Result` whose error says why it failed.
+/// The output of a compensation: `()`, or a `Result` whose error says why the compensation failed.
 ///
-/// A compensation that ends in `Err` is an ERROR in the log and counts as
+/// A compensation that returns `Err` is logged at ERROR and counted as
 /// [failed](crate::report::CompensationCounts::failed).
 #[diagnostic::on_unimplemented(
     message = "a compensation cannot end in `{Self}`, which does not say whether it has undone its work",
@@ -31,7 +39,7 @@ use crate::{
             `async move {{ db.release(id).await?; Ok::<_, DbError>(()) }}`"
 )]
 pub trait CompensationOutput {
-    /// Why it failed.
+    /// Returns why the compensation failed.
     #[doc(hidden)]
     fn failure(self) -> Result<(), String>;
 }
@@ -48,22 +56,22 @@ impl<T, E: Debug> CompensationOutput for Result<T, E> {
     }
 }
 
-/// A handler, such as a `#[durable_write(internal)]`, as a compensation.
+/// Lets a handler, such as a `#[durable_write(internal)]`, be a compensation.
 impl<R: CompensationOutput, P> CompensationOutput for Governed<R, P> {
     fn failure(self) -> Result<(), String> {
         self.into_result().map_err(|cancelled: Cancelled| cancelled.to_string())?.failure()
     }
 }
 
-/// The compensation of a cancelled request. A trait of our own, so that an `on_cancel` that gives no future is
-/// reported where it is written, and nowhere else.
+/// The compensation of a handler. The trait lets the compiler report an `on_cancel` that is not a future at its
+/// own span, and nowhere else.
 pub trait RunCompensation: Send + 'static {
-    /// Hands it to the request, which runs it when it has ended.
+    /// Hands the compensation to the request, which runs it after the body has ended.
     #[doc(hidden)]
     fn undo(self, place: Place);
 }
 
-/// The compensation of handlers without one.
+/// The compensation of handlers without `on_cancel`.
 #[derive(Debug)]
 pub struct NoCompensation;
 
@@ -71,7 +79,7 @@ impl RunCompensation for NoCompensation {
     fn undo(self, _: Place) {}
 }
 
-/// The future of an `on_cancel`, and how it is run.
+/// The future of an `on_cancel`.
 #[derive(Debug)]
 pub struct Compensation<C> {
     future: C,
@@ -110,8 +118,8 @@ fn push(pending: Pending) {
     }
 }
 
-/// Runs the compensations that the current request was handed. The body that they undo is gone, and
-/// `ended` says how: they take over its permit.
+/// Runs the compensations that were handed to the current request, and passes the permit of the body on to them.
+/// The body is gone, and `ended` says how.
 pub(super) fn begin(core: &mut Core, ended: Ended) {
     let handed = request::with(|request| {
         Some((request.known_compensations()?.clone(), request.life().clone()))
@@ -121,7 +129,7 @@ pub(super) fn begin(core: &mut Core, ended: Ended) {
         .and_then(|(compensations, life)| Some((compensations.begin()?, compensations, life)));
     let Some((first, compensations, life)) = first else { return core.leave_as(ended) };
     if life.has_ended() {
-        // The drain has named those that held a permit.
+        // The drain's report names the compensations that held a permit.
         give_up(&compensations, &life, core.permit.is_none());
         return core.leave_as(ended);
     }
@@ -144,7 +152,7 @@ fn give_up(compensations: &Compensations, life: &ServiceState, unnamed: bool) {
     }
 }
 
-/// A compensation that does not run to its end.
+/// Logs and records a compensation that does not run to its end.
 fn abandoned(life: &ServiceState, place: Place, unnamed: bool) {
     tracing::error!(
         target: "followthrough",
@@ -161,9 +169,9 @@ struct Undoing {
     compensations: Arc<Compensations>,
     life: Arc<ServiceState>,
     entry: InFlight,
-    /// The one that runs.
+    /// The handler whose compensation runs.
     current: Option<Place>,
-    /// None was left, and one that came after belongs to another task.
+    /// No compensation was left; a later one belongs to another task.
     ended: bool,
 }
 
@@ -178,7 +186,7 @@ impl Undoing {
         loop {
             let Pending { place, future, .. } = match self.compensations.next() {
                 Next::Wait(answered) => {
-                    // An error is an answer: the connection is gone.
+                    // An error means that the connection is gone, so its statement has ended too.
                     let _ = answered.await;
                     continue;
                 }
@@ -204,7 +212,7 @@ impl Undoing {
     }
 }
 
-/// Runs it to its end, and says how it failed.
+/// Runs a compensation to its end. Returns how it failed.
 async fn until_end(mut future: BoxCompensation) -> Result<(), String> {
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
         Ok(polled) => polled.map_err(|error| format!("failed: {error}")),
@@ -215,7 +223,7 @@ async fn until_end(mut future: BoxCompensation) -> Result<(), String> {
 
 impl Drop for Undoing {
     fn drop(&mut self) {
-        // What was in flight at the end of the drain was named there.
+        // The drain's report names the work that was in flight at its end.
         let unnamed = !self.life.has_ended();
         if let Some(place) = self.current {
             abandoned(&self.life, place, unnamed);
@@ -226,21 +234,21 @@ impl Drop for Undoing {
     }
 }
 
-/// Arranges that `compensation` runs if the request is cancelled from here on, shielded and
-/// tracked, as `on_cancel` does for what the parameters know. The compensations of one request run one
-/// after the other, the last registered first.
+/// Registers `compensation`, which runs if the request is cancelled from here on, shielded and tracked. It is an
+/// `on_cancel` for work that only the body knows. The compensations of one request run one after the other, the
+/// last registered first.
 ///
-/// Nothing happens if the body ends by itself, or if the guard is [disarmed](Compensate::disarm). A guard
-/// that was made before the request's point of no return does not compensate past it: by then its
-/// work belongs to a write that follows through. A guard that was made past it does, when the
-/// request is cut in a statement that is `#[cancellable(..)]` again.
+/// The compensation does not run if the body returns, or if the guard is [disarmed](Compensate::disarm). A guard
+/// that was made before the request's point of no return does not compensate past it, because its work then
+/// belongs to a write that follows through. A guard that was made past it compensates when the request is cut in a
+/// `#[cancellable(..)]` statement.
 ///
-/// Register the compensation *before* the work that it undoes begins, under a key that is known beforehand:
-/// a request that is cut while the work is under way may have done it. And the compensation has to find
-/// what arrives after it, see [databases](crate::guide::databases).
+/// Register the compensation *before* the work that it undoes begins, under a key that is known beforehand,
+/// because a request that is cut during the work may have done it. The compensation must also cover work that
+/// lands after it; see [databases](crate::guide::databases).
 ///
-/// A request with a guard holds one of `max_durable_writes`, which its compensation takes over. A handler that
-/// calls `compensate` by this name takes it before it begins, or is refused with 503.
+/// A request with a guard holds one permit of `max_durable_writes`, which its compensation takes over. A handler
+/// that calls `compensate` by this name takes the permit before it begins, or is refused with 503.
 ///
 /// # Examples
 ///
@@ -274,7 +282,7 @@ where
         if !request.body.is_running() {
             return None;
         }
-        // At the limit the compensation waits for its turn instead.
+        // Without a permit the compensation waits for its turn before it runs.
         let place = request.body.frame.place();
         let _ = hold_permit(request, place, WorkKind::Reversible);
         Some(request.body.guard())
@@ -283,8 +291,8 @@ where
     if past.is_none() {
         tracing::error!(
             target: "followthrough",
-            "`compensate` was called outside the body of an annotated handler, where nothing is \
-             ever cancelled by us: it will not run"
+            "`compensate` was called outside the body of an annotated handler: the compensation will \
+             never run"
         );
     }
     Compensate {
@@ -301,12 +309,12 @@ pub struct Compensate<C: Future + Send + 'static> {
     compensation: Option<C>,
     registered: Registered,
     erase: fn(C) -> BoxCompensation,
-    /// Whether the point of no return was behind it; `None` outside a body.
+    /// Whether the guard was made past the point of no return; `None` outside a body.
     past: Option<bool>,
 }
 
 impl<C: Future + Send + 'static> Compensate<C> {
-    /// There is nothing to undo any more.
+    /// Drops the compensation without running it, because there is nothing left to undo.
     pub fn disarm(mut self) {
         self.compensation = None;
     }

@@ -1,7 +1,7 @@
-//! What every runner does around its body.
+//! The runner of a handler's body: its state between polls, and its steps around each poll.
 //!
-//! The common case, the request's own runner with nothing to report, takes the inlined paths and
-//! looks at the request twice a poll; everything else is in `uncommon` and out of line.
+//! The common case is the request's own runner with nothing to report. It takes the inlined paths and accesses the
+//! request twice a poll. Every other case is in `uncommon` and out of line.
 
 use std::{
     mem,
@@ -25,12 +25,12 @@ use crate::{
     token::{CallerToken, FollowedToken},
 };
 
-/// Follows the panic of a body that goes on by itself.
+/// The hint that follows the message of a panic in a detached body.
 const CARRY: &str = "; its request was over, and with it the task-locals that middleware had set \
                      around it: name the key with `Lifecycle::builder().carry(&KEY)`";
 
-/// Whether a panic is that of a `tokio::task_local!` without a value, by `with` and `get` or by an
-/// `unwrap` of `try_with`.
+/// Returns whether `message` is the panic of a `tokio::task_local!` without a value: of `with` or `get`, or of
+/// unwrapping the error of `try_with`.
 fn lacks_task_local(message: &str) -> bool {
     message.contains("task-local") || message.contains("AccessError")
 }
@@ -39,47 +39,48 @@ fn lacks_task_local(message: &str) -> bool {
 pub(crate) struct Core {
     pub(super) policy: &'static HandlerPolicy,
     pub(super) uncommon: Option<Box<Uncommon>>,
-    /// The body's, between polls. It goes where the body goes, whatever becomes of the request.
+    /// The body's permit, between polls. It moves with the body, also when the request ends.
     pub(super) permit: Option<InFlight>,
-    /// The body's, to know it by.
+    /// The body's number, by which the runner recognises its own body in the request.
     pub(super) id: u64,
     pub(super) role: Role,
-    /// The request's, if anybody listens: middleware enters it to poll, seldom to drop.
+    /// The request's span, if a subscriber is installed. It is kept because middleware enters the span to poll,
+    /// and seldom to drop.
     pub(super) span: Option<Span>,
-    /// What the ambient body said last: enough to go on if the request got lost.
+    /// The body's `past` after the last poll, for a runner whose request got lost.
     pub(super) past: bool,
-    /// The same.
+    /// The body's deadline after the last poll, for the same case.
     pub(super) deadline: Option<Instant>,
-    /// Nothing was there to judge after the last poll.
+    /// The last poll left no signal to judge.
     pub(super) quiet: bool,
 }
 
-/// Where a runner stands.
+/// The runner's relation to its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     /// Not polled yet.
     New,
-    /// It is the request's own runner, and the request keeps its body.
+    /// The request's own runner. The request keeps its body.
     Primary,
-    /// It is a second runner of one request, side by side with the first; it keeps its body.
+    /// A second runner of the same request, beside the first. The runner keeps its body.
     Secondary,
-    /// It runs within the body of another one.
+    /// A runner within the body of another handler.
     Nested,
-    /// Its body is gone.
+    /// The body has ended or was handed on.
     Over,
 }
 
-/// What only some runners have.
+/// State that few runners have.
 #[derive(Default)]
 pub(super) struct Uncommon {
-    /// Before the begin: the token that a direct caller handed in.
+    /// The token that a direct caller passed, until the body begins.
     pub(super) given: CallerToken,
     pub(super) token: Option<FollowedToken>,
-    /// With [`Role::Secondary`].
+    /// Used with [`Role::Secondary`].
     pub(super) body: Body,
-    /// With [`Role::Nested`].
+    /// Used with [`Role::Nested`].
     pub(super) nested: Nested,
-    /// The body's, unless the request keeps both.
+    /// The alarm of the body's deadline, unless the request keeps the body and the alarm.
     pub(super) alarm: Option<Alarm>,
 }
 
@@ -95,20 +96,20 @@ pub(super) struct Nested {
     pub(super) frame: Frame,
     /// The caller's deadline at the call; only a nearer one is this handler's own.
     pub(super) inherited: Option<Instant>,
-    /// The caller's stage, while ours is in the ambient body.
+    /// The caller's stage, while the callee's is in the current request.
     pub(super) stage: Stage,
-    /// Past its own point of no return: what holds off whoever would cut its caller.
+    /// Set past the callee's own point of no return. It keeps the caller from being cut.
     pub(super) passed: Option<Passed>,
 }
 
-/// What a nested handler holds past its point of no return.
+/// The state that a nested handler holds past its point of no return.
 pub(super) struct Passed {
-    /// The body that it was last polled in.
+    /// The number of the body in which it was last polled.
     pub(super) caller: u64,
     pub(super) _shield: Arc<()>,
-    /// The service that has to wait for it.
+    /// The service whose drain waits for it.
     pub(super) life: Arc<ServiceState>,
-    /// Of its own limit.
+    /// The permit under its own limit.
     pub(super) own: OwnPermit,
 }
 
@@ -125,13 +126,13 @@ impl Default for Nested {
     }
 }
 
-/// How a body began.
+/// The relation to the request with which a body began.
 pub(super) enum Begun {
-    /// The request keeps its body.
+    /// The request keeps the body.
     Primary,
-    /// A body beside one that is there already.
+    /// The request has a body already, and this one runs beside it.
     Secondary(Box<Body>),
-    /// Within the body of another one.
+    /// The body runs within the body of another handler.
     Nested(Box<Nested>),
 }
 
@@ -152,7 +153,7 @@ impl Core {
         }
     }
 
-    /// A core for a body that goes on by itself, in a request that has it already.
+    /// Makes the core of a detached body, which its request holds already.
     pub(super) const fn resumed(
         policy: &'static HandlerPolicy,
         body: &Body,
@@ -172,7 +173,7 @@ impl Core {
         }
     }
 
-    /// Whether a body has begun and is not gone.
+    /// Returns whether a body has begun and has not ended.
     #[inline]
     pub(super) fn is_under_way(&self) -> bool {
         !matches!(self.role, Role::New | Role::Over)
@@ -189,7 +190,7 @@ impl Core {
             .map(|uncommon| uncommon.nested.frame)
     }
 
-    /// Looks at this runner's own body, between polls.
+    /// Calls `look` with this runner's own body, between polls.
     pub(super) fn look<T>(&self, look: impl FnOnce(&Body) -> T) -> Option<T> {
         match self.role {
             Role::Primary => {
@@ -219,8 +220,8 @@ impl Core {
             .unwrap_or(Place { policy: self.policy, site: None })
     }
 
-    /// Polls the body where it can see its request, which [`enter`](Self::enter) may have seen to
-    /// already. A value ends the runner's part.
+    /// Polls the body with its state in the request, where [`enter`](Self::enter) may have put it already. The
+    /// body's value ends the runner.
     #[inline]
     pub(super) fn poll<T>(
         &mut self,
@@ -256,7 +257,7 @@ impl Core {
         }
     }
 
-    /// Records the cause, and fires the token, of the request or of a call with a token of its own.
+    /// Records the cause and fires the token: of a call with its own token, or else of the request.
     pub(super) fn settle(&self, cause: Cause) -> Cause {
         match self.uncommon.as_ref().and_then(|uncommon| uncommon.token.as_ref()) {
             Some(given) => given.settle(cause),
@@ -268,8 +269,8 @@ impl Core {
         self.uncommon.as_ref().is_some_and(|uncommon| uncommon.token.is_some())
     }
 
-    /// Reports that the wait ended early. A nested handler answers to its caller, who decides what
-    /// becomes of the request.
+    /// Reports that the wait ended early. For a nested handler this is a DEBUG line, because its caller decides
+    /// whether the request ends.
     pub(super) fn report(&self, cancelled: Cancelled) -> Option<Box<Response>> {
         if self.role == Role::Nested || request::with_body(|_| ()).is_some() {
             tracing::debug!(
@@ -277,15 +278,15 @@ impl Core {
                 handler = self.policy.name(),
                 cause = %cancelled.cause(),
                 outcome = %cancelled.outcome(),
-                "a handler gave no value to the one that called it"
+                "a handler ended early, and its caller decides how the request goes on"
             );
             return None;
         }
         report(self.policy, cancelled)
     }
 
-    /// Runs `code` of the body, a poll or a destructor, where it can see its request. A panic
-    /// is logged and goes on.
+    /// Runs `code` of the body, a poll or a destructor, with the body's state in the request. A panic is logged
+    /// and resumed.
     #[inline]
     pub(super) fn within<T>(&mut self, stage: Stage, code: impl FnOnce() -> T) -> T {
         self.install(stage);
@@ -295,9 +296,10 @@ impl Core {
         self.uninstall_after(result)
     }
 
-    /// Drops the body because it was cut, and gives `ended`, or that a destructor panicked: that is
-    /// logged and goes no further, because the client has an answer to get, and what was done is
-    /// to be undone.
+    /// Drops the body because it was cut. Returns `ended`, or [`Ended::Panicked`] if a destructor panicked.
+    ///
+    /// A panic is logged and not resumed, because the client still waits for its response and compensations still
+    /// have to run.
     pub(super) fn cut(&mut self, ended: Ended, drop_body: impl FnOnce()) -> Ended {
         self.install(Stage::Cut);
         let dropped = catch_unwind(AssertUnwindSafe(drop_body));
@@ -338,12 +340,12 @@ impl Core {
         self.leave_as(Ended::Panicked);
     }
 
-    /// The body is gone because the grace, or the runtime, is over.
+    /// Ends the runner because the grace or the runtime is over.
     pub(super) fn abandon(&mut self) {
         self.leave_as(Ended::Abandoned);
     }
 
-    /// The body is gone, cut short: its permit, or its shield over the caller, goes with it.
+    /// Ends the runner of a body that was cut, and gives back its permit or its shield over the caller.
     pub(super) fn leave(&mut self) {
         self.leave_as(Ended::Cut);
     }
@@ -367,11 +369,11 @@ impl Core {
         }
     }
 
-    /// The body gave its value.
+    /// Ends the runner of a body that returned its value.
     #[inline]
     pub(super) fn done(&mut self) {
         if self.policy.mode() == Mode::Stream && self.role != Role::Nested {
-            // Asked before the request is borrowed: a subscriber is somebody else's code.
+            // The request must not be borrowed while a subscriber runs, because the subscriber may use it.
             let mut span = Some(Span::current());
             let deadline = self.look(|body| body.frame.deadline).flatten();
             request::with(|request| {
@@ -381,7 +383,7 @@ impl Core {
             });
         }
         if let Some(given) = self.uncommon.as_mut().and_then(|uncommon| uncommon.token.take()) {
-            // Without a server around the call, its response's body is looked after under this.
+            // Without a layer around the call, the token also covers the response body.
             request::with(|request| {
                 if !request.is_counted() {
                     request.inherit(given.own());
@@ -391,7 +393,7 @@ impl Core {
         self.leave_as(Ended::Completed);
     }
 
-    /// The span of the request, known once it had to wait; of one that had not, the current one.
+    /// Returns the span of the request, or the current span if the body was never pending.
     pub(super) fn span(&self) -> Span {
         self.span.clone().unwrap_or_else(Span::current)
     }

@@ -1,4 +1,4 @@
-//! Bodies that go on after their request.
+//! Bodies that outlive their request.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -16,7 +16,7 @@ use crate::{
     service::{Ended, InFlight},
 };
 
-/// A body that nobody waits for.
+/// The task of a body whose request is over.
 pub(super) struct Detached<R, C: RunCompensation> {
     future: Option<BoxBody<R>>,
     core: Core,
@@ -24,19 +24,19 @@ pub(super) struct Detached<R, C: RunCompensation> {
     compensation: Option<C>,
 }
 
-// Nothing in it is pinned in place: the body is in a box, the compensation is not polled here.
+// No field is pinned in place: the body is boxed, and the compensation is not polled here.
 impl<R, C: RunCompensation> Unpin for Detached<R, C> {}
 
 const FOLLOWED: &str =
     "the handler's body followed through; what middleware does after it does not run";
 const STOPPED: &str = "the cooperative work stopped by itself";
-const CUT: &str = "the work ended where it allows that";
+const CUT: &str = "the work was cut in a statement that allows it";
 
 fn log_end(policy: &HandlerPolicy, how: &str) {
-    tracing::debug!(target: "followthrough", handler = policy.name(), "nobody waits any more, and {how}");
+    tracing::debug!(target: "followthrough", handler = policy.name(), "the request is over, and {how}");
 }
 
-/// Runs a body to its end as a task.
+/// Spawns the task that runs a body to its end.
 pub(super) fn spawn<R: Send + 'static, C: RunCompensation>(
     policy: &'static HandlerPolicy,
     future: BoxBody<R>,
@@ -68,7 +68,7 @@ impl<R, C: RunCompensation> Future for Detached<R, C> {
         let _scope = Scope::enter(&mut this.request);
         let Some(future) = this.future.as_mut() else { return Poll::Ready(()) };
         let core = &mut this.core;
-        // The panic is logged by `within`, and there is nobody left to tell.
+        // `within` has logged the panic, and no caller is left to receive it.
         let polled = catch_unwind(AssertUnwindSafe(|| {
             core.within(Stage::Polled, || future.as_mut().poll(cx).map(drop))
         }));
@@ -115,12 +115,12 @@ impl<R, C: RunCompensation> Drop for Detached<R, C> {
             return;
         }
         let _scope = Scope::enter(&mut self.request);
-        let named = request::with(|request| request.life().has_ended()) == Some(true);
-        if !named {
+        let reported_by_drain = request::with(|request| request.life().has_ended()) == Some(true);
+        if !reported_by_drain {
             tracing::error!(
                 target: "followthrough",
                 handler = self.core.policy.name(),
-                "abandoned at {}: there is no runtime any more to finish it on",
+                "abandoned at {}: the runtime to finish it on is gone",
                 self.core.place()
             );
         }

@@ -1,4 +1,4 @@
-//! Whose turn it is: the body's state between the runner that keeps it and the request.
+//! Moves a body's state into the current request before a poll, and back into its runner after it.
 
 use std::{mem, task::Waker};
 
@@ -10,8 +10,8 @@ use crate::{
 };
 
 impl Core {
-    /// The common turn of the request's own runner, its first one included, with one look at the
-    /// request; `false` leaves it to [`begin_once`](Self::begin_once) and [`install`](Self::install).
+    /// Enters the common case, the request's own runner, with one access to the request. Returns `false` if
+    /// [`begin_once`](Self::begin_once) and [`install`](Self::install) have to do it.
     #[inline]
     pub(super) fn enter(&mut self) -> bool {
         if self.uncommon.is_some() {
@@ -40,22 +40,22 @@ impl Core {
     #[inline]
     fn install_primary(&mut self, request: &mut RequestContext, stage: Stage) -> bool {
         let body = &mut request.body;
-        let mine = body.id == self.id;
-        if mine {
+        let is_own = body.id == self.id;
+        if is_own {
             body.stage = stage;
-            // A move that is seldom needed: most bodies hold none.
+            // Most bodies hold no permit, and a branch costs less than the move.
             if self.permit.is_some() {
                 body.permit = self.permit.take();
             }
         }
-        mine
+        is_own
     }
 
-    /// Gives the body's state to the request: its code is about to run.
+    /// Moves the body's state into the request before its code runs.
     pub(super) fn install(&mut self, stage: Stage) {
-        let resident = self.role == Role::Primary
+        let installed = self.role == Role::Primary
             && request::with(|request| self.install_primary(request, stage)) == Some(true);
-        if !resident {
+        if !installed {
             self.install_uncommon(stage);
         }
     }
@@ -84,12 +84,12 @@ impl Core {
             Role::New | Role::Over => true,
         });
         if installed == Some(false) {
-            // Somebody moved the future out of its request or its caller, to a task of its own,
-            // say: it goes on by itself, with what it remembers.
+            // The future was moved out of its request or its caller, into its own task for example. It continues
+            // alone, with the state that it remembers.
             let body = self.remembered();
             let place = body.frame.place();
             if let Some(passed) = self.uncommon().nested.passed.take() {
-                // The permit stays with the caller, and the service waits for this one all the same.
+                // The caller keeps the permit; an entry without one makes the drain wait for this body as well.
                 let entry = InFlight::unlimited(passed.life, place, WorkKind::Durable);
                 entry.counts_for(passed.own);
                 self.permit = Some(entry);
@@ -99,7 +99,7 @@ impl Core {
         }
     }
 
-    /// Takes it back: its code has run.
+    /// Moves the body's state back after its code has run.
     pub(super) fn uninstall(&mut self) {
         if self.role == Role::Primary {
             self.uninstall_primary(false, Waker::noop());
@@ -108,8 +108,7 @@ impl Core {
         }
     }
 
-    /// Takes it back from the request's own runner. The common body, cancellable and never past a
-    /// point of no return, is over when it gave its value.
+    /// Moves the state back into the request's own runner. A common body ends here when it is `ready`.
     #[inline]
     pub(super) fn uninstall_primary(&mut self, ready: bool, waker: &Waker) {
         let core = self;
@@ -136,7 +135,7 @@ impl Core {
         self.quiet = request.is_quiet(waker);
     }
 
-    /// Whether nothing is to be done at the end but to give back the permit.
+    /// Returns whether the end of the body has only its permit to give back.
     #[inline]
     fn ends_plainly(&self) -> bool {
         self.uncommon.is_none() && self.policy.mode() != Mode::Stream
@@ -158,7 +157,7 @@ impl Core {
                 nested.swap(&mut request.body);
                 let here = nested.passed.as_ref().map(|passed| passed.caller);
                 if nested.frame.past && here != Some(request.body.id) {
-                    // For the first time, or for the first time in this caller.
+                    // The body passed its point of no return in this poll, or runs in another caller now.
                     let own = nested.passed.take().map(|passed| passed.own);
                     nested.passed = Some(Passed::within(request, own.unwrap_or_default()));
                     request.body.past = true;
@@ -176,7 +175,7 @@ impl Core {
         self.quiet = false;
     }
 
-    /// Takes the body's state away, to go on elsewhere.
+    /// Takes the body's state, for a task that continues it.
     pub(super) fn extract(&mut self) -> (Body, Option<InFlight>) {
         let body = match self.role {
             Role::Primary => {
@@ -191,24 +190,24 @@ impl Core {
         (body, self.permit.take())
     }
 
-    /// Makes it a runner that keeps its body.
+    /// Turns this into a runner that keeps its own body.
     pub(super) fn stand_alone(&mut self, body: Body) {
         self.uncommon().body = body;
         self.role = Role::Secondary;
     }
 
-    /// The callee's place under its own limit.
+    /// Takes the callee's permit under its own limit.
     pub(super) fn take_own(&mut self) -> OwnPermit {
         let passed = self.uncommon().nested.passed.take();
         passed.map(|passed| passed.own).unwrap_or_default()
     }
 
-    /// The permit of a caller that cannot go on itself.
+    /// Takes over the permit of a caller that is being cut.
     pub(super) fn inherit(&mut self, permit: Option<InFlight>) {
         self.permit = permit;
     }
 
-    /// What is known of the body if its request got lost.
+    /// Rebuilds the body from remembered state, after its request got lost.
     fn remembered(&self) -> Body {
         let lost = Frame { past: self.past, ..Frame::new(self.policy, self.deadline) };
         let frame = self.nested_frame().unwrap_or(lost);

@@ -1,4 +1,4 @@
-//! What an annotated handler returns.
+//! The return type of annotated handlers.
 
 use std::{fmt, marker::PhantomData};
 
@@ -15,8 +15,8 @@ use crate::{
     request::{PooledRequest, UnlinkedRequest},
 };
 
-/// The value of an annotated handler: its own `R`, or why there is none. `P` is the policy, so
-/// that the compiler can see it.
+/// The return value of an annotated handler: its own `R`, or the reason why it was cancelled. `P` is the policy,
+/// so that the compiler can check it.
 ///
 /// # Examples
 ///
@@ -42,7 +42,7 @@ pub struct Governed<R, P> {
     policy: PhantomData<fn() -> P>,
 }
 
-/// What a handler may return: whatever axum makes a response of.
+/// A return type of handlers: any type that implements [`IntoResponse`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no response, so a handler cannot return it",
     label = "expected what implements `IntoResponse`",
@@ -61,10 +61,10 @@ enum Value<R> {
     Cancelled(Cancelled, Option<Box<Response>>),
 }
 
-/// A request that no layer of ours looks after: its response body is looked after here.
+/// A request without a layer, which its response body keeps alive.
 pub(crate) struct Unlinked(PooledRequest);
 
-/// What a response must take along if nobody else looks after its body.
+/// Returns the request if its response body has to keep it, and releases it otherwise.
 #[inline]
 pub(crate) fn unlinked(own: &mut UnlinkedRequest) -> Option<Unlinked> {
     let request = own.take()?;
@@ -84,14 +84,14 @@ impl<R, P> Governed<R, P> {
         Self { value: Value::Cancelled(why, answer), policy: PhantomData }
     }
 
-    /// The handler's own value, for tests and for handlers that call handlers.
+    /// Returns the handler's own value, for tests and for handlers that call handlers.
     ///
-    /// A handler of `Result<T, E>` gives `Result<Result<T, E>, Cancelled>`: the outer one says
-    /// whether it ended, the inner one is its own.
+    /// A handler that returns `Result<T, E>` gives `Result<Result<T, E>, Cancelled>`. The outer result is an error
+    /// if the handler was cancelled; the inner one is the handler's own.
     ///
     /// # Errors
     ///
-    /// Why the handler gave no value.
+    /// [`Cancelled`] says why the handler returned no value.
     #[doc(alias = "unwrap")]
     pub fn into_result(self) -> Result<R, Cancelled> {
         match self.value {
@@ -117,7 +117,7 @@ impl Unlinked {
     fn look_after(self, mut response: Response) -> Response {
         match ResponseWatch::new(self.0, &mut response) {
             None => response,
-            tail => response.map(|body| Body::new(ResponseBody::new(body, tail))),
+            watch => response.map(|body| Body::new(ResponseBody::new(body, watch))),
         }
     }
 }

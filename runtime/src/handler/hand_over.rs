@@ -1,9 +1,8 @@
-//! The order in which work hands over to other work.
+//! The order in which finished work hands over to its successor.
 
-/// Registers what comes next, and only then lets go of what was: between the two a drain would
-/// find nothing, and end.
+/// Registers the next work before it releases the previous work, because a drain that finds neither would end.
 #[inline]
-pub(crate) fn hand_over(register: impl FnOnce(), abandon_all: impl FnOnce()) {
+pub(crate) fn hand_over(register: impl FnOnce(), release: impl FnOnce()) {
     register();
-    abandon_all();
+    release();
 }

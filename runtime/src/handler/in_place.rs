@@ -1,4 +1,4 @@
-//! Keeps a body in its future: for bodies that may be dropped with it.
+//! Keeps a body inside its future, for bodies that may be dropped with it.
 
 use std::{
     pin::Pin,
@@ -63,7 +63,7 @@ impl<F: Future> Slot for InPlace<F> {
     ) -> (Cancelled, Option<Box<Response>>) {
         let cancelled = match end {
             End::Cut(cancelled) => cancelled,
-            // Nothing can go on without the future.
+            // A body in place cannot outlive the future.
             End::Detach(cancelled) => cancelled.with(outcome_of_callees(core)),
         };
         let answer = core.report(cancelled);

@@ -1,4 +1,4 @@
-//! After a pending poll: whether something ends the wait, and how.
+//! Decides after a pending poll whether the wait ends, and how.
 
 use std::{mem, task::Context};
 
@@ -16,16 +16,16 @@ use crate::{
     request::{self, Body, Commitment, RequestContext},
 };
 
-/// How a wait ends before its body does.
+/// The end of a wait before the body has ended.
 pub(super) enum End {
     /// The body is dropped.
     Cut(Cancelled),
-    /// The body goes on without anybody waiting for it.
+    /// The body continues as a detached task.
     Detach(Cancelled),
 }
 
 impl Core {
-    /// After a pending poll: what ends the wait, if something does.
+    /// Returns the end of the wait after a pending poll, if a signal ends it.
     #[inline]
     pub(super) fn judge(&mut self, cx: &mut Context<'_>) -> Option<End> {
         if LevelFilter::current() != LevelFilter::OFF && self.span.is_none() {
@@ -61,8 +61,8 @@ impl Core {
         judge_top(self.policy, &seen, first, late)
     }
 
-    /// Whether `deadline` has passed. There is an alarm once a body is pending for the first time,
-    /// and it follows the deadline when a site moves it.
+    /// Returns whether `deadline` has passed. The alarm is set once the body is pending for the first time, and is
+    /// reset when a site changes the deadline.
     fn is_late(&mut self, deadline: Instant, cx: &mut Context<'_>) -> bool {
         if self.role != Role::Primary {
             let handler = self.policy.name();
@@ -76,7 +76,7 @@ impl Core {
     }
 }
 
-/// What a runner sees of its request after a poll.
+/// The signals that a runner reads from its request after a poll.
 struct Seen {
     refused: Option<Cancelled>,
     stopping: bool,
@@ -128,8 +128,8 @@ fn judge_top(policy: &HandlerPolicy, seen: &Seen, first: Cause, late: bool) -> O
     }
 }
 
-/// A nested handler obeys its own deadline only, one that is nearer than what its caller had;
-/// everything else is between the caller and the request.
+/// Judges a nested handler, which only its own deadline ends, if that is nearer than its caller's. All other
+/// signals end the caller.
 fn judge_nested(
     policy: &HandlerPolicy,
     Nested { frame, inherited, .. }: &Nested,
@@ -147,8 +147,8 @@ fn judge_nested(
     })
 }
 
-/// Never 503 for a write that may land (law 8), nor `not_begun`: another body of the same request may,
-/// where middleware gave that one up and began this one.
+/// Returns `cancelled` without 503 and `not_begun` if another body of the same request may land (law 8), as after
+/// middleware has dropped one handler and called the next.
 pub(super) fn beside_others(cancelled: Cancelled) -> Cancelled {
     if request::with(|request| request.flags.may_land) == Some(true) {
         return cancelled.beside_work_that_goes_on();

@@ -1,17 +1,18 @@
 //! Runs a handler's body under its policy.
 //!
-//! [`Run`](run::Run) is the future of a handler. A [`Slot`](run::Slot) keeps its body: in place, for bodies that may
-//! be dropped, or in a box that, past the point of no return, goes to the runtime when the wait ends before the
-//! body does: from `poll` at a deadline, from `Drop` at a disconnect. [`Core`](core::Core) is what stands around the
-//! body at each poll. Invariants:
+//! [`Run`](run::Run) is the future of a handler. A [`Slot`](run::Slot) keeps its body, either in place or in a
+//! box. Past the point of no return the box is handed to the runtime when the wait ends before the body: from
+//! `poll` at a deadline, from `Drop` at a disconnect. [`Core`](core::Core) holds the runner's state between polls.
 //!
-//! 1. The ambient request says that a body runs exactly while it is polled or dropped. A nested
-//!    core puts its own frame there for that time, and takes it out again.
-//! 2. The body is polled first, the signals second: completion wins a tie (law 2).
+//! Invariants:
+//!
+//! 1. The current request marks a body as running exactly while that body is polled or dropped, because tokens,
+//!    sites and guards look it up there. A nested core swaps its own frame in for that time.
+//! 2. The body is polled before its signals are read, because completion wins a tie (law 2).
 //! 3. `past` goes from false to true only at a checkpoint that has read every signal and holds a
 //!    permit, within the body's own poll. A body that is `past` is never dropped by a runner
 //!    unless it is reopened, or the grace is over.
-//! 4. A wait that ended early is reported once, by whoever ended it.
+//! 4. A wait that ends early is reported once, because `report` sets `Flags::reported` first.
 
 mod begin;
 mod boxed;

@@ -1,7 +1,7 @@
-//! Runs a body: one future, whatever keeps the body.
+//! The future of a handler, generic over where its body is kept.
 //!
-//! A [`Slot`] says where the body is kept: [in place](super::in_place) if it may be dropped with the future, in
-//! [a box](super::boxed) if it may have to outlive it.
+//! A [`Slot`] keeps the body [in place](super::in_place) if it may be dropped with the future, and in [a
+//! box](super::boxed) if it may have to outlive the future.
 
 use std::{
     marker::PhantomData,
@@ -27,22 +27,22 @@ use crate::{
 
 /// Keeps the body of a handler.
 pub(super) trait Slot {
-    /// The value of the body.
+    /// The output of the body.
     type Output;
 
     /// Returns whether the body is gone.
     fn is_empty(&self) -> bool;
 
-    /// Polls the body, which is there.
+    /// Polls the body. The slot must not be empty.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output>;
 
     /// Drops the body.
     fn clear(self: Pin<&mut Self>);
 
-    /// Is told that the body is pending.
+    /// Called after a pending poll.
     fn pends(self: Pin<&mut Self>, _: &Core) {}
 
-    /// Ends the wait for the body, and reports that.
+    /// Ends the wait for the body and reports it.
     fn end<C: RunCompensation>(
         self: Pin<&mut Self>,
         core: &mut Core,
@@ -50,7 +50,7 @@ pub(super) trait Slot {
         compensation: Option<C>,
     ) -> (Cancelled, Option<Box<Response>>);
 
-    /// Is told that the future is dropped while the body is there.
+    /// Called when the future is dropped before the body has ended.
     fn dropped<C: RunCompensation>(self: Pin<&mut Self>, core: &mut Core, compensation: Option<C>);
 }
 
@@ -143,7 +143,7 @@ pub async fn run_exempt<R, P, F: Future<Output = R> + Send>(body: F) -> Governed
     Governed::done(body.await, None)
 }
 
-/// Drops the body because the request was cancelled, and undoes what it did if it can be.
+/// Drops the body because the request was cancelled, and begins the compensations.
 pub(super) fn cut<C: RunCompensation>(
     core: &mut Core,
     compensation: Option<C>,
@@ -152,7 +152,7 @@ pub(super) fn cut<C: RunCompensation>(
 ) {
     let past = core.past;
     let place = compensation.as_ref().map(|_| core.place());
-    // Then it begins them all.
+    // A caller that is cut as well begins all compensations of the request.
     let caller_is_cut = request::with_body(|body| body.stage) == Some(Stage::Cut);
     let ended = core.cut(ended, drop_body);
     if let Some((compensation, place)) = compensation.filter(|_| !past).zip(place) {
@@ -209,15 +209,16 @@ pub(super) fn hang_up<C: RunCompensation>(
     }
 }
 
-/// Settles that the future was dropped, if it was the request that went. The layer says so before
-/// it drops what is inside; a request of which it has said nothing lost its handler to middleware,
-/// and goes on.
+/// Settles the cause of a dropped future, if its request was dropped.
+///
+/// The layer settles a cause before it drops its inner future. Without that cause, middleware dropped the handler
+/// and the request continues.
 pub(super) fn hung_up(core: &Core, known: (Outcome, Fate)) -> Option<Cancelled> {
     let (ended_by, goes_on) = request::with(|request| {
         (request.life().hung_up_by(), request.is_counted() && request.cause().is_none())
     })?;
     if goes_on && core.has_own_token() {
-        // A plain handler dropped a call that it had made.
+        // A plain handler dropped the future of an annotated handler that it had called.
         core.settle(Cause::ClientDisconnected);
         return None;
     }
@@ -229,9 +230,10 @@ pub(super) fn hung_up(core: &Core, known: (Outcome, Fate)) -> Option<Cancelled> 
     Some(if core.past { hung_up } else { beside_others(hung_up) })
 }
 
-/// A body that may be dropped gets past the point of no return only with a durable handler that
-/// it called. One that is under way takes care of itself when it is dropped; what the caller
-/// meant to do after it is lost.
+/// Returns the outcome of a cut body in place that had called a durable handler.
+///
+/// Such a body passes a point of no return only in a durable handler that it calls. That handler continues alone
+/// if it still runs; the rest of the caller is lost.
 pub(super) fn outcome_of_callees(core: &Core) -> Outcome {
     if core.look(Body::is_shielded) == Some(true) {
         return Outcome::Unknown;

@@ -1,4 +1,4 @@
-//! Statements that change what may happen to the request.
+//! The futures and guards of annotated statements.
 
 use std::{
     pin::Pin,
@@ -14,8 +14,8 @@ use crate::{
     request::{self, Commitment, RequestContext},
 };
 
-/// Enters a durable site: the request's point of no return. Refused, it never resolves, and the
-/// runner drops the body.
+/// Enters a durable site, the request's point of no return. If the checkpoint refuses, the future never resolves
+/// and the runner drops the body.
 #[doc(hidden)]
 pub fn enter(site: &'static Site) -> Enter {
     Enter { site }
@@ -51,7 +51,7 @@ fn checkpoint(request: &mut RequestContext, site: &'static Site) -> bool {
     body.refused.is_none()
 }
 
-/// The inside of a durable site.
+/// Guards the statement of a durable site.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct DurableGuard {
@@ -64,13 +64,13 @@ impl Drop for DurableGuard {
     }
 }
 
-/// Enters a cancellable site: the request may end there even past the point of no return.
+/// Enters a cancellable site, in which the request may end even past the point of no return.
 #[doc(hidden)]
 pub fn reopen(_: &'static Site, within: Option<Duration>) -> ScopedDeadline {
     ScopedDeadline { reopens: true, within, entered: None }
 }
 
-/// Enters a statement with a deadline of its own.
+/// Enters a statement with its own deadline.
 #[doc(hidden)]
 pub fn bound(_: &'static Site, within: Duration) -> ScopedDeadline {
     ScopedDeadline { reopens: false, within: Some(within), entered: None }
@@ -90,8 +90,8 @@ impl Future for ScopedDeadline {
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<CancellableGuard> {
         if self.entered.is_none() {
             self.entered = CancellableGuard::enter(self.reopens, self.within);
-            // A request that has ended already ends here: its runner looks after this poll. A
-            // handler that another one called is not its runner.
+            // A request whose wait has ended is cut here, by its runner after this poll. The runner of a nested
+            // handler does not cut the request.
             let ended = self.reopens
                 && request::with_body(|body| {
                     let late = body.frame.deadline.is_some_and(|at| Instant::now() >= at);
@@ -106,7 +106,7 @@ impl Future for ScopedDeadline {
     }
 }
 
-/// The inside of a cancellable site: puts back what was before.
+/// Guards the statement of a cancellable site, and restores the outer state on drop.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct CancellableGuard {
