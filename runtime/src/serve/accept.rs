@@ -1,4 +1,4 @@
-//! Accepts connections until the service closes.
+//! The accept loop.
 
 use std::{
     io,
@@ -15,14 +15,14 @@ use tokio::{
 use super::{accepted::Accepted, app::App, driver::Server, listener::Listener};
 use crate::service::Phase;
 
-/// After an accept that failed for want of something, such as file descriptors.
+/// The pause after a failed accept, for want of file descriptors for example.
 const BACK_OFF: Duration = Duration::from_millis(100);
-/// How many connections tokio's listeners let the system accept ahead.
+/// The backlog that tokio's listeners ask for.
 const BACKLOG: usize = 1024;
-/// How long a service that closes looks for what they have accepted: a turn of the runtime's driver, which
-/// has to hear of it first.
+/// The time for which a closing service still accepts from the backlog. The runtime's driver needs one turn to
+/// report a connection.
 const LAST_LOOK: Duration = Duration::from_millis(1);
-/// How often a server that stays at its limit says so.
+/// The interval of the warning while the limit is reached.
 const REMIND: Duration = Duration::from_secs(10);
 
 /// Accepts on `listener`, which errors call `name`, until `server` is to close.
@@ -35,7 +35,7 @@ where
     let mut slots = Slots::new(server.settings.max_connections);
     let mut closing = pin!(life.reached(Phase::Closing));
     loop {
-        // The slot comes first: what is not accepted waits in the backlog.
+        // The slot comes before the accept, so that further connections wait in the backlog.
         let next = async { io::Result::Ok((slots.next().await, listener.accept().await?)) };
         tokio::select! {
             biased;
@@ -46,7 +46,7 @@ where
             },
         }
     }
-    // What the system has accepted for us by now is served: its clients believe in it.
+    // Connections in the backlog are served, because their clients are connected already.
     let mut stopping = pin!(life.reached(Phase::Stopping));
     let last_look = Instant::now() + LAST_LOOK;
     for _ in 0..BACKLOG {
@@ -57,7 +57,7 @@ where
         };
         match accept_until(listener, last_look).await {
             Some(Ok(accepted)) => server.spawn(accepted, slot),
-            // With several listeners, another one may have some.
+            // Another of several listeners may still have connections.
             Some(Err(error)) => tracing::debug!(
                 target: "followthrough",
                 listener = name,
@@ -69,8 +69,8 @@ where
     }
 }
 
-/// Accepts a connection that is there before `end`. Handlers may block every thread that would wake a timer, so
-/// this asks again and again.
+/// Accepts a connection that is there before `end`. It polls in a loop, because handlers may block every thread
+/// that would wake a timer.
 async fn accept_until<L: Listener>(
     listener: &mut L,
     end: Instant,
@@ -100,7 +100,7 @@ async fn failed(name: &str, error: &io::Error) {
     }
 }
 
-/// Whether only the one connection is to blame.
+/// Returns whether the error concerns one connection only.
 fn is_of_the_peer(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -114,7 +114,7 @@ fn is_of_the_peer(error: &io::Error) -> bool {
 struct Slots {
     free: Arc<Semaphore>,
     max: usize,
-    /// When it was last said that none is free.
+    /// The time of the last warning.
     said: Option<Instant>,
 }
 
@@ -124,7 +124,7 @@ impl Slots {
         Self { free, max, said: None }
     }
 
-    /// Waits until one more connection may be open. The slot is free again once it is dropped.
+    /// Waits until one more connection may be open. Dropping the slot frees it.
     async fn next(&mut self) -> OwnedSemaphorePermit {
         if let Ok(slot) = self.free.clone().try_acquire_owned() {
             return slot;
@@ -134,7 +134,7 @@ impl Slots {
             tracing::warn!(
                 target: "followthrough",
                 max_connections = self.max,
-                "as many connections are open as may be; others wait until one ends"
+                "`max_connections` is reached: new connections wait in the backlog until one ends"
             );
         }
         self.free.clone().acquire_owned().await.expect("it is never closed")

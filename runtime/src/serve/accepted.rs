@@ -1,4 +1,4 @@
-//! A connection that a listener has accepted.
+//! Accepted connections and their handshakes.
 
 use std::{
     fmt, io,
@@ -27,25 +27,25 @@ pub struct Accepted<P> {
 }
 
 impl<P> Accepted<P> {
-    /// A TCP connection. Nagle's algorithm is switched off: an answer is not to wait for the
-    /// acknowledgement of the one before.
+    /// Wraps a TCP connection and sets `TCP_NODELAY`, so that a response does not wait for the acknowledgement of
+    /// the previous one.
     pub fn tcp(stream: TcpStream, peer: P) -> Self {
         let _ = stream.set_nodelay(true);
         Self { socket: Socket::Tcp(stream), peer, handshake: None }
     }
 
-    /// A connection over a Unix socket.
+    /// Wraps a connection over a Unix socket.
     #[cfg(unix)]
     pub fn unix(stream: UnixStream, peer: P) -> Self {
         Self { socket: Socket::Unix(stream), peer, handshake: None }
     }
 
-    /// Returns the peer, as it is known before any handshake.
+    /// Returns the peer as the listener named it, before any handshake.
     pub const fn peer(&self) -> &P {
         &self.peer
     }
 
-    /// Returns the stream if it is one of TCP, to set options.
+    /// Returns the stream of a TCP connection, to set its options.
     pub const fn tcp_stream(&self) -> Option<&TcpStream> {
         match &self.socket {
             Socket::Tcp(stream) => Some(stream),
@@ -56,15 +56,14 @@ impl<P> Accepted<P> {
 }
 
 impl<P: Clone + Send + 'static> Accepted<P> {
-    /// Runs `handshake` before the first byte of the connection reaches HTTP, or TLS if that is
-    /// served. It gets the bytes and the peer, and gives the peer as the service shall know it.
+    /// Runs `handshake` before the first byte of the connection reaches HTTP, or TLS if that is served. It
+    /// receives the byte stream and the peer, and returns the peer that the service will see.
     ///
-    /// It runs in the task of the connection, after earlier handshakes. It has the
-    /// [`header_read_timeout`](crate::Serve::header_read_timeout), together with the first
-    /// request's head. What it does not read is left for HTTP. On an error the connection is
-    /// closed, and the error is logged at DEBUG.
+    /// It runs in the task of the connection, after earlier handshakes. The handshake and the first request head
+    /// share the [`header_read_timeout`](crate::Serve::header_read_timeout). Bytes that it does not read are left
+    /// for HTTP. On an error the connection is closed, and the error is logged at DEBUG.
     ///
-    /// [`Listener`](crate::Listener) shows the PROXY protocol with it.
+    /// The example of [`Listener`](crate::Listener) implements the PROXY protocol with it.
     #[must_use = "the connection is in what it returns"]
     pub fn handshake<F, H>(self, handshake: F) -> Self
     where
@@ -84,7 +83,7 @@ impl<P: Clone + Send + 'static> Accepted<P> {
         Self { socket, peer, handshake: Some(handshake) }
     }
 
-    /// Gives the peer another type, such as that of another listener beside this one.
+    /// Converts the peer to another type, such as that of another listener beside this one.
     #[must_use = "the connection is in what it returns"]
     pub fn map_peer<Q>(self, map: impl Fn(P) -> Q + Send + 'static) -> Accepted<Q> {
         let Self { socket, peer, handshake } = self;
@@ -95,13 +94,13 @@ impl<P: Clone + Send + 'static> Accepted<P> {
         Accepted { socket, peer: known, handshake }
     }
 
-    /// The handshake that comes before anything else, and the rest of the connection.
+    /// Returns the socket, the peer and the handshake.
     pub(super) fn into_parts(self) -> (Socket, P, Option<Handshake<P>>) {
         (self.socket, self.peer, self.handshake)
     }
 }
 
-/// Finds out who the peer of `connection` is.
+/// Runs the handshake of `connection`. Returns the peer.
 pub(super) async fn shake_hands<P>(
     connection: Arc<Connection>,
     peer: P,

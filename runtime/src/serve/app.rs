@@ -1,4 +1,4 @@
-//! What can be served.
+//! The services that [`serve`](crate::serve) accepts.
 
 use std::{any::Any, convert::Infallible, io};
 
@@ -6,16 +6,16 @@ use axum::{BoxError, extract::Request};
 use http::Response;
 use tower::{Service, ServiceExt};
 
-/// What [`serve`](crate::serve) can serve on a listener whose peers are known as `Peer`:
+/// A service that [`serve`](crate::serve) can serve on a listener with peers of type `Peer`:
 ///
 /// - a [`Router`](crate::Router) or an [`axum::Router`] that has its state, or any other tower service from
-///   `Request<axum::body::Body>` to a response, without an error of its own;
-/// - what axum's `into_make_service()` and `into_make_service_with_connect_info::<C>()` give, or
-///   any other service from `Peer` to such a service. `C` is [`SocketAddr`](std::net::SocketAddr)
-///   or a type of yours that implements axum's `Connected<SocketAddr>`; on a Unix socket,
-///   [`UnixPeer`](crate::UnixPeer) in the place of both.
+///   `Request<axum::body::Body>` to a response, with the error `Infallible`;
+/// - the result of axum's `into_make_service()` or `into_make_service_with_connect_info::<C>()`, or any other
+///   service from `Peer` to such a service. `C` is [`SocketAddr`](std::net::SocketAddr) or your own type that
+///   implements axum's `Connected<SocketAddr>`; on a Unix socket, [`UnixPeer`](crate::UnixPeer) takes the place of
+///   both.
 ///
-/// `Kind` says which of the two it is; the compiler finds it.
+/// `Kind` says which of the two it is; the compiler infers it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be served on a listener whose peers are `{Peer}`",
     label = "expected an `axum::Router` or a service like one",
@@ -27,7 +27,7 @@ use tower::{Service, ServiceExt};
     note = "any other service: `Clone + Send + Sync`, by value, from `Request<axum::body::Body>`"
 )]
 pub trait App<Peer, Kind>: Send + 'static {
-    /// What serves one connection.
+    /// The service of one connection.
     type Service: Service<
             Request,
             Response = Response<Self::Body>,
@@ -40,11 +40,11 @@ pub trait App<Peer, Kind>: Send + 'static {
     /// The body of a response.
     type Body: http_body::Body<Data: Send + 'static, Error: Into<BoxError>> + Send + 'static;
 
-    /// Once, before anything is served.
+    /// Called once, before the first connection.
     #[doc(hidden)]
     fn prepare(&mut self) {}
 
-    /// Once for each connection, whose `peer` becomes known.
+    /// Returns the service of one connection, once `peer` is known.
     #[doc(hidden)]
     fn connect(
         &self,
@@ -52,11 +52,11 @@ pub trait App<Peer, Kind>: Send + 'static {
     ) -> impl Future<Output = io::Result<Self::Service>> + Send + 'static;
 }
 
-/// It answers requests.
+/// The kind of an [`App`] that is itself the service.
 #[derive(Debug)]
 pub struct Answers;
 
-/// It makes what answers requests, once for each connection.
+/// The kind of an [`App`] that makes a service for each connection.
 #[derive(Debug)]
 pub struct Makes;
 
@@ -70,7 +70,7 @@ where
     type Body = B;
 
     fn prepare(&mut self) {
-        // A router without state makes its routes anew at every call until it is given its `()`.
+        // A router without state rebuilds its routes at every call until it has its `()`.
         let app = self as &mut dyn Any;
         if let Some(router) = app.downcast_mut::<axum::Router>() {
             *router = std::mem::take(router).with_state(());

@@ -1,4 +1,12 @@
 //! Drives one connection from its accept to its end.
+//!
+//! Invariants:
+//!
+//! 1. hyper is polled before the phase and the timeouts are read, because a request or a response that has arrived
+//!    by then is served.
+//! 2. The connection ends in the poll that found it vacant, because a request may arrive before the next poll.
+//! 3. A disconnect that hyper does not see drops hyper's connection future, because that takes the path of every
+//!    other disconnect.
 
 use std::{
     fmt,
@@ -34,24 +42,24 @@ use crate::{
     service::{Phase, ServiceState},
 };
 
-/// How long an HTTP/2 peer has to answer the PING behind the first GOAWAY. Requests that crossed that
-/// come before the answer, and hyper ends the connection after it.
+/// The time that an HTTP/2 peer has to answer the PING behind the first GOAWAY. Requests that crossed the GOAWAY
+/// arrive before that answer, and hyper ends the connection after it.
 const PONG: Duration = Duration::from_secs(1);
 
-/// What all connections of a server share.
+/// The state that all connections of a server share.
 pub(super) struct Server<A> {
     pub(super) life: Arc<ServiceState>,
     pub(super) app: A,
     pub(super) settings: Settings,
     pub(super) half_close: bool,
-    /// The bytes of uploads that are held.
+    /// The number of upload bytes that the application holds.
     pub(super) uploads: Arc<AtomicUsize>,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<tokio_rustls::TlsAcceptor>,
 }
 
 impl<A> Server<A> {
-    /// Serves one connection in a task of its own.
+    /// Spawns the task that serves one connection.
     pub(super) fn spawn<P, K>(&self, accepted: Accepted<P>, slot: OwnedSemaphorePermit)
     where
         A: App<P, K>,
@@ -109,17 +117,17 @@ fn handshake_failed(connection: &Connection, error: &io::Error) {
     );
 }
 
-/// How a connection came to its end.
+/// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ended {
-    /// hyper has sent what there was to send.
+    /// hyper has sent all responses.
     Sent,
-    /// The peer had left, or its time was over.
+    /// The peer had left, or a timeout had passed.
     Cut,
 }
 
-/// Whether an answer may be on its way that a reset would overtake. hyper gives its own answer to
-/// a head that it cannot read, and ends in an error.
+/// Returns whether a response may be in flight that a reset would overtake. hyper answers a malformed head itself,
+/// and then ends in an error.
 fn leaves_an_answer(ended: &Result<Ended, BoxError>) -> bool {
     match ended {
         Ok(ended) => *ended == Ended::Sent,
@@ -127,8 +135,7 @@ fn leaves_an_answer(ended: &Result<Ended, BoxError>) -> bool {
     }
 }
 
-/// Drives one connection. Each of its polls is one of the connection's task, which an
-/// advance of the phase wakes.
+/// Drives one connection. It runs in the connection's task, which an advance of the phase wakes.
 struct ConnectionDriver {
     connection: Arc<Connection>,
     settings: Settings,
@@ -153,15 +160,15 @@ impl ConnectionDriver {
         let requests = Requests::new(service, connection.clone(), times, limits, &self.uploads);
         let mut serving = pin!(builder.serve_connection_with_upgrades(stream, requests));
         let mut told = false;
-        // The runtime looks at its sockets once more before a connection is told: a request that
-        // has arrived is answered.
+        // The runtime polls its sockets once more before hyper is told to shut down, so that a request that has
+        // arrived is answered.
         let mut arrived = pin!(async {
             connection.life().reached(Phase::Closing).await;
             tokio::task::yield_now().await;
         });
-        // Of an HTTP/2 peer, from when it is told.
+        // The timer of `PONG`, for an HTTP/2 peer that was told.
         let mut pong: Option<Pin<Box<Sleep>>> = None;
-        // Boxed, for it is made only once hyper looks away.
+        // Boxed, because it is needed only when hyper is not reading.
         let mut watch: Option<Pin<Box<_>>> = None;
         poll_fn(|cx| {
             let mut had_streams;
@@ -193,20 +200,20 @@ impl ConnectionDriver {
             }
             let watch = watch
                 .get_or_insert_with(|| Box::pin(peer_left(connection.clone(), self.half_close)));
-            // Dropping what hyper holds takes the path of every other disconnect.
+            // Invariant 3.
             watch.as_mut().poll(cx).map(|()| Ok(Ended::Cut))
         })
         .await
     }
 
-    /// Whether it is to end now: the peer has been silent for too long, or the read grace is
-    /// over and nothing is lost with it.
+    /// Returns whether the connection has to end now: the peer was silent for too long, or the read grace is over
+    /// and the connection is vacant.
     fn is_over(&self) -> bool {
         let Self { connection, .. } = self;
         connection.is_expired() || (connection.phase() >= Phase::Stopping && connection.is_vacant())
     }
 
-    /// Runs what comes before the first request, for as long as there is time for it.
+    /// Runs a handshake before the first request. Returns `None` when its time is over.
     async fn until_over<F: Future>(&self, before: F) -> Option<F::Output> {
         let mut before = pin!(before);
         poll_fn(|cx| match before.as_mut().poll(cx) {

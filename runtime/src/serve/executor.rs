@@ -1,4 +1,4 @@
-//! Runs the streams of an HTTP/2 connection as tasks of that connection.
+//! Spawns the streams of an HTTP/2 connection as tasks of that connection.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::{
     layer::UpgradeTask,
 };
 
-/// Runs what hyper spawns, the streams of HTTP/2 that is, where a shutdown can reach it.
+/// The executor that hyper spawns HTTP/2 streams on. A shutdown wakes and cuts its tasks.
 #[derive(Clone, Debug)]
 pub(super) struct Executor {
     connection: Arc<Connection>,

@@ -1,8 +1,8 @@
-//! Follows the frames of an HTTP/2 connection.
+//! Follows the frames of an HTTP/2 connection to count its unfinished responses.
 //!
-//! Flow control may hold back what hyper has taken of an answer, and only the frames that go out tell which
-//! answer has ended. A reset, by either side, ends one as well. Frames are looked
-//! at by their heads; what they carry is skipped.
+//! Flow control may hold back bytes that hyper has taken from a response body, so only the frames that go out show
+//! which response has ended. A reset by either side ends one as well. Only frame headers are parsed; payloads are
+//! skipped.
 
 use crate::connection::OpenStreams;
 
@@ -12,17 +12,17 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const END_STREAM: u8 = 1;
-/// A client begins with so many bytes that are no frame.
+/// The length of the client's connection preface, which is not a frame.
 const PREFACE: usize = 24;
 
-/// The frames of both directions, and the answers that have begun and not ended.
+/// The position in the frames of both directions, and the responses that have begun and not ended.
 #[derive(Debug)]
 pub(super) struct Frames {
     incoming: Direction,
     outgoing: Direction,
     unfinished: Vec<u32>,
-    /// What the peer has reset since everything was written: hyper may have written the head of such an answer,
-    /// and it is still to go out.
+    /// The streams that the peer has reset since the last flush. The HEADERS of such a response may still be in
+    /// hyper's buffer.
     reset: Vec<u32>,
 }
 
@@ -38,7 +38,7 @@ impl Default for Frames {
 }
 
 impl Frames {
-    /// Bytes have come from the peer.
+    /// Follows bytes that were read from the peer.
     pub(super) fn came(&mut self, bytes: &[u8], streams: &OpenStreams) {
         let Self { incoming, unfinished, reset, .. } = self;
         incoming.advance(bytes, |frame| {
@@ -48,7 +48,7 @@ impl Frames {
         });
     }
 
-    /// Bytes have gone to the peer.
+    /// Follows bytes that were written to the peer.
     pub(super) fn gone(&mut self, bytes: &[u8], streams: &OpenStreams) {
         let Self { outgoing, unfinished, reset, .. } = self;
         outgoing.advance(bytes, |frame| {
@@ -65,13 +65,13 @@ impl Frames {
         });
     }
 
-    /// Everything that hyper has written has gone out.
+    /// Forgets the resets, because all of hyper's buffer has gone out.
     pub(super) fn flushed(&mut self) {
         self.reset.clear();
     }
 }
 
-/// The answer on `stream` has ended; whether there is one.
+/// Removes the response on `stream`. Returns whether there was one.
 fn ended(unfinished: &mut Vec<u32>, stream: u32, streams: &OpenStreams) -> bool {
     let Some(n) = unfinished.iter().rposition(|id| *id == stream) else { return false };
     unfinished.swap_remove(n);
@@ -79,7 +79,7 @@ fn ended(unfinished: &mut Vec<u32>, stream: u32, streams: &OpenStreams) -> bool 
     true
 }
 
-/// The head of a frame.
+/// The header of a frame.
 #[derive(Clone, Copy, Debug, Default)]
 struct Frame {
     kind: u8,
@@ -87,19 +87,19 @@ struct Frame {
     stream: u32,
 }
 
-/// Where in its frames a direction is.
+/// The position in the frames of one direction.
 #[derive(Debug, Default)]
 struct Direction {
-    /// The head that is passing, and how much of it has.
+    /// The bytes of a partial frame header, and their number.
     head: [u8; HEAD],
     has: usize,
-    /// The frame whose payload is passing, if a head has, and what is still to pass of it.
+    /// The frame whose payload is being skipped, and the bytes of it that are still to come.
     frame: Option<Frame>,
     payload: usize,
 }
 
 impl Direction {
-    /// Goes on by `bytes`, and tells `passed` of each frame that has passed whole.
+    /// Advances by `bytes`, and calls `passed` with each frame that is complete.
     fn advance(&mut self, mut bytes: &[u8], mut passed: impl FnMut(Frame)) {
         loop {
             let skipped = self.payload.min(bytes.len());
@@ -142,7 +142,7 @@ mod tests {
             frame(HEADERS, 4 | END_STREAM, 3, 30),
             frame(DATA, 0, 1, 200),
             frame(HEADERS, 4, 5, 30),
-            // Acknowledgements have flags of their own.
+            // In a PING the same bit means ACK.
             frame(6, END_STREAM, 0, 8),
             frame(DATA, END_STREAM, 1, 1),
             frame(HEADERS, 4, 7, 30),

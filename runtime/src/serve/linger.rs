@@ -1,8 +1,8 @@
-//! Reads on after the last answer.
+//! Reads and discards bytes after the last response (lingering close).
 //!
-//! Closing a socket with unread bytes resets it, and so do bytes that arrive after the close. A reset
-//! may overtake the answer, or take it away from a peer that has not read it yet (RFC 9112, section
-//! 9.6). So what the peer still sends is read and discarded, until it closes its side.
+//! Closing a socket with unread bytes resets it, and so do bytes that arrive after the close. A reset may overtake
+//! the response, or discard it at a peer that has not read it yet (RFC 9112, section 9.6). So further bytes are
+//! read and discarded until the peer closes its side.
 
 use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
@@ -10,20 +10,20 @@ use tokio::{io::ReadBuf, time::timeout};
 
 use crate::connection::{Connection, Socket};
 
-/// How long a peer has to read the answer and to stop sending: several round trips of a slow link.
-/// A proxy needs a few milliseconds, a person's browser less than a second.
+/// The time that a peer has to read the response and to stop sending: several round trips of a slow link. A proxy
+/// needs a few milliseconds, a browser less than a second.
 const TIME: Duration = Duration::from_secs(2);
-/// How much is read at most. A peer that looks at what it gets has seen the answer long before: so
-/// much is on its way at 10 Gbit/s over 50 ms. One that does not look has to be stopped.
+/// The largest number of bytes that are read. At 10 Gbit/s over 50 ms this many bytes are in flight, so a peer
+/// that reads has seen the response by then. A peer that does not read has to be stopped.
 const BYTES: usize = 64 << 20;
-/// How much is read at a time.
+/// The size of one read.
 const PIECE: usize = 16 << 10;
 
-/// Waits until the peer of `connection` has closed its side, if it may have more to send. The
-/// stream that hyper held is gone.
+/// Waits until the peer of `connection` has closed its side, if it may have more to send. hyper must have dropped
+/// the stream.
 pub(super) async fn linger(connection: &Arc<Connection>) {
     let socket = connection.socket();
-    // Of a peer that has no more to send, nothing waits.
+    // A peer that has closed, or that had nothing more to send, needs no linger.
     let mut first = [0; 1];
     match look(socket, &mut first).await {
         Some(0) => return,
@@ -38,7 +38,7 @@ pub(super) async fn linger(connection: &Arc<Connection>) {
         tracing::debug!(
             target: "followthrough",
             peer = %connection.peer(),
-            "the peer goes on sending after its last answer, closing the connection"
+            "the peer kept sending after its last response; closing the connection"
         );
     }
 }
@@ -66,7 +66,7 @@ async fn discard(socket: &Socket) -> Left {
     Left::Flooded
 }
 
-/// Reads what is there already: 0 bytes at the end of the stream, and `None` if nothing is.
+/// Reads without waiting. Returns 0 at the end of the stream or after an error, and `None` if no bytes are there.
 async fn look(socket: &Socket, into: &mut [u8]) -> Option<usize> {
     poll_fn(|cx| {
         let mut buf = ReadBuf::new(into);

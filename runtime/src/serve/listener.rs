@@ -1,4 +1,4 @@
-//! Where connections come from.
+//! Listeners, the sources of connections.
 
 use std::{fmt, io, net::SocketAddr};
 
@@ -16,15 +16,14 @@ use super::unix_peer::UnixPeer;
 /// - [`tokio::net::TcpListener`] and, on Unix, [`tokio::net::UnixListener`];
 /// - one of them behind [`map`](Self::map), or behind axum's
 ///   [`tap_io`](axum::serve::ListenerExt::tap_io);
-/// - several at once: a tuple of two to four, or a `Vec`, whose peers have one type, if need be by
-///   [`Accepted::map_peer`];
-/// - a type of your own, whose connections are TCP or Unix streams. The watch for clients that
-///   leave needs the socket itself, so any other stream is for
-///   [`Lifecycle::layer`](crate::Lifecycle::layer) under another server.
+/// - several at once: a tuple of two to four, or a `Vec`. Their peers need the same type, which
+///   [`Accepted::map_peer`] can arrange;
+/// - your own type, whose connections are TCP or Unix streams. Noticing a disconnect needs the socket itself, so
+///   for any other stream use [`Lifecycle::layer`](crate::Lifecycle::layer) under another server.
 ///
 /// # Examples
 ///
-/// Several listeners for one service, each with its name in errors and logs:
+/// Several listeners for one service, each with its own name in errors and logs:
 ///
 /// ```
 /// use tokio::net::TcpListener;
@@ -55,10 +54,9 @@ use super::unix_peer::UnixPeer;
 /// # }
 /// ```
 ///
-/// The PROXY protocol, version 1: a load balancer sends a line with the address of its client before
-/// the first byte of HTTP, or of TLS. The line is read in the task of its connection, so that one
-/// that comes slowly is in nobody's way, and has to come within the
-/// [`header_read_timeout`](crate::Serve::header_read_timeout).
+/// The PROXY protocol, version 1: a load balancer sends a line with the address of its client before the first
+/// byte of HTTP or TLS. The line is read in the task of its connection, so a slow one delays no other connection.
+/// It has to arrive within the [`header_read_timeout`](crate::Serve::header_read_timeout).
 ///
 /// ```
 /// use std::{io, net::SocketAddr};
@@ -122,31 +120,30 @@ use super::unix_peer::UnixPeer;
     note = "for any other stream, put `lifecycle.layer()` around the router under another server"
 )]
 pub trait Listener: Send + 'static {
-    /// How a peer is known to the service, as `ConnectInfo` gives it, and to logs and reports.
+    /// The identity of a peer, for `ConnectInfo`, logs and reports.
     type Peer: fmt::Display + Clone + Send + Sync + 'static;
 
-    /// Waits for the next connection. An error is logged, and the next call tries again: after
-    /// 100 ms, or at once if only that one connection is to blame.
+    /// Waits for the next connection. An error is logged, and `accept` is called again: after 100 ms, or at once
+    /// if the error concerns one connection only.
     ///
-    /// What the peer has to send first is not to be waited for here, because the next connection
-    /// waits as well: say it with [`Accepted::handshake`].
+    /// Do not wait here for bytes of the peer, because the next connection would wait as well. Use
+    /// [`Accepted::handshake`].
     ///
     /// # Cancel safety
     ///
-    /// The future is dropped when the service stops accepting and when another one of several
-    /// listeners is quicker; no connection may be lost with it. Those of tokio's listeners are
-    /// cancel safe.
+    /// The future is dropped when the service stops accepting, and when another of several listeners is quicker.
+    /// It must not lose a connection then. The futures of tokio's listeners are cancel safe.
     fn accept(&mut self) -> impl Future<Output = io::Result<Accepted<Self::Peer>>> + Send;
 
-    /// Names the listener in errors and logs, by its address for instance.
+    /// Returns the listener's name for errors and logs, such as its address.
     ///
     /// # Errors
     ///
-    /// If it has none; `serve` then ends with the error.
+    /// Returns an error if there is no name; `serve` then ends with that error.
     fn name(&self) -> io::Result<String>;
 
-    /// Changes each connection that is accepted, before it is served: sets options of its socket, gives
-    /// it another peer, or adds a handshake.
+    /// Changes each accepted connection before it is served, to set socket options, replace the peer or add a
+    /// handshake.
     ///
     /// ```no_run
     /// # async fn run() -> std::io::Result<()> {
@@ -173,7 +170,7 @@ pub trait Listener: Send + 'static {
     }
 }
 
-/// A listener that changes what it accepts; made by [`Listener::map`].
+/// A listener that changes the connections it accepts; made by [`Listener::map`].
 #[derive(Clone, Debug)]
 pub struct MapListener<L, F> {
     listener: L,

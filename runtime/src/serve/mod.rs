@@ -1,4 +1,4 @@
-//! A server whose end is bounded and whose requests are linked.
+//! The HTTP server: its shutdown is bounded, and its requests are linked to a [`Lifecycle`].
 
 mod accept;
 mod accepted;
@@ -32,58 +32,56 @@ use crate::{
     service::{ServiceState, ShutdownReport},
 };
 
-/// Serves `app` on `listener` over HTTP/1 and HTTP/2 (with prior knowledge, or over TLS by ALPN)
-/// until a shutdown has drained it, and gives the report of that.
+/// Serves `app` on `listener` over HTTP/1 and HTTP/2 (with prior knowledge, or over TLS by ALPN) until a shutdown
+/// has drained it. Returns the report of the shutdown.
 ///
-/// `listener` is a TCP or a Unix one, several of them, or one of your own: see [`Listener`]. `app`
-/// is an axum router, what `into_make_service_with_connect_info` makes of it (without that, a
-/// `ConnectInfo` extractor answers 500, "missing request extension"), or a tower service like it: see
-/// [`App`].
+/// `listener` is a TCP or Unix listener, several of them, or your own type: see [`Listener`]. `app` is an axum
+/// router, the result of its `into_make_service_with_connect_info` (without that, a `ConnectInfo` extractor
+/// answers 500, "missing request extension"), or a similar tower service: see [`App`].
 ///
-/// SIGTERM or Ctrl-C begins the shutdown, unless
-/// [`signals(false)`](crate::LifecycleBuilder::signals) says otherwise, and so does
-/// [`Lifecycle::shutdown`]; a second signal skips to its end. Signals within half a second of the
-/// first are the same one: a terminal and the process that started this one may both send it. The shutdown takes the lifecycle's
-/// [grace](crate::LifecycleBuilder::grace) at most, 30 s by default, and half a second for what is
-/// cut to be gone, whatever a peer does. A response body that is still being sent holds it that
-/// long, unless its handler is `#[cancellable(stream)]`. The report is for you to print, and the
-/// process for you to end: once a process has listened for a signal, that signal alone does not end
-/// it any more.
+/// SIGTERM, Ctrl-C (both unless [`signals(false)`](crate::LifecycleBuilder::signals) is set) or
+/// [`Lifecycle::shutdown`] begins the shutdown; a second signal skips to its end. Signals within half a second of
+/// the first count as the same signal, because a terminal and the parent process may both send it.
+///
+/// The shutdown takes at most the lifecycle's [grace](crate::LifecycleBuilder::grace), 30 s by default, and half a
+/// second for the tasks that it cuts, whatever a peer does. A response body that is still being sent holds up the
+/// shutdown until then, unless its handler is `#[cancellable(stream)]`. Print the report and end the process
+/// yourself: once a process has listened for a signal, that signal no longer ends it.
 ///
 /// # Handlers that block
 ///
-/// A thread named `followthrough` hears the signals and watches the shutdown. Handlers that block every
-/// worker thread, with [`std::thread::sleep`] say, keep neither a signal nor the end from being heard:
-/// the thread advances the shutdown in their place, logs an ERROR with the `file:line` of each governed
-/// handler that blocks, cuts the connections at the end of the grace and writes the report, which names
-/// them in [`blocked`](crate::ShutdownReport::blocked). Without
-/// [`signals`](crate::LifecycleBuilder::signals) the thread starts with the shutdown. It ends with the server.
+/// A thread named `followthrough` listens for the signals and watches the shutdown. It works even if handlers
+/// block every worker thread, with [`std::thread::sleep`] for example: the thread advances the shutdown, logs an
+/// ERROR with the `file:line` of each governed handler that blocks, cuts the connections at the end of the grace,
+/// and writes the report, which lists these handlers in [`blocked`](crate::ShutdownReport::blocked). Without
+/// [`signals`](crate::LifecycleBuilder::signals) the thread starts with the shutdown. The thread ends with the
+/// server.
 ///
-/// `serve` can return only on the thread that awaits it. Await it in `main` on a multi-thread runtime:
-/// that thread is no worker, and no handler runs there. In a runtime of one thread, or in a task, a
-/// handler that blocks this very thread holds `serve` until it lets go; an ERROR says so a second
-/// after the end, the connections are closed by then, and `serve` returns as soon as the thread is free.
-/// Where that may be never, only a SIGKILL ends the process, as Kubernetes sends one.
+/// `serve` can return only on the thread that awaits it. Await it in `main` on a multi-thread runtime, because no
+/// handler runs on that thread. On a current-thread runtime, or in a task, a handler that blocks the same thread
+/// also blocks the return of `serve`. By then the connections are closed, an ERROR is logged one second after the
+/// end, and `serve` returns as soon as the thread is free. If the handler never returns, only a SIGKILL ends the
+/// process, as Kubernetes sends one.
 ///
-/// A client that leaves is noticed within 100 ms, also behind a pipelined request or an unread
-/// request body. One that closes only its sending half has left, unless
-/// [`half_close(true)`](crate::LifecycleBuilder::half_close) says otherwise.
+/// A disconnect is noticed within 100 ms, also behind a pipelined request or an unread request body. A client that
+/// closes only its sending half counts as disconnected, unless
+/// [`half_close(true)`](crate::LifecycleBuilder::half_close) is set.
 ///
-/// An HTTP/1 answer that comes before the whole of its request's body says `Connection: close` if
-/// the connection ends with it. What the client still sends is then read and discarded, until the
-/// client closes its side, for at most 2 s and 64 MiB: closing a socket with unread bytes would
-/// reset it, and the answer could be lost.
+/// An HTTP/1 response that is sent before the whole request body has arrived has `Connection: close` if the
+/// connection ends with it. The server then reads and discards further bytes until the client closes its side, for
+/// at most 2 s and 64 MiB, because closing a socket with unread bytes resets it, and the client could lose the
+/// response.
 ///
 /// # Errors
 ///
-/// At once, if a setting cannot be, if the listener has no address, or if the lifecycle serves
-/// already or has ended: a lifecycle is the life of one server. A failed accept is logged, and the
-/// next one is tried.
+/// Returns an error at once if a setting is invalid, if the listener has no address, or if the lifecycle already
+/// serves or has ended, because a lifecycle belongs to one server. A failed accept is logged and retried.
 ///
 /// # Cancel safety
 ///
-/// Dropping the future stops accepting; connections that are open go on without a time-out for
-/// their heads. Call [`Lifecycle::shutdown`] instead.
+/// Dropping the future stops accepting; open connections continue without the
+/// timeouts for heads, idle connections and writes. Call
+/// [`Lifecycle::shutdown`] instead.
 ///
 /// # Examples
 ///
@@ -113,7 +111,7 @@ where
 
 type Running = Pin<Box<dyn Future<Output = io::Result<ShutdownReport>> + Send>>;
 
-/// A server that [`serve`] describes; awaiting it runs it.
+/// A server that [`serve`] has configured; awaiting it runs it.
 #[must_use = "a server does nothing unless it is awaited"]
 pub struct Serve {
     run: Box<dyn FnOnce(Options) -> Running + Send>,
@@ -129,18 +127,16 @@ struct Options {
 }
 
 impl Serve {
-    /// Links the server to `lifecycle`. Without it the server has one of its own with default
-    /// settings, and `readiness()`, `spawn(..)` and `shutdown()` of yours do nothing to it.
+    /// Links the server to `lifecycle`. Without this call the server builds its own lifecycle with default
+    /// settings, and `readiness()`, `spawn(..)` and `shutdown()` of your lifecycle do not affect the server.
     pub fn lifecycle(mut self, lifecycle: Lifecycle) -> Self {
         self.options.lifecycle = Some(lifecycle);
         self
     }
 
-    /// Serves over TLS, and nothing in the clear. With the feature `tls`, and a cryptography for
-    /// rustls of your choice: `cargo add rustls --no-default-features --features std,ring`.
-    /// Where `config` names no protocols for ALPN,
-    /// HTTP/2 and HTTP/1.1 are offered. The handshake has to end within the
-    /// [`header_read_timeout`](Self::header_read_timeout).
+    /// Serves over TLS only. Needs the feature `tls`, and a crypto provider for rustls: `cargo add rustls
+    /// --no-default-features --features std,ring`. If `config` lists no ALPN protocols, HTTP/2 and HTTP/1.1 are
+    /// offered. The handshake has to end within the [`header_read_timeout`](Self::header_read_timeout).
     ///
     /// ```no_run
     /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -221,7 +217,7 @@ where
     Ok(lifecycle.drained().await)
 }
 
-/// While it is there, signals are heard, and the end is watched.
+/// Keeps the signal thread and the watch of the shutdown alive.
 struct Serving(Arc<ServiceState>);
 
 impl Drop for Serving {
@@ -230,7 +226,7 @@ impl Drop for Serving {
     }
 }
 
-/// While it is there, the drain waits for connections to come.
+/// Keeps the drain waiting for connections that are still accepted.
 struct Accepting(Arc<ServiceState>);
 
 impl Drop for Accepting {

@@ -1,4 +1,4 @@
-//! The requests of one connection, on their way to the service and back.
+//! The hyper service of one connection.
 
 use std::{
     pin::Pin,
@@ -17,7 +17,7 @@ use crate::{
     request::PooledRequest,
 };
 
-/// What hyper calls: links each request to the lifecycle and to its connection.
+/// The service that hyper calls. It links each request to the lifecycle and to its connection.
 pub(super) struct Requests<S> {
     service: S,
     connection: Arc<Connection>,
@@ -59,12 +59,12 @@ where
 }
 
 pin_project_lite::pin_project! {
-    /// A request that is being answered.
+    /// The future of one request under [`serve`](crate::serve()).
     ///
-    /// Over HTTP/1 an answer that comes before the whole of its request's body is held back for one
-    /// poll of the connection. hyper finds meanwhile that nobody reads the body any more, takes what
-    /// has arrived of it, and knows whether the connection can be kept: its `Connection: close` is
-    /// then on the answer exactly if the connection ends.
+    /// An HTTP/1 response that is ready before the whole request body is held back for one poll of the connection.
+    /// In that poll hyper notices that the body was dropped, reads the bytes that have arrived, and decides
+    /// whether the connection can be kept alive. The response then has `Connection: close` exactly if the
+    /// connection ends.
     pub(super) struct Answering<F, R> {
         #[pin]
         inner: Linked<F>,
@@ -96,8 +96,8 @@ where
     }
 }
 
-/// Whether the body is a series of messages, between which a call may pause for as long as it likes: HTTP/2's
-/// pings see to a peer that is gone.
+/// Returns whether the body is a stream of gRPC messages, which may pause without limit. HTTP/2 pings detect a
+/// peer that is gone.
 fn is_grpc(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|media| media.as_bytes().starts_with(b"application/grpc"))
 }

@@ -1,4 +1,8 @@
-//! Several listeners for one service.
+//! Several listeners as one [`Listener`].
+//!
+//! Invariants:
+//!
+//! 1. No listener starves beside a busy one, because the listener that is polled first changes with each accept.
 
 use std::{
     future::poll_fn,
@@ -12,7 +16,7 @@ use super::{accepted::Accepted, listener::Listener};
 
 type Result<P> = io::Result<Accepted<P>>;
 
-/// An error says whose it is.
+/// Adds the listener's name to an error.
 fn named<L: Listener>(listener: &L, accepted: Result<L::Peer>) -> Result<L::Peer> {
     accepted.map_err(|error| {
         let name = listener.name().unwrap_or_else(|_| "a listener".to_owned());
@@ -28,7 +32,7 @@ macro_rules! tuple {
             type Peer = $first::Peer;
 
             async fn accept(&mut self) -> Result<Self::Peer> {
-                // In random order, so that none starves beside a busy one.
+                // `select!` polls the listeners in random order (invariant 1).
                 tokio::select! {
                     $(accepted = Listener::accept(&mut self.$n) => named(&self.$n, accepted),)*
                 }
@@ -49,7 +53,7 @@ impl<L: Listener> Listener for Vec<L> {
     type Peer = L::Peer;
 
     async fn accept(&mut self) -> Result<L::Peer> {
-        // Another one is asked first each time, so that none starves beside a busy one.
+        // Invariant 1. Any value will do, so `Relaxed` suffices.
         static FIRST: AtomicUsize = AtomicUsize::new(0);
         let first = FIRST.fetch_add(1, Relaxed) % self.len().max(1);
         let (n, accepted) = {
@@ -71,7 +75,7 @@ impl<L: Listener> Listener for Vec<L> {
 
     fn name(&self) -> io::Result<String> {
         if self.is_empty() {
-            let why = "there is no listener to accept on: give `serve` one at least";
+            let why = "there is no listener to accept on: give `serve` at least one";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
         let names: io::Result<Vec<_>> = self.iter().map(Listener::name).collect();

@@ -1,7 +1,13 @@
-//! SIGTERM and Ctrl-C.
+//! Listens for SIGTERM and Ctrl-C.
 //!
-//! They are heard on a thread of their own, with a runtime of its own: handlers that block every
-//! thread of the runtime that serves do not keep them from being heard.
+//! The signals are received on a separate thread with its own runtime, because handlers may block every thread of
+//! the runtime that serves.
+//!
+//! Invariants:
+//!
+//! 1. The signal handlers are registered before `listen` returns, because a signal in between would end the
+//!    process.
+//! 2. The shutdown begins in the runtime that serves, because its tasks are spawned there.
 
 use std::{
     io,
@@ -16,18 +22,18 @@ use crate::{
     service::{OwnRuntime, ServiceState},
 };
 
-/// How much later than the first a second signal comes that counts. A terminal and the process that
-/// started this one may each send a signal for one Ctrl-C.
+/// The time after the first signal from which a second one counts. A terminal and the parent process may each send
+/// a signal for one Ctrl-C.
 const APART: Duration = Duration::from_millis(500);
 
-/// From here on, until the server is gone, the first signal begins the shutdown, and one that comes
-/// [`APART`] later skips to its end.
+/// Listens until the server is gone. The first signal begins the shutdown, and one that comes [`APART`] later or
+/// more skips to its end.
 pub(super) fn listen(lifecycle: &Lifecycle) {
     let Err(error) = on_a_thread(lifecycle) else { return };
     tracing::warn!(
         target: "followthrough",
         %error,
-        "no thread for signals: handlers that block every thread of the runtime keep them from being heard"
+        "no thread for signals: handlers that block every thread of the runtime delay SIGTERM and Ctrl-C"
     );
     if let Err(error) = on_the_runtime(lifecycle) {
         tracing::error!(
@@ -40,7 +46,7 @@ pub(super) fn listen(lifecycle: &Lifecycle) {
 
 fn on_a_thread(lifecycle: &Lifecycle) -> io::Result<()> {
     let runtime = OwnRuntime::new(Builder::new_current_thread().enable_all())?;
-    // Before this returns, so that no signal ends the process meanwhile.
+    // Invariant 1.
     let signals = runtime.within(Signals::register)?;
     lifecycle.life.watch_with(runtime, hear(signals, lifecycle.clone()))
 }
@@ -63,12 +69,12 @@ async fn hear(mut signals: Signals, lifecycle: Lifecycle) {
     lifecycle.life.within_runtime(|| lifecycle.shutdown());
     signals.next().await;
     while first.elapsed() < APART {
-        tracing::debug!(target: "followthrough", "a signal right after the first is no second one");
+        tracing::debug!(target: "followthrough", "ignored a signal within half a second of the first");
         signals.next().await;
     }
     tracing::warn!(target: "followthrough", "second signal: skipping to the end");
     lifecycle.life.within_runtime(|| lifecycle.shutdown_now());
-    // A third one is not to end the process before the report is there.
+    // A third signal must not end the process before the report is written.
     loop {
         signals.next().await;
     }

@@ -1,4 +1,4 @@
-//! The bytes of a connection, as hyper reads and writes them.
+//! The I/O types that hyper reads from and writes to.
 
 use std::{
     io,
@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::frames::Frames;
 use crate::connection::Connection;
 
-/// The socket of a connection; notes who waits for what.
+/// The socket of a connection. It records whether a read or a write waits.
 #[derive(Debug)]
 pub(super) struct Stream(Arc<Connection>);
 
@@ -91,13 +91,13 @@ impl Drop for Stream {
 }
 
 pin_project_lite::pin_project! {
-    /// What hyper is given: a stream of plain bytes, encrypted below or not. It looks at what
-    /// begins, to tell a request head that does not end from a connection that waits.
+    /// The plain bytes that hyper reads and writes, with or without TLS below. It observes them to tell a slow
+    /// request head from an idle connection, and to follow HTTP/2 frames.
     pub(super) struct Observed<S> {
         #[pin]
         stream: S,
         connection: Arc<Connection>,
-        // Of HTTP/2.
+        // Used over HTTP/2.
         frames: Frames,
     }
 }
@@ -128,7 +128,7 @@ impl<S: AsyncRead> AsyncRead for Observed<S> {
     }
 }
 
-/// As much of `bufs` as `written` says has gone out.
+/// Follows as many bytes of `bufs` as were `written`.
 fn gone(
     frames: &mut Frames,
     connection: &Connection,

@@ -1,6 +1,6 @@
-//! Closes the connections of peers that say nothing, or take nothing, for too long.
+//! Closes the connections of peers that send nothing, or read nothing, for too long.
 //!
-//! One task looks at all of them now and then, so that no request pays for a timer.
+//! One task checks all connections periodically, so that no request needs a timer.
 
 use std::{
     sync::{Arc, Weak},
@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use super::settings::Settings;
 use crate::service::{ServiceState, SilenceLimits};
 
-/// Sweeps until it is dropped.
+/// The handle of the task that sweeps; dropping it aborts the task.
 pub(super) struct Sweeping(JoinHandle<()>);
 
 impl Drop for Sweeping {
@@ -21,7 +21,7 @@ impl Drop for Sweeping {
     }
 }
 
-/// Begins to sweep the connections of `life`.
+/// Spawns the task that sweeps the connections of `life`.
 pub(super) fn sweep(life: &Arc<ServiceState>, settings: Settings) -> Sweeping {
     let life = Arc::downgrade(life);
     let limits = settings.silence_limits();

@@ -1,4 +1,4 @@
-//! Who is at the other end of a Unix socket.
+//! The peer of a Unix socket.
 
 use std::fmt;
 
@@ -32,17 +32,17 @@ impl UnixPeer {
         Self(stream.peer_cred().ok())
     }
 
-    /// The user that the process ran as when it connected, if the system says.
+    /// Returns the user ID of the process when it connected, if the system reports it.
     pub fn uid(&self) -> Option<u32> {
         self.0.map(|credentials| credentials.uid())
     }
 
-    /// The group that it ran as.
+    /// Returns the group ID of the process when it connected, if the system reports it.
     pub fn gid(&self) -> Option<u32> {
         self.0.map(|credentials| credentials.gid())
     }
 
-    /// The process, where the system knows it.
+    /// Returns the ID of the process, if the system reports it.
     pub fn pid(&self) -> Option<i32> {
         self.0?.pid()
     }

@@ -72,7 +72,7 @@ async fn at_the_limit_the_next_connection_waits_until_one_ends() {
     let mut third = waits(&server).await;
     first.hang_up();
     assert_eq!(third.answer().await.body, third.from().to_string());
-    let said = log.with("as many connections are open as may be");
+    let said = log.with("`max_connections` is reached");
     assert_eq!(said.len(), 1, "once, and not for each");
     assert_eq!(said[0].level, Level::WARN);
     server.lifecycle.shutdown();
