@@ -1,4 +1,9 @@
-//! Tells a request which handler it goes to, before that handler's extractors run (law 3).
+//! Records in the request which handler it goes to, before that handler's extractors run (law 3).
+//!
+//! Invariants:
+//!
+//! 1. `HandedOn` is stored with `Release` before the handler's own code runs, because the request that middleware
+//!    left behind reads it to see that the handler has begun in another task.
 
 use std::{
     sync::{
@@ -17,7 +22,7 @@ use crate::{
     request::{self, Progress},
 };
 
-/// A handler that tells each request its policy first.
+/// A handler that first records its policy in the request.
 #[derive(Clone, Debug)]
 pub(super) struct Announced<H> {
     handler: H,
@@ -27,7 +32,7 @@ pub(super) struct Announced<H> {
 #[derive(Clone, Copy, Debug)]
 enum Route {
     To(&'static HandlerPolicy),
-    /// A handler with a policy that the catalogue does not find.
+    /// A handler with a policy that is not in the catalogue.
     Governed,
     Exempt,
 }
@@ -65,12 +70,13 @@ where
     }
 }
 
-/// By which a handler that middleware has taken to another task says that it has begun.
+/// A request extension. A handler that runs in another task, because middleware spawned it, sets the flag when it
+/// begins.
 #[derive(Clone)]
 struct HandedOn(Arc<AtomicBool>);
 
-/// Tells each request that it is in the middleware of a router in which every handler has a policy, or in a
-/// route without one.
+/// The layer that records in each request that it is in the middleware of governed routes, or in a route without a
+/// policy.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark(pub(super) Progress);
 

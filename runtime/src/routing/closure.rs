@@ -1,4 +1,4 @@
-//! Policies for closures, which no attribute can stand on.
+//! Policies for closures, which cannot have attributes.
 
 use std::{marker::PhantomData, panic::Location, pin::Pin, time::Duration};
 
@@ -16,8 +16,8 @@ use crate::{
     token::CallerToken,
 };
 
-/// A closure with a policy: a handler for [`routing`](crate::routing), and for axum's own. It takes
-/// up to eight extractors; what needs more of them deserves a name and an attribute.
+/// A closure with a policy: a handler for [`routing`](crate::routing) and for axum's routing. It takes up to eight
+/// extractors; write a function with an attribute for more.
 #[derive(Debug)]
 #[must_use = "it does nothing until it is routed"]
 pub struct GovernedClosure<F, P> {
@@ -35,14 +35,14 @@ impl<F: Clone, P> Clone for GovernedClosure<F, P> {
 #[track_caller]
 fn governed<F, P>(closure: F, mode: Mode) -> GovernedClosure<F, P> {
     let at = Location::caller();
-    // A program has as many as it writes, and a handler's policy lives as long as the program.
+    // Each call site leaks one name, because a handler's policy lives as long as the program.
     let name = Box::leak(format!("closure at {}:{}", at.file(), at.line()).into_boxed_str());
     let policy = deadlines::known(HandlerPolicy::new(name, at.file(), at.line(), mode));
     GovernedClosure { closure, policy, marker: PhantomData }
 }
 
-/// A closure for queries and outbound reads, as `#[cancellable(read)]` is for a function: dropped
-/// when the client leaves, at its deadline and at shutdown.
+/// A closure for queries and outbound reads, like `#[cancellable(read)]` for a function: its future is dropped
+/// when the client leaves, at the deadline and at shutdown.
 ///
 /// ```
 /// use axum::extract::Path;
@@ -56,52 +56,55 @@ pub fn read<F>(closure: F) -> GovernedClosure<F, Read> {
     governed(closure, Mode::Read)
 }
 
-/// A closure for streamed bodies and upgrades, as `#[cancellable(stream)]`.
+/// A closure for streamed bodies and upgrades, like `#[cancellable(stream)]`.
 #[track_caller]
 pub fn stream<F>(closure: F) -> GovernedClosure<F, Stream> {
     governed(closure, Mode::Stream)
 }
 
-/// A closure for work that is safe to repeat, as `#[cancellable(idempotent_write)]`.
+/// A closure for work that is safe to repeat, like `#[cancellable(idempotent_write)]`.
 #[track_caller]
 pub fn idempotent_write<F>(closure: F) -> GovernedClosure<F, Write> {
     governed(closure, Mode::IdempotentWrite)
 }
 
-/// A closure for state that must land once begun, as `#[durable_write]`. Its arguments are read
-/// from the request first; from its own first poll on it runs to its end.
+/// A closure for writes that must land once begun, like `#[durable_write]`. Its extractors run first; from its own
+/// first poll on it runs to its end.
 #[track_caller]
 pub fn durable_write<F>(closure: F) -> GovernedClosure<F, Write> {
     governed(closure, Mode::DurableWrite)
 }
 
-/// A closure without a policy, as `#[exempt(reason = "…")]`.
+/// A closure without a policy, like `#[exempt(reason = "…")]`.
 ///
 /// # Panics
 ///
-/// If the reason is blank.
+/// Panics if the reason is blank.
 #[track_caller]
 pub fn exempt<F>(reason: &'static str, closure: F) -> GovernedClosure<F, Exempt> {
-    assert!(!reason.trim().is_empty(), "`exempt` needs a reason: say why nothing may end this one");
+    assert!(
+        !reason.trim().is_empty(),
+        "`exempt` needs a reason: say why no policy may end this closure"
+    );
     governed(closure, Mode::Exempt).with(|policy| policy.with_reason(reason))
 }
 
 impl<F, P> GovernedClosure<F, P> {
-    /// A deadline, counted from the arrival of the request.
+    /// Sets a deadline, counted from the arrival of the request.
     ///
     /// # Panics
     ///
-    /// If it is zero, or more than a day.
+    /// Panics if the deadline is zero, or more than a day.
     #[track_caller]
     pub fn deadline(self, deadline: Duration) -> Self {
         assert!(
             !deadline.is_zero() && deadline <= Duration::from_secs(24 * 3600),
-            "a deadline has between 1 ms and 24 h"
+            "a deadline must be between 1 ms and 24 h"
         );
         self.with(|policy| policy.with_deadline(deadline))
     }
 
-    /// The name in logs and reports, instead of its place in the source.
+    /// Sets the name in logs and reports, which is the closure's `file:line` otherwise.
     pub fn name(self, name: &'static str) -> Self {
         self.with(|policy| policy.with_name(name))
     }

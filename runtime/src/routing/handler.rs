@@ -1,4 +1,4 @@
-//! Which handlers may be routed.
+//! The traits of handlers that may be routed.
 
 use std::any::type_name;
 
@@ -10,8 +10,8 @@ use crate::{
     handler_policy::{Exempt, HandlerPolicy, Policy, Read, Stream},
 };
 
-/// A handler with a policy: an annotated function, or a closure in [`policy::read`] and its
-/// siblings. `T` is that of [`axum::handler::Handler`], which says apart whether axum can call it.
+/// A handler with a policy: an annotated function, or a closure in [`policy::read`] and its siblings. `T` is the
+/// parameter of [`axum::handler::Handler`], which separately decides whether axum can call the handler.
 ///
 /// [`policy::read`]: crate::policy::read
 #[diagnostic::on_unimplemented(
@@ -26,12 +26,12 @@ pub trait GovernedHandler<T> {
     /// Its policy.
     type Policy: Policy;
 
-    /// Returns the declared policy, where the type or the value of the handler tells it.
+    /// Returns the declared policy, if the handler's type or value determines it.
     #[doc(hidden)]
     fn declared(handler: Option<&Self>) -> Option<&'static HandlerPolicy>;
 }
 
-/// What a governed handler returns.
+/// The return type of a governed handler.
 pub trait IsGoverned {
     /// Its policy.
     type Policy: Policy;
@@ -41,7 +41,7 @@ impl<R, P: Policy> IsGoverned for Governed<R, P> {
     type Policy = P;
 }
 
-/// A policy that belongs behind GET, HEAD, OPTIONS and `any`.
+/// A policy that GET, HEAD, OPTIONS and `any` accept.
 #[diagnostic::on_unimplemented(
     message = "a write cannot be routed behind GET, HEAD, OPTIONS, `any` or a fallback",
     label = "this handler writes",
@@ -74,7 +74,7 @@ macro_rules! functions {
     };
 }
 
-/// A handler in a layer of its own, as `Handler::layer` makes it.
+/// A handler with its own layer, as made by `Handler::layer`.
 #[diagnostic::do_not_recommend]
 impl<L, H, T, S> GovernedHandler<T> for Layered<L, H, T, S>
 where

@@ -1,5 +1,5 @@
-//! The methods of one path. Written out, for what a macro has made is blamed on the macro when a handler
-//! does not fit.
+//! The methods of one path. The functions are written out, because the compiler would report a handler that does
+//! not fit at the macro that generated them.
 
 use std::convert::Infallible;
 
@@ -12,9 +12,8 @@ use super::{
 };
 use crate::request::Progress;
 
-/// The governed handlers of one path, one for each method: what [`get`](super::get) and its
-/// siblings make, and what [`Router::route`](crate::Router::route) takes. It mirrors
-/// [`axum::routing::MethodRouter`].
+/// The governed handlers of one path, one for each method, made by [`get`](super::get) and its siblings for
+/// [`Router::route`](crate::Router::route). It mirrors [`axum::routing::MethodRouter`].
 #[derive(Clone, Debug)]
 #[must_use = "it does nothing until it is routed"]
 pub struct MethodRouter<S = ()>(pub(super) axum_routing::MethodRouter<S>);
@@ -198,7 +197,7 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
         Self(self.0.delete(Announced::new(handler)))
     }
 
-    /// What answers every other method. It does not write.
+    /// Sets the handler of all other methods, which must not write.
     pub fn fallback<H, T>(self, handler: H) -> Self
     where
         H: Handler<T, S> + GovernedHandler<T, Policy: ReadOnly>,
@@ -211,13 +210,13 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
     ///
     /// # Panics
     ///
-    /// As axum's, if both have one of the same method.
+    /// Panics, like axum's, if both have a handler of the same method.
     #[track_caller]
     pub fn merge(self, other: Self) -> Self {
         Self(self.0.merge(other.0))
     }
 
-    /// Puts a layer around all methods, and around the answer that there is no such method.
+    /// Applies a layer to all methods and to the 405 response.
     pub fn layer<L>(self, layer: L) -> Self
     where
         L: Layer<axum_routing::Route> + Clone + Send + Sync + 'static,
@@ -228,11 +227,11 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
         Self(self.0.layer(Stack::new(layer, Mark(Progress::Middleware))))
     }
 
-    /// Puts a layer around the methods that there are.
+    /// Applies a layer to the methods that have a handler.
     ///
     /// # Panics
     ///
-    /// As axum's, if there is none.
+    /// Panics, like axum's, if no method has a handler.
     #[track_caller]
     pub fn route_layer<L>(self, layer: L) -> Self
     where
@@ -244,7 +243,7 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
         Self(self.0.route_layer(Stack::new(layer, Mark(Progress::Middleware))))
     }
 
-    /// Gives the handlers their state.
+    /// Provides the state of the handlers.
     pub fn with_state<S2>(self, state: S) -> MethodRouter<S2> {
         MethodRouter(self.0.with_state(state))
     }

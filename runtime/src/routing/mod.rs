@@ -1,15 +1,15 @@
-//! Routing for governed handlers: axum's names, and the compiler as the reviewer.
+//! Routing for governed handlers, with axum's names and compile-time checks.
 //!
-//! [`get`], [`post`] and their siblings take a handler only if it has a policy, chained
-//! (`get(a).post(b)`) or not, and [`get`], [`head`], [`options`] and [`any`] only one that does not
-//! write. [`Router`] takes what they make. Behind that stand axum's own types: paths,
-//! extractors, layers, state and nesting are as they are there.
+//! [`get`], [`post`] and their siblings accept a handler only if it has a policy, chained (`get(a).post(b)`) or
+//! not, and [`get`], [`head`], [`options`] and [`any`] accept only a handler that does not write. [`Router`] takes
+//! the [`MethodRouter`]s. Both wrap axum's own types, so paths, extractors, layers, state and nesting work as in
+//! axum.
 //!
-//! # What is not seen
+//! # Limits
 //!
-//! - A handler that calls a function without a policy which writes.
-//! - What [`Router::merge_axum`] lets in, which is what its reason is for, and a plain
-//!   [`axum::Router`], which takes annotated handlers as well as any other.
+//! - A handler that calls a function which writes and has no policy.
+//! - The routes of [`Router::merge_axum`], which needs a reason for that, and of a plain [`axum::Router`], which
+//!   takes any handler.
 
 mod announce;
 pub(crate) mod closure;

@@ -1,4 +1,4 @@
-//! A router that lets only governed handlers in.
+//! The router that accepts only governed handlers.
 
 use std::{
     convert::Infallible,
@@ -25,12 +25,12 @@ use super::{
 };
 use crate::request::Progress;
 
-/// An [`axum::Router`] in which every handler has a policy, and no write stands behind GET: what
-/// breaks the rule does not compile.
+/// An [`axum::Router`] in which every handler has a policy and no write is behind GET. A router that breaks these
+/// rules does not compile.
 ///
-/// It has axum's names and axum's behaviour, with [`routing`](crate::routing)'s functions in the
-/// place of axum's. [`serve`](crate::serve) takes it as it is, and [`into_axum`](Self::into_axum)
-/// gives an axum router to whoever wants one.
+/// It has axum's names and axum's behaviour, with the functions of [`routing`](crate::routing) in the place of
+/// axum's. [`serve`](crate::serve) takes it directly, and [`into_axum`](Self::into_axum) converts it to an axum
+/// router.
 ///
 /// # Examples
 ///
@@ -63,8 +63,7 @@ use crate::request::Progress;
 ///     .with_state(Db);
 /// ```
 ///
-/// What is no handler, such as a tower service, comes in with
-/// [`merge_axum`](Self::merge_axum).
+/// Add a route that is not a handler, such as a tower service, with [`merge_axum`](Self::merge_axum).
 ///
 /// A handler without a policy is refused:
 ///
@@ -97,7 +96,7 @@ impl<S: Clone + Send + Sync + 'static> Default for Router<S> {
 }
 
 impl<S: Clone + Send + Sync + 'static> Router<S> {
-    /// A router without routes: it answers 404.
+    /// Creates a router without routes, which answers 404.
     pub fn new() -> Self {
         Self(axum::Router::new())
     }
@@ -106,17 +105,17 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
     ///
     /// # Panics
     ///
-    /// As axum's, if the path is none, or has a handler of the same method already.
+    /// Panics, like axum's, if the path is invalid, or has a handler of the same method already.
     #[track_caller]
     pub fn route(self, path: &str, methods: MethodRouter<S>) -> Self {
         Self(self.0.route(path, methods.0))
     }
 
-    /// Puts all routes of `router` below `path`.
+    /// Nests all routes of `router` below `path`.
     ///
     /// # Panics
     ///
-    /// As axum's, if the path is none, or the routes overlap.
+    /// Panics, like axum's, if the path is invalid, or the routes overlap.
     #[track_caller]
     pub fn nest(self, path: &str, router: Self) -> Self {
         Self(self.0.nest(path, router.0))
@@ -126,18 +125,18 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
     ///
     /// # Panics
     ///
-    /// As axum's, if the routes overlap, or both have a fallback.
+    /// Panics, like axum's, if the routes overlap, or both routers have a fallback.
     #[track_caller]
     pub fn merge<R: GovernedRouter<S>>(self, other: R) -> Self {
         Self(self.0.merge(other.into_governed().0))
     }
 
-    /// Adds the routes of a plain axum router, whose handlers have no policy: other people's
-    /// routes, static files, a page of API documentation. `reason` is for the reviewer.
+    /// Adds the routes of a plain axum router, whose handlers have no policy: routes of another crate, static
+    /// files, a page of API documentation. `reason` is for the reviewer.
     ///
     /// # Panics
     ///
-    /// If `reason` is blank; and as axum's [`merge`](axum::Router::merge).
+    /// Panics if `reason` is blank, and like axum's [`merge`](axum::Router::merge).
     #[track_caller]
     pub fn merge_axum(self, router: axum::Router<S>, reason: &'static str) -> Self {
         assert!(
@@ -147,8 +146,8 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
         Self(self.0.merge(router.layer(Mark(Progress::Ungoverned))))
     }
 
-    /// Puts a layer around every route that there is, the fallback included. As in axum, the last
-    /// one added is the outermost.
+    /// Applies a layer to every route so far, the fallback included. As in axum, the layer that is added last is
+    /// the outermost.
     pub fn layer<L>(self, layer: L) -> Self
     where
         L: Layer<Route> + Clone + Send + Sync + 'static,
@@ -159,11 +158,11 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
         Self(self.0.layer(Stack::new(layer, Mark(Progress::Middleware))))
     }
 
-    /// Puts a layer around the routes only: what matches none does not see it.
+    /// Applies a layer to the routes only. A request that matches no route does not pass through it.
     ///
     /// # Panics
     ///
-    /// As axum's, if there is no route.
+    /// Panics, like axum's, if there is no route.
     #[track_caller]
     pub fn route_layer<L>(self, layer: L) -> Self
     where
@@ -175,8 +174,7 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
         Self(self.0.route_layer(Stack::new(layer, Mark(Progress::Middleware))))
     }
 
-    /// What answers a path that matches no route. It stands behind every method, so it does not
-    /// write.
+    /// Sets the handler of paths that match no route. It answers every method, so it must not write.
     pub fn fallback<H, T>(self, handler: H) -> Self
     where
         H: Handler<T, S> + GovernedHandler<T, Policy: ReadOnly>,
@@ -185,17 +183,17 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
         Self(self.0.fallback(Announced::new(handler)))
     }
 
-    /// Takes the fallback away again.
+    /// Removes the fallback.
     pub fn reset_fallback(self) -> Self {
         Self(self.0.reset_fallback())
     }
 
-    /// Takes paths as axum 0.7 wrote them, `/:id`, for what they are: segments of their own.
+    /// Allows paths in the syntax of axum 0.7, such as `/:id`, as literal segments.
     pub fn without_v07_checks(self) -> Self {
         Self(self.0.without_v07_checks())
     }
 
-    /// What answers a method that a path does not have. It does not write.
+    /// Sets the handler of methods that a path does not have, which must not write.
     pub fn method_not_allowed_fallback<H, T>(self, handler: H) -> Self
     where
         H: Handler<T, S> + GovernedHandler<T, Policy: ReadOnly>,
@@ -204,31 +202,31 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
         Self(self.0.method_not_allowed_fallback(Announced::new(handler)))
     }
 
-    /// Gives the handlers their state.
+    /// Provides the state of the handlers.
     pub fn with_state<S2>(self, state: S) -> Router<S2> {
         Router(self.0.with_state(state))
     }
 
-    /// Whether it has a route.
+    /// Returns whether the router has a route.
     #[must_use]
     pub fn has_routes(&self) -> bool {
         self.0.has_routes()
     }
 
-    /// The same routes as an axum router, which takes ungoverned handlers as well.
+    /// Converts this to an axum router, which accepts ungoverned handlers as well.
     pub fn into_axum(self) -> axum::Router<S> {
         self.0
     }
 }
 
 impl Router {
-    /// What makes a service of it for each connection: for servers that want that.
+    /// Converts this to a `MakeService`, for servers that need one.
     #[must_use]
     pub fn into_make_service(self) -> IntoMakeService<axum::Router> {
         self.0.into_make_service()
     }
 
-    /// The same, and handlers may ask for `ConnectInfo<C>`.
+    /// Converts this to a `MakeService` whose handlers may extract `ConnectInfo<C>`.
     #[must_use]
     pub fn into_make_service_with_connect_info<C>(
         self,
@@ -236,7 +234,7 @@ impl Router {
         self.0.into_make_service_with_connect_info()
     }
 
-    /// The same routes as a service for requests with another body.
+    /// Converts this to a service for requests with another body type.
     #[must_use]
     pub fn into_service<B>(self) -> RouterIntoService<B> {
         self.0.into_service()
@@ -266,7 +264,7 @@ impl<S> From<Router<S>> for axum::Router<S> {
     }
 }
 
-/// For `axum::serve`.
+/// Lets `axum::serve` take the router.
 impl<L: serve::Listener> Service<serve::IncomingStream<'_, L>> for Router {
     type Response = axum::Router;
     type Error = Infallible;
@@ -277,7 +275,7 @@ impl<L: serve::Listener> Service<serve::IncomingStream<'_, L>> for Router {
     }
 
     fn call(&mut self, _: serve::IncomingStream<'_, L>) -> Self::Future {
-        // With its state, it makes its routes once and not for each connection.
+        // A router that has its state builds its routes once, and not for each connection.
         ready(Ok(self.0.clone().with_state(())))
     }
 }
