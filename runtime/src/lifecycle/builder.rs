@@ -1,4 +1,4 @@
-//! How a service drains, and what it refuses.
+//! The settings of a [`Lifecycle`].
 
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::{
     service::{Config, FailedWorker, Key, OnWorkerExit, ServiceState},
 };
 
-/// Beyond this, instants would overflow somewhere.
+/// The longest duration that cannot overflow an `Instant`.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// Builds a [`Lifecycle`].
@@ -29,69 +29,68 @@ pub struct LifecycleBuilder {
 }
 
 impl LifecycleBuilder {
-    /// The whole drain, from the signal to the end. Default: 30 s.
+    /// Sets the longest time of the whole drain, from the signal to the end. Default: 30 s.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.config.grace = grace;
         self
     }
 
-    /// How long cancellable requests may go on after the service stopped accepting. Default:
-    /// 5 s, or a sixth of the grace if that is less.
+    /// Sets the time that cancellable requests have after the service has stopped accepting. Default: 5 s, or a
+    /// sixth of the grace if that is less.
     pub fn read_grace(mut self, read_grace: Duration) -> Self {
         self.config.read_grace = read_grace;
         self.read_grace_given = true;
         self
     }
 
-    /// How long to keep accepting after the signal, so that load balancers can notice that the
-    /// service is not ready any more. HTTP/1 answers given meanwhile under
-    /// [`serve`](crate::serve) say `Connection: close`. Part of the grace. Default: 0.
+    /// Sets the time for which the service still accepts after the signal, so that load balancers notice that it
+    /// is no longer ready. Under [`serve`](crate::serve), HTTP/1 responses in this time have `Connection: close`.
+    /// It is a part of the grace. Default: 0.
     pub fn drain_delay(mut self, drain_delay: Duration) -> Self {
         self.config.drain_delay = drain_delay;
         self
     }
 
-    /// How many requests may be past their point of no return at once. The next one is refused
-    /// with 503 at its checkpoint, before anything of it ran. Cooperative bodies count, too, and so do
-    /// handlers with an `on_cancel` or a [`compensate`](crate::compensate), from their begin until their
-    /// compensations have ended. So a flood of clients that leave cannot begin more compensations
-    /// than this. A compensation without a permit waits for its turn: as many of them run at once.
-    /// Requests without a lifecycle share a limit of 4096 a runtime. Default: 4096.
+    /// Sets the number of requests that may be past their point of no return at once. Further requests are refused
+    /// with 503 at their checkpoint, before any durable work has run. Cooperative bodies count as well, and so do
+    /// handlers with an `on_cancel` or a [`compensate`](crate::compensate), from their start until their
+    /// compensations have ended. So a flood of disconnects cannot start more compensations than this.
+    /// Compensations without a permit wait for their turn, and at most this many of them run at once. Requests
+    /// without a lifecycle share a limit of 4096 a runtime. Default: 4096.
     pub fn max_durable_writes(mut self, limit: usize) -> Self {
         self.config.max_durable_writes = limit;
         self
     }
 
-    /// A deadline for every governed request, counted from its arrival. Handlers can only
-    /// shorten it. Default: none.
+    /// Sets a deadline for every governed request, counted from its arrival. Handlers can only shorten it.
+    /// Default: none.
     pub fn default_deadline(mut self, deadline: Duration) -> Self {
         self.config.default_deadline = Some(deadline);
         self
     }
 
-    /// Says how long a named deadline is, `#[deadline = "checkout"]`, unless an
-    /// [override](Self::overrides) of that name says otherwise.
+    /// Sets the duration of a named deadline, such as `#[deadline = "checkout"]`. An [override](Self::overrides)
+    /// of the same name takes precedence.
     pub fn named_deadline(mut self, name: &str, deadline: Duration) -> Self {
         self.named.named(name, deadline);
         self
     }
 
-    /// Takes deadlines from the headers of requests. Default: from none.
+    /// Reads deadlines from request headers. Default: from no header.
     pub fn caller_deadlines(mut self, callers: CallerDeadlines) -> Self {
         self.config.callers = Some(callers);
         self
     }
 
-    /// How long before the end of an AWS Lambda invocation its request is over, so that the caller
-    /// gets an answer and not a killed sandbox. Needs the feature `lambda`, and
-    /// [`layer`](Lifecycle::layer) under `lambda_http::run`; elsewhere nothing happens. Default: 3 s.
+    /// Sets how long before the end of an AWS Lambda invocation its request ends, so that the caller gets a
+    /// response instead of a killed sandbox. Needs the feature `lambda`, and [`layer`](Lifecycle::layer) under
+    /// `lambda_http::run`; elsewhere it has no effect. Default: 3 s.
     ///
-    /// A request whose invocation has no more time than this is answered 504 at once, so a function
-    /// with a short time-out needs a shorter margin. Where the emulator sends a deadline that cannot
-    /// be meant (zero, more than a day ago, more than a year ahead), the margin is all the time that a
-    /// request has.
+    /// A request whose invocation has no more time than this is answered 504 at once, so a function with a short
+    /// timeout needs a shorter margin. If an emulator sends an implausible deadline (zero, more than a day ago,
+    /// more than a year ahead), the margin itself is the request's deadline.
     ///
-    /// More in the [guide](crate::guide::lambda).
+    /// See the [guide](crate::guide::lambda).
     ///
     /// ```
     /// use followthrough::Lifecycle;
@@ -108,36 +107,35 @@ impl LifecycleBuilder {
         self
     }
 
-    /// Puts deadlines in force by the names of handlers, in place of what their attributes say; the
-    /// name `default` stands for [`default_deadline`](Self::default_deadline).
-    /// Called again, what is said later wins.
+    /// Replaces the deadlines of handlers' attributes, by the names of the handlers; the name `default` stands for
+    /// [`default_deadline`](Self::default_deadline). A later call takes precedence.
     pub fn overrides(mut self, overrides: Overrides) -> Self {
         self.overrides.extend(overrides);
         self
     }
 
-    /// Whether [`serve`](crate::serve) listens for SIGTERM and Ctrl-C. The first signal begins the
-    /// shutdown; one that comes half a second later or more skips to its end. Default: it listens.
+    /// Sets whether [`serve`](crate::serve) listens for SIGTERM and Ctrl-C. The first signal begins the shutdown;
+    /// a signal half a second later or more skips to its end. Default: true.
     pub fn signals(mut self, listen: bool) -> Self {
         self.config.signals = listen;
         self
     }
 
-    /// Whether an HTTP/1 client may close its sending half and still get its answer. Default:
-    /// no, that is a disconnect.
+    /// Sets whether an HTTP/1 client may close its sending half and still get its response. Default: false, so
+    /// that a half-close is a disconnect.
     ///
-    /// From here one closed half looks like two, so with `true` a client that closed is noticed
-    /// when the service writes to it, and only one that reset its connection at once. nginx
-    /// closes and does not reset: behind nginx, leave it off.
+    /// The server cannot tell a half-close from a full close. So with `true`, a client that closed is noticed only
+    /// when the service writes to it; a reset is still noticed at once. nginx closes and does not reset: behind
+    /// nginx, leave this off.
     pub fn half_close(mut self, allowed: bool) -> Self {
         self.config.half_close = allowed;
         self
     }
 
-    /// Called once for each request that is answered without its handler's own value, also for
-    /// a client that has left and sees no answer. A response that it gives replaces ours.
+    /// Sets a hook that is called once for each request that is answered without its handler's own value, also if
+    /// the client has left. If the hook returns a response, it replaces the default one.
     ///
-    /// A panic of the hook is logged, and the answer is ours.
+    /// A panic of the hook is logged, and the default response is sent.
     pub fn on_cancelled(
         mut self,
         hook: impl Fn(&Cancelled, &HandlerPolicy) -> Option<Response> + Send + Sync + 'static,
@@ -146,8 +144,8 @@ impl LifecycleBuilder {
         self
     }
 
-    /// Called when a worker panics, or returns before it was told to stop; says whether the
-    /// service shuts down, which is the default, or goes on without it. A panic of the hook is
+    /// Sets a hook that is called when a worker panics, or returns before it was told to stop. It returns whether
+    /// the service shuts down, which is the default, or continues without the worker. A panic of the hook is
     /// logged, and the service shuts down.
     ///
     /// ```
@@ -169,12 +167,12 @@ impl LifecycleBuilder {
         self
     }
 
-    /// Carries the value of a [`tokio::task_local!`] over to a body that outlives its request, one key
-    /// a call. The value is cloned when the body moves to a task of its own.
+    /// Carries the value of a [`tokio::task_local!`] over to a body that outlives its request. Each call adds one
+    /// key. The value is cloned when the body moves to its own task.
     ///
-    /// A key that middleware sets and that is not named here has no value there: reading it panics, and
-    /// a durable write whose client has left ends half done. So name each key that durable work reads;
-    /// [the guide](crate::guide::durable_work) says what else changes for it.
+    /// Any other key that middleware sets has no value in that task: reading it panics, and a durable write whose
+    /// client has left ends half done. So add each key that durable work reads; [the
+    /// guide](crate::guide::durable_work) lists the other differences.
     ///
     /// ```
     /// use followthrough::Lifecycle;
@@ -195,19 +193,18 @@ impl LifecycleBuilder {
     ///
     /// # Errors
     ///
-    /// If the settings contradict each other or leave no room for any work, and if an override names
-    /// no handler.
+    /// Returns an error if the settings contradict each other or leave no room for any work, and if an override
+    /// names no handler.
     pub fn build(mut self) -> Result<Lifecycle, BuildError> {
         let config = &mut self.config;
         if config.grace > LONGEST || config.default_deadline.is_some_and(|after| after > LONGEST) {
             return Err(BuildError(
-                "a grace or a deadline of more than a year is none: lower it, or leave it out"
-                    .into(),
+                "`grace` and `default_deadline` must be at most 366 days".into(),
             ));
         }
         if config.grace.is_zero() {
             return Err(BuildError(
-                "`grace` is zero; nothing could ever finish: give it at least 1 s".into(),
+                "`grace` is zero, and no work could finish: give it at least 1 s".into(),
             ));
         }
         if !self.read_grace_given {
@@ -215,18 +212,18 @@ impl LifecycleBuilder {
         }
         if config.drain_delay.saturating_add(config.read_grace) > config.grace {
             return Err(BuildError(
-                "`drain_delay` and `read_grace` (unless set: 5 s, or a sixth of `grace`) are parts of \
-                 `grace` and together longer than it: raise `grace` or lower them".into(),
+                "`drain_delay` and `read_grace` (default: 5 s, or a sixth of `grace`) are parts of `grace` \
+                 and together longer than `grace`: raise `grace` or lower them".into(),
             ));
         }
         if config.max_durable_writes == 0 {
             return Err(BuildError(
-                "`max_durable_writes` is zero; every durable write would be refused: give it at least 1".into(),
+                "`max_durable_writes` is zero, and every durable write would be refused: give it at least 1".into(),
             ));
         }
         if config.default_deadline.is_some_and(|deadline| deadline.is_zero()) {
             return Err(BuildError(
-                "`default_deadline` is zero; every request would be too late: leave it out or raise it".into(),
+                "`default_deadline` is zero, and every request would be late: leave it out or raise it".into(),
             ));
         }
         #[cfg(feature = "lambda")]
@@ -259,7 +256,7 @@ impl fmt::Debug for LifecycleBuilder {
     }
 }
 
-/// Settings that a [`Lifecycle`] cannot have.
+/// The error of [`LifecycleBuilder::build`]: invalid settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuildError(Cow<'static, str>);
 
@@ -271,7 +268,7 @@ impl fmt::Display for BuildError {
 
 impl std::error::Error for BuildError {}
 
-/// For a `main` that returns what its listener returns.
+/// For a `main` that returns [`std::io::Result`].
 impl From<BuildError> for std::io::Error {
     fn from(error: BuildError) -> Self {
         Self::new(std::io::ErrorKind::InvalidInput, error)

@@ -1,8 +1,7 @@
-//! The life of a service: what its requests link to, and how it ends.
+//! The lifecycle of a service, to which its requests are linked, and its shutdown.
 //!
-//! Two signals are derived from one shutdown. *Stopping* fires when the read grace is over and
-//! ends cancellable requests; *grace over* fires in the last moments and is the only thing that
-//! durable work hears of.
+//! A shutdown has two signals. *Stopping* fires when the read grace is over, and ends cancellable requests. *Grace
+//! over* fires in the last moments, and is the only signal of durable work.
 
 mod builder;
 mod worker;
@@ -28,9 +27,8 @@ use crate::{
     token::{DurableToken, ShutdownToken},
 };
 
-/// The life of a service, from its start to the end of its drain. A cheap clone. It begins to
-/// matter when a server has it: [`Serve::lifecycle`](crate::Serve::lifecycle), or
-/// [`layer`](Self::layer) under another server.
+/// The lifecycle of a service, from its start to the end of its drain. Cloning is cheap. Give it to a server with
+/// [`Serve::lifecycle`](crate::Serve::lifecycle), or with [`layer`](Self::layer) under another server.
 ///
 /// # Examples
 ///
@@ -51,28 +49,27 @@ pub struct Lifecycle {
 }
 
 impl Lifecycle {
-    /// Starts from the defaults: a grace of 30 s, 5 s of it for reads, 4096 durable writes.
+    /// Returns a builder with the defaults: a grace of 30 s, 5 s of it for reads, and 4096 durable writes.
     pub fn builder() -> LifecycleBuilder {
         LifecycleBuilder::default()
     }
 
-    /// Begins what a signal begins. A second call changes nothing.
+    /// Begins the shutdown, as a signal does. A second call changes nothing.
     ///
-    /// The drain runs on the runtime that serves, wherever this is called from. Before anything
-    /// was served and outside a runtime there is nothing to drain: it ends at once, and an ERROR
-    /// says so.
+    /// The drain runs on the runtime that serves, also if this is called from another thread. Outside a runtime,
+    /// before any request was served, the drain ends at once and an ERROR is logged.
     pub fn shutdown(&self) {
         service::begin(&self.life);
     }
 
-    /// Skips to the end, as a second signal does: what is in flight is abandoned and named.
+    /// Skips to the end of the shutdown, as a second signal does: work in flight is abandoned and reported.
     pub(crate) fn shutdown_now(&self) {
         service::begin(&self.life);
         service::skip_to_end(&self.life);
     }
 
-    /// Waits for the end of the drain, for servers that are not [`serve`](crate::serve); for ever
-    /// if no shutdown begins.
+    /// Waits for the end of the drain and returns its report, for servers other than [`serve`](crate::serve). It
+    /// waits for ever if no shutdown begins.
     ///
     /// # Cancel safety
     ///
@@ -82,18 +79,18 @@ impl Lifecycle {
         self.life.ending.report().cloned().unwrap_or_default()
     }
 
-    /// Fires when the read grace is over and cancellable requests end.
+    /// Returns the token that fires when the read grace is over and cancellable requests end.
     pub fn stopping(&self) -> ShutdownToken {
         ShutdownToken::new(self.life.stopping().clone(), self.life.clone())
     }
 
-    /// Fires in the last moments of the grace.
+    /// Returns the token that fires in the last moments of the grace.
     pub fn grace_over(&self) -> DurableToken {
         DurableToken::of(self.life.clone())
     }
 
-    /// A handler for a readiness probe, with the policy `exempt`: 200 while serving, 503 from the
-    /// signal on.
+    /// Returns a handler for a readiness probe, with the policy `exempt`: 200 while serving, 503 from the signal
+    /// on.
     ///
     /// ```
     /// # let lifecycle = followthrough::Lifecycle::builder().build().unwrap();
@@ -111,8 +108,8 @@ impl Lifecycle {
         }
     }
 
-    /// What is going on at the moment. It is put together piece by piece, without stopping
-    /// anything, so work that has just ended may stand beside work that took its place.
+    /// Returns a snapshot of the requests, the work and the workers. It is collected without a global lock, so it
+    /// may contain both work that has just ended and work that took its place.
     pub fn in_flight(&self) -> InFlightSnapshot {
         InFlightSnapshot {
             requests: self.life.requests(),
@@ -121,15 +118,14 @@ impl Lifecycle {
         }
     }
 
-    /// A layer for servers that are not [`serve`](crate::serve): the policies hold, and what
-    /// that server does not signal is not seen. Put it outermost.
+    /// Returns a layer for servers other than [`serve`](crate::serve). The policies hold, except for disconnects
+    /// that the server does not signal. Add it last, so that it is the outermost layer.
     ///
-    /// The drain then waits for requests, durable work and workers, and not for responses that
-    /// the server is still sending, unless their handlers have a token or are streams.
+    /// The drain then waits for requests, durable work and workers. It does not wait for responses that the server
+    /// is still sending, unless their handlers have a token or are streams.
     ///
-    /// How to tie it to the graceful shutdown of `axum::serve`, axum-server, tonic or a server of
-    /// your own is a [page of the guide](crate::guide::servers), and [AWS Lambda](crate::guide::lambda)
-    /// is another.
+    /// The guide shows how to connect it to the graceful shutdown of [`axum::serve`, axum-server, tonic or your
+    /// own server](crate::guide::servers), and to [AWS Lambda](crate::guide::lambda).
     ///
     /// ```
     /// # let lifecycle = followthrough::Lifecycle::builder().build().unwrap();
@@ -140,27 +136,27 @@ impl Lifecycle {
         LifecycleLayer::new(self.life.clone())
     }
 
-    /// The [catalogue](crate::policies) with the deadlines that are in force here, and what put them
-    /// there: the attribute, [`default_deadline`](LifecycleBuilder::default_deadline), or an
+    /// Returns the [catalogue](crate::policies) with the deadlines that are in force in this lifecycle, and their
+    /// source: the attribute, [`default_deadline`](LifecycleBuilder::default_deadline), or an
     /// [override](LifecycleBuilder::overrides).
     pub fn policies(&self) -> Policies {
         let (overridden, default) = (self.life.overridden(), self.life.default_timing());
         Policies::new(|policy| EffectiveDeadline::in_force(policy, overridden, default))
     }
 
-    /// Starts a worker under a token that fires when the requests have drained, so that a relay
-    /// outlives the writes that feed it, and at the latest at three quarters of the grace. A
-    /// worker that panics, or returns before its token fired, is reported and starts shutdown,
-    /// unless [`on_worker_exit`](LifecycleBuilder::on_worker_exit) says otherwise.
+    /// Spawns a worker under a token that fires when the requests have drained, so that a relay outlives the
+    /// writes that feed it, and at the latest after three quarters of the grace. A worker that panics, or returns
+    /// before its token has fired, is reported and begins the shutdown, unless
+    /// [`on_worker_exit`](LifecycleBuilder::on_worker_exit) decides otherwise.
     ///
-    /// What it returns is dropped, so it logs its errors itself.
+    /// The worker's output is dropped, so the worker has to log its own errors.
     ///
-    /// One that is spawned when the others have been told to stop is told so at once. One that is
-    /// spawned after the end of the drain does not run, and an ERROR says so.
+    /// The token of a worker that is spawned after the others were told to stop fires at once. A worker that is
+    /// spawned after the end of the drain does not run, and an ERROR is logged.
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime, as [`tokio::spawn`] does.
+    /// Panics outside a tokio runtime, as [`tokio::spawn`] does.
     pub fn spawn<W, F>(&self, name: &str, work: W) -> Worker
     where
         W: FnOnce(ShutdownToken) -> F,

@@ -1,5 +1,14 @@
-//! Background workers: named, told to stop after the requests have drained, and never gone
-//! unnoticed.
+//! Background workers: they have names, are told to stop after the requests have drained, and are reported if they
+//! end early.
+//!
+//! Invariants:
+//!
+//! 1. A worker is entered in the list before its own code runs, and leaves the list when its future is dropped,
+//!    because the drain waits for the list.
+//! 2. A worker's end is reported once, because `reported` is set before the report, and `Drop` reports only
+//!    without it.
+//! 3. `ended` fires after the worker has left the list, because the fields of `Running` are dropped after its
+//!    `Drop`.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -15,20 +24,20 @@ use crate::{
     token::ShutdownToken,
 };
 
-/// A worker that [`Lifecycle::spawn`](super::Lifecycle::spawn) started. Dropping it changes
-/// nothing: the worker runs on.
+/// The handle of a worker that [`Lifecycle::spawn`](super::Lifecycle::spawn) started. Dropping the handle does not
+/// stop the worker.
 #[derive(Debug)]
 pub struct Worker {
     life: Arc<ServiceState>,
-    /// Where it is known; none if it never ran.
+    /// The worker's key in the list; `None` if it never ran.
     key: Option<usize>,
     stop: CancellationToken,
     ended: CancellationToken,
 }
 
 impl Worker {
-    /// The worker's token fires with the signal, not after the requests have drained: for a
-    /// worker that feeds requests, such as a consumer.
+    /// Makes the worker's token fire at the signal instead of after the requests have drained, for a worker that
+    /// feeds requests, such as a consumer.
     #[must_use = "the worker runs with or without its handle; `let _ =` says so"]
     pub fn stop_first(self) -> Self {
         let key = self.key.unwrap_or(usize::MAX);
@@ -39,12 +48,12 @@ impl Worker {
         self
     }
 
-    /// Tells this worker alone to stop. Its return is then no failure.
+    /// Tells only this worker to stop. Its return is not a failure then.
     pub fn stop(&self) {
         self.stop.cancel();
     }
 
-    /// Waits until the worker has ended, however it did.
+    /// Waits until the worker has ended, in success, a panic or an abort.
     ///
     /// # Cancel safety
     ///
@@ -53,7 +62,7 @@ impl Worker {
         self.ended.cancelled().await;
     }
 
-    /// Whether it has ended, or never ran because the drain was over.
+    /// Returns whether the worker has ended, or never ran because the drain was over.
     pub fn has_ended(&self) -> bool {
         self.ended.is_cancelled()
     }
@@ -77,14 +86,14 @@ where
         return handle(None);
     }
     let key = life.workers.enter(name.to_owned(), stop.clone());
-    // Made before the worker's own code runs, so that its entry goes whatever that does.
+    // Invariant 1. A panic of `work` drops it.
     let mut running = Running {
         life: life.clone(),
         key,
         name: name.to_owned(),
         stop: stop.clone(),
         _ended: ended.clone().drop_guard(),
-        // If this panics, it is the caller who hears of it.
+        // A panic of `work` reaches the caller, so it is not reported.
         reported: true,
     };
     let future = work(ShutdownToken::new(stop.clone(), life.clone()));
@@ -103,7 +112,7 @@ struct Running {
     name: String,
     stop: CancellationToken,
     _ended: DropGuard,
-    /// How it ended is known.
+    /// The end of the worker was reported, or needs no report.
     reported: bool,
 }
 
@@ -117,7 +126,7 @@ impl Running {
                     None => true,
                 };
                 if ready {
-                    // Its destructor is its own code, too.
+                    // The destructor is also the worker's own code.
                     work.set(None);
                 }
                 ready
