@@ -1,5 +1,5 @@
-//! What a handler declared: the markers in its return type and its description at run time; and
-//! the policies for closures, on which no attribute can stand.
+//! The policy types in the return types of handlers, their run-time descriptions, and the policies for closures,
+//! which cannot have attributes.
 
 pub use crate::{
     handler_policy::{Exempt, HandlerPolicy, Mode, Place, Policy, Read, Site, Stream, Write},

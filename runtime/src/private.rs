@@ -1,4 +1,4 @@
-//! What the macros' output calls. Not public: it may change in any release.
+//! The items that the macros' output calls. They are not public API and may change in any release.
 
 pub use core;
 use std::{
@@ -37,13 +37,13 @@ pub const fn no_compensation() -> Option<NoCompensation> {
     None
 }
 
-/// Never anything: it tells the compiler the type of a body before its first `?`, and what cannot be
-/// an answer is reported once, where the type was written.
+/// Returns `None`. Its type tells the compiler the return type of a body before the first `?`, and reports a type
+/// that is no response once, where it is written.
 pub const fn no_answer<R: Answer>() -> Option<R> {
     None
 }
 
-/// The same for a function that is never routed.
+/// Returns `None`, like `no_answer`, for a function that is never routed.
 pub const fn no_value<R>() -> Option<R> {
     None
 }
@@ -78,7 +78,7 @@ pub fn request_raw_from(token: RawToken) -> CancellationToken {
     token.passed().unwrap_or_else(request_raw)
 }
 
-/// The parameter `token`, as the handler's body sees it.
+/// Returns the token that the handler's body sees for its parameter `token`.
 pub fn request_token_from(token: RequestToken) -> RequestToken {
     let own = request::with(|request| {
         let own = request.is_own(&token.state) || request.follows_given();
@@ -107,17 +107,17 @@ pub fn request_token() -> RequestToken {
     RequestToken::current().unwrap_or_else(RequestToken::never)
 }
 
-/// Milliseconds, as the macros have read them.
+/// Returns a duration that a macro has parsed.
 pub const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// What [`serve`](crate::serve) puts around a service, for the benchmarks. The connection is as hyper
-/// would have it, and nothing comes or goes over `stream`.
+/// Wraps a service as [`serve`](crate::serve) does, for the benchmarks. No bytes are read from or written to
+/// `stream`.
 ///
 /// # Errors
 ///
-/// `stream` is not connected.
+/// Returns an error if `stream` is not connected.
 pub fn linked<S>(
     lifecycle: &crate::Lifecycle,
     stream: TcpStream,
@@ -129,7 +129,7 @@ pub fn linked<S>(
     Ok(Served { connection, inner })
 }
 
-/// A service as the requests on one connection of [`serve`](crate::serve) see it.
+/// A service as [`serve`](crate::serve) wraps it for one connection.
 #[derive(Clone, Debug)]
 pub struct Served<S> {
     connection: Arc<Connection>,
@@ -137,11 +137,11 @@ pub struct Served<S> {
 }
 
 impl<S: Clone> Served<S> {
-    /// As those on another connection of the same server see it.
+    /// Wraps the service for another connection of the same server.
     ///
     /// # Errors
     ///
-    /// `stream` is not connected.
+    /// Returns an error if `stream` is not connected.
     pub fn on_another(&self, stream: TcpStream) -> io::Result<Self> {
         let lifecycle = crate::Lifecycle { life: self.connection.life().clone() };
         linked(&lifecycle, stream, self.inner.clone())

@@ -1,4 +1,4 @@
-//! The token that a connection to a database follows.
+//! The token that a database connection follows.
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,8 +32,8 @@ use crate::{
 pub struct CancelOn(Option<AnyToken>);
 
 impl CancelOn {
-    /// Returns whether nothing cuts a statement now: the token is durable, or the running code is past the point of
-    /// no return of the request whose token this is.
+    /// Returns whether no token may cut a statement now: the token is durable, or it is the token of a request
+    /// whose running code is past the point of no return.
     pub fn is_durable(&self) -> bool {
         match &self.0 {
             Some(AnyToken::Durable(_)) => true,
@@ -52,7 +52,7 @@ impl CancelOn {
         self.token().is_some_and(|token| token.cause().is_some())
     }
 
-    /// Returns the time until the deadline that cuts a statement, if one does.
+    /// Returns the time until the deadline that cuts a statement, if there is one.
     pub fn remaining(&self) -> Option<Duration> {
         self.token()?.left()
     }
@@ -61,7 +61,7 @@ impl CancelOn {
     ///
     /// # Cancel safety
     ///
-    /// As `future` itself, which is dropped when the token fires.
+    /// The same as that of `future`, which is dropped when the token fires.
     pub async fn until<F: Future>(&self, future: F) -> Option<F::Output> {
         match self.token() {
             None => Some(future.await),
@@ -70,8 +70,8 @@ impl CancelOn {
     }
 }
 
-/// Whether the code that runs is past its request's point of no return, where the request's token
-/// ends nothing, although the connection follows it since before.
+/// Returns whether the running code is past its request's point of no return and `token` is that request's. The
+/// connection may have followed the token since before that point.
 fn is_held_off(token: &RequestToken) -> bool {
     let held_off = request::with(|request| {
         let body = &request.body;

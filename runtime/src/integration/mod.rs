@@ -1,10 +1,9 @@
-//! For crates that connect a database: tokens that cut a statement, and compensations that wait for it.
+//! Tools for crates that connect a database: tokens that cut a statement, and compensations that wait for it.
 //!
-//! A database works on when the future of a statement is dropped. So a pool whose compensations are safe (law 10a)
-//! does three things, and this module has what it needs for them: it follows the token of the request
-//! ([`CancelOn`]), it keeps a connection whose statement was cut until the server has answered ([`settle`]), and
-//! it holds back the compensations of the request until then ([`CompensationHold`]).
-//! `followthrough-postgres` and `followthrough-sqlx-postgres` are made of these.
+//! A database continues a statement after its future is dropped. So a pool with safe compensations (law 10a)
+//! follows the token of the request ([`CancelOn`]), keeps a connection whose statement was cut until the server
+//! has answered ([`settle`]), and delays the compensations of the request until then ([`CompensationHold`]).
+//! `followthrough-postgres` and `followthrough-sqlx-postgres` are built on this module.
 
 mod cancel_on;
 mod quarantine;

@@ -1,4 +1,11 @@
-//! Connections whose statement was cut, until the server has answered.
+//! The wait of a connection whose statement was cut, until the server has answered.
+//!
+//! Invariants:
+//!
+//! 1. A hold is registered while the request's body is polled or dropped, because the compensations begin after
+//!    that.
+//! 2. A compensation begins after its hold is dropped, because a statement that the server has not answered may
+//!    still land.
 
 use std::time::Duration;
 
@@ -6,22 +13,22 @@ use tokio::sync::oneshot;
 
 use crate::request;
 
-/// A connection that has left so many prepared statements behind on its server, each cut while it was prepared, is
-/// replaced.
+/// The number of stray prepared statements at which a connection is replaced. Each statement that is cut during
+/// its preparation leaves one on the server.
 pub const STRAY_STATEMENTS: usize = 64;
 
-/// How long to wait for a first request to cancel before the next one: a request that overtakes its query has no
-/// effect.
+/// The pause after the first cancel request. A cancel request that overtakes its query has no effect, so another
+/// one follows.
 pub const FIRST_PAUSE: Duration = Duration::from_millis(20);
-/// The longest pause between two requests to cancel.
+/// The longest pause between two cancel requests.
 pub const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Holds back the compensations of the request whose statement was cut. Dropping the hold lets them begin.
+/// Delays the compensations of a request whose statement was cut. Dropping the hold lets them begin.
 #[derive(Debug)]
 pub struct CompensationHold(Option<oneshot::Sender<()>>);
 
 impl CompensationHold {
-    /// Holds back the compensations of the request whose body runs, or is being dropped, if there is one.
+    /// Delays the compensations of the request whose body is being polled or dropped, if there is one.
     #[must_use = "dropping it lets the compensations begin"]
     pub fn register() -> Self {
         let (answered, answer) = oneshot::channel();
@@ -35,15 +42,15 @@ impl CompensationHold {
         Self((registered == Some(true)).then_some(answered))
     }
 
-    /// Resolves when no compensation waits, or can come to wait.
+    /// Waits until no compensation waits for the hold or can begin to.
     async fn is_unwanted(&mut self) {
         if let Some(answered) = &mut self.0 {
             answered.closed().await;
         }
     }
 
-    /// Holds them back until `answered` ends: a statement that the server has not answered may land after its
-    /// compensation. Returns early when no compensation waits, or can come to wait.
+    /// Holds until `answered` ends, because a statement that the server has not answered may land after its
+    /// compensation. Returns early once no compensation waits or can begin to.
     pub async fn until(mut self, answered: impl Future) {
         tokio::select! {
             biased;
@@ -53,10 +60,10 @@ impl CompensationHold {
     }
 }
 
-/// How the wait for the answer to a cut statement ended.
+/// The result of waiting for the server's answer to a cut statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {
-    /// The server is quiet, and the connection may be used again.
+    /// The server is idle, and the connection may be used again.
     Quiet,
     /// The connection is closed.
     Replaced,
@@ -64,7 +71,7 @@ pub enum Settled {
     Unanswered,
 }
 
-/// Waits until the server is quiet, for `timeout` at most. `is_quiet` ends with whether the connection may be used
+/// Waits until the server is idle, for at most `timeout`. `is_quiet` returns whether the connection may be used
 /// again.
 pub async fn settle(timeout: Duration, is_quiet: impl Future<Output = bool>) -> Settled {
     match tokio::time::timeout(timeout, is_quiet).await {
