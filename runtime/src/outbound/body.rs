@@ -1,4 +1,4 @@
-//! The body of a callee's answer.
+//! The body of a callee's response.
 
 use std::{
     fmt,
@@ -11,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::{call::Guard, error::CallError};
 
 pin_project_lite::pin_project! {
-    /// The body of an answer, under the token of its call. When that fires before the end, the next
+    /// The body of a callee's response, under the token of its call. If the token fires before the end, the next
     /// frame is an error and the callee's body is dropped.
     pub struct CallBody<B> {
         #[pin]

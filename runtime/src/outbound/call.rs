@@ -1,11 +1,11 @@
-//! A call and what ends it.
+//! The future of a call under a token.
 //!
 //! Invariants:
 //!
 //! 1. A call whose token has fired before its first poll is never polled. From then on the call is
 //!    polled before its token, which is polled only while the call is pending.
-//! 2. A call that was cut is dropped before its error is handed out: whoever keeps the future keeps
-//!    no connection.
+//! 2. A call that was cut is dropped before its error is returned, because the caller may keep the future and must
+//!    not keep the connection.
 
 use std::{
     pin::Pin,
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::cause::{Cause, Outcome};
 
-/// Watches the token of one call, its body included.
+/// Watches the token of one call, until the end of the response body.
 pub(super) struct Guard {
     under: Under,
     fired: Pin<Box<dyn Future<Output = Cause> + Send + Sync>>,
@@ -33,8 +33,8 @@ impl Guard {
     pub(super) fn new(under: Under, method: &Method) -> Self {
         let outcome = if method.is_safe() { Outcome::NotBegun } else { Outcome::Unknown };
         let token = under.clone();
-        // A callee that always has more to read uses up its task's budget, and without one its
-        // deadline would never be seen to pass.
+        // `unconstrained`, because a callee that always has more to read uses up the task's budget, and the timer
+        // of the deadline would then never fire.
         let fired = Box::pin(unconstrained(async move { token.cancelled().await }));
         Self { under, fired, outcome, ended: None }
     }
@@ -53,7 +53,7 @@ impl Guard {
 pin_project_lite::pin_project! {
     /// Runs a call until it ends or its token fires.
     pub(super) struct Guarded<F> {
-        // None: never made, or cut.
+        // None if the call was never made, or was cut.
         #[pin]
         call: Option<F>,
         guard: Option<Guard>,
@@ -62,7 +62,7 @@ pin_project_lite::pin_project! {
 }
 
 impl<F> Guarded<F> {
-    /// Makes the call, unless there is a cause not to.
+    /// Makes the call, unless the token has fired.
     pub(super) fn new(guard: Option<Guard>, call: impl FnOnce() -> F) -> Self {
         match guard {
             Some(guard) if guard.under.cause().is_some() => {
@@ -80,7 +80,8 @@ impl<T, E, F: Future<Output = Result<T, E>>> Future for Guarded<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         if !std::mem::replace(this.polled, true) {
-            // Somebody may have kept it for a while. The client was asked, so its outcome stands.
+            // The token may have fired between `call` and the first poll. The client was called, so the outcome is
+            // not `NotBegun`.
             if this.guard.as_ref().is_some_and(|guard| guard.under.cause().is_some()) {
                 this.call.set(None);
             }

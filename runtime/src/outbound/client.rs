@@ -1,4 +1,4 @@
-//! Calls through reqwest.
+//! Calls with reqwest.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use super::{
     under::{CallToken, Under},
 };
 
-/// Puts a request of reqwest's under a token.
+/// Sends a reqwest request under a token.
 ///
 /// # Examples
 ///
@@ -49,7 +49,7 @@ use super::{
 /// }
 /// ```
 pub trait RequestBuilderExt: Sealed {
-    /// The request, to be sent under `token`.
+    /// Returns the request, to be sent under `token`.
     fn under<T: CallToken>(self, token: &T) -> Call;
 }
 
@@ -60,12 +60,12 @@ impl RequestBuilderExt for RequestBuilder {
     }
 }
 
-/// Ours to implement.
+/// Keeps [`RequestBuilderExt`] from being implemented elsewhere.
 pub trait Sealed {}
 
 impl Sealed for RequestBuilder {}
 
-/// A request of reqwest's under a token; made by [`RequestBuilderExt::under`].
+/// A reqwest request under a token; made by [`RequestBuilderExt::under`].
 #[must_use = "a request does nothing until it is sent"]
 pub struct Call {
     client: Client,
@@ -75,29 +75,28 @@ pub struct Call {
 }
 
 impl Call {
-    /// Tells the callee what remains, in these headers.
+    /// Sends the remaining time to the callee in these headers.
     pub fn forward(mut self, headers: &DeadlineHeaders) -> Self {
         self.headers.clone_from(headers);
         self
     }
 
-    /// Sends the request and waits for the head of the answer.
+    /// Sends the request and waits for the response head.
     ///
-    /// What remains of the token's deadline is the time-out of the whole call, the body of the
-    /// answer included. One that the client or the request has of its own holds beside it, and
-    /// the shorter of them ends the call.
+    /// The remaining time of the token's deadline is the timeout of the whole call, the response body included.
+    /// Timeouts of the client or the request still apply, and the shortest one ends the call.
     ///
     /// # Errors
     ///
-    /// [`CallError::Cancelled`] if the token fired or its deadline passed; before the request was
-    /// sent, no connection is opened. [`CallError::Failed`] with reqwest's own error otherwise, its
-    /// own time-outs included. When the token fires while the body of the answer is read, the read
-    /// gives reqwest's error with a [`CancelledCall`](super::CancelledCall) among its sources.
+    /// Returns [`CallError::Cancelled`] if the token fired or its deadline passed; before the call, no connection
+    /// is opened. Returns [`CallError::Failed`] with reqwest's own error otherwise, its own timeouts included. If
+    /// the token fires while the response body is read, the read returns reqwest's error with a
+    /// [`CancelledCall`](super::CancelledCall) among its sources.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future drops the request: the callee sees the connection close, over HTTP/2 the
-    /// stream reset. What it has done until then stays done.
+    /// Dropping the future drops the request. The callee sees the connection close, or the stream reset over
+    /// HTTP/2. Work that the callee has done by then stays done.
     pub async fn send(self) -> Result<Response, CallError<reqwest::Error>> {
         let Self { client, request, under, headers } = self;
         let mut request = request.map_err(CallError::Failed)?;
@@ -121,7 +120,7 @@ impl fmt::Debug for Call {
 }
 
 fn guarded(answer: Response, guard: Option<Guard>) -> Response {
-    // The one thing that reqwest's own conversion does not take along.
+    // reqwest's conversion to `http::Response` loses the URL.
     let url = url_of(&answer);
     let mut answer = http::Response::from(answer).map(|body: Body| CallBody::new(body, guard));
     answer.extensions_mut().extend(url);

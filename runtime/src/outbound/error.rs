@@ -1,4 +1,4 @@
-//! Why a call gave no answer.
+//! The errors of calls.
 
 use std::{error::Error, fmt};
 
@@ -10,13 +10,13 @@ use crate::{
     problem,
 };
 
-/// Why a call gave no answer: it was cancelled, or it failed by itself.
+/// The reason why a call has no response: it was cancelled, or it failed.
 ///
 /// # As a response
 ///
-/// A handler may return it. Of a call that was cut past the handler's point of no return the outcome that
-/// its client is told is `unknown`, because what was done before the call stands. Do not keep the error of
-/// an earlier call for after a durable statement: it does not know of that.
+/// A handler may return it. If a call was cut past the handler's point of no return, the response has the outcome
+/// `unknown`, because the work before the call stands. Do not keep the error of an earlier call until after a
+/// durable statement, because its outcome does not include that statement.
 ///
 /// | error | answer |
 /// |---|---|
@@ -30,12 +30,12 @@ use crate::{
 pub enum CallError<E> {
     /// The token fired, or its deadline passed.
     Cancelled(CancelledCall),
-    /// The client's own error.
+    /// The client failed, with this error.
     Failed(E),
 }
 
 impl<E> CallError<E> {
-    /// Why the call was cancelled, if it was.
+    /// Returns the cancellation, if the call was cancelled.
     pub const fn cancelled(&self) -> Option<CancelledCall> {
         match self {
             Self::Cancelled(cancelled) => Some(*cancelled),
@@ -47,7 +47,7 @@ impl<E> CallError<E> {
 impl<E> fmt::Display for CallError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Cancelled(_) => "the call was given up",
+            Self::Cancelled(_) => "the call was cancelled",
             Self::Failed(_) => "the call failed",
         })
     }
@@ -78,7 +78,7 @@ impl<E: Error + 'static> IntoResponse for CallError<E> {
     }
 }
 
-/// A call that its token ended.
+/// A call that was ended by its token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CancelledCall {
     cause: Cause,
@@ -91,15 +91,15 @@ impl CancelledCall {
         Self { cause, outcome, past }
     }
 
-    /// What ended it.
+    /// Returns the cause that ended the call.
     #[must_use]
     pub const fn cause(&self) -> Cause {
         self.cause
     }
 
-    /// What is known of it: [`NotBegun`](Outcome::NotBegun) if the client was not even asked, or if
-    /// the method is safe (GET, HEAD, OPTIONS, TRACE), so that nothing that lasts was asked for;
-    /// [`Unknown`](Outcome::Unknown) otherwise.
+    /// Returns the outcome of the call: [`NotBegun`](Outcome::NotBegun) if the client was never called, or if the
+    /// method is safe (GET, HEAD, OPTIONS, TRACE) and so asks for no lasting change; [`Unknown`](Outcome::Unknown)
+    /// otherwise.
     #[must_use]
     pub const fn outcome(&self) -> Outcome {
         self.outcome
@@ -117,7 +117,7 @@ impl Error for CancelledCall {}
 impl IntoResponse for CancelledCall {
     fn into_response(self) -> Response {
         let outcome = if self.past { Outcome::Unknown } else { self.outcome };
-        // Never 503 for what may land.
+        // Never 503 for work that may land (law 8).
         let status = match self.cause {
             Cause::ShuttingDown if outcome != Outcome::NotBegun => StatusCode::GATEWAY_TIMEOUT,
             cause => cause.status(),

@@ -1,4 +1,4 @@
-//! Headers that tell a callee how long is left.
+//! Headers that tell a callee the remaining time.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use http::{HeaderMap, HeaderName};
 
 use crate::deadlines::{ENVOY, Format, GRPC};
 
-/// By which headers a callee is told how long its caller still waits.
+/// The headers in which a callee is told the remaining time of its caller.
 ///
-/// What is written is rounded down, so that the callee never believes in more than there is, but not
-/// to zero: less than a millisecond is written as one where there is no smaller unit. A header that
-/// the request has already stands if it says less. Without a deadline nothing is written.
+/// The time is rounded down, so that the callee never gets more time than is left, but not to zero: less than a
+/// millisecond is written as one millisecond if the header has no smaller unit. A header of the request with a
+/// shorter time stays. Without a deadline no header is written.
 ///
-/// A callee with this crate reads them with [`CallerDeadlines`](crate::CallerDeadlines).
+/// A callee that uses this crate reads them with [`CallerDeadlines`](crate::CallerDeadlines).
 ///
 /// # Examples
 ///
@@ -25,28 +25,28 @@ use crate::deadlines::{ENVOY, Format, GRPC};
 /// let layer = DeadlineLayer::new().forward(headers);
 /// ```
 #[derive(Clone, Debug, Default)]
-#[must_use = "nothing is told until a call or a layer forwards it"]
+#[must_use = "no header is sent until a call or a layer forwards it"]
 pub struct DeadlineHeaders {
     headers: Vec<(HeaderName, Format)>,
 }
 
 impl DeadlineHeaders {
-    /// No header yet.
+    /// Creates an empty set of headers.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// `grpc-timeout: 250000u`: up to eight digits and a unit, as gRPC says.
+    /// Adds `grpc-timeout`, such as `250000u`: up to eight digits and a unit, as gRPC specifies.
     pub fn grpc_timeout(self) -> Self {
         self.writing(GRPC, Format::Grpc)
     }
 
-    /// `x-envoy-expected-rq-timeout-ms: 250`, in whole milliseconds.
+    /// Adds `x-envoy-expected-rq-timeout-ms`, such as `250`, in whole milliseconds.
     pub fn envoy(self) -> Self {
         self.writing(ENVOY, Format::Millis)
     }
 
-    /// A header of your own, in whole milliseconds.
+    /// Adds your own header, in whole milliseconds.
     pub fn header(self, name: HeaderName) -> Self {
         self.writing(name, Format::Millis)
     }

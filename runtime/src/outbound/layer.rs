@@ -1,4 +1,4 @@
-//! The layer for clients that are tower services.
+//! The tower layer for clients.
 
 use std::{
     fmt,
@@ -18,14 +18,14 @@ use super::{
     under::Under,
 };
 
-/// Puts the calls of a client under the token of the work that they are made for.
+/// A layer that puts the calls of a client under the token of the current work.
 ///
-/// The token is the one that was put into the request's extensions; without one, that of the handler
-/// which makes the call. Past that handler's point of no return this is the durable token: the call is
-/// left to finish. Where there is neither, in a task of its own, say, calls go through as they are.
+/// The layer takes the token from the request's extensions, or else the token of the handler that makes the call.
+/// Past that handler's point of no return this is the durable token, so the call is left to finish. Without a
+/// token, in a separate task for example, calls pass through unchanged.
 ///
-/// The errors are [`CallError`]s around the client's own. Waiting for the client to be ready is not
-/// bounded by a token, because no request is known then; a handler's own deadline bounds that.
+/// The errors are [`CallError`]s around the client's own errors. No token limits `poll_ready`, because there is no
+/// request yet; a handler's own deadline does.
 ///
 /// # Examples
 ///
@@ -56,12 +56,12 @@ pub struct DeadlineLayer {
 }
 
 impl DeadlineLayer {
-    /// A layer that bounds calls and tells the callee nothing.
+    /// Creates a layer that limits calls and sends no header.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Tells the callee what remains, in these headers.
+    /// Sends the remaining time to the callee in these headers.
     pub fn forward(mut self, headers: DeadlineHeaders) -> Self {
         self.headers = Arc::new(headers);
         self

@@ -1,23 +1,23 @@
-//! Calls to other services that end with the work that they are made for.
+//! Calls to other services, which end with the request that makes them.
 //!
-//! A call goes under a token, which says how long it may take and what ends it:
+//! A call is made under a token, which decides how long it may take and which signals end it:
 //!
-//! | under | the callee is told | the call ends with |
+//! | token | the callee is told | the call ends with |
 //! |---|---|---|
-//! | [`RequestToken`](crate::RequestToken) | what remains of the deadline | the client that leaves, the deadline, *stopping* |
+//! | [`RequestToken`](crate::RequestToken) | the remaining time of the deadline | a disconnect, the deadline, *stopping* |
 //! | [`DurableToken`](crate::DurableToken) | nothing | the last moments of the grace |
 //! | [`ShutdownToken`](crate::ShutdownToken) | nothing | the signal to stop |
-//! | `CancellationToken` | as the handler that is running | that token, and as the handler that is running |
+//! | `CancellationToken` | as with the running handler's token | that token, and the running handler's token |
 //!
-//! [`DeadlineLayer`] is for any client that is a tower service; `RequestBuilderExt` (feature
-//! `reqwest`) for reqwest. [`DeadlineHeaders`] says by which headers the callee is told, and
+//! [`DeadlineLayer`] is for any client that is a tower service, and `RequestBuilderExt` (feature `reqwest`) for
+//! reqwest. [`DeadlineHeaders`] chooses the headers that the callee receives, and
 //! [`CallerDeadlines`](crate::CallerDeadlines) reads them there.
 //!
 //! - A token that has fired, or a deadline that has passed, opens no connection.
-//! - The call is polled before its token: an answer in the same instant wins.
-//! - The token covers the body of the answer, too. Once the handler's own answer is on its way and its
-//!   deadline therefore lifted, so is that of a body that it passes on.
-//! - No task is spawned. Dropping a call drops what it does.
+//! - The call is polled before its token, so a response in the same instant wins.
+//! - The token also covers the response body. The deadline of a handler is lifted once its own response is sent,
+//!   and then also for a body that it passes on.
+//! - No task is spawned. Dropping a call drops the client's future.
 //!
 //! The [guide](crate::guide::calls) has more examples.
 

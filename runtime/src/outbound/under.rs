@@ -1,4 +1,4 @@
-//! What a call is made under.
+//! The tokens of calls.
 
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ use crate::{
 /// A token that a call can be made under: [`RequestToken`], [`DurableToken`], [`ShutdownToken`], or
 /// tokio-util's [`CancellationToken`].
 ///
-/// The last knows no deadline and no cause, so what it lacks is that of the handler which is running:
-/// within one, `cancel: CancellationToken` does what the token of ours would do there. Elsewhere it
-/// counts as a client that left.
+/// A `CancellationToken` has no deadline and no cause. Within a handler, the call takes both from the running
+/// handler's token, so `cancel: CancellationToken` behaves like the typed token there. Elsewhere its cancellation
+/// counts as a disconnect.
 #[diagnostic::on_unimplemented(
     message = "a call cannot be made under `{Self}`",
     label = "expected `RequestToken`, `DurableToken`, `ShutdownToken` or `CancellationToken`"
@@ -25,7 +25,7 @@ pub trait CallToken: Sealed {}
 
 impl<T: Sealed> CallToken for T {}
 
-/// Ours to implement.
+/// Keeps [`CallToken`] from being implemented elsewhere.
 pub trait Sealed {
     #[doc(hidden)]
     fn under(&self) -> Under;
@@ -55,7 +55,7 @@ impl Sealed for CancellationToken {
     }
 }
 
-/// What ends a call, and how long it has.
+/// The tokens that end a call and limit its time.
 #[derive(Clone, Debug)]
 pub struct Under {
     token: Option<AnyToken>,
@@ -69,9 +69,9 @@ impl From<AnyToken> for Under {
 }
 
 impl Under {
-    /// The token that was put into a request's extensions, or that of the handler which is running.
+    /// Returns the token in the request's extensions, or else the running handler's token.
     pub(super) fn of(extensions: &Extensions) -> Option<Self> {
-        // Of two, the one that ends less: what must land is not cut by mistake.
+        // Of several tokens, the one with the fewest signals counts, so that durable work is not cut by mistake.
         let put = extensions
             .get::<DurableToken>()
             .map(Sealed::under)
@@ -81,7 +81,7 @@ impl Under {
         put.or_else(|| current().map(Self::from))
     }
 
-    /// Why the call must not be made any more.
+    /// Returns the cause for which the call must not be made.
     pub(super) fn cause(&self) -> Option<Cause> {
         let raw = || self.raw.as_ref().is_some_and(CancellationToken::is_cancelled);
         self.cause_of_token().or_else(|| raw().then_some(Cause::ClientDisconnected))
@@ -91,7 +91,7 @@ impl Under {
         self.token.as_ref()?.cause()
     }
 
-    /// Resolves when the call ends early.
+    /// Waits until a token ends the call.
     pub(super) async fn cancelled(&self) -> Cause {
         let Some(raw) = &self.raw else { return self.token_fired().await };
         tokio::select! {
@@ -99,7 +99,8 @@ impl Under {
             cause = self.token_fired() => return cause,
             () = raw.cancelled() => {}
         }
-        // Asked again: in a body that is about to be dropped this one does not return.
+        // The typed token is read again, because in a body that is about to be dropped its future does not
+        // resolve.
         match self.cause_of_token() {
             Some(_) => self.token_fired().await,
             None => Cause::ClientDisconnected,
@@ -113,19 +114,19 @@ impl Under {
         }
     }
 
-    /// What the callee is told.
+    /// Returns the remaining time, for the callee.
     pub(super) fn left(&self) -> Option<Duration> {
         self.token.as_ref()?.left()
     }
 
-    /// Whether the handler that calls may have done something that lasts.
+    /// Returns whether the calling handler may have done durable work.
     pub(super) fn is_past(&self) -> bool {
         matches!(self.token, Some(AnyToken::Durable(_)))
             || request::with_body(|body| body.past) == Some(true)
     }
 }
 
-/// The token that the running code follows.
+/// Returns the token of the running handler.
 fn current() -> Option<AnyToken> {
     request::with(|request| {
         if must_land(request) {
@@ -136,7 +137,7 @@ fn current() -> Option<AnyToken> {
     })
 }
 
-/// Whether the code that is running must not be cut by a request that ends.
+/// Returns whether the running code is past its point of no return.
 fn must_land(request: &RequestContext) -> bool {
     let body = &request.body;
     body.is_running() && body.commitment_of_running_code() == Commitment::Committed
