@@ -1,4 +1,4 @@
-//! What a check gives back, and what becomes of one that panics.
+//! The verdicts of checks.
 
 use std::{
     fmt::Display,
@@ -10,14 +10,14 @@ use std::{
 
 use crate::panic_message::panic_message;
 
-/// What a check may return: nothing, for one that asserts, or a `Result`, for one that uses `?`.
+/// A return type of checks: `()` for a check that asserts, or a `Result` for a check that uses `?`.
 #[diagnostic::on_unimplemented(
     message = "a check cannot return `{Self}`",
     label = "expected nothing, or a `Result<(), E>` whose `E` is printed",
     note = "assert in the check, as in `async |_| assert!(shop.is_whole())`, or end it with `Ok::<(), E>(())`"
 )]
 pub trait Verdict {
-    /// What is wrong, if something is.
+    /// Returns the complaint, if there is one.
     #[doc(hidden)]
     fn complaint(self) -> Option<String>;
 }
@@ -30,12 +30,12 @@ impl Verdict for () {
 
 impl<E: Display> Verdict for Result<(), E> {
     fn complaint(self) -> Option<String> {
-        // The long form tells the sources, with errors that know them.
+        // The alternate form includes the sources, for errors that support it.
         self.err().map(|error| format!("{error:#}"))
     }
 }
 
-/// Runs a check to its end; gives what it says is wrong, or panicked with.
+/// Runs a check to its end. Returns its complaint or its panic message.
 pub(super) async fn complaint<V: Verdict>(check: impl Future<Output = V>) -> Option<String> {
     let mut check = pin!(check);
     poll_fn(|cx| {

@@ -1,4 +1,4 @@
-//! A client on a real socket, and its ways to go.
+//! A client on a real socket, and its ways to disconnect.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -11,11 +11,11 @@ use tokio::{net::TcpStream, task::JoinHandle};
 
 use super::{point::Disconnect, request::Fed, run::Run};
 
-/// One connection, for one request.
+/// A connection for one request.
 pub(super) struct Client {
     sender: Sender,
     connection: JoinHandle<()>,
-    /// Another handle of the socket.
+    /// A second handle of the socket.
     socket: Socket,
     address: SocketAddr,
     by: Disconnect,
@@ -43,7 +43,7 @@ impl Client {
         Ok(Self { sender, connection, socket, address, by })
     }
 
-    /// Sends the request and reads the response to its end. Dropping this over HTTP/2 resets the stream.
+    /// Sends the request and reads the response to its end. Dropping the future over HTTP/2 resets the stream.
     pub(super) async fn exchange(&mut self, mut request: Request<Fed>, run: &Run) {
         let response = match &mut self.sender {
             Sender::Http1(sender) => {
@@ -59,20 +59,20 @@ impl Client {
                 sender.send_request(request).await
             }
         };
-        // A server that gives up on the request ends the connection: there is no answer then.
+        // A server that abandons the request closes the connection without a response.
         if let Ok(response) = response {
             run.answered(response.status());
             let _ = response.into_body().collect().await;
         }
     }
 
-    /// Goes away as it was told to.
+    /// Disconnects in the way of this run.
     pub(super) async fn leave(self) -> Gone {
         if self.by == Disconnect::Http2StreamReset {
             return Gone { _stays: Some((self.sender, self.connection)) };
         }
         if self.by.resets_connection() {
-            // Closing it now sends RST. Not supported would mean a FIN in its place.
+            // With a linger of zero the close sends RST. If that fails, the close sends FIN.
             let _ = self.socket.set_linger(Some(Duration::ZERO));
         }
         drop((self.sender, self.socket));
@@ -82,7 +82,7 @@ impl Client {
     }
 }
 
-/// A client that left; its connection may stay.
+/// A client that has disconnected. Its connection may stay open.
 pub(super) struct Gone {
     _stays: Option<(Sender, JoinHandle<()>)>,
 }

@@ -1,4 +1,4 @@
-//! A shutdown that the test drives.
+//! A lifecycle whose shutdown the test drives.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use crate::{
     service::{Phase, ShutdownReport},
 };
 
-/// A [`Lifecycle`] whose signals fire when the test says so, and not by a clock or by SIGTERM.
+/// A [`Lifecycle`] whose signals the test fires, instead of a clock or SIGTERM.
 ///
-/// With `#[tokio::test(start_paused = true)]` the deadlines of the handlers pass as soon as nothing else is
-/// to be done, or with `tokio::time::advance`.
+/// With `#[tokio::test(start_paused = true)]` the deadlines of the handlers pass as soon as the runtime is idle,
+/// or with `tokio::time::advance`.
 ///
 /// # Examples
 ///
@@ -49,18 +49,17 @@ impl Default for TestLifecycle {
 }
 
 impl TestLifecycle {
-    /// One with the default settings.
+    /// Creates one with the default settings.
     #[must_use]
     pub fn new() -> Self {
         Self::with(|builder| builder)
     }
 
-    /// One with settings of yours: `drain_delay` and `read_grace` are zero, and `signals` are off, whatever
-    /// they say.
+    /// Creates one with your settings, except that `drain_delay` and `read_grace` are zero and `signals` is off.
     ///
     /// # Panics
     ///
-    /// If [`LifecycleBuilder::build`] refuses them.
+    /// Panics if [`LifecycleBuilder::build`] returns an error.
     #[must_use]
     pub fn with(settings: impl FnOnce(LifecycleBuilder) -> LifecycleBuilder) -> Self {
         let builder = settings(Lifecycle::builder())
@@ -69,33 +68,33 @@ impl TestLifecycle {
             .signals(false);
         match builder.build() {
             Ok(lifecycle) => Self { lifecycle },
-            Err(error) => panic!("the settings of the test's lifecycle are refused: {error}"),
+            Err(error) => panic!("the settings of the test's lifecycle are invalid: {error}"),
         }
     }
 
-    /// The lifecycle, for [`serve`](crate::serve), for workers, or for its tokens.
+    /// Returns the lifecycle, for [`serve`](crate::serve), for workers, or for its tokens.
     #[must_use]
     pub const fn lifecycle(&self) -> &Lifecycle {
         &self.lifecycle
     }
 
-    /// The layer for the service under test.
+    /// Returns the layer for the service under test.
     #[must_use]
     pub fn layer(&self) -> LifecycleLayer {
         self.lifecycle.layer()
     }
 
-    /// Begins the shutdown; *stopping* has fired when this returns, and what may be cut has been woken.
+    /// Begins the shutdown. When this returns, *stopping* has fired and cancellable requests have been woken.
     ///
     /// # Cancel safety
     ///
-    /// Dropped after its first poll, the shutdown has begun all the same.
+    /// The shutdown begins in the first poll; dropping the future after that does not undo it.
     pub async fn stop(&self) {
         self.lifecycle.shutdown();
         self.lifecycle.life.reached(Phase::Stopping).await;
     }
 
-    /// Fires *grace over*, after *stopping* if that has not fired: the last moments of durable work.
+    /// Fires *grace over*, the last moments of durable work, after *stopping* if that has not fired.
     ///
     /// # Cancel safety
     ///
@@ -105,7 +104,7 @@ impl TestLifecycle {
         self.lifecycle.life.end_grace();
     }
 
-    /// Abandons and names what is left, as a second signal does.
+    /// Abandons the work that is left and reports it, as a second signal does.
     ///
     /// # Cancel safety
     ///
@@ -115,7 +114,7 @@ impl TestLifecycle {
         self.lifecycle.drained().await
     }
 
-    /// Begins the shutdown if it has not begun, and waits until nothing is in flight.
+    /// Begins the shutdown if it has not begun, and waits until no work is in flight.
     ///
     /// # Cancel safety
     ///

@@ -1,4 +1,4 @@
-//! What a check is told.
+//! The description of one run, which the check receives.
 
 use std::fmt;
 
@@ -10,17 +10,17 @@ use crate::{
     service::ShutdownReport,
 };
 
-/// An `await` in the source.
+/// An `await` in the source code.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Await {
-    /// The path of the `async fn`, if the debug information has it: `debug = "line-tables-only"` has not.
+    /// The path of the `async fn`, if the debug information has it. With `debug = "line-tables-only"` it does not.
     pub function: Option<String>,
-    /// Its file, from the working directory if it is within it.
+    /// The file, relative to the workspace if it is within it.
     pub file: String,
     /// The line of the `.await`.
     pub line: u32,
-    /// Its column, if the compiler left it in the debug information.
+    /// The column, if the debug information has it.
     pub column: Option<u32>,
 }
 
@@ -44,7 +44,7 @@ pub struct HandlerPlace {
 }
 
 impl HandlerPlace {
-    /// Its policy: name, `file:line`, mode.
+    /// Returns the policy: name, `file:line`, mode.
     #[must_use]
     pub const fn policy(&self) -> &'static HandlerPolicy {
         self.place.policy
@@ -62,8 +62,8 @@ impl fmt::Display for HandlerPlace {
     }
 }
 
-/// One run: the request, where it was cut, and what was left when everything that follows through had
-/// ended. `Display` says all of it.
+/// One run: the request, where it was cut, and the state when all work that follows through had ended. `Display`
+/// prints all of it.
 #[derive(Clone, Debug)]
 pub struct DisconnectRun {
     pub(super) request: String,
@@ -74,7 +74,7 @@ pub struct DisconnectRun {
     pub(super) suspension: usize,
     pub(super) awaits: Vec<Await>,
     pub(super) seen: bool,
-    /// The one that comes after it, if it is not seen.
+    /// The `await` that follows, if the current one is not visible.
     pub(super) next: Option<Await>,
     pub(super) handler: Option<HandlerPlace>,
     pub(super) begun: bool,
@@ -83,60 +83,61 @@ pub struct DisconnectRun {
 }
 
 impl DisconnectRun {
-    /// Whether the client left before the response was whole. `false` for the few runs that ended before
-    /// they came to their point: what they did has to be right, too.
+    /// Returns whether the client left before the response was complete. It is `false` for the few runs that ended
+    /// before they reached their point; their results have to be right as well.
     #[must_use]
     pub const fn was_cut(&self) -> bool {
         !self.whole
     }
 
-    /// How the client went away.
+    /// Returns how the client disconnected.
     #[must_use]
     pub const fn disconnect(&self) -> Disconnect {
         self.by
     }
 
-    /// When, at the `await`.
+    /// Returns the moment at the `await`.
     #[must_use]
     pub const fn moment(&self) -> Moment {
         self.moment
     }
 
-    /// The `await`s that the request was in, the innermost first; of several that wait at once, as in a
-    /// `join!`, those of one. Code of dependencies is left out. None if nothing can be seen: the request's own
-    /// body arrives, say, nothing wakes the future, or the binary has no debug information.
+    /// Returns the `await`s that the request was in, the innermost first. Of several branches that wait at once,
+    /// as in a `join!`, it returns those of one branch. Code of dependencies is left out. The slice is empty if no
+    /// `await` is visible, for example while the request's own body arrives, if nothing wakes the future, or if
+    /// the binary has no debug information.
     #[must_use]
     pub fn awaits(&self) -> &[Await] {
         if self.seen { &self.awaits } else { &[] }
     }
 
-    /// The handler with a policy that was running; none before it began, after it ended, and for one
-    /// without a policy.
+    /// Returns the handler with a policy that was running. It is `None` before the handler began, after it ended,
+    /// and for a handler without a policy.
     #[must_use]
     pub const fn handler(&self) -> Option<HandlerPlace> {
         self.handler
     }
 
-    /// Whether a durable write had begun, that is passed its point of no return, before the client left:
-    /// what it writes has to be there, whole. Always `false` without a policy.
+    /// Returns whether a durable write had passed its point of no return before the client left. All of its writes
+    /// have to be there then. Always `false` without a policy.
     #[must_use]
     pub const fn is_begun(&self) -> bool {
         self.begun
     }
 
-    /// The status that the client got: before it left, or of a run that was not cut.
+    /// Returns the status that the client received, before it left or in a run that was not cut.
     #[must_use]
     pub const fn status(&self) -> Option<StatusCode> {
         self.status
     }
 
-    /// What the runtime counted in this run: begun, completed, followed through.
+    /// Returns the shutdown report of this run, which counts work that has begun, completed and followed through.
     #[must_use]
     pub const fn report(&self) -> &ShutdownReport {
         &self.report
     }
 
-    /// What repeats this run.
+    /// Returns the seed that repeats this run.
     #[must_use]
     pub const fn seed(&self) -> Seed {
         self.seed
@@ -176,7 +177,7 @@ impl fmt::Display for DisconnectRun {
             write!(f, "\n    answered: {status}")?;
         }
         write!(f, "\n    repeat it: FOLLOWTHROUGH_SEED={} cargo test", self.seed)?;
-        // The runner of tests names its threads after them.
+        // The test harness names each thread after its test.
         match std::thread::current().name() {
             Some(test) if test != "main" => write!(f, " {test}"),
             _ => Ok(()),

@@ -1,4 +1,4 @@
-//! Tries every suspension point of a request.
+//! The settings and the entry points of a search over all suspension points of a request.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -16,24 +16,24 @@ use crate::{
     serve::App,
 };
 
-/// Sends `request` to `app` once for each of its suspension points, drops it there, lets what follows
-/// through finish, and calls `check`. Before the first one nobody leaves, and after the last one at each
-/// `await` it is seen that there are no more: for three `await`s, some fifteen requests.
-/// This is [`Disconnects::default`] with [`Failure`]s that panic. Its future is not `Send`.
+/// Sends `request` to `app` once for each of its suspension points, drops it there, waits until work that follows
+/// through has ended, and calls `check`. One more request runs without a disconnect, and further ones prove that
+/// no suspension is left: three `await`s take about fifteen requests. This is [`Disconnects::default`] that panics
+/// with the [`Failure`]. Its future is not `Send`.
 ///
-/// The service answers one request at a time, and keeps what the runs before have left: `check` cleans up,
-/// or counts.
+/// The service answers one request at a time and keeps the state of earlier runs, so `check` has to clean up or to
+/// count.
 ///
-/// On a runtime with several threads, what an `await` waits for may be there at once, and a request that
-/// does not wait is not cut there. Prefer one thread, which `#[tokio::test]` has unless told otherwise.
+/// On a multi-thread runtime an awaited result may be ready at once, and a request that does not wait is not cut
+/// there. Prefer a current-thread runtime, which is the default of `#[tokio::test]`.
 ///
 /// # Panics
 ///
-/// With the [`Failure`], if a check panics or gives an error, or if work is left that does not end.
+/// Panics with the [`Failure`] if a check panics or returns an error, or if work does not end.
 ///
 /// # Cancel safety
 ///
-/// Dropping the future ends the run that it is in as a disconnect does.
+/// Dropping the future disconnects the client of the current run.
 pub async fn disconnect_at_every_await<A, K, R, C, V>(app: A, request: R, check: C) -> Summary
 where
     A: App<SocketAddr, K>,
@@ -98,44 +98,42 @@ impl Default for Disconnects {
 }
 
 impl Disconnects {
-    /// How the client goes away; each way is tried at each point. [`Disconnect::Drop`] unless this is
-    /// called; [`Disconnect::OVER_THE_WIRE`] are those over loopback, through [`serve`](crate::serve).
+    /// Sets how the client disconnects; each way is tried at each point. Default: [`Disconnect::Drop`].
+    /// [`Disconnect::OVER_THE_WIRE`] lists the ways over loopback, through [`serve`](crate::serve).
     pub fn by(mut self, ways: impl IntoIterator<Item = Disconnect>) -> Self {
         self.by = ways.into_iter().collect();
         self
     }
 
-    /// What is left to chance, which is where the request's body is cut in two, follows from this; 0 unless
-    /// it is called.
+    /// Sets the seed of all random choices, which is where the request's body is split in two. Default: 0.
     pub const fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// Runs only this point, ten times after a request that is left alone, as the environment variable
-    /// `FOLLOWTHROUGH_SEED` does. It is a [`Failure`] if no request comes there.
+    /// Runs only this point, ten times after a request without a disconnect, as the environment variable
+    /// `FOLLOWTHROUGH_SEED` does. The run fails if no request reaches the point.
     pub const fn replay(mut self, seed: Seed) -> Self {
         self.replay = Some(seed);
         self
     }
 
-    /// How long a request may wait for something that does not come before it counts as waiting for ever,
-    /// and how long a server may take to notice a disconnect; 5 s unless this is called. It is measured in
-    /// the world's time, with a paused clock, too.
+    /// Sets how long a request may be suspended before it counts as stuck, and how long a server may take to
+    /// notice a disconnect. It is real time, also with a paused clock. Default: 5 s.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// How many suspensions of one request are tried; a request that has more, such as an endless stream, is
-    /// cut there. 1,000 unless this is called; at most 65,535.
+    /// Sets the number of suspensions that are tried; a request with more, such as an endless stream, is cut
+    /// there. Default: 1,000. At most 65,535.
     pub fn max_suspensions(mut self, suspensions: u16) -> Self {
         self.max_suspensions = usize::from(suspensions);
         self
     }
 
-    /// The settings of the [`Lifecycle`] that each run has: a default deadline, what is carried over, hooks,
-    /// the grace within which what follows through has to end. It listens for no signals.
+    /// Sets the settings of each run's [`Lifecycle`]: a default deadline, task-locals that are carried over,
+    /// hooks, and the grace within which work that follows through has to end. It listens for no signals.
     pub fn lifecycle(
         mut self,
         settings: impl Fn(LifecycleBuilder) -> LifecycleBuilder + 'static,
@@ -144,22 +142,21 @@ impl Disconnects {
         self
     }
 
-    /// Runs them. A service with an error of its own has to turn it into responses, as for
-    /// [`serve`](crate::serve).
+    /// Runs the search. The service's error must be `Infallible`, as for [`serve`](crate::serve).
     ///
     /// # Errors
     ///
-    /// The first [`Failure`], after which nothing more is run: a check that panics or gives an error, work
-    /// that does not end within the grace, a disconnect that a server does not notice, a request that
-    /// cannot be sent, and one that never waits and so was never cut.
+    /// Returns the first [`Failure`] and stops there: a check that panics or returns an error, work that does not
+    /// end within the grace, a disconnect that a server does not notice, a request that cannot be sent, or a
+    /// request that never waits and so was never cut.
     ///
     /// # Panics
     ///
-    /// If the service does, in the process; a panic in a server ends its request.
+    /// Panics if the service panics with [`Disconnect::Drop`]. In a server a panic ends only its request.
     ///
     /// # Cancel safety
     ///
-    /// As [`disconnect_at_every_await`].
+    /// The same as that of [`disconnect_at_every_await`].
     pub async fn at_every_await<A, K, R, C, V>(
         self,
         mut app: A,
@@ -232,7 +229,7 @@ impl std::fmt::Debug for Disconnects {
     }
 }
 
-/// The next number of a sequence (splitmix64, of which 16 bits are enough here).
+/// Returns the next number of a splitmix64 sequence, of which 16 bits suffice here.
 fn draw(state: &mut u64) -> u16 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

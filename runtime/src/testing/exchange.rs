@@ -1,4 +1,4 @@
-//! One request and its end: in the process, or over loopback.
+//! One request and its disconnect, in the process or over loopback.
 
 use std::{convert::Infallible, io, pin::pin, sync::Arc};
 
@@ -25,23 +25,23 @@ pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// How a run ended.
 #[derive(Clone, Copy)]
 pub(super) enum End {
-    /// It was at its point, and the client left.
+    /// The request reached its point, and the client left.
     Cut,
-    /// The response was whole before that.
+    /// The response was complete before that.
     Whole,
-    /// Nothing happened for a while. The client left then.
+    /// The request made no progress within the timeout, and the client left.
     Stuck,
 }
 
-/// What is left of a run.
+/// The result of a run.
 pub(super) struct Left {
     pub(super) end: End,
     pub(super) report: ShutdownReport,
-    /// The server dropped the request when the client had left.
+    /// The server dropped the request after the client had left.
     pub(super) noticed: bool,
 }
 
-/// Sends one request to `service`, goes away at the point, and waits until all that follows through has
+/// Sends one request to `service`, disconnects at the point, and waits until all work that follows through has
 /// ended.
 pub(super) async fn exchange<S, B>(
     service: S,
@@ -91,7 +91,7 @@ where
     Ok(Left { end, report, noticed })
 }
 
-/// Ends the server of a run that is given up.
+/// Shuts down the server of a run whose future is dropped.
 struct Ends<'a>(&'a Lifecycle);
 
 impl Drop for Ends<'_> {
@@ -100,7 +100,7 @@ impl Drop for Ends<'_> {
     }
 }
 
-/// Feeds the request until it is at its point, whole, or stuck; dropped then.
+/// Feeds the request body until the request is at its point, complete, or stuck, and then drops the exchange.
 async fn until(
     exchange: impl Future<Output = ()>,
     mut feed: Feed,

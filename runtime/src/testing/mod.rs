@@ -1,9 +1,9 @@
-//! A disconnect at every `await` of your own handlers, with the feature `testing`.
+//! Tests that disconnect the client at every `await` of your handlers, with the feature `testing`.
 //!
-//! [`disconnect_at_every_await`] sends one request again and again, drops it each time at another of its
-//! suspension points, lets what follows through finish, and asks your check what is left. The service may
-//! be any that [`serve`](crate::serve) takes, with our attributes or without: the same test shows a plain
-//! handler losing a write, and an annotated one keeping it.
+//! [`disconnect_at_every_await`] sends one request many times and drops it each time at another suspension point.
+//! It waits until work that follows through has ended, and then calls your check. The service may be any that
+//! [`serve`](crate::serve) accepts, with attributes or without: the same test shows that a plain handler loses a
+//! write and that an annotated handler keeps it.
 //!
 //! ```
 //! use std::sync::{Arc, atomic::{AtomicU32, Ordering::SeqCst}};
@@ -35,8 +35,8 @@
 //! # }
 //! ```
 //!
-//! [`Disconnects`] has the settings, such as a client on a real socket that closes, resets, or sends
-//! `RST_STREAM`; [`TestLifecycle`] is a shutdown that the test drives. The guide's page on
+//! [`Disconnects`] has the settings, such as a client on a real socket that closes, resets, or sends `RST_STREAM`.
+//! [`TestLifecycle`] is a lifecycle whose shutdown the test drives. The guide's page on
 //! [testing](crate::guide::testing) begins with a real bug.
 //!
 //! # Licence

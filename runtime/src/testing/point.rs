@@ -1,8 +1,8 @@
-//! Which disconnect: where, when and how.
+//! The position, the moment and the kind of a disconnect.
 
 use std::{fmt, str::FromStr};
 
-/// How the client goes away.
+/// The way in which the client disconnects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Disconnect {
@@ -21,7 +21,7 @@ pub enum Disconnect {
 }
 
 impl Disconnect {
-    /// Those that take a real client and a real server.
+    /// The ways that use a real client and a real server.
     pub const OVER_THE_WIRE: [Self; 5] = [
         Self::Http1Close,
         Self::Http1Reset,
@@ -48,7 +48,7 @@ impl Disconnect {
     }
 }
 
-/// One way alone, where several can be given.
+/// Lets one way be passed in the place of several.
 impl IntoIterator for Disconnect {
     type Item = Self;
     type IntoIter = std::iter::Once<Self>;
@@ -71,12 +71,12 @@ impl fmt::Display for Disconnect {
     }
 }
 
-/// When, at an `await`, the client goes away.
+/// The moment at an `await` at which the client disconnects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Moment {
-    /// As soon as the request waits.
+    /// As soon as the request is suspended.
     Waiting,
-    /// When what it waited for is there, and before it could look.
+    /// After the request was woken, and before it is polled.
     Woken,
 }
 
@@ -91,20 +91,20 @@ impl fmt::Display for Moment {
 
 /// One disconnect.
 ///
-/// It is counted by the `await`s reached so far, each when it is first reached, and by the suspensions since
-/// then: how often a real database lets one `await` wait differs from run to run.
+/// Its position is the number of distinct `await`s reached so far, and the number of suspensions since the last
+/// new one, because the number of suspensions at one `await` of a real database differs from run to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Point {
     pub(super) stage: u16,
     pub(super) wait: u16,
     pub(super) moment: Moment,
     pub(super) by: Disconnect,
-    /// Decides where the request's body is cut in two.
+    /// Decides where the request's body is split in two.
     pub(super) entropy: u16,
 }
 
-/// One disconnect as a number, which repeats it: with [`Disconnects::replay`](super::Disconnects::replay), or
-/// with `FOLLOWTHROUGH_SEED=0x… cargo test …`.
+/// A disconnect as a number. Repeat it with [`Disconnects::replay`](super::Disconnects::replay), or with
+/// `FOLLOWTHROUGH_SEED=0x… cargo test …`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Seed(u64);
 
@@ -144,7 +144,7 @@ impl FromStr for Seed {
         let digits = text.trim().trim_start_matches("0x");
         u64::from_str_radix(digits, 16).map(Self).map_err(|_| {
             format!(
-                "`{text}` is no seed: expected the number that a failure printed, such as `{}`",
+                "`{text}` is not a seed: expected the number that a failure printed, such as `{}`",
                 Self(1 << 48)
             )
         })
@@ -170,8 +170,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_seed_is_said_so() {
+    fn a_malformed_seed_is_an_error() {
         let refused = "tuesday".parse::<Seed>().unwrap_err();
-        assert!(refused.contains("`tuesday` is no seed"), "{refused}");
+        assert!(refused.contains("`tuesday` is not a seed"), "{refused}");
     }
 }

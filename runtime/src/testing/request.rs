@@ -1,4 +1,4 @@
-//! The request that is sent again and again, and how its body arrives.
+//! The request that is sent many times, and its body.
 
 use std::{
     collections::VecDeque,
@@ -22,8 +22,8 @@ type Whole<'a> = Pin<Box<dyn Future<Output = Result<Request<Bytes>, String>> + '
     note = "without a body: `Request::get(\"/path\").body(String::new())?`",
     note = "the builder gives a `Result`: `.body(..).unwrap()`"
 )]
-/// A request that can be sent again: an `http::Request`, or a closure that makes one for each run. Its
-/// body is read to its end before it is sent.
+/// A request that can be sent many times: an `http::Request`, or a closure that makes one for each run. Its body
+/// is read to its end before it is sent.
 pub trait Repeat {
     #[doc(hidden)]
     fn start<'a>(self) -> Pin<Box<dyn Future<Output = Result<Requests<'a>, String>> + 'a>>
@@ -31,7 +31,7 @@ pub trait Repeat {
         Self: 'a;
 }
 
-/// Where the next request comes from.
+/// The source of the requests.
 #[doc(hidden)]
 pub enum Requests<'a> {
     Same(Box<Request<Bytes>>),
@@ -87,19 +87,19 @@ async fn whole<B: Body<Error: fmt::Debug>>(request: Request<B>) -> Result<Reques
     Ok(Request::from_parts(head, body.to_bytes()))
 }
 
-/// A body that arrives when it is fed.
+/// A request body whose chunks arrive when [`Feed`] sends them.
 pub(super) struct Fed {
     chunks: mpsc::UnboundedReceiver<Bytes>,
     left: u64,
 }
 
-/// What feeds a [`Fed`].
+/// Sends the chunks of a [`Fed`].
 pub(super) struct Feed {
     chunks: VecDeque<Bytes>,
     to: mpsc::UnboundedSender<Bytes>,
 }
 
-/// A body in two pieces, which `entropy` cuts somewhere.
+/// Splits a body in two pieces at a position that `entropy` decides.
 pub(super) fn in_pieces(mut body: Bytes, entropy: u16) -> (Feed, Fed) {
     let (to, chunks) = mpsc::unbounded_channel();
     let left = body.len() as u64;
@@ -117,7 +117,7 @@ impl Feed {
     /// Sends the next piece, if there is one.
     pub(super) fn next(&mut self) {
         if let Some(chunk) = self.chunks.pop_front() {
-            // A service that does not want the body has dropped it.
+            // The send fails if the service has dropped the body.
             let _ = self.to.send(chunk);
         }
     }

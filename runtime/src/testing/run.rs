@@ -1,4 +1,11 @@
-//! One run: how far the request has come, and whether it is at its point.
+//! The progress of one request, and whether it has reached its point.
+//!
+//! Invariants:
+//!
+//! 1. `state` is not locked while `reached` or `suspended` is notified, because the notified task may lock it at
+//!    once.
+//! 2. `Woken` is reset before each poll, because a wake-up during the poll must count.
+//! 3. A request that is `Held` is never polled again, because the client disconnects at that point.
 
 use std::{
     mem,
@@ -18,18 +25,18 @@ use super::{
 };
 use crate::request;
 
-/// What the service under test and the client of one run share.
+/// The state that the service under test and the client of one run share.
 pub(super) struct Run {
     point: Point,
-    /// Beyond this, a request is one that never ends.
+    /// The number of suspensions after which a request counts as endless.
     max_suspensions: usize,
     state: Mutex<State>,
     woken: Woken,
-    /// The request is where it is to be cut, and is not polled any more.
+    /// Notified when the request is at its point and is not polled any more.
     pub(super) reached: Notify,
-    /// It waits: for more of its own body, perhaps.
+    /// Notified when the request is suspended, perhaps waiting for its own body.
     pub(super) suspended: Notify,
-    /// It is gone.
+    /// Notified when the server has dropped the request.
     pub(super) gone: Notify,
     watchdog: Watchdog,
 }
@@ -37,15 +44,15 @@ pub(super) struct Run {
 #[derive(Default)]
 pub(super) struct State {
     progress: Progress,
-    /// Who is woken when the request goes on.
+    /// The waker of the last poll.
     waker: Option<Waker>,
-    /// One for each `await` that was reached, in their order.
+    /// The trace of each `await` that was reached, in order.
     stages: Vec<Trace>,
-    /// How many waits there were at each of them, and before the first one.
+    /// The number of suspensions before the first stage and at each stage.
     pub(super) waits: Vec<usize>,
     wait: usize,
     pub(super) suspensions: usize,
-    /// The `await` that it is in, or the last one that was seen.
+    /// The `await` that the request is in, or the last visible one.
     pub(super) at: Vec<Await>,
     pub(super) seen: bool,
     pub(super) handler: Option<HandlerPlace>,
@@ -57,9 +64,9 @@ pub(super) struct State {
 enum Progress {
     #[default]
     Running,
-    /// It is at its `await`, and to be cut when it was woken there.
+    /// The request is at its `await`, and is cut once it is woken there.
     Armed,
-    /// It is not polled any more.
+    /// The request is not polled any more.
     Held,
 }
 
@@ -68,7 +75,7 @@ impl State {
         self.stages.len()
     }
 
-    /// Every `await` that was seen, in the order in which they were reached.
+    /// Returns every visible `await`, in the order in which they were reached.
     pub(super) fn way(&self) -> impl Iterator<Item = &Await> {
         self.stages.iter().filter_map(|stage| stage.awaits.first())
     }
@@ -128,7 +135,7 @@ impl Run {
         self.point
     }
 
-    /// Polls a part of the request, unless it is at its point.
+    /// Polls a part of the request, unless the request is at its point.
     pub(super) fn poll<T>(
         &self,
         cx: &mut Context<'_>,
@@ -140,10 +147,10 @@ impl Run {
         self.watchdog.pet();
         self.woken.reset();
         let (polled, trace) = trace::poll(cx.waker(), &self.woken, poll);
-        // The first look reads the debug information of the whole program.
+        // The first trace reads the debug information of the whole program, which takes long.
         self.watchdog.pet();
         if polled.is_ready() {
-            // What comes next, a frame of the body, was not polled yet.
+            // The next part, such as a frame of the body, has not been polled yet.
             self.state().waker = None;
         } else {
             self.suspended_at(trace, cx.waker());
@@ -151,7 +158,8 @@ impl Run {
         polled
     }
 
-    /// Whether it is to be polled: what was not woken is not, so that suspensions are counted and not polls.
+    /// Returns whether the request may be polled. A request that was not woken is not polled, so that suspensions
+    /// are counted instead of polls.
     fn goes_on(&self, waker: &Waker) -> bool {
         let mut state = self.state();
         let woken = self.woken.is_set();
@@ -199,7 +207,7 @@ impl Run {
         }
     }
 
-    /// Whether the request came to the place that it was to be cut at, or is one that never ends.
+    /// Returns whether the request is at its point.
     pub(super) fn is_at_point(&self) -> bool {
         self.state().is_at(self.point)
     }
@@ -208,7 +216,7 @@ impl Run {
         self.state().status = Some(status);
     }
 
-    /// The state as it is left.
+    /// Takes the final state.
     pub(super) fn take(&self) -> State {
         mem::take(&mut *self.state())
     }

@@ -1,4 +1,4 @@
-//! What all runs came to.
+//! The results of all runs.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -19,31 +19,31 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// How many requests were sent.
+    /// Returns the number of requests that were sent.
     #[must_use]
     pub const fn runs(&self) -> usize {
         self.runs
     }
 
-    /// How many of them were cut; the others ended before they came to their point.
+    /// Returns the number of requests that were cut. The others ended before they reached their point.
     #[must_use]
     pub const fn cut(&self) -> usize {
         self.cut
     }
 
-    /// How many were cut when a durable write had begun.
+    /// Returns the number of requests that were cut after a durable write had begun.
     #[must_use]
     pub const fn begun(&self) -> usize {
         self.begun
     }
 
-    /// The status of the request that nobody left.
+    /// Returns the status of the request that ran without a disconnect.
     #[must_use]
     pub const fn left_alone(&self) -> Option<StatusCode> {
         self.left_alone
     }
 
-    /// The `await`s of your code at which a request was cut, as `file:line:column in function`.
+    /// Returns the `await`s of your code at which a request was cut, as `file:line:column in function`.
     pub fn awaits(&self) -> impl Iterator<Item = &str> {
         self.awaits.keys().map(|(_, place)| place.as_str())
     }
@@ -94,7 +94,7 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Why a request is not safe to cut, and where. `Display` says all of it, with the seed that repeats it.
+/// The reason why a request is not safe to cut, and where. `Display` prints it with the seed that repeats it.
 #[derive(Debug)]
 pub struct Failure {
     why: String,
@@ -110,7 +110,7 @@ impl Failure {
         Self { why, cut: None }
     }
 
-    /// The run that failed; none if nothing could be run.
+    /// Returns the run that failed; `None` if no request could be run.
     #[must_use]
     pub fn cut(&self) -> Option<&DisconnectRun> {
         self.cut.as_deref()

@@ -1,7 +1,15 @@
-//! Where in the source a request is suspended, without help from its code.
+//! Finds the `await`s at which a request is suspended, without help from its code.
 //!
-//! What begins to wait clones its task's waker, deep within its own poll. A look at the stack there finds
-//! every `async fn` on the way down, each at its `await`.
+//! A leaf future clones the task's waker during its poll. A backtrace at that clone contains every `async fn`
+//! above the leaf, each at its `await`.
+//!
+//! Invariants:
+//!
+//! 1. `POLL` holds the current poll of this thread only during that poll, because `Watched` restores the previous
+//!    one at the end and while unwinding.
+//! 2. A wake-up through the probe of an earlier poll is ignored during a later poll of the same request, because
+//!    that poll has already taken its place.
+//! 3. `Woken` is set before the outer waker is called, because the next poll reads it.
 
 use std::{
     cell::RefCell,
@@ -19,24 +27,24 @@ use cooked_waker::{IntoWaker, Wake, WakeRef};
 
 use super::disconnect_run::Await;
 
-/// How many clones of one poll are looked at: a `join!` has as many as it has branches.
+/// The number of clones per poll that are traced. A `join!` clones once per branch.
 const LOOKS: usize = 16;
 
 thread_local! {
     static POLL: RefCell<Option<CurrentPoll>> = const { RefCell::new(None) };
 }
 
-/// The poll of a watched request that is going on.
+/// The current poll of a watched request.
 struct CurrentPoll {
     /// The number of its probe.
     probe: u64,
-    /// Whose it is.
+    /// The request's flag, which also identifies the request.
     woken: Woken,
-    /// Where its waker was cloned.
+    /// The stacks in which the waker was cloned.
     clones: Vec<Backtrace>,
 }
 
-/// Whether a request was woken since it was polled.
+/// Whether a request was woken since its last poll.
 #[derive(Clone, Default)]
 pub(super) struct Woken(Arc<AtomicBool>);
 
@@ -50,7 +58,7 @@ impl Woken {
     }
 }
 
-/// A waker that tells where it is cloned, and that it was used.
+/// A waker that records where it is cloned, and that it was used.
 struct Probe {
     number: u64,
     outer: Waker,
@@ -72,8 +80,8 @@ impl Clone for Probe {
 
 impl WakeRef for Probe {
     fn wake_by_ref(&self) {
-        // What finds another waker than its last one may wake that one, for whoever it is. It is nobody:
-        // the poll that is going on has come in its place.
+        // A future that is given a new waker may wake its previous one. That wake-up is not for a waiter of this
+        // request (invariant 2).
         let superseded = POLL.try_with(|poll| {
             let comes_after = |poll: &CurrentPoll| {
                 poll.probe > self.number && Arc::ptr_eq(&poll.woken.0, &self.woken.0)
@@ -92,14 +100,14 @@ impl Wake for Probe {}
 /// The `await`s that a suspended request is in, the innermost first.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Trace {
-    /// Those in code that is neither a dependency's nor the standard library's.
+    /// The `await`s in code of neither a dependency nor the standard library.
     pub(super) awaits: Vec<Await>,
-    /// To tell one from another where nothing is known of the source.
+    /// Distinguishes traces that have no visible `await`.
     addresses: Vec<usize>,
 }
 
 impl Trace {
-    /// Whether it is the same `await` of the user's code.
+    /// Returns whether both are at the same `await` of the user's code.
     pub(super) fn is_at(&self, other: &Self) -> bool {
         if self.awaits.is_empty() && other.awaits.is_empty() {
             return self.addresses == other.addresses;
@@ -108,7 +116,7 @@ impl Trace {
     }
 }
 
-/// Polls with a waker that nothing else has; tells where it waits, if something has begun to.
+/// Polls with a new waker. Returns the trace of the suspension as well, if a future has cloned that waker.
 pub(super) fn poll<T>(
     outer: &Waker,
     woken: &Woken,
@@ -129,7 +137,7 @@ pub(super) fn poll<T>(
         let frames = stack.frames();
         resolve(&frames[..frames.len().saturating_sub(below)])
     });
-    // A time-out around the code waits, too, and so does a runner. The deepest is where the code is.
+    // Timeouts and runners around the code also clone the waker. The deepest trace is in the user's code.
     let deepest =
         traces.reduce(
             |deepest, trace| {
@@ -139,7 +147,7 @@ pub(super) fn poll<T>(
     (polled, deepest)
 }
 
-/// Makes a poll the current one, unwinding included.
+/// Makes a poll the current one until it is dropped (invariant 1).
 struct Watched(Option<CurrentPoll>);
 
 impl Watched {
@@ -162,7 +170,7 @@ impl Drop for Watched {
 }
 
 fn resolve(frames: &[BacktraceFrame]) -> Trace {
-    /// Resolving takes its time, and the same frames come again and again.
+    /// Resolving a frame is slow, and the same frames occur many times.
     static KNOWN: LazyLock<Mutex<HashMap<usize, Vec<Await>>>> = LazyLock::new(Mutex::default);
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     let addresses: Vec<usize> = frames.iter().map(|frame| frame.ip() as usize).collect();
@@ -173,9 +181,9 @@ fn resolve(frames: &[BacktraceFrame]) -> Trace {
     Trace { awaits, addresses }
 }
 
-/// What of the user's source is at a frame; several if functions were inlined there.
+/// Returns the `await`s of the user's code in a frame: several if functions were inlined.
 fn look_up(frame: &BacktraceFrame) -> Vec<Await> {
-    /// Where `file!()` begins: the root of the workspace.
+    /// The root of the workspace, to which `file!()` is relative.
     static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
         let here = std::env::current_dir().unwrap_or_default();
         let root = here.ancestors().find(|folder| folder.join("Cargo.lock").exists());

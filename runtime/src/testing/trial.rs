@@ -1,4 +1,4 @@
-//! Finds the suspension points of a request by trying them.
+//! The search for the suspension points of a request, by trying them.
 
 use std::convert::Infallible;
 
@@ -18,14 +18,14 @@ use super::{
     watchdog::Watchdog,
 };
 
-/// How often a point is tried that some run has come to: how often a request waits may differ from run to
-/// run.
+/// The number of tries at a point that an earlier run has reached, because the number of suspensions may differ
+/// from run to run.
 const TRIES: usize = 3;
 
-/// How often a seed is repeated.
+/// The number of runs of one seed.
 const REPLAYS: usize = 10;
 
-/// One request, on its way through all its points.
+/// The search of one request.
 pub(super) struct Trial<'a, S, C> {
     service: S,
     requests: Requests<'a>,
@@ -35,22 +35,22 @@ pub(super) struct Trial<'a, S, C> {
     pub(super) summary: Summary,
     /// The method and the path of the last request.
     request: String,
-    /// The most waits at each stage, of all runs.
+    /// The highest number of suspensions at each stage, over all runs.
     waits: Vec<usize>,
-    /// The `await`s of a request that is left alone, in their order.
+    /// The `await`s of the request that ran without a disconnect, in order.
     way: Vec<Await>,
 }
 
-/// How far a run came.
+/// How far a run has come.
 #[derive(Clone, Copy, PartialEq)]
 enum Came {
-    /// It was cut at its point.
+    /// The request was cut at its point.
     There,
-    /// The stage has no such point, or not this time.
+    /// The stage had no such suspension in this run.
     PastIt,
-    /// There is no such stage, or not this time.
+    /// There was no such stage in this run.
     NotThere,
-    /// It waits for ever, or goes on for ever.
+    /// The request is stuck or endless.
     Stuck,
 }
 
@@ -82,24 +82,24 @@ where
         }
     }
 
-    /// The method and the path of the last request.
+    /// Returns the method and the path of the last request.
     pub(super) fn request(&self) -> &str {
         &self.request
     }
 
-    /// Leaves the request alone, to see which way it takes.
+    /// Runs the request without a disconnect, to record its `await`s.
     pub(super) async fn rehearse(&mut self, by: Disconnect) -> Result<(), Failure> {
         let nowhere = Point { stage: u16::MAX, wait: 0, moment: Moment::Waiting, by, entropy: 0 };
         self.run(nowhere).await.map(drop)
     }
 
-    /// Every suspension at every `await`, each at the point that `point` makes of its stage and its wait.
+    /// Disconnects at every suspension of every `await`. `point` makes a [`Point`] of a stage and a wait.
     pub(super) async fn every_await(
         &mut self,
         mut point: impl FnMut(u16, u16) -> Point,
     ) -> Result<(), Failure> {
         for stage in 0..u16::MAX {
-            // Before the first `await` that can be seen, there is no wait that is the first at it.
+            // Stage 0 is before the first visible `await`, and its waits count from 1.
             for wait in u16::from(stage == 0)..u16::MAX {
                 match self.try_at(|| point(stage, wait)).await? {
                     Came::There => {}
@@ -125,13 +125,13 @@ where
         }
     }
 
-    /// Whether some run has come there.
+    /// Returns whether an earlier run has reached the point.
     fn is_known(&self, point: Point) -> bool {
         let waits = self.waits.get(usize::from(point.stage));
         waits.is_some_and(|most| usize::from(point.wait) <= *most)
     }
 
-    /// Runs one point until the request was cut there so often that timing has had its chances.
+    /// Runs one point until the request was cut there [`REPLAYS`] times.
     pub(super) async fn replay(&mut self, seed: Seed) -> Result<(), Failure> {
         let point = seed.point();
         self.rehearse(point.by).await?;
@@ -167,7 +167,7 @@ where
             End::Cut | End::Whole if state.stage() > wanted => Came::PastIt,
             End::Whole if state.stage() == wanted => Came::PastIt,
             End::Whole => Came::NotThere,
-            // A cut elsewhere is that of a request without end.
+            // An endless request is cut elsewhere.
             End::Cut | End::Stuck => Came::Stuck,
         };
         self.waits.resize(self.waits.len().max(state.waits.len()), 0);

@@ -1,7 +1,7 @@
-//! The service under test, watched while it answers one request.
+//! Wraps the service under test to watch one request.
 //!
-//! It sits within our own layer, where the request's policy can be seen, and never drops anything by
-//! itself: at the point it stops polling, and the client leaves.
+//! The wrapper is inside the lifecycle's layer, where the request's policy is visible. It never drops the request
+//! itself: at the point it stops polling, and the client disconnects.
 
 use std::{
     convert::Infallible,
@@ -17,7 +17,7 @@ use tower::Service;
 
 use super::run::Run;
 
-/// A service that answers one run's requests.
+/// The service under test, for the request of one run.
 #[derive(Clone)]
 pub(super) struct Watch<S> {
     inner: S,
@@ -49,11 +49,11 @@ where
 }
 
 pin_project_lite::pin_project! {
-    /// A part of the request, the handler or the response's body, that is polled until the point.
+    /// A part of the request, the handler or the response body, that is polled until the point.
     pub(super) struct Watched<T> {
         #[pin]
         inner: T,
-        // None once it has ended by itself.
+        // None once the part has ended by itself.
         run: Option<Arc<Run>>,
     }
 

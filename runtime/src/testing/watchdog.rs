@@ -1,4 +1,10 @@
-//! Notices that nothing happens any more.
+//! Notices that a run makes no progress.
+//!
+//! Invariants:
+//!
+//! 1. `pet` stores the time before it wakes the thread, because `barked` compares that time to discard a stale
+//!    bark.
+//! 2. The thread ends with the last clone, because its channel closes then.
 
 use std::{
     sync::{
@@ -11,8 +17,8 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// Barks once when nobody has petted it for a while. It has a thread of its own, because a paused clock
-/// would run out at once: whatever the test waits for, time passes in the world.
+/// Barks once when it was not petted for `timeout`. It has its own thread and measures real time, because a paused
+/// tokio clock would skip to the timeout at once.
 #[derive(Clone)]
 pub(super) struct Watchdog {
     pets: Sender<()>,
@@ -26,7 +32,7 @@ impl Watchdog {
         let (pets, petted) = mpsc::channel();
         let bark = Arc::new(Notify::new());
         let barks = bark.clone();
-        // It ends with the last clone.
+        // Invariant 2.
         thread::spawn(move || {
             while petted.recv().is_ok() {
                 loop {
@@ -44,7 +50,7 @@ impl Watchdog {
         Self { pets, bark, petted: Arc::new(Mutex::new(Instant::now())), timeout }
     }
 
-    /// Something has happened, or is about to: the timeout begins anew.
+    /// Restarts the timeout, because the run makes progress.
     pub(super) fn pet(&self) {
         *self.petted.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         let _ = self.pets.send(());
@@ -55,10 +61,10 @@ impl Watchdog {
         petted.elapsed() < self.timeout
     }
 
-    /// Resolves when it has barked.
+    /// Waits for a bark.
     pub(super) async fn barked(&self) {
         self.bark.notified().await;
-        // It may have barked while nobody listened, at a check that took its time, say.
+        // A bark may be stale, from a slow check during which no task waited (invariant 1).
         while self.is_calm() {
             self.bark.notified().await;
         }
