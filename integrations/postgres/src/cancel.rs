@@ -1,10 +1,10 @@
-//! The request that cancels what a backend is doing.
+//! Cancel requests, which cancel the query of a backend.
 //!
-//! `PostgreSQL` takes it on a connection of its own and aims it at the backend, not at the query. The
-//! server closes that connection after it has signalled the backend, so its end is the proof that
-//! no signal comes later and hits the next query. `CancelToken::cancel_query` does not wait for it;
-//! and it alone knows which address a client is connected to. So the request goes to every address
-//! of the configuration: a server that does not know the key ignores it.
+//! `PostgreSQL` takes a cancel request on a separate connection and applies it to the backend, not to a query. The
+//! server closes that connection after it has signalled the backend. The end of the connection therefore proves
+//! that no later signal hits the next query. `CancelToken::cancel_query` does not wait for that end, so this
+//! module sends the request itself. Only `CancelToken` knows the address that a client is connected to, so the
+//! request goes to every address of the configuration. A server that does not know the key ignores the request.
 
 use std::{future::Future, io, net::SocketAddr, pin::Pin, time::Duration};
 
@@ -19,22 +19,22 @@ use tokio::{
     time::timeout,
 };
 
-/// An address that does not answer must not keep the request from the next one.
+/// The time to connect, after which the next address is tried.
 const CONNECT: Duration = Duration::from_secs(1);
 
 pub(super) type Sent<'a> = Pin<Box<dyn Future<Output = io::Result<()>> + Send + 'a>>;
 
-/// Sends cancel requests, whatever the encryption.
+/// Sends cancel requests, with any kind of encryption.
 pub(super) trait Cancel: Send + Sync {
-    /// Ends when the backend has been signalled. After an error a signal may still be under way.
+    /// Waits until the backend has been signalled. After an error a signal may still be in flight.
     fn send(&self, token: CancelToken) -> Sent<'_>;
 }
 
 enum Address {
     Tcp {
-        /// What the certificate is checked against.
+        /// The name that the certificate is checked against.
         host: String,
-        /// What is dialled, if it is not the host.
+        /// The address to connect to, which may be numeric.
         at: String,
         port: u16,
     },
@@ -107,11 +107,11 @@ where
     }
 }
 
-/// How a request failed.
+/// The stage at which a request failed.
 enum Failed {
-    /// The server has not seen any of it.
+    /// The server has not received the request.
     Before(io::Error),
-    /// It may be on its way.
+    /// The request may be in flight.
     Halfway(io::Error),
 }
 
@@ -119,7 +119,8 @@ impl<T> Server<T>
 where
     T: MakeTlsConnect<TcpStream> + Clone + Send + Sync,
 {
-    /// A name may stand for several servers, and only one of them has the backend.
+    /// Sends the request to every address of a name, because the name may stand for several servers and only one
+    /// of them has the backend.
     async fn send_to(
         &self,
         host: &str,
@@ -151,7 +152,8 @@ async fn connect(at: SocketAddr) -> io::Result<TcpStream> {
     timeout(CONNECT, TcpStream::connect(at)).await?
 }
 
-/// A second handle sees the end of the connection, whatever the encryption does with the first.
+/// Sends the request and waits for the end of the connection, on a second handle because the TLS stream owns the
+/// first.
 async fn send_over_tcp<C: TlsConnect<TcpStream>>(
     stream: TcpStream,
     tls: C,
@@ -179,7 +181,8 @@ async fn send_locally(path: &std::path::Path, token: &CancelToken) -> Result<(),
     halfway.await.map_err(Failed::Halfway)
 }
 
-/// Waits for the server to close. A reset is an end, too: it follows on what it has not read.
+/// Waits until the server closes the connection. A reset counts as well, because the server sends one if it has
+/// not read all bytes.
 async fn closed(mut stream: impl AsyncRead + Unpin) -> io::Result<()> {
     let mut rest = [0; 64];
     loop {

@@ -1,8 +1,8 @@
-//! COMMIT, whose answer is the only proof of it.
+//! Commits, which are proved only by the server's answer.
 //!
-//! A transaction in which a statement has failed answers COMMIT with success and rolls back. So a
-//! SELECT goes in front of it, in the same message: in such a transaction that one fails. What is
-//! answered without an error has landed.
+//! If a statement of the transaction has failed, the server answers COMMIT with success and rolls back. So a
+//! SELECT is sent before the COMMIT in the same message, because the SELECT fails in such a transaction. A commit
+//! that is answered without an error has landed.
 
 use std::{future::poll_fn, pin::Pin};
 
@@ -18,10 +18,10 @@ use super::{
     session::Session,
 };
 
-/// The answer to a commit, as far as it has come.
+/// The server's answer to a commit, as far as it has arrived.
 pub(super) struct Answer {
     stream: Pin<Box<SimpleQueryStream>>,
-    /// Whether the SELECT is over, and the transaction with the next error.
+    /// Whether the SELECT has succeeded. A later error ends the transaction.
     selected: bool,
 }
 
@@ -43,7 +43,7 @@ impl Answer {
     }
 }
 
-/// A commit under way; dropped, it is followed to its end by a task.
+/// A commit in flight. If it is dropped, a task waits for the server's answer.
 struct Commit<'s> {
     session: &'s mut Session,
     answer: Option<Answer>,
@@ -58,7 +58,7 @@ impl Drop for Commit<'_> {
             "a commit was cut while it was under way: it may have landed"
         );
         if let Some(object) = self.session.object.take() {
-            // What is left of a transaction that the SELECT refused is found and ended there.
+            // The quarantine ends the transaction if the SELECT has failed.
             let quarantine = Quarantine::new(object, self.session.shared.clone(), false);
             quarantine.begin(Cut::Commit(answer), &self.session.runtime);
         }
@@ -76,7 +76,7 @@ pub(super) async fn commit(session: &mut Session) -> Result<(), Error> {
     session.in_transaction = false;
     let follow = session.follow.clone();
     let mut commit = Commit { session, answer: Some(answer) };
-    let answer = commit.answer.as_mut().expect("it was put there");
+    let answer = commit.answer.as_mut().expect("the answer was set above");
     let ended = follow
         .until(async {
             while answer.next().await? {}

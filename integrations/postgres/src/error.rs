@@ -1,4 +1,4 @@
-//! What went wrong, and what is known of the work.
+//! The error type, which includes the outcome of the work.
 
 use std::{error, fmt};
 
@@ -11,10 +11,10 @@ use deadpool_postgres::{
 };
 use followthrough::Outcome;
 
-/// Why there is no result.
+/// The reason why there is no result.
 ///
-/// [`outcome`](Self::outcome) says what is known of the statement or commit. It is
-/// [`Outcome::NotBegun`] only if nothing of it can have landed.
+/// [`outcome`](Self::outcome) is the outcome of the statement or commit. It is [`Outcome::NotBegun`] only if no
+/// change of it can have landed.
 #[derive(Debug)]
 pub struct Error {
     kind: Kind,
@@ -48,29 +48,31 @@ impl Error {
         Self { kind: Kind::Postgres(error), outcome }
     }
 
-    /// An error of one statement or commit, which the server may have taken back for certain.
+    /// Makes the error of one statement or commit. Its outcome is `NotBegun` if the server has certainly rolled
+    /// back.
     pub(super) fn judged(error: tokio_postgres::Error) -> Self {
         let undone = error.as_db_error().is_some_and(is_undone);
         Self::postgres(error, if undone { Outcome::NotBegun } else { Outcome::Unknown })
     }
 
-    /// What is known of the work: never that it was rolled back when that is not certain.
+    /// Returns the outcome of the work. It is never `NotBegun` unless that is certain.
     ///
-    /// - [`Outcome::NotBegun`]: nothing of it lasts. It was not sent, the server refused it, or its
-    ///   transaction was never committed. What a procedure commits by itself is beyond this.
-    /// - [`Outcome::Unknown`]: it was sent and no answer came. Read back before you repeat it.
+    /// - [`Outcome::NotBegun`]: no change lasts. The work was not sent, the server refused it, or its transaction
+    ///   was never committed. Commits inside a procedure are not covered.
+    /// - [`Outcome::Unknown`]: the work was sent and no answer came. Read the data back before you repeat the
+    ///   work.
     #[must_use]
     pub const fn outcome(&self) -> Outcome {
         self.outcome
     }
 
-    /// Whether the token that the client follows ended it.
+    /// Returns whether the token that the client follows ended the work.
     #[must_use]
     pub const fn is_cancelled(&self) -> bool {
         matches!(self.kind, Kind::Cancelled)
     }
 
-    /// The error of the server or of the connection to it.
+    /// Returns the error of the server or of the connection to it.
     #[must_use]
     pub const fn as_postgres(&self) -> Option<&tokio_postgres::Error> {
         match &self.kind {
@@ -80,7 +82,8 @@ impl Error {
     }
 }
 
-/// An ERROR ends its statement and leaves nothing of it; a FATAL may come after the work.
+/// Returns whether the error means that no change lasts: an ERROR rolls its statement back, while a FATAL may come
+/// after the work.
 pub(super) fn is_undone(error: &DbError) -> bool {
     error.parsed_severity() == Some(Severity::Error)
         && *error.code() != SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN
@@ -92,10 +95,10 @@ impl fmt::Display for Error {
             Kind::Pool(error) => write!(f, "no connection: {error}"),
             Kind::Postgres(error) => write!(f, "{error} (outcome {})", self.outcome),
             Kind::Cancelled => {
-                write!(f, "cancelled by the token that it follows (outcome {})", self.outcome)
+                write!(f, "cancelled by the token that the client follows (outcome {})", self.outcome)
             }
             Kind::Spent => f.write_str(
-                "an earlier query of this connection was cut: take another one with `pool.get()`",
+                "an earlier query on this connection was cut: get another connection with `pool.get()`",
             ),
         }
     }

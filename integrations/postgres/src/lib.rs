@@ -1,9 +1,9 @@
-//! `PostgreSQL` with tokio-postgres and deadpool: what is cut here is cancelled on the server.
+//! `PostgreSQL` with tokio-postgres and deadpool: a query that is cut is cancelled on the server.
 //!
-//! Dropping the future of a query does not stop the query: the backend works on, and a pool hands
-//! its connection to somebody who then waits for the rest of it. [`Pool`] wraps a pool of deadpool:
-//! when a future is dropped, or the token that a connection [follows](Session::follow) fires, the
-//! backend is told to stop, and the connection stays out of the pool until it has.
+//! Dropping the future of a query does not stop the query. The backend continues, and deadpool hands the
+//! connection to the next caller, who waits for the rest of the query. [`Pool`] wraps a deadpool pool. When a
+//! future is dropped, or the token that a connection [follows](Session::follow) fires, the backend is told to
+//! stop, and the connection stays out of the pool until the backend has answered.
 //!
 //! ```
 //! use deadpool_postgres::tokio_postgres::{Config, NoTls};
@@ -30,9 +30,9 @@
 //! # fn main() { connect().unwrap(); }
 //! ```
 //!
-//! A [`Transaction`] that is dropped before its commit is rolled back. A commit that is cut has an
-//! unknown outcome, and is never reported as anything else: see [the guide](followthrough::guide::databases)
-//! for what to do about it, and for what all this costs.
+//! A [`Transaction`] that is dropped before its commit is rolled back. A commit that is cut has an unknown outcome
+//! and is never reported as anything else. [The guide](followthrough::guide::databases) says how to handle that,
+//! and what this crate costs.
 
 mod cancel;
 mod commit;
@@ -42,7 +42,7 @@ mod quarantine;
 mod session;
 mod transaction;
 
-/// The pool within, and tokio-postgres.
+/// The wrapped pool's crate, which re-exports tokio-postgres.
 pub use deadpool_postgres;
 pub use followthrough::integration::CancelOn;
 

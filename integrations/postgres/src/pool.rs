@@ -1,4 +1,4 @@
-//! The pool, and what it hands out.
+//! The pool and its clients.
 
 use std::{
     fmt,
@@ -20,7 +20,7 @@ use super::{
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A pool whose connections come back only when their backend is idle. A cheap clone.
+/// A pool to which a connection returns only when its backend is idle. Cloning is cheap.
 #[derive(Clone)]
 pub struct Pool {
     inner: deadpool_postgres::Pool,
@@ -28,10 +28,10 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Wraps `pool`. Cancel requests go to the hosts of `config`, with which its manager was made,
-    /// and through `tls`: `NoTls`, or the connector of the manager.
+    /// Wraps `pool`. Cancel requests go to the hosts of `config`, with the encryption `tls`. Pass the same
+    /// `config` and `tls` as to the manager of `pool`.
     ///
-    /// Take connections from the wrapper only: the pool within knows nothing of cut queries.
+    /// Get connections from this wrapper only, because the wrapped pool does not know which queries were cut.
     pub fn new<T>(pool: deadpool_postgres::Pool, config: &Config, tls: T) -> Self
     where
         T: MakeTlsConnect<TcpStream> + Clone + Send + Sync + 'static,
@@ -43,10 +43,10 @@ impl Pool {
         Self { inner: pool, shared: Arc::new(Shared { cancel, timeout: TIMEOUT }) }
     }
 
-    /// How long a backend may take to answer a query that was cut, or a commit. After that its
-    /// connection is closed and the pool has room for another one. Default 5 s.
+    /// Sets how long a backend may take to answer a query that was cut, or a commit. After that its connection is
+    /// closed and the pool has room for another one. Default: 5 s.
     ///
-    /// Nothing bounds a statement under a `DurableToken`.
+    /// A statement under a `DurableToken` has no such limit.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         let cancel = Arc::clone(&self.shared.cancel);
@@ -54,19 +54,19 @@ impl Pool {
         self
     }
 
-    /// A connection, as deadpool's `get`.
+    /// Returns a connection, like deadpool's `get`.
     ///
     /// # Errors
     ///
-    /// As deadpool's: no connection came in time, or none could be made.
+    /// Returns an error, like deadpool's, if no connection became free in time or none could be made.
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// Panics outside a tokio runtime.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses the place in the queue, and nothing else.
+    /// Dropping the future loses the place in the queue, and no connection.
     pub async fn get(&self) -> Result<Client, Error> {
         let object = self.inner.get().await.map_err(Error::pool)?;
         let session = Session {
@@ -79,7 +79,7 @@ impl Pool {
         Ok(Client { session })
     }
 
-    /// The pool within, for its size and its status.
+    /// Returns the wrapped pool, for its size and its status.
     pub const fn inner(&self) -> &deadpool_postgres::Pool {
         &self.inner
     }
@@ -94,23 +94,24 @@ impl fmt::Debug for Pool {
     }
 }
 
-/// A connection of a [`Pool`], with the statements of a [`Session`]. Dropped, it goes back.
+/// A connection of a [`Pool`], with the statements of a [`Session`]. Dropping it returns the connection to the
+/// pool.
 #[derive(Debug)]
 pub struct Client {
     session: Session,
 }
 
 impl Client {
-    /// Begins a transaction, at the isolation level of the session. Make `SET TRANSACTION …` its
-    /// first statement for another one.
+    /// Begins a transaction at the isolation level of the session. Execute `SET TRANSACTION …` as its first
+    /// statement for another level.
     ///
     /// # Errors
     ///
-    /// As a statement of a [`Session`].
+    /// The same as those of a statement of a [`Session`].
     ///
     /// # Cancel safety
     ///
-    /// As a statement of a [`Session`]; nothing stays open.
+    /// The same as that of a statement of a [`Session`]. No transaction stays open.
     pub async fn transaction(&mut self) -> Result<Transaction<'_>, Error> {
         Transaction::begin(&mut self.session).await
     }

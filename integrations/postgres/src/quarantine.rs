@@ -1,14 +1,14 @@
-//! Where a connection waits after its query was cut.
+//! The quarantine, in which a connection waits after its query was cut.
 //!
 //! Invariants:
 //!
-//! 1. A connection goes back to the pool only when the backend has answered what was cut, every
-//!    cancel request has been acknowledged, and no transaction is open on it.
-//! 2. Whatever else happens to a quarantine, its own end included, closes the connection.
-//! 3. The compensations of the request that was cut wait until the backend has answered, whether the
-//!    connection goes back or not.
-//! 4. Nothing is sent that a cancel request could hit, until all of them are acknowledged: the Sync
-//!    behind the query is no query.
+//! 1. A connection returns to the pool only after the backend has answered the cut statement, every cancel request
+//!    has been acknowledged, and no transaction is open, because its next user must not see any of them.
+//! 2. In every other case the connection is closed, because `Drop` takes it out of the pool.
+//! 3. The compensations of the cut request wait until the backend has answered, whether the connection returns or
+//!    not, because the statement may land until then.
+//! 4. No query is sent before all cancel requests are acknowledged, because a late one would cancel it. The Sync
+//!    message behind the cut query is not a query.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -24,19 +24,19 @@ use tracing::Instrument;
 
 use super::{cancel::Cancel, commit::Answer, error::is_undone};
 
-/// What all connections of a pool share.
+/// The state that all connections of a pool share.
 pub(super) struct Shared {
     pub(super) cancel: Arc<dyn Cancel>,
     pub(super) timeout: Duration,
 }
 
-/// What the connection was doing.
+/// The work that was cut.
 pub(super) enum Cut {
-    /// A statement that is cancelled.
+    /// A statement, which is cancelled.
     Statement,
-    /// A statement that runs to its end.
+    /// A durable statement, which runs to its end.
     Durable,
-    /// A commit, which nobody can take back.
+    /// A commit, which cannot be cancelled safely.
     Commit(Answer),
 }
 
@@ -53,7 +53,7 @@ impl Quarantine {
         Self { object: Some(object), shared, in_transaction, held_back }
     }
 
-    /// Begins. A runtime that has ended drops the task, and the connection with it.
+    /// Spawns the task that waits. A runtime that has ended drops the task and closes the connection.
     pub(super) fn begin(self, cut: Cut, runtime: &Handle) {
         drop(runtime.spawn(self.run(cut).in_current_span()));
     }
@@ -76,7 +76,7 @@ impl Quarantine {
         }
     }
 
-    /// Waits for the backend; `false` if the connection is not to be used again.
+    /// Waits for the backend. Returns whether the connection may be used again.
     async fn is_quiet(&mut self, cut: Cut) -> bool {
         let Some(object) = &self.object else { return false };
         let acknowledged = match cut {
@@ -86,7 +86,7 @@ impl Quarantine {
                 true
             }
             Cut::Commit(answer) => {
-                // The SELECT in front of the COMMIT makes success certain, see `commit`.
+                // The SELECT before the COMMIT proves success, see `commit`.
                 match answer.await_end().await {
                     Ok(()) => tracing::info!(
                         target: "followthrough",
@@ -100,7 +100,8 @@ impl Quarantine {
         acknowledged && !object.is_closed() && self.clean(object).await.unwrap_or(false)
     }
 
-    /// Cancels until the Sync behind the query is answered; `false` if a signal may still come.
+    /// Sends cancel requests until the Sync behind the query is answered. Returns false if a signal may still
+    /// come.
     async fn cancel(&self, client: &Client) -> bool {
         let mut answered = pin!(client.check_connection());
         let mut pause = FIRST_PAUSE;
@@ -110,7 +111,7 @@ impl Quarantine {
                 let _ = answered.await;
                 return false;
             }
-            // An error is an answer: the cancel request hit the Sync itself.
+            // An error counts as an answer: the cancel request hit the Sync.
             if time::timeout(pause, &mut answered).await.is_ok() {
                 return true;
             }
@@ -118,13 +119,13 @@ impl Quarantine {
         }
     }
 
-    /// Ends a transaction that is open; `false` if too much has piled up.
+    /// Ends an open transaction. Returns false if too many stray statements have piled up.
     async fn clean(&self, client: &Object) -> Result<bool, Error> {
         if self.in_transaction {
             client.batch_execute("ROLLBACK").await?;
         }
-        // In a transaction that was begun by hand, `now()` is the time of its first statement. A
-        // ROLLBACK to be sure would leave a warning in the server's log.
+        // `now()` is the time of a transaction's first statement, so it shows a transaction that was begun by
+        // hand. An unconditional ROLLBACK would leave a warning in the server's log.
         let look = "SELECT now() = statement_timestamp(), \
                     (SELECT count(*) FROM pg_catalog.pg_prepared_statements)";
         let messages = match client.simple_query(look).await {

@@ -1,4 +1,4 @@
-//! One connection, one statement at a time.
+//! A connection that runs one statement at a time.
 
 use std::{
     fmt,
@@ -23,20 +23,19 @@ use super::{
 
 /// The statements of a [`Client`](super::Client) or a [`Transaction`](super::Transaction).
 ///
-/// They borrow the connection mutably: a cancel request is aimed at the backend, and must find
-/// there the one statement that it is meant for.
+/// Each statement borrows the connection mutably, because a cancel request applies to the backend, which must run
+/// only the statement that was cut.
 ///
 /// # Cancel safety
 ///
-/// A future of a statement that is dropped while it waits has its statement cancelled on the
-/// server, unless the session [follows](Self::follow) a `DurableToken`. Either way this session is
-/// spent: what is called on it next gives an error, and the connection is back in its pool once the
-/// backend has answered.
+/// Dropping the future of a statement cancels the statement on the server, unless the session
+/// [follows](Self::follow) a `DurableToken`. In both cases the session is spent: further calls return an error,
+/// and the connection returns to its pool once the backend has answered.
 ///
 /// # Errors
 ///
-/// Every statement gives an [`Error`] if the server refuses it, the connection is lost, the token
-/// fires, or an earlier future was cut. A statement that follows a fired token is not sent.
+/// Every statement returns an [`Error`] if the server refuses it, the connection is lost, the token fires, or an
+/// earlier future was cut. A statement under a token that has fired is not sent.
 ///
 /// # Examples
 ///
@@ -62,10 +61,10 @@ pub struct Session {
 }
 
 impl Session {
-    /// Follows a token from here on: when it fires, the statement that runs is cancelled on the
-    /// server and its future gives an [`Error`]; no further one begins.
+    /// Follows a token from here on. When the token fires, the running statement is cancelled on the server and
+    /// its future returns an [`Error`]. No further statement begins.
     ///
-    /// Under a [`DurableToken`](followthrough::DurableToken) nothing is cancelled: a statement whose future
+    /// Under a [`DurableToken`](followthrough::DurableToken) no statement is cancelled: a statement whose future
     /// is dropped runs to its end, and the connection waits for it.
     pub fn follow(&mut self, token: impl Into<CancelOn>) -> &mut Self {
         self.follow = token.into();
@@ -76,7 +75,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// As every statement, see [`Session`].
+    /// The same as those of every statement, see [`Session`].
     pub async fn query<T>(
         &mut self,
         statement: &T,
@@ -94,7 +93,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// As every statement, see [`Session`].
+    /// The same as those of every statement, see [`Session`].
     pub async fn query_one<T>(
         &mut self,
         statement: &T,
@@ -112,7 +111,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// As every statement, see [`Session`].
+    /// The same as those of every statement, see [`Session`].
     pub async fn query_opt<T>(
         &mut self,
         statement: &T,
@@ -130,7 +129,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// As every statement, see [`Session`].
+    /// The same as those of every statement, see [`Session`].
     pub async fn execute<T>(
         &mut self,
         statement: &T,
@@ -148,7 +147,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// As every statement, see [`Session`].
+    /// The same as those of every statement, see [`Session`].
     pub async fn batch_execute(&mut self, statements: &str) -> Result<(), Error> {
         let lease = self.lease()?;
         let result = lease.wait(lease.object()?.batch_execute(statements)).await;
@@ -159,21 +158,21 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// As every statement, see [`Session`].
+    /// The same as those of every statement, see [`Session`].
     pub async fn prepare_cached(&mut self, statement: &str) -> Result<Statement, Error> {
         let lease = self.lease()?;
         let result = lease.wait(lease.object()?.prepare_cached(statement)).await;
         lease.judge(result)
     }
 
-    /// Does anything else with the connection, as one statement: `COPY`, streams of rows, several
-    /// queries in a pipeline. What is unanswered when `work` ends or is dropped counts as cut only
-    /// in the second case, so put a time-out around `run` and not into it.
+    /// Runs other work on the connection as one statement: `COPY`, streams of rows, several pipelined queries.
+    /// Unanswered queries count as cut only if the future of `run` is dropped, not if `work` returns. So put a
+    /// timeout around `run`, and not into `work`.
     ///
     /// # Errors
     ///
-    /// As every statement, see [`Session`]; with [`Outcome::Unknown`] outside of a transaction, since
-    /// some of the work may have landed.
+    /// The same as those of every statement, see [`Session`], with [`Outcome::Unknown`] outside a transaction,
+    /// because some of the work may have landed.
     pub async fn run<T>(
         &mut self,
         work: impl AsyncFnOnce(&mut ClientWrapper) -> Result<T, PgError>,
@@ -192,12 +191,12 @@ impl Session {
         Lease::of(self)
     }
 
-    /// Sends a ROLLBACK behind everything else, and does not wait for its answer: whoever has the
-    /// connection next comes after it.
+    /// Sends a ROLLBACK behind all earlier messages without waiting for its answer. The next user's statements are
+    /// sent after it.
     pub(super) fn roll_back_behind(&mut self) {
         self.in_transaction = false;
         if let Some(object) = &self.object {
-            // The first poll sends it.
+            // The first poll sends the message.
             let rollback = pin!(object.simple_query_raw("ROLLBACK"));
             let _ = rollback.poll(&mut Context::from_waker(Waker::noop()));
         }
@@ -214,14 +213,14 @@ impl fmt::Debug for Session {
     }
 }
 
-/// A statement under way; dropped, it takes the connection from its session into quarantine.
+/// A statement in flight. Dropping it moves the connection from its session into quarantine.
 pub(super) struct Lease<'s> {
     session: &'s mut Session,
     armed: bool,
 }
 
 impl<'s> Lease<'s> {
-    /// A lease whatever has fired.
+    /// Makes a lease without looking at the token.
     pub(super) fn of(session: &'s mut Session) -> Result<Self, Error> {
         if session.object.is_none() {
             return Err(Error::SPENT);
@@ -242,7 +241,7 @@ impl<'s> Lease<'s> {
         self.session.follow.until(future).await
     }
 
-    /// The result of a single statement, whose error the server's answer may decide.
+    /// Returns the result of a single statement. The server's error may prove the outcome.
     fn judge<T>(self, result: Option<Result<T, PgError>>) -> Result<T, Error> {
         let in_transaction = self.session.in_transaction;
         self.end_with(result, |error| {
@@ -254,7 +253,7 @@ impl<'s> Lease<'s> {
         })
     }
 
-    /// The result of several, of which some may have landed.
+    /// Returns the result of several statements, of which some may have landed.
     pub(super) fn end<T>(self, result: Option<Result<T, PgError>>) -> Result<T, Error> {
         let outcome = self.outcome();
         self.end_with(result, |error| Error::postgres(error, outcome))

@@ -1,4 +1,4 @@
-//! A transaction whose end is never guessed.
+//! Transactions.
 
 use std::ops::{Deref, DerefMut};
 
@@ -10,17 +10,17 @@ use super::{
 
 /// A transaction, begun by [`Client::transaction`](super::Client::transaction).
 ///
-/// Dropped before its commit was sent, it is rolled back. From then on nobody can take it back: a
-/// commit whose future is dropped is logged as WARN with `outcome="unknown"`.
+/// A transaction that is dropped before its commit was sent is rolled back. A commit that was sent cannot be
+/// undone: if its future is dropped, it is logged at WARN with `outcome="unknown"`.
 #[derive(Debug)]
-#[must_use = "dropped without `commit`, it is rolled back"]
+#[must_use = "a transaction that is dropped without `commit` is rolled back"]
 pub struct Transaction<'c> {
     session: &'c mut Session,
 }
 
 impl<'c> Transaction<'c> {
     pub(super) async fn begin(session: &'c mut Session) -> Result<Self, Error> {
-        // A BEGIN that is cut counts as one that was begun.
+        // A BEGIN that is cut may have begun the transaction.
         let lease = session.lease()?.in_transaction();
         let result = lease.wait(lease.object()?.batch_execute("BEGIN")).await;
         let begun = lease.end(result);
@@ -28,32 +28,32 @@ impl<'c> Transaction<'c> {
         begun.map(|()| Self { session })
     }
 
-    /// Commits. `Ok` means that the transaction has landed: one in which a statement has failed,
-    /// which `PostgreSQL` would answer with success, is an error here.
+    /// Commits. `Ok` means that the transaction has landed. A transaction in which a statement has failed is an
+    /// error here, although `PostgreSQL` answers its COMMIT with success.
     ///
     /// # Errors
     ///
-    /// [`Error::outcome`] says what is known: [`Outcome::NotBegun`](followthrough::Outcome::NotBegun) if the
-    /// transaction has certainly not landed, [`Outcome::Unknown`](followthrough::Outcome::Unknown) if the
-    /// token fired or the connection was lost before the answer came.
+    /// [`Error::outcome`] is [`Outcome::NotBegun`](followthrough::Outcome::NotBegun) if the transaction has
+    /// certainly not landed, and [`Outcome::Unknown`](followthrough::Outcome::Unknown) if the token fired or the
+    /// connection was lost before the answer came.
     ///
     /// # Cancel safety
     ///
-    /// A COMMIT that was sent is not cancelled on the server. If the future is dropped then, the
-    /// log says that its outcome is unknown, and what became of it once the server has answered.
+    /// A COMMIT that was sent is not cancelled on the server. If the future is dropped then, the unknown outcome
+    /// is logged, and so is the result once the server has answered.
     pub async fn commit(self) -> Result<(), Error> {
-        let this = self; // it outlives the commit, and finds it done
+        let this = self; // dropped after the commit has cleared `in_transaction`
         commit::commit(&mut *this.session).await
     }
 
-    /// Rolls back, and waits for the answer. Dropping the transaction does not wait.
+    /// Rolls back and waits for the answer. Dropping the transaction does not wait.
     ///
     /// # Errors
     ///
-    /// If the connection is lost, which rolls back, too.
+    /// Returns an error if the connection is lost, which also rolls back.
     pub async fn rollback(self) -> Result<(), Error> {
         let this = self;
-        // Whatever has fired: it is what a cancelled transaction needs.
+        // The rollback ignores the token, because a cancelled transaction needs it.
         let lease = Lease::of(&mut *this.session)?;
         let rolled_back = Some(lease.object()?.batch_execute("ROLLBACK").await);
         lease.end(rolled_back)?;

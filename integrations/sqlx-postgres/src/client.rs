@@ -1,4 +1,4 @@
-//! One connection, one piece of work at a time.
+//! A connection that runs one piece of work at a time.
 
 use std::{fmt, mem, sync::Arc};
 
@@ -15,45 +15,44 @@ use super::{
     quarantine::{Cut, Quarantine, Shared},
 };
 
-/// A connection of a [`Pool`](super::Pool). Dropped, it goes back.
+/// A connection of a [`Pool`](super::Pool). Dropping it returns the connection to the pool.
 ///
 /// # Cancel safety
 ///
-/// If the future of its work is dropped while it waits, the statement that runs is cancelled on the
-/// server, unless the client [follows](Self::follow) a `DurableToken`. Either way the client is
-/// spent: what is called on it next gives an error, and the connection is back in its pool once the
-/// backend has answered.
+/// Dropping the future of its work cancels the running statement on the server, unless the client
+/// [follows](Self::follow) a `DurableToken`. In both cases the client is spent: further calls return an error, and
+/// the connection returns to its pool once the backend has answered.
 pub struct Client {
     pub(super) connection: Option<PoolConnection<Postgres>>,
     pub(super) backend: i32,
     pub(super) shared: Arc<Shared>,
     pub(super) runtime: Handle,
     pub(super) follow: CancelOn,
-    /// Also when it was dropped, and nobody has rolled it back so far.
+    /// A transaction may be open, also one that was dropped and not rolled back yet.
     pub(super) in_transaction: bool,
     /// The transaction has the deadline of a request as its `statement_timeout`.
     pub(super) limited: bool,
 }
 
 impl Client {
-    /// Follows a token from here on: when it fires, the statement that runs is cancelled on the
-    /// server and its future gives an [`Error`]; no further one begins. Its deadline is the
-    /// `statement_timeout` of transactions that begin.
+    /// Follows a token from here on. When the token fires, the running statement is cancelled on the server and
+    /// its future returns an [`Error`]. No further statement begins. The token's deadline is the
+    /// `statement_timeout` of new transactions.
     ///
-    /// Under a [`DurableToken`](followthrough::DurableToken) nothing is cancelled: work whose future is
-    /// dropped ends with the statement that runs, and the connection waits for it.
+    /// Under a [`DurableToken`](followthrough::DurableToken) no statement is cancelled: work whose future is
+    /// dropped ends after the running statement, and the connection waits for that.
     pub fn follow(&mut self, token: impl Into<CancelOn>) -> &mut Self {
         self.follow = token.into();
         self
     }
 
-    /// Does something with the connection. Put a time-out around it and not into it: what is
-    /// dropped within `work` is not seen.
+    /// Runs work on the connection. Put a timeout around `run` and not into `work`, because a future that is
+    /// dropped inside `work` is not noticed.
     ///
     /// # Errors
     ///
-    /// What `work` gives, the token that fired, or that earlier work was cut. Outside of a
-    /// transaction the outcome is [`Outcome::Unknown`], since some of it may have landed.
+    /// Returns the error of `work`, or an error if the token fired or earlier work was cut. Outside a transaction
+    /// the outcome is [`Outcome::Unknown`], because some of the work may have landed.
     pub async fn run<T>(
         &mut self,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
@@ -64,18 +63,18 @@ impl Client {
         self.work(work).await
     }
 
-    /// Begins a transaction. If the token has a deadline, the server keeps to it, too: what remains
-    /// becomes the local `statement_timeout`, unless there is a shorter one, so that no statement runs
-    /// longer than was left at the begin. Past the request's point of no return, and under a
-    /// `DurableToken`, that limit is lifted.
+    /// Begins a transaction. If the token has a deadline, the server enforces it as well: the remaining time
+    /// becomes the local `statement_timeout`, unless that is shorter already. So no statement runs longer than the
+    /// time that was left at the BEGIN. Past the request's point of no return, and under a `DurableToken`, that
+    /// limit is lifted.
     ///
     /// # Errors
     ///
-    /// As [`run`](Self::run).
+    /// The same as those of [`run`](Self::run).
     ///
     /// # Cancel safety
     ///
-    /// As the client; nothing stays open.
+    /// The same as that of the client. No transaction stays open.
     pub async fn transaction(&mut self) -> Result<Transaction<'_>, Error> {
         if self.in_transaction {
             self.roll_back().await?;
@@ -85,7 +84,7 @@ impl Client {
         }
         let left = self.follow.remaining();
         let begin = match left {
-            // Zero would mean no limit at all.
+            // Zero would mean no limit.
             Some(left) => {
                 let left = left.as_millis().clamp(1, 2_147_483_647);
                 format!(
@@ -98,7 +97,7 @@ impl Client {
         };
         (self.in_transaction, self.limited) = (true, false);
         self.work(async move |connection: &mut PgConnection| {
-            // sqlx has to know of it, or a `begin` within would be one of its own.
+            // sqlx has to know of the transaction, or a nested `begin` would send BEGIN instead of SAVEPOINT.
             let begin = AssertSqlSafe(begin).into_sql_str();
             PgTransactionManager::begin(connection, Some(begin)).await
         })
@@ -135,7 +134,7 @@ impl Client {
         result.map_err(|error| Error::sqlx(error, outcome))
     }
 
-    /// Whatever has fired: it is what a cancelled transaction needs.
+    /// Rolls back, also if the token has fired, because a cancelled transaction needs the rollback.
     async fn roll_back(&mut self) -> Result<(), Error> {
         let mut lease = Lease { client: self, cut: Some(Cut::Awaited) };
         let rolled_back = roll_back(lease.connection()?).await;
@@ -146,8 +145,8 @@ impl Client {
     }
 
     async fn commit(&mut self) -> Result<(), Error> {
-        // In a transaction in which a statement has failed, PostgreSQL answers COMMIT with success
-        // and rolls back; SELECT fails there.
+        // If a statement of the transaction has failed, PostgreSQL answers COMMIT with success and rolls back. A
+        // SELECT fails in such a transaction.
         self.work(async |connection: &mut PgConnection| {
             sqlx::raw_sql("SELECT").execute(connection).await
         })
@@ -165,7 +164,7 @@ impl Client {
             let connection = lease.connection()?;
             follow
                 .until(async {
-                    // More than one if somebody forgot a transaction within.
+                    // The depth is more than one if a nested transaction was forgotten.
                     while PgTransactionManager::get_transaction_depth(connection) > 0 {
                         PgTransactionManager::commit(connection).await?;
                     }
@@ -176,7 +175,7 @@ impl Client {
         let Some(ended) = ended else { return Err(Error::cancelled(Outcome::Unknown)) };
         if let Some(mut lease) = commit.0.take() {
             lease.cut = None;
-            // The server has ended it; sqlx has to be told.
+            // After a database error the server has ended the transaction, and sqlx still has to roll back.
             lease.client.in_transaction = ended
                 .as_ref()
                 .err()
@@ -209,7 +208,7 @@ impl fmt::Debug for Client {
     }
 }
 
-/// Work under way; dropped, it takes the connection from its client into quarantine.
+/// Work in flight. Dropping it moves the connection from its client into quarantine.
 struct Lease<'c> {
     client: &'c mut Client,
     cut: Option<Cut>,
@@ -240,7 +239,7 @@ impl Drop for Lease<'_> {
     }
 }
 
-/// Rolls back what sqlx knows of, or else what the server may know of.
+/// Rolls back the transactions that sqlx knows of, or else one that only the server may know of.
 pub(super) async fn roll_back(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     if PgTransactionManager::get_transaction_depth(connection) == 0 {
         return sqlx::raw_sql("ROLLBACK").execute(connection).await.map(drop);
@@ -251,7 +250,7 @@ pub(super) async fn roll_back(connection: &mut PgConnection) -> Result<(), sqlx:
     Ok(())
 }
 
-/// A commit under way.
+/// A commit in flight.
 struct Commit<'c>(Option<Lease<'c>>);
 
 impl Drop for Commit<'_> {
@@ -268,21 +267,21 @@ impl Drop for Commit<'_> {
 
 /// A transaction, begun by [`Client::transaction`].
 ///
-/// Dropped before its commit was sent, it is rolled back. From then on nobody can take it back: a
-/// commit whose future is dropped is logged as WARN with `outcome="unknown"`.
+/// A transaction that is dropped before its commit was sent is rolled back. A commit that was sent cannot be
+/// undone: if its future is dropped, it is logged at WARN with `outcome="unknown"`.
 #[derive(Debug)]
-#[must_use = "dropped without `commit`, it is rolled back"]
+#[must_use = "a transaction that is dropped without `commit` is rolled back"]
 pub struct Transaction<'c> {
     client: &'c mut Client,
 }
 
 impl Transaction<'_> {
-    /// Does something within the transaction, as [`Client::run`]. A `begin` of sqlx's within is a
-    /// savepoint; a COMMIT or ROLLBACK that `work` writes by hand ends the transaction unseen.
+    /// Runs work inside the transaction, like [`Client::run`]. A nested `begin` of sqlx is a savepoint. A COMMIT
+    /// or ROLLBACK that `work` sends as SQL text ends the transaction unnoticed.
     ///
     /// # Errors
     ///
-    /// As [`Client::run`]; the outcome is [`Outcome::NotBegun`], since nothing is committed.
+    /// The same as those of [`Client::run`]. The outcome is [`Outcome::NotBegun`], because no work is committed.
     pub async fn run<T>(
         &mut self,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
@@ -290,7 +289,7 @@ impl Transaction<'_> {
         self.client.work(work).await
     }
 
-    /// Follows a token, as [`Client::follow`].
+    /// Follows a token, like [`Client::follow`].
     pub fn follow(&mut self, token: impl Into<CancelOn>) -> &mut Self {
         self.client.follow = token.into();
         self
@@ -300,24 +299,23 @@ impl Transaction<'_> {
     ///
     /// # Errors
     ///
-    /// [`Error::outcome`] says what is known: [`Outcome::NotBegun`] if the transaction has certainly
-    /// not landed, [`Outcome::Unknown`] if the token fired or the connection was lost before the
-    /// answer came.
+    /// [`Error::outcome`] is [`Outcome::NotBegun`] if the transaction has certainly not landed, and
+    /// [`Outcome::Unknown`] if the token fired or the connection was lost before the answer came.
     ///
     /// # Cancel safety
     ///
-    /// A COMMIT that was sent is not cancelled on the server. If the future is dropped then, the
-    /// log says that its outcome is unknown.
+    /// A COMMIT that was sent is not cancelled on the server. If the future is dropped then, the unknown outcome
+    /// is logged.
     pub async fn commit(self) -> Result<(), Error> {
         self.client.commit().await
     }
 
-    /// Rolls back, and waits for the answer. A transaction that is dropped is rolled back when its
-    /// client is used again, or dropped.
+    /// Rolls back and waits for the answer. A transaction that is dropped is rolled back when its client is used
+    /// again or dropped.
     ///
     /// # Errors
     ///
-    /// If the connection is lost, which rolls back, too.
+    /// Returns an error if the connection is lost, which also rolls back.
     pub async fn rollback(self) -> Result<(), Error> {
         self.client.roll_back().await
     }

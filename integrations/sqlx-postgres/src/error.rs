@@ -1,14 +1,14 @@
-//! What went wrong, and what is known of the work.
+//! The error type, which includes the outcome of the work.
 
 use std::{error, fmt};
 
 use followthrough::Outcome;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
-/// Why there is no result.
+/// The reason why there is no result.
 ///
-/// [`outcome`](Self::outcome) says what is known of the work. It is [`Outcome::NotBegun`] only if
-/// nothing of it can have landed.
+/// [`outcome`](Self::outcome) is the outcome of the work. It is [`Outcome::NotBegun`] only if no change of it can
+/// have landed.
 #[derive(Debug)]
 pub struct Error {
     kind: Kind,
@@ -28,7 +28,7 @@ impl Error {
     /// An earlier future was cut.
     pub(super) const SPENT: Self = Self { kind: Kind::Spent, outcome: Outcome::NotBegun };
 
-    /// The token fired while the work was under way.
+    /// The token fired while the work was in flight.
     pub(super) const fn cancelled(outcome: Outcome) -> Self {
         Self { kind: Kind::Cancelled, outcome }
     }
@@ -37,33 +37,32 @@ impl Error {
         Self { kind: Kind::Sqlx(error), outcome }
     }
 
-    /// An error of a commit, which the server may have refused for certain.
+    /// Makes the error of a commit. Its outcome is `NotBegun` if the server has certainly refused the commit.
     pub(super) fn of_commit(error: sqlx::Error) -> Self {
         let refused = error
             .as_database_error()
             .and_then(|error| error.try_downcast_ref::<PgDatabaseError>())
-            // A FATAL may come after the work; 40003 says that nobody knows.
+            // A FATAL may come after the work, and 40003 means that the completion is unknown.
             .is_some_and(|error| error.severity() == PgSeverity::Error && error.code() != "40003");
         Self::sqlx(error, if refused { Outcome::NotBegun } else { Outcome::Unknown })
     }
 
-    /// What is known of the work: never that it was rolled back when that is not certain.
+    /// Returns the outcome of the work. It is never `NotBegun` unless that is certain.
     ///
-    /// - [`Outcome::NotBegun`]: nothing of it lasts. It was not sent, or its transaction was never
-    ///   committed.
-    /// - [`Outcome::Unknown`]: it may have landed. Read back before you repeat it.
+    /// - [`Outcome::NotBegun`]: no change lasts. The work was not sent, or its transaction was never committed.
+    /// - [`Outcome::Unknown`]: the work may have landed. Read the data back before you repeat the work.
     #[must_use]
     pub const fn outcome(&self) -> Outcome {
         self.outcome
     }
 
-    /// Whether the token that the client follows ended it.
+    /// Returns whether the token that the client follows ended the work.
     #[must_use]
     pub const fn is_cancelled(&self) -> bool {
         matches!(self.kind, Kind::Cancelled)
     }
 
-    /// The error of sqlx.
+    /// Returns the error of sqlx.
     #[must_use]
     pub const fn as_sqlx(&self) -> Option<&sqlx::Error> {
         match &self.kind {
@@ -78,10 +77,14 @@ impl fmt::Display for Error {
         match &self.kind {
             Kind::Sqlx(error) => write!(f, "{error} (outcome {})", self.outcome),
             Kind::Cancelled => {
-                write!(f, "cancelled by the token that it follows (outcome {})", self.outcome)
+                write!(
+                    f,
+                    "cancelled by the token that the client follows (outcome {})",
+                    self.outcome
+                )
             }
             Kind::Spent => f.write_str(
-                "earlier work on this connection was cut: take another one with `pool.get()`",
+                "earlier work on this connection was cut: get another connection with `pool.get()`",
             ),
         }
     }

@@ -1,9 +1,9 @@
-//! `PostgreSQL` with sqlx: what is cut here is cancelled on the server.
+//! `PostgreSQL` with sqlx: a query that is cut is cancelled on the server.
 //!
-//! Dropping the future of a query does not stop the query: the backend works on, and its connection
-//! is missing in the pool for the rest of it. [`Pool`] wraps a pool of sqlx: when a future is
-//! dropped, or the token that a [`Client`] [follows](Client::follow) fires, the backend is told to stop
-//! by `pg_cancel_backend` on another connection.
+//! Dropping the future of a query does not stop the query. The backend continues, and its connection is missing
+//! from the pool for the rest of the query. [`Pool`] wraps a sqlx pool. When a future is dropped, or the token
+//! that a [`Client`] [follows](Client::follow) fires, the backend is told to stop by `pg_cancel_backend` on
+//! another connection.
 //!
 //! ```
 //! use followthrough::{RequestToken, cancellable};
@@ -26,10 +26,9 @@
 //! # }
 //! ```
 //!
-//! A [`Transaction`] that follows a token with a deadline has it kept by the server as well, as its
-//! `statement_timeout`. One that is dropped before its commit is rolled back. A commit that is cut has
-//! an unknown outcome, and is never reported as anything else: see [the
-//! guide](followthrough::guide::databases).
+//! If a [`Transaction`] follows a token with a deadline, the server enforces the deadline as well, as the
+//! `statement_timeout`. A transaction that is dropped before its commit is rolled back. A commit that is cut has
+//! an unknown outcome and is never reported as anything else: see [the guide](followthrough::guide::databases).
 //!
 //! sqlx 0.9 needs Rust 1.94.
 
@@ -39,7 +38,7 @@ mod pool;
 mod quarantine;
 
 pub use followthrough::integration::CancelOn;
-/// The pool within.
+/// The wrapped pool's crate.
 pub use sqlx;
 
 pub use self::{

@@ -10,10 +10,10 @@ use super::{client::Client, error::Error, quarantine::Shared};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Cancel requests are short.
+/// The number of connections for cancel requests, which are short.
 const CONTROL_CONNECTIONS: u32 = 2;
 
-/// A pool whose connections come back only when their backend is idle. A cheap clone.
+/// A pool to which a connection returns only when its backend is idle. Cloning is cheap.
 #[derive(Clone)]
 pub struct Pool {
     inner: PgPool,
@@ -21,12 +21,12 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Wraps `pool`. Cancel requests are sent on at most two connections of their own, which are
-    /// made when they are needed and closed after a minute without use.
+    /// Wraps `pool`. Cancel requests use at most two separate connections, which are opened on demand and closed
+    /// after an idle minute.
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// Panics outside a tokio runtime.
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
         let control = PgPoolOptions::new()
@@ -36,10 +36,10 @@ impl Pool {
         Self { inner: pool, shared: Arc::new(Shared { control, timeout: TIMEOUT }) }
     }
 
-    /// How long a backend may take to answer work that was cut, or a commit. After that its
-    /// connection is closed and the pool has room for another one. Default 5 s.
+    /// Sets how long a backend may take to answer work that was cut, or a commit. After that its connection is
+    /// closed and the pool has room for another one. Default: 5 s.
     ///
-    /// Nothing bounds a statement under a `DurableToken`.
+    /// A statement under a `DurableToken` has no such limit.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         let control = self.shared.control.clone();
@@ -47,19 +47,20 @@ impl Pool {
         self
     }
 
-    /// A connection, as sqlx's `acquire`, and one more query: sqlx does not say which backend it is.
+    /// Returns a connection, like sqlx's `acquire`. It sends one query more, because sqlx does not expose the
+    /// backend's process ID.
     ///
     /// # Errors
     ///
-    /// As sqlx's: no connection came in time, or none could be made.
+    /// Returns an error, like sqlx's, if no connection became free in time or none could be made.
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// Panics outside a tokio runtime.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses the place in the queue, and nothing else.
+    /// Dropping the future loses the place in the queue, and no connection.
     pub async fn get(&self) -> Result<Client, Error> {
         let not_begun = |error| Error::sqlx(error, Outcome::NotBegun);
         let mut connection = self.inner.acquire().await.map_err(not_begun)?;
@@ -76,7 +77,7 @@ impl Pool {
         })
     }
 
-    /// The pool within, for its size and its options.
+    /// Returns the wrapped pool, for its size and its options.
     pub const fn inner(&self) -> &PgPool {
         &self.inner
     }

@@ -1,7 +1,14 @@
-//! Where a connection waits after its work was cut.
+//! The quarantine, in which a connection waits after its work was cut.
 //!
-//! The invariants are those of the module `postgres`. `pg_cancel_backend` is answered after the
-//! signal was sent, so its answer is the acknowledgement.
+//! Invariants:
+//!
+//! 1. A connection returns to the pool only after the backend has answered the cut statement, every cancel request
+//!    has been acknowledged, and no transaction is open, because its next user must not see any of them.
+//! 2. In every other case the connection is closed, because `Drop` takes it out of the pool.
+//! 3. The compensations of the cut request wait until the backend has answered, whether the connection returns or
+//!    not, because the statement may land until then.
+//! 4. No query is sent before all cancel requests are acknowledged, because a late one would cancel it. The answer
+//!    of `pg_cancel_backend` is the acknowledgement, because the server sends it after the signal.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -18,20 +25,20 @@ use tracing::Instrument;
 
 use super::client::roll_back;
 
-/// What all connections of a pool share.
+/// The state that all connections of a pool share.
 pub(super) struct Shared {
-    /// The connections that the requests are sent on.
+    /// The connections for cancel requests.
     pub(super) control: PgPool,
     pub(super) timeout: Duration,
 }
 
-/// What becomes of the work.
+/// The treatment of the work that was cut.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cut {
     Cancelled,
-    /// A commit, or durable work.
+    /// Waits for a commit or a rollback, for at most `timeout`.
     Awaited,
-    /// The same, for as long as it takes.
+    /// Waits for durable work, without a limit.
     AwaitedForEver,
 }
 
@@ -54,7 +61,7 @@ impl Quarantine {
         Self { connection: Some(connection), backend, shared, in_transaction, held_back }
     }
 
-    /// Begins. A runtime that has ended drops the task, and the connection with it.
+    /// Spawns the task that waits. A runtime that has ended drops the task and closes the connection.
     pub(super) fn begin(self, cut: Cut, runtime: &Handle) {
         drop(runtime.spawn(self.run(cut).in_current_span()));
     }
@@ -78,7 +85,7 @@ impl Quarantine {
         }
     }
 
-    /// Waits for the backend; `false` if the connection is not to be used again.
+    /// Waits for the backend. Returns whether the connection may be used again.
     async fn is_quiet(&mut self, cut: Cut) -> bool {
         let Some(connection) = &mut self.connection else { return false };
         let acknowledged = match cut {
@@ -89,7 +96,8 @@ impl Quarantine {
     }
 }
 
-/// Cancels until the backend has answered; `false` if it never will, or a signal may still come.
+/// Sends cancel requests until the backend has answered. Returns false if the connection is lost or a signal may
+/// still come.
 async fn cancel(connection: &mut PgConnection, backend: i32, control: &PgPool) -> bool {
     let mut answered = pin!(answered(connection));
     let mut pause = FIRST_PAUSE;
@@ -107,7 +115,7 @@ async fn cancel(connection: &mut PgConnection, backend: i32, control: &PgPool) -
     }
 }
 
-/// Waits until the backend is ready for a query. What it refuses is an answer, too.
+/// Waits until the backend is ready for a query. A database error counts as an answer.
 async fn answered(connection: &mut PgConnection) -> Result<(), Error> {
     loop {
         match connection.ping().await {
@@ -117,17 +125,18 @@ async fn answered(connection: &mut PgConnection) -> Result<(), Error> {
     }
 }
 
-/// Ends a transaction that is open; `false` if too much has piled up.
+/// Ends an open transaction. Returns false if the connection is not clean: sqlx counts a transaction, or too many
+/// stray statements have piled up.
 async fn clean(connection: &mut PgConnection, in_transaction: bool) -> Result<bool, Error> {
     if in_transaction {
         roll_back(connection).await?;
     }
-    // Of a commit that was cut: only a ROLLBACK, in vain, would tell sqlx that it is over.
+    // After a cut commit sqlx still counts the transaction, and only a needless ROLLBACK would correct that.
     if PgTransactionManager::get_transaction_depth(connection) > 0 {
         return Ok(false);
     }
-    // In a transaction that was begun by hand, `now()` is the time of its first statement. A
-    // ROLLBACK to be sure would leave a warning in the server's log.
+    // `now()` is the time of a transaction's first statement, so it shows a transaction that was begun by hand. An
+    // unconditional ROLLBACK would leave a warning in the server's log.
     let look = "SELECT (now() = statement_timestamp())::text, \
                 (SELECT count(*) FROM pg_catalog.pg_prepared_statements)::text";
     let row = match sqlx::raw_sql(look).fetch_one(&mut *connection).await {

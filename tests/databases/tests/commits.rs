@@ -50,7 +50,7 @@ async fn a_dropped_commit_is_unknown_and_lands() {
     assert!(cut[0].text.contains("outcome=unknown"), "{:?}", cut[0]);
     // The connection went with the commit.
     let error = client.query("SELECT 1", &[]).await.unwrap_err();
-    assert!(error.to_string().contains("take another one"), "{error}");
+    assert!(error.to_string().contains("get another connection"), "{error}");
 
     settled(&pool).await;
     assert_eq!(inspector.value("SELECT count(*) FROM dropped").await, 1);

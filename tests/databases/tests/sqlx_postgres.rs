@@ -185,7 +185,7 @@ async fn a_dropped_commit_is_unknown_and_lands() {
     assert_eq!(cut[0].level, Level::WARN);
     assert!(cut[0].text.contains("outcome=unknown"), "{:?}", cut[0]);
     let spent = client.run(async |connection| sqlx::query("SELECT 1").execute(connection).await);
-    assert!(spent.await.unwrap_err().to_string().contains("take another one"));
+    assert!(spent.await.unwrap_err().to_string().contains("get another connection"));
     settled(&pool).await;
     assert_eq!(inspector.value("SELECT count(*) FROM sqlx_dropped").await, 1);
 }
