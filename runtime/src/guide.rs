@@ -1,4 +1,4 @@
-//! Longer answers, a page each.
+//! The guide, one page a topic.
 //!
 //! On a code host a link leads to the target that the page defines at its end. In rustdoc it leads to the one in
 //! `links.txt`, which stands before each page, because the first definition of a link wins.
