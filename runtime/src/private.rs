@@ -37,7 +37,7 @@ pub const fn no_compensation() -> Option<NoCompensation> {
     None
 }
 
-/// Returns `None`. Its type tells the compiler the return type of a body before the first `?`, and reports a type
+/// Returns `None`. The call tells the compiler the return type of a body before the first `?`, and reports a type
 /// that is no response once, where it is written.
 pub const fn no_answer<R: Answer>() -> Option<R> {
     None

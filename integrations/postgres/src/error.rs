@@ -13,8 +13,8 @@ use followthrough::Outcome;
 
 /// The reason why there is no result.
 ///
-/// [`outcome`](Self::outcome) is the outcome of the statement or commit. It is [`Outcome::NotBegun`] only if no
-/// change of it can have landed.
+/// [`outcome`](Self::outcome) returns [`Outcome::NotBegun`] only if no change of the statement or commit can have
+/// landed.
 #[derive(Debug)]
 pub struct Error {
     kind: Kind,
@@ -55,7 +55,7 @@ impl Error {
         Self::postgres(error, if undone { Outcome::NotBegun } else { Outcome::Unknown })
     }
 
-    /// Returns the outcome of the work. It is never `NotBegun` unless that is certain.
+    /// Returns the outcome of the work, `NotBegun` only if that is certain.
     ///
     /// - [`Outcome::NotBegun`]: no change lasts. The work was not sent, the server refused it, or its transaction
     ///   was never committed. Commits inside a procedure are not covered.

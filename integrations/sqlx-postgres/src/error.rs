@@ -7,8 +7,7 @@ use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 /// The reason why there is no result.
 ///
-/// [`outcome`](Self::outcome) is the outcome of the work. It is [`Outcome::NotBegun`] only if no change of it can
-/// have landed.
+/// [`outcome`](Self::outcome) returns [`Outcome::NotBegun`] only if no change of the work can have landed.
 #[derive(Debug)]
 pub struct Error {
     kind: Kind,
@@ -47,7 +46,7 @@ impl Error {
         Self::sqlx(error, if refused { Outcome::NotBegun } else { Outcome::Unknown })
     }
 
-    /// Returns the outcome of the work. It is never `NotBegun` unless that is certain.
+    /// Returns the outcome of the work, `NotBegun` only if that is certain.
     ///
     /// - [`Outcome::NotBegun`]: no change lasts. The work was not sent, or its transaction was never committed.
     /// - [`Outcome::Unknown`]: the work may have landed. Read the data back before you repeat the work.

@@ -47,8 +47,8 @@ impl Pool {
         self
     }
 
-    /// Returns a connection, like sqlx's `acquire`. It sends one query more, because sqlx does not expose the
-    /// backend's process ID.
+    /// Returns a connection, like sqlx's `acquire`. `get` sends an additional query, because sqlx does not expose
+    /// the backend's process ID.
     ///
     /// # Errors
     ///

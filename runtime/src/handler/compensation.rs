@@ -234,9 +234,9 @@ impl Drop for Undoing {
     }
 }
 
-/// Registers `compensation`, which runs if the request is cancelled from here on, shielded and tracked. It is an
-/// `on_cancel` for work that only the body knows. The compensations of one request run one after the other, the
-/// last registered first.
+/// Registers `compensation`, which runs if the request is cancelled from here on, shielded and tracked. Use
+/// `compensate` instead of `on_cancel` for work that only the body knows. The compensations of one request run one
+/// after the other, the last registered first.
 ///
 /// The compensation does not run if the body returns, or if the guard is [disarmed](Compensate::disarm). A guard
 /// that was made before the request's point of no return does not compensate past it, because its work then

@@ -1,7 +1,7 @@
 //! The runner of a handler's body: its state between polls, and its steps around each poll.
 //!
-//! The common case is the request's own runner with nothing to report. It takes the inlined paths and accesses the
-//! request twice a poll. Every other case is in `uncommon` and out of line.
+//! The request's own runner, with no cause to report, is the common case: this runner takes the inlined paths and
+//! accesses the request twice a poll. Every other case is in `uncommon` and out of line.
 
 use std::{
     mem,
@@ -39,13 +39,13 @@ fn lacks_task_local(message: &str) -> bool {
 pub(crate) struct Core {
     pub(super) policy: &'static HandlerPolicy,
     pub(super) uncommon: Option<Box<Uncommon>>,
-    /// The body's permit, between polls. It moves with the body, also when the request ends.
+    /// The body's permit, between polls. The permit moves with the body, also when the request ends.
     pub(super) permit: Option<InFlight>,
     /// The body's number, by which the runner recognises its own body in the request.
     pub(super) id: u64,
     pub(super) role: Role,
-    /// The request's span, if a subscriber is installed. It is kept because middleware enters the span to poll,
-    /// and seldom to drop.
+    /// The request's span, if a subscriber is installed. The runner keeps the span because middleware enters it to
+    /// poll, and seldom to drop.
     pub(super) span: Option<Span>,
     /// The body's `past` after the last poll, for a runner whose request got lost.
     pub(super) past: bool,
@@ -98,7 +98,7 @@ pub(super) struct Nested {
     pub(super) inherited: Option<Instant>,
     /// The caller's stage, while the callee's is in the current request.
     pub(super) stage: Stage,
-    /// Set past the callee's own point of no return. It keeps the caller from being cut.
+    /// Set past the callee's own point of no return, to keep the caller from being cut.
     pub(super) passed: Option<Passed>,
 }
 

@@ -84,8 +84,8 @@ impl Core {
             Role::New | Role::Over => true,
         });
         if installed == Some(false) {
-            // The future was moved out of its request or its caller, into its own task for example. It continues
-            // alone, with the state that it remembers.
+            // The future was moved out of its request or its caller, into its own task for example. The runner
+            // continues alone, with the state that it remembers.
             let body = self.remembered();
             let place = body.frame.place();
             if let Some(passed) = self.uncommon().nested.passed.take() {

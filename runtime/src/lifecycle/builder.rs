@@ -45,7 +45,7 @@ impl LifecycleBuilder {
 
     /// Sets the time for which the service still accepts after the signal, so that load balancers notice that it
     /// is no longer ready. Under [`serve`](crate::serve), HTTP/1 responses in this time have `Connection: close`.
-    /// It is a part of the grace. Default: 0.
+    /// The delay is a part of the grace. Default: 0.
     pub fn drain_delay(mut self, drain_delay: Duration) -> Self {
         self.config.drain_delay = drain_delay;
         self
@@ -144,9 +144,9 @@ impl LifecycleBuilder {
         self
     }
 
-    /// Sets a hook that is called when a worker panics, or returns before it was told to stop. It returns whether
-    /// the service shuts down, which is the default, or continues without the worker. A panic of the hook is
-    /// logged, and the service shuts down.
+    /// Sets a hook that is called when a worker panics, or returns before it was told to stop. The hook returns
+    /// whether the service shuts down, which is the default, or continues without the worker. A panic of the hook
+    /// is logged, and the service shuts down.
     ///
     /// ```
     /// use followthrough::{Lifecycle, OnWorkerExit};

@@ -68,8 +68,8 @@ impl Lifecycle {
         service::skip_to_end(&self.life);
     }
 
-    /// Waits for the end of the drain and returns its report, for servers other than [`serve`](crate::serve). It
-    /// waits for ever if no shutdown begins.
+    /// Waits for the end of the drain and returns its report, for servers other than [`serve`](crate::serve).
+    /// Without a shutdown the future never resolves.
     ///
     /// # Cancel safety
     ///
@@ -108,8 +108,8 @@ impl Lifecycle {
         }
     }
 
-    /// Returns a snapshot of the requests, the work and the workers. It is collected without a global lock, so it
-    /// may contain both work that has just ended and work that took its place.
+    /// Returns a snapshot of the requests, the work and the workers. No global lock is held, so the snapshot may
+    /// contain both work that has just ended and work that took its place.
     pub fn in_flight(&self) -> InFlightSnapshot {
         InFlightSnapshot {
             requests: self.life.requests(),
@@ -121,8 +121,8 @@ impl Lifecycle {
     /// Returns a layer for servers other than [`serve`](crate::serve). The policies hold, except for disconnects
     /// that the server does not signal. Add it last, so that it is the outermost layer.
     ///
-    /// The drain then waits for requests, durable work and workers. It does not wait for responses that the server
-    /// is still sending, unless their handlers have a token or are streams.
+    /// The drain then waits for requests, durable work and workers. The drain does not wait for responses that the
+    /// server is still sending, unless their handlers have a token or are streams.
     ///
     /// The guide shows how to connect it to the graceful shutdown of [`axum::serve`, axum-server, tonic or your
     /// own server](crate::guide::servers), and to [AWS Lambda](crate::guide::lambda).

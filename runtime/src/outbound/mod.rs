@@ -4,7 +4,7 @@
 //!
 //! | token | the callee is told | the call ends with |
 //! |---|---|---|
-//! | [`RequestToken`](crate::RequestToken) | the remaining time of the deadline | a disconnect, the deadline, *stopping* |
+//! | [`RequestToken`](crate::RequestToken) | the remaining time | a disconnect, the deadline, *stopping* |
 //! | [`DurableToken`](crate::DurableToken) | nothing | the last moments of the grace |
 //! | [`ShutdownToken`](crate::ShutdownToken) | nothing | the signal to stop |
 //! | `CancellationToken` | as with the running handler's token | that token, and the running handler's token |

@@ -16,8 +16,8 @@ use crate::{
     token::CallerToken,
 };
 
-/// A closure with a policy: a handler for [`routing`](crate::routing) and for axum's routing. It takes up to eight
-/// extractors; write a function with an attribute for more.
+/// A closure with a policy: a handler for [`routing`](crate::routing) and for axum's routing, with at most eight
+/// extractors. Write a function with an attribute for more.
 #[derive(Debug)]
 #[must_use = "it does nothing until it is routed"]
 pub struct GovernedClosure<F, P> {

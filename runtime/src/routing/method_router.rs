@@ -13,7 +13,7 @@ use super::{
 use crate::request::Progress;
 
 /// The governed handlers of one path, one for each method, made by [`get`](super::get) and its siblings for
-/// [`Router::route`](crate::Router::route). It mirrors [`axum::routing::MethodRouter`].
+/// [`Router::route`](crate::Router::route). The type mirrors [`axum::routing::MethodRouter`].
 #[derive(Clone, Debug)]
 #[must_use = "it does nothing until it is routed"]
 pub struct MethodRouter<S = ()>(pub(super) axum_routing::MethodRouter<S>);
@@ -99,11 +99,11 @@ where
 }
 
 impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
-    /// Routes GET, too.
+    /// Routes GET as well.
     ///
     /// # Panics
     ///
-    /// As axum's, if there is one already.
+    /// Panics, like axum's, if the method has a handler already.
     #[track_caller]
     pub fn get<H, T>(self, handler: H) -> Self
     where
@@ -113,11 +113,11 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
         Self(self.0.get(Announced::new(handler)))
     }
 
-    /// Routes HEAD, too.
+    /// Routes HEAD as well.
     ///
     /// # Panics
     ///
-    /// As axum's, if there is one already.
+    /// Panics, like axum's, if the method has a handler already.
     #[track_caller]
     pub fn head<H, T>(self, handler: H) -> Self
     where
@@ -127,11 +127,11 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
         Self(self.0.head(Announced::new(handler)))
     }
 
-    /// Routes OPTIONS, too.
+    /// Routes OPTIONS as well.
     ///
     /// # Panics
     ///
-    /// As axum's, if there is one already.
+    /// Panics, like axum's, if the method has a handler already.
     #[track_caller]
     pub fn options<H, T>(self, handler: H) -> Self
     where
@@ -141,11 +141,11 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
         Self(self.0.options(Announced::new(handler)))
     }
 
-    /// Routes POST, too.
+    /// Routes POST as well.
     ///
     /// # Panics
     ///
-    /// As axum's, if there is one already.
+    /// Panics, like axum's, if the method has a handler already.
     #[track_caller]
     pub fn post<H, T>(self, handler: H) -> Self
     where
@@ -155,11 +155,11 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
         Self(self.0.post(Announced::new(handler)))
     }
 
-    /// Routes PUT, too.
+    /// Routes PUT as well.
     ///
     /// # Panics
     ///
-    /// As axum's, if there is one already.
+    /// Panics, like axum's, if the method has a handler already.
     #[track_caller]
     pub fn put<H, T>(self, handler: H) -> Self
     where
@@ -169,11 +169,11 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
         Self(self.0.put(Announced::new(handler)))
     }
 
-    /// Routes PATCH, too.
+    /// Routes PATCH as well.
     ///
     /// # Panics
     ///
-    /// As axum's, if there is one already.
+    /// Panics, like axum's, if the method has a handler already.
     #[track_caller]
     pub fn patch<H, T>(self, handler: H) -> Self
     where
@@ -183,11 +183,11 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
         Self(self.0.patch(Announced::new(handler)))
     }
 
-    /// Routes DELETE, too.
+    /// Routes DELETE as well.
     ///
     /// # Panics
     ///
-    /// As axum's, if there is one already.
+    /// Panics, like axum's, if the method has a handler already.
     #[track_caller]
     pub fn delete<H, T>(self, handler: H) -> Self
     where

@@ -28,8 +28,8 @@ use crate::request::Progress;
 /// An [`axum::Router`] in which every handler has a policy and no write is behind GET. A router that breaks these
 /// rules does not compile.
 ///
-/// It has axum's names and axum's behaviour, with the functions of [`routing`](crate::routing) in the place of
-/// axum's. [`serve`](crate::serve) takes it directly, and [`into_axum`](Self::into_axum) converts it to an axum
+/// `Router` has axum's names and axum's behaviour, with the functions of [`routing`](crate::routing) in the place
+/// of axum's. [`serve`](crate::serve) takes it directly, and [`into_axum`](Self::into_axum) converts it to an axum
 /// router.
 ///
 /// # Examples
@@ -174,7 +174,7 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
         Self(self.0.route_layer(Stack::new(layer, Mark(Progress::Middleware))))
     }
 
-    /// Sets the handler of paths that match no route. It answers every method, so it must not write.
+    /// Sets the handler of paths that match no route. The handler answers every method, so it must not write.
     pub fn fallback<H, T>(self, handler: H) -> Self
     where
         H: Handler<T, S> + GovernedHandler<T, Policy: ReadOnly>,

@@ -1,4 +1,11 @@
 //! The accept loop.
+//!
+//! Invariants:
+//!
+//! 1. A connection is accepted only with a slot, and holds the slot until it is closed, because `max_connections`
+//!    limits open connections.
+//! 2. After the phase reaches `Closing`, the backlog is accepted until it is empty or the phase reaches
+//!    `Stopping`, because its clients are connected already.
 
 use std::{
     io,
@@ -35,7 +42,7 @@ where
     let mut slots = Slots::new(server.settings.max_connections);
     let mut closing = pin!(life.reached(Phase::Closing));
     loop {
-        // The slot comes before the accept, so that further connections wait in the backlog.
+        // Invariant 1. Further connections wait in the backlog.
         let next = async { io::Result::Ok((slots.next().await, listener.accept().await?)) };
         tokio::select! {
             biased;
@@ -46,7 +53,7 @@ where
             },
         }
     }
-    // Connections in the backlog are served, because their clients are connected already.
+    // Invariant 2.
     let mut stopping = pin!(life.reached(Phase::Stopping));
     let last_look = Instant::now() + LAST_LOOK;
     for _ in 0..BACKLOG {
@@ -69,8 +76,8 @@ where
     }
 }
 
-/// Accepts a connection that is there before `end`. It polls in a loop, because handlers may block every thread
-/// that would wake a timer.
+/// Accepts a connection that is there before `end`. The function polls in a loop, because handlers may block every
+/// thread that would wake a timer.
 async fn accept_until<L: Listener>(
     listener: &mut L,
     end: Instant,

@@ -56,12 +56,12 @@ impl<P> Accepted<P> {
 }
 
 impl<P: Clone + Send + 'static> Accepted<P> {
-    /// Runs `handshake` before the first byte of the connection reaches HTTP, or TLS if that is served. It
-    /// receives the byte stream and the peer, and returns the peer that the service will see.
+    /// Runs `handshake` before the first byte of the connection reaches HTTP, or TLS if that is served.
+    /// `handshake` receives the byte stream and the peer, and returns the peer that the service will see.
     ///
-    /// It runs in the task of the connection, after earlier handshakes. The handshake and the first request head
-    /// share the [`header_read_timeout`](crate::Serve::header_read_timeout). Bytes that it does not read are left
-    /// for HTTP. On an error the connection is closed, and the error is logged at DEBUG.
+    /// The handshake runs in the task of the connection, after earlier handshakes, and shares the
+    /// [`header_read_timeout`](crate::Serve::header_read_timeout) with the first request head. Bytes that it does
+    /// not read are left for HTTP. On an error the connection is closed, and the error is logged at DEBUG.
     ///
     /// The example of [`Listener`](crate::Listener) implements the PROXY protocol with it.
     #[must_use = "the connection is in what it returns"]

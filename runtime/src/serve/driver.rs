@@ -135,7 +135,7 @@ fn leaves_an_answer(ended: &Result<Ended, BoxError>) -> bool {
     }
 }
 
-/// Drives one connection. It runs in the connection's task, which an advance of the phase wakes.
+/// Drives one connection, in the connection's task, which an advance of the phase wakes.
 struct ConnectionDriver {
     connection: Arc<Connection>,
     settings: Settings,
@@ -166,7 +166,7 @@ impl ConnectionDriver {
             connection.life().reached(Phase::Closing).await;
             tokio::task::yield_now().await;
         });
-        // The timer of `PONG`, for an HTTP/2 peer that was told.
+        // The timer of `PONG`, set when an HTTP/2 connection begins its graceful shutdown.
         let mut pong: Option<Pin<Box<Sleep>>> = None;
         // Boxed, because it is needed only when hyper is not reading.
         let mut watch: Option<Pin<Box<_>>> = None;

@@ -55,8 +55,8 @@ use super::unix_peer::UnixPeer;
 /// ```
 ///
 /// The PROXY protocol, version 1: a load balancer sends a line with the address of its client before the first
-/// byte of HTTP or TLS. The line is read in the task of its connection, so a slow one delays no other connection.
-/// It has to arrive within the [`header_read_timeout`](crate::Serve::header_read_timeout).
+/// byte of HTTP or TLS. The line is read in the task of its connection, so a slow line delays no other connection,
+/// and has to arrive within the [`header_read_timeout`](crate::Serve::header_read_timeout).
 ///
 /// ```
 /// use std::{io, net::SocketAddr};
@@ -132,7 +132,7 @@ pub trait Listener: Send + 'static {
     /// # Cancel safety
     ///
     /// The future is dropped when the service stops accepting, and when another of several listeners is quicker.
-    /// It must not lose a connection then. The futures of tokio's listeners are cancel safe.
+    /// No connection may be lost then. The futures of tokio's listeners are cancel safe.
     fn accept(&mut self) -> impl Future<Output = io::Result<Accepted<Self::Peer>>> + Send;
 
     /// Returns the listener's name for errors and logs, such as its address.

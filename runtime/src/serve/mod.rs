@@ -50,10 +50,10 @@ use crate::{
 ///
 /// # Handlers that block
 ///
-/// A thread named `followthrough` listens for the signals and watches the shutdown. It works even if handlers
-/// block every worker thread, with [`std::thread::sleep`] for example: the thread advances the shutdown, logs an
-/// ERROR with the `file:line` of each governed handler that blocks, cuts the connections at the end of the grace,
-/// and writes the report, which lists these handlers in [`blocked`](crate::ShutdownReport::blocked). Without
+/// A thread named `followthrough` listens for the signals and watches the shutdown. If handlers block every worker
+/// thread, with [`std::thread::sleep`] for example, the thread advances the shutdown, logs an ERROR with the
+/// `file:line` of each governed handler that blocks, cuts the connections at the end of the grace, and writes the
+/// report, which lists these handlers in [`blocked`](crate::ShutdownReport::blocked). Without
 /// [`signals`](crate::LifecycleBuilder::signals) the thread starts with the shutdown. The thread ends with the
 /// server.
 ///

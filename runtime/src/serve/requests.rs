@@ -17,7 +17,7 @@ use crate::{
     request::PooledRequest,
 };
 
-/// The service that hyper calls. It links each request to the lifecycle and to its connection.
+/// The service that hyper calls, which links each request to the lifecycle and to its connection.
 pub(super) struct Requests<S> {
     service: S,
     connection: Arc<Connection>,

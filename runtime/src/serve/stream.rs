@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::frames::Frames;
 use crate::connection::Connection;
 
-/// The socket of a connection. It records whether a read or a write waits.
+/// The socket of a connection, which records whether a read or a write waits.
 #[derive(Debug)]
 pub(super) struct Stream(Arc<Connection>);
 
@@ -91,8 +91,8 @@ impl Drop for Stream {
 }
 
 pin_project_lite::pin_project! {
-    /// The plain bytes that hyper reads and writes, with or without TLS below. It observes them to tell a slow
-    /// request head from an idle connection, and to follow HTTP/2 frames.
+    /// The stream of plain bytes that hyper reads and writes, with or without TLS below. The bytes are observed to
+    /// tell a slow request head from an idle connection, and to follow HTTP/2 frames.
     pub(super) struct Observed<S> {
         #[pin]
         stream: S,

@@ -1,6 +1,6 @@
 //! Closes the connections of peers that send nothing, or read nothing, for too long.
 //!
-//! One task checks all connections periodically, so that no request needs a timer.
+//! A single task checks all connections periodically, so that no request needs a timer.
 
 use std::{
     sync::{Arc, Weak},

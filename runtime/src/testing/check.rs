@@ -39,7 +39,7 @@ impl<E: Display> Verdict for Result<(), E> {
 pub(super) async fn complaint<V: Verdict>(check: impl Future<Output = V>) -> Option<String> {
     let mut check = pin!(check);
     poll_fn(|cx| {
-        // It is not polled again after a panic.
+        // A check that panicked is not polled again.
         match catch_unwind(AssertUnwindSafe(|| check.as_mut().poll(cx))) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(verdict)) => Poll::Ready(verdict.complaint()),

@@ -62,7 +62,7 @@ impl fmt::Display for HandlerPlace {
     }
 }
 
-/// One run: the request, where it was cut, and the state when all work that follows through had ended. `Display`
+/// A run: the request, where it was cut, and the state when all work that follows through had ended. `Display`
 /// prints all of it.
 #[derive(Clone, Debug)]
 pub struct DisconnectRun {
@@ -83,8 +83,8 @@ pub struct DisconnectRun {
 }
 
 impl DisconnectRun {
-    /// Returns whether the client left before the response was complete. It is `false` for the few runs that ended
-    /// before they reached their point; their results have to be right as well.
+    /// Returns whether the client left before the response was complete. The few runs that ended before they
+    /// reached their point return `false`; their results have to be right as well.
     #[must_use]
     pub const fn was_cut(&self) -> bool {
         !self.whole
@@ -111,8 +111,8 @@ impl DisconnectRun {
         if self.seen { &self.awaits } else { &[] }
     }
 
-    /// Returns the handler with a policy that was running. It is `None` before the handler began, after it ended,
-    /// and for a handler without a policy.
+    /// Returns the handler with a policy that was running, or `None` before it began, after it ended, and for a
+    /// handler without a policy.
     #[must_use]
     pub const fn handler(&self) -> Option<HandlerPlace> {
         self.handler

@@ -17,9 +17,9 @@ use crate::{
 };
 
 /// Sends `request` to `app` once for each of its suspension points, drops it there, waits until work that follows
-/// through has ended, and calls `check`. One more request runs without a disconnect, and further ones prove that
-/// no suspension is left: three `await`s take about fifteen requests. This is [`Disconnects::default`] that panics
-/// with the [`Failure`]. Its future is not `Send`.
+/// through has ended, and calls `check`. An additional request runs without a disconnect, and further ones prove
+/// that no suspension is left: three `await`s take about fifteen requests. This is [`Disconnects::default`] that
+/// panics with the [`Failure`]. Its future is not `Send`.
 ///
 /// The service answers one request at a time and keeps the state of earlier runs, so `check` has to clean up or to
 /// count.
@@ -119,7 +119,7 @@ impl Disconnects {
     }
 
     /// Sets how long a request may be suspended before it counts as stuck, and how long a server may take to
-    /// notice a disconnect. It is real time, also with a paused clock. Default: 5 s.
+    /// notice a disconnect. The time is real time, also with a paused clock. Default: 5 s.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -133,7 +133,8 @@ impl Disconnects {
     }
 
     /// Sets the settings of each run's [`Lifecycle`]: a default deadline, task-locals that are carried over,
-    /// hooks, and the grace within which work that follows through has to end. It listens for no signals.
+    /// hooks, and the grace within which work that follows through has to end. The lifecycle listens for no
+    /// signals.
     pub fn lifecycle(
         mut self,
         settings: impl Fn(LifecycleBuilder) -> LifecycleBuilder + 'static,

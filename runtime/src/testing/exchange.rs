@@ -1,4 +1,4 @@
-//! One request and its disconnect, in the process or over loopback.
+//! Sends a request and disconnects, in the process or over loopback.
 
 use std::{convert::Infallible, io, pin::pin, sync::Arc};
 

@@ -1,9 +1,9 @@
 //! Tests that disconnect the client at every `await` of your handlers, with the feature `testing`.
 //!
 //! [`disconnect_at_every_await`] sends one request many times and drops it each time at another suspension point.
-//! It waits until work that follows through has ended, and then calls your check. The service may be any that
-//! [`serve`](crate::serve) accepts, with attributes or without: the same test shows that a plain handler loses a
-//! write and that an annotated handler keeps it.
+//! After each drop it waits until work that follows through has ended, and then calls your check. The service may
+//! be any that [`serve`](crate::serve) accepts, with attributes or without: the same test shows that a plain
+//! handler loses a write and that an annotated handler keeps it.
 //!
 //! ```
 //! use std::sync::{Arc, atomic::{AtomicU32, Ordering::SeqCst}};

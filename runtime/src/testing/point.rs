@@ -89,7 +89,7 @@ impl fmt::Display for Moment {
     }
 }
 
-/// One disconnect.
+/// A disconnect.
 ///
 /// Its position is the number of distinct `await`s reached so far, and the number of suspensions since the last
 /// new one, because the number of suspensions at one `await` of a real database differs from run to run.

@@ -1,4 +1,8 @@
 //! The request that is sent many times, and its body.
+//!
+//! Invariants:
+//!
+//! 1. A [`Fed`] ends when its whole length has arrived, because its [`Feed`] lives longer than the last chunk.
 
 use std::{
     collections::VecDeque,

@@ -1,7 +1,7 @@
 //! Wraps the service under test to watch one request.
 //!
-//! The wrapper is inside the lifecycle's layer, where the request's policy is visible. It never drops the request
-//! itself: at the point it stops polling, and the client disconnects.
+//! The wrapper is inside the lifecycle's layer, where the request's policy is visible. The wrapper never drops the
+//! request itself: at the point it stops polling, and the client disconnects.
 
 use std::{
     convert::Infallible,

@@ -17,8 +17,8 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// Barks once when it was not petted for `timeout`. It has its own thread and measures real time, because a paused
-/// tokio clock would skip to the timeout at once.
+/// Barks once when it was not petted for `timeout`. Its own thread measures real time, because a paused tokio
+/// clock would skip to the timeout at once.
 #[derive(Clone)]
 pub(super) struct Watchdog {
     pets: Sender<()>,

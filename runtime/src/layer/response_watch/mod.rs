@@ -180,8 +180,8 @@ impl ResponseWatch {
         self.0.response.extra.get_or_insert_default()
     }
 
-    /// Returns whether another server has said that the client left, and has `cx` woken at the next advance of
-    /// the phase.
+    /// Returns whether another server has cancelled the request's `ClientGone` token. Has `cx` woken then, and at
+    /// the next advance of the phase.
     fn poll_client_gone(&mut self, cx: &mut Context<'_>) -> bool {
         loop {
             let Some(extra) = &mut self.0.response.extra else { return false };
