@@ -235,16 +235,16 @@ settings! {
     /// The time that a request body may pause while an extractor or a handler waits for its next byte. If an
     /// extractor reads the body, a longer pause is answered 408; a handler that reads the body itself gets an
     /// error. Every byte restarts the time, so a slow but steady upload survives. Default: 30 s. A mobile link
-    /// that loses five packets in a row is quiet for about 12 s, and most peers that are quiet for longer than 30
-    /// s are gone. gRPC calls have no such timeout, because their streams may pause between two messages.
+    /// that loses five packets in a row is quiet for about 12 s, and a peer that is quiet for longer than 30 s is
+    /// usually gone. gRPC calls have no such timeout, because their streams may pause between two messages.
     body_read_timeout: Duration,
     /// The number of connections that may be open at once, upgraded ones included. At the limit the server accepts
     /// the next connection when one has ended; until then clients wait in the listener's backlog. When the service
     /// stops accepting, clients in the backlog are still served until the read grace is over, and the rest are
     /// reset. Default: 100,000. An idle HTTP/1 connection takes about 22 KB, so that is 2.2 GB, and most services
     /// run out of memory first. Set the limit to the memory that you have; a service behind a proxy seldom has
-    /// more than a few hundred connections. Each takes a file descriptor, so the limit of the process (`ulimit
-    /// -n`) should be higher.
+    /// more than a few hundred connections. Each takes a file descriptor, so the process's limit (`ulimit -n`)
+    /// should be higher.
     max_connections: usize,
     /// The time that a TCP connection may be silent before the system sends a keepalive probe; `None` sends none.
     /// The system sends three probes, each a third of this time apart. Then the connection is closed and its
@@ -256,9 +256,9 @@ settings! {
     tcp_keepalive: Option<Duration>,
     /// The time that a peer may read nothing while bytes wait for it. Then its connection is reset and the waiting
     /// bytes are discarded, because a peer that does not read keeps whole responses in memory. Over HTTP/2, a
-    /// stream whose window stays closed is reset, and the connection continues. A slow peer is not affected while
-    /// some bytes go out. The server checks once a second. Upgraded connections have no such timeout. Default: 30
-    /// s, in which TCP retransmits a lost segment seven times.
+    /// stream whose window stays closed is reset, and the connection continues. Slow peers are not affected while
+    /// some bytes go out. The server checks once a second. Upgraded connections have no such timeout.
+    /// Default: 30 s, in which TCP retransmits a lost segment seven times.
     write_timeout: Duration,
     /// The number of bytes that the application may hold of one connection's request bodies. At the limit, an
     /// upload that holds many bytes ends: its request is answered 503 with `Retry-After`, `limit_reached` and
