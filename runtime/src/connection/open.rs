@@ -1,5 +1,15 @@
 //! The state of an open connection, which its tasks, its requests, the sweep and the drain share.
 //!
+//! ```text
+//! bytes     socket ──▶ Stream ──▶ TLS, if any ──▶ Observed ──▶ hyper ──▶ Requests ──▶ OnConnection
+//!             │           │                          │                                   │
+//! noted      left     stall, flushes       protocol, activity, frames      requests, unanswered, unsent
+//!
+//! read by   its own task, after each poll: is it blind, vacant, expired?
+//!           the sweep: what has it been doing, and for how long?
+//!           the drain: wake it, describe it, shut it
+//! ```
+//!
 //! Invariants:
 //!
 //! 1. A connection counts as open while one of its tasks, its stream or one of its requests exists, because each

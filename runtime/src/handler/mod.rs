@@ -4,6 +4,17 @@
 //! box. Past the point of no return the box is handed to the runtime when the wait ends before the body: from
 //! `poll` at a deadline, from `Drop` at a disconnect. [`Core`](core::Core) holds the runner's state between polls.
 //!
+//! ```text
+//! Run::poll
+//!    ├─ first poll: enter, or begin_once: reads every signal and takes the permit    refused ──▶ 503, 504
+//!    ├─ install ──▶ poll the body ──▶ uninstall                                      ready ────▶ its value
+//!    └─ pending: judge looks at disconnect, deadline and stopping, and asks Commitment
+//!         ├─ nothing ends the wait                                                   ─────────▶ pending
+//!         ├─ End::Cut: drop the body, begin its compensations                        ─────────▶ 499, 503, 504
+//!         └─ End::Detach: the body goes on as a task                                 ─────────▶ 504
+//! Run::drop: the client left; the same two ends without an answer
+//! ```
+//!
 //! Invariants:
 //!
 //! 1. The current request marks a body as running exactly while that body is polled or dropped, because tokens,

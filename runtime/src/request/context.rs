@@ -1,4 +1,21 @@
-//! The state of one request: its signals, its tokens, its body.
+//! The state of one request, from its head to the last byte of its response.
+//!
+//! ```text
+//! server or layer        begin: origin, arrival, deadline; the request is counted
+//!    │
+//! router, extractors     progress: which handler comes, and whether the request may end here (law 3)
+//!    │
+//! runner                 body: permit, guards, point of no return        tokens: made when first asked for
+//!    │
+//! response head          answered: the request is not counted any more
+//!    │
+//! response body          response: watched until its last byte, if a token or the policy asks for it (law 12)
+//!    │
+//! release                reset: each part resets itself, and the box waits for another request
+//! ```
+//!
+//! Every signal that ends a request, a client that leaves, a deadline or *stopping*, is recorded here first
+//! ([`settle`](RequestContext::settle)), so the first cause never changes (law 1).
 
 use std::{
     sync::{Arc, atomic::AtomicBool},

@@ -15,6 +15,7 @@ mod report;
 mod sharded;
 mod spawn;
 mod state;
+mod timeline;
 mod unlinked;
 mod watchdog;
 mod work;

@@ -20,7 +20,7 @@ impl ServiceState {
         // Without a runtime the future is dropped here, and its destructor reports that.
         let Some(runtime) = runtime.or_else(|| self.runtime()) else { return };
         let life = self.clone();
-        let until_ended = async move { life.standing.until_ended(future).await };
+        let until_ended = async move { life.drain_state.until_ended(future).await };
         let task: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(until_ended.instrument(span));
         drop(runtime.spawn(carry(&self.config.carry, task)));
     }

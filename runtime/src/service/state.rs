@@ -1,6 +1,12 @@
 //! The state that every clone of a [`Lifecycle`](crate::Lifecycle) shares. A drain and the requests
 //! synchronise in [`DrainState`].
 //!
+//! ```text
+//! Running ─ shutdown ▶ NotReady ─ drain_delay ▶ Closing ─ read_grace ▶ Stopping ─ grace ▶ GraceOver ▶ Ended
+//!            probes say 503     no more accepts,        reads end with 503,   durable       what is left is
+//!                               streams end             then workers stop     tokens fire   named and dropped
+//! ```
+//!
 //! Invariants:
 //!
 //! 1. Each cell (`timeline`, `runtime`, `serving`) is set once and read often; the first value stays.
@@ -31,6 +37,7 @@ use super::{
     phase::Phase,
     report::{BlockedHandler, Cancellations, PhaseDurations, ShutdownReport},
     work::InFlightWork,
+    timeline::Timeline,
     workers::Workers,
 };
 #[cfg(feature = "lambda")]
@@ -49,7 +56,7 @@ pub(crate) struct ServiceState {
     pub(crate) compensations: CompensationTally,
     ignored_deadlines: Ignored,
     pub(crate) connections: Connections,
-    pub(crate) standing: DrainState,
+    pub(crate) drain_state: DrainState,
     /// Fires at a second signal.
     pub(crate) skip_to_end: CancellationToken,
     timeline: OnceLock<Timeline>,
@@ -75,32 +82,6 @@ pub(crate) struct ServiceState {
 /// The number of lifecycles that a user has built and that no server and no layer uses.
 static UNLINKED: AtomicUsize = AtomicUsize::new(0);
 
-/// The instants of a shutdown, fixed when it begins.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Timeline {
-    pub(crate) began: Instant,
-    /// By the real clock, which no test pauses.
-    pub(crate) began_really: std::time::Instant,
-    pub(crate) workers_stop: Instant,
-    pub(crate) grace_over: Instant,
-    pub(crate) end: Instant,
-}
-
-impl Timeline {
-    fn new(began: Instant, grace: Duration) -> Self {
-        let last_moments = Duration::from_secs(1).min(grace / 2);
-        let end = began + grace;
-        let grace_over = end - last_moments;
-        Self {
-            began,
-            began_really: std::time::Instant::now(),
-            workers_stop: (began + grace * 3 / 4).min(grace_over),
-            grace_over,
-            end,
-        }
-    }
-}
-
 impl ServiceState {
     /// Makes a stand-in for requests without a lifecycle.
     pub(crate) fn stand_in(config: Config) -> Self {
@@ -118,7 +99,7 @@ impl ServiceState {
             compensations: CompensationTally::default(),
             ignored_deadlines: Ignored::default(),
             connections: Connections::default(),
-            standing: DrainState::default(),
+            drain_state: DrainState::default(),
             skip_to_end: CancellationToken::new(),
             timeline: OnceLock::new(),
             ending: Ending::default(),
@@ -135,7 +116,7 @@ impl ServiceState {
 
     #[inline]
     pub(crate) fn phase(&self) -> Phase {
-        self.standing.phase()
+        self.drain_state.phase()
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -149,15 +130,15 @@ impl ServiceState {
 
     #[inline]
     pub(crate) fn is_stopping(&self) -> bool {
-        self.standing.is_stopping()
+        self.drain_state.is_stopping()
     }
 
     pub(crate) const fn stopping(&self) -> &CancellationToken {
-        self.standing.stopping()
+        self.drain_state.stopping()
     }
 
     pub(crate) const fn grace_over(&self) -> &CancellationToken {
-        self.standing.grace_over()
+        self.drain_state.grace_over()
     }
 
     pub(crate) fn grace_over_at(&self) -> Option<Instant> {
@@ -257,40 +238,40 @@ impl ServiceState {
 
     /// Advances to `to` in one step, also past phases in between.
     pub(crate) fn advance(&self, to: Phase) {
-        self.standing.advance(to, || self.connections.wake_all());
+        self.drain_state.advance(to, || self.connections.wake_all());
     }
 
     /// Waits until the phase is `at_least` this.
     pub(crate) async fn reached(&self, at_least: Phase) {
-        self.standing.reached(at_least).await;
+        self.drain_state.reached(at_least).await;
     }
 
     /// Counts a request that did not come over a connection of `serve`. Returns the shard for
     /// [`request_left`](Self::request_left).
     #[inline]
     pub(crate) fn request_came(&self) -> u16 {
-        self.standing.request_came()
+        self.drain_state.request_came()
     }
 
     #[inline]
     pub(crate) fn request_left(&self, shard: u16) {
-        self.standing.request_left(shard);
+        self.drain_state.request_left(shard);
     }
 
     /// Returns the `Notify` that wakes the unanswered requests of `shard`, from *stopping* on.
     pub(crate) fn wake_of(&self, shard: u16) -> Arc<Notify> {
-        self.standing.wake_of(shard)
+        self.drain_state.wake_of(shard)
     }
 
     /// Returns the `Notify` that wakes the response bodies of `shard` whenever the phase advances.
     pub(crate) fn wake_of_bodies(&self, shard: u16) -> Arc<Notify> {
-        self.standing.wake_of_bodies(shard)
+        self.drain_state.wake_of_bodies(shard)
     }
 
     /// Returns the number of unanswered requests. A drain waits for connections instead of the requests on them,
     /// because connections live longer.
     pub(crate) fn requests(&self) -> usize {
-        self.standing.requests() + self.connections.unanswered()
+        self.drain_state.requests() + self.connections.unanswered()
     }
 
     /// Notifies a drain that a count may have reached zero.
@@ -299,12 +280,12 @@ impl ServiceState {
         if self.stands_in {
             Self::note_progress_of_stand_in();
         }
-        self.standing.note_progress();
+        self.drain_state.note_progress();
     }
 
     /// Returns whether no request, no durable work and no connection of this lifecycle is left, and none can come.
     pub(crate) fn has_drained(&self) -> bool {
-        self.standing.has_drained(self.connections.count(), &self.registry)
+        self.drain_state.has_drained(self.connections.count(), &self.registry)
     }
 
     /// Makes the state of a lifecycle that a user builds for a server or a layer.
@@ -348,7 +329,7 @@ impl ServiceState {
         }
         match self.serving.set(place) {
             Ok(()) => {
-                self.standing.begin_accepting();
+                self.drain_state.begin_accepting();
                 Ok(())
             }
             Err(place) => refused(format!(
@@ -381,7 +362,7 @@ impl ServiceState {
 
     /// Notes that the server accepts no more connections.
     pub(crate) fn stopped_accepting(&self) {
-        self.standing.stop_accepting();
+        self.drain_state.stop_accepting();
     }
 
     /// Remembers the runtime that the service runs on.

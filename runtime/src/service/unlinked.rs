@@ -83,7 +83,7 @@ impl ServiceState {
             elsewhere.as_mut().enable();
             tokio::select! {
                 biased;
-                () = self.standing.until(|| done(self)) => return,
+                () = self.drain_state.until(|| done(self)) => return,
                 () = elsewhere => {}
             }
         }

@@ -44,7 +44,7 @@ struct Config {
 pub(crate) struct ServiceState {
     config: Config,
     registry: Registry,
-    standing: DrainState,
+    drain_state: DrainState,
     workers: Workers,
     connections: Count,
 }
@@ -54,18 +54,18 @@ impl ServiceState {
         Arc::new(Self {
             config: Config { max_durable_writes },
             registry: Registry::default(),
-            standing: DrainState::default(),
+            drain_state: DrainState::default(),
             workers: Workers::default(),
             connections: Count::default(),
         })
     }
 
     pub(crate) fn phase(&self) -> Phase {
-        self.standing.phase()
+        self.drain_state.phase()
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
-        self.standing.is_stopping()
+        self.drain_state.is_stopping()
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -73,7 +73,7 @@ impl ServiceState {
     }
 
     pub(crate) fn stopping(&self) -> &CancellationToken {
-        self.standing.stopping()
+        self.drain_state.stopping()
     }
 
     pub(crate) fn advance(&self, to: Phase) {
@@ -82,48 +82,48 @@ impl ServiceState {
 
     /// The same, where there are connections to wake.
     pub(crate) fn advance_and(&self, to: Phase, wake: impl FnOnce()) {
-        self.standing.advance(to, wake);
+        self.drain_state.advance(to, wake);
     }
 
     pub(crate) async fn until_ended(&self, future: impl Future<Output = ()>) {
-        self.standing.until_ended(future).await;
+        self.drain_state.until_ended(future).await;
     }
 
     pub(crate) fn request_came(&self) -> u16 {
-        self.standing.request_came()
+        self.drain_state.request_came()
     }
 
     pub(crate) fn request_left(&self, shard: u16) {
-        self.standing.request_left(shard);
+        self.drain_state.request_left(shard);
     }
 
     pub(crate) fn wake_of(&self, shard: u16) -> Arc<Notify> {
-        self.standing.wake_of(shard)
+        self.drain_state.wake_of(shard)
     }
 
     pub(crate) fn wake_of_bodies(&self, shard: u16) -> Arc<Notify> {
-        self.standing.wake_of_bodies(shard)
+        self.drain_state.wake_of_bodies(shard)
     }
 
     pub(crate) fn begin_accepting(&self) {
-        self.standing.begin_accepting();
+        self.drain_state.begin_accepting();
     }
 
     pub(crate) fn stop_accepting(&self) {
-        self.standing.stop_accepting();
+        self.drain_state.stop_accepting();
     }
 
     pub(crate) fn note_progress(&self) {
-        self.standing.note_progress();
+        self.drain_state.note_progress();
     }
 
     pub(crate) fn has_drained(&self) -> bool {
-        self.standing.has_drained(&self.connections, &self.registry)
+        self.drain_state.has_drained(&self.connections, &self.registry)
     }
 
     /// Waits as the drain does.
     pub(crate) fn drain(&self) {
-        loom::future::block_on(self.standing.until(|| self.has_drained()));
+        loom::future::block_on(self.drain_state.until(|| self.has_drained()));
     }
 
     pub(crate) fn connections(&self) -> &Count {
@@ -168,6 +168,6 @@ impl ServiceState {
     }
 
     pub(crate) fn until_no_worker(&self) {
-        loom::future::block_on(self.standing.until(|| self.workers.is_empty()));
+        loom::future::block_on(self.drain_state.until(|| self.workers.is_empty()));
     }
 }

@@ -2,6 +2,17 @@
 //!
 //! A body is watched only if the policy is `stream` or a token was handed out. Every other body passes through.
 //!
+//! ```text
+//! the handler's response ──▶ ResponseWatch::new: stream or token?   no ──▶ the request is released
+//!    │ yes
+//! ResponseBody::poll_frame
+//!    ├─ a piece of a long frame is left (HTTP/2)      ──▶ next_piece
+//!    ├─ ended: client left, service closes, deadline  ──▶ cut_short ──▶ the last event, or an error
+//!    ├─ the connection still holds the last frame     ──▶ pending
+//!    └─ the handler's own body                        ──▶ its frame; with the last one, finish
+//! dropped before its end                              ──▶ over: the token fires
+//! ```
+//!
 //! A stream ends when the service stops accepting. If its handler took the request's token, the token fires and
 //! the stream has a second to close; with `finish` it has the read grace. A body that is cut ends in an error, so
 //! that it never looks complete, unless its clients reconnect (law 6). A stream is polled for its next frame after
