@@ -195,10 +195,10 @@ mod tests {
         let mut alarm = Alarm::default();
         assert!(!rings(&mut alarm, first, &waker));
         let second = first + 20 * MS;
-        assert!(alarm.covers(second, &waker), "with nothing to do");
+        assert!(alarm.covers(second, &waker), "without another poll");
         advance(11 * MS).await;
         assert_eq!(task.0.load(SeqCst), 1);
-        assert!(!alarm.covers(second, &waker), "it has rung and wakes nobody any more");
+        assert!(!alarm.covers(second, &waker), "it has elapsed and wakes no task any more");
         assert!(!rings(&mut alarm, second, &waker));
         advance(18 * MS).await;
         assert!(!rings(&mut alarm, second, &waker));
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_a_stream_leaves_holds_no_task() {
+    async fn the_kept_alarm_of_a_stream_holds_no_waker() {
         let task = Arc::new(Task::default());
         let (waker, deadline) = (Waker::from(task.clone()), Instant::now() + 5 * MS);
         let mut alarm = Alarm::default();

@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_preface_in_pieces_is_one_and_a_head_is_none() {
+    fn a_preface_may_come_in_pieces_and_a_head_is_no_preface() {
         for piece in 1..=PREFACE.len() {
             let protocol = Protocol::default();
             let whole = PREFACE.chunks(piece).filter(|bytes| protocol.completes_preface(bytes));

@@ -225,7 +225,10 @@ mod tests {
         let of_second: Vec<_> =
             std::iter::from_fn(|| Some(next(&mut second)).filter(Result::is_ok)).collect();
         assert_eq!(of_second.len(), 2, "two frames are in hand");
-        assert!(next(&mut first).unwrap_err().is::<UploadsFull>(), "nor may the first hold more");
+        assert!(
+            next(&mut first).unwrap_err().is::<UploadsFull>(),
+            "the first may not hold more either"
+        );
         // The first two give room.
         drop(of_second);
         held.truncate(1);

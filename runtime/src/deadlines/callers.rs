@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_is_ignored_and_counted() {
+    fn a_malformed_header_is_ignored_and_counted() {
         let callers = CallerDeadlines::new().grpc_timeout().envoy();
         for value in [
             "",

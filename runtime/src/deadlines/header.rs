@@ -79,7 +79,7 @@ mod tests {
     const NS: Duration = Duration::from_nanos(1);
 
     #[test]
-    fn what_is_written_is_read_back_and_never_longer() {
+    fn a_written_time_is_read_back_and_never_longer() {
         let mut left = NS;
         while let Some(longer) = left.checked_mul(3) {
             for left in [left.saturating_sub(NS), left, left + NS, longer / 2] {

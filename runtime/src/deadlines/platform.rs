@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_is_none() {
+    fn an_implausible_deadline_is_none() {
         let ms = Duration::from_millis(1);
         for deadline in [
             Duration::ZERO,
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn the_margin_is_taken_off_or_is_all_there_is() {
+    fn the_margin_shortens_a_deadline_or_replaces_an_implausible_one() {
         let platform = Platform::new(3 * SECOND);
         let of = |deadline: Duration| {
             let left = platform.time_left(ms(deadline), UNIX_EPOCH + NOW);

@@ -181,7 +181,7 @@ impl Registry {
     }
 
     pub(crate) fn len(&self) -> usize {
-        // Work with a permit moves on to a compensation without one, so permits are read first.
+        // Work with a permit hands over to a compensation, so permits are read first.
         let permits = self.permits.read();
         permits + self.unlimited.read()
     }
