@@ -1,4 +1,4 @@
-//! A few of the inputs of `fuzz/`, the same ones every time.
+//! A few of the inputs of `tests/fuzz/`, the same ones every time.
 
 use super::{generator::Generator, properties::check};
 use std::path::{Path, PathBuf};

@@ -26,7 +26,7 @@ impl Generator {
     pub(crate) fn invocation(&self, bytes: &[u8]) -> Invocation {
         let mut choices = Choices::new(bytes);
         let item = match choices.below(2) {
-            // Two bytes, however many cases there are: `fuzz/run` writes them.
+            // Two bytes, however many cases there are: `tests/fuzz/run` writes them.
             0 => self.cases[choices.below(1 << 16) % self.cases.len()].clone(),
             _ => tokens(&grammar::write("item", &mut choices)),
         };
