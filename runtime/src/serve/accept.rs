@@ -71,7 +71,10 @@ where
                 %error,
                 "cannot accept a connection; the service closes"
             ),
-            None => break,
+            None => match listener.accept_now() {
+                Some(accepted) => server.spawn(accepted, slot),
+                None => break,
+            },
         }
     }
 }

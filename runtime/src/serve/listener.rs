@@ -3,9 +3,10 @@
 use std::{fmt, io, net::SocketAddr};
 
 use axum::serve::TapIo;
-#[cfg(unix)]
-use tokio::net::UnixListener;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
+#[cfg(unix)]
+use tokio::net::{UnixListener, UnixStream};
 
 use super::accepted::Accepted;
 #[cfg(unix)]
@@ -135,6 +136,15 @@ pub trait Listener: Send + 'static {
     /// No connection may be lost then. The futures of tokio's listeners are cancel safe.
     fn accept(&mut self) -> impl Future<Output = io::Result<Accepted<Self::Peer>>> + Send;
 
+    /// Takes a connection that the system has accepted already, without a wait; `None` if there is none. A closing
+    /// service asks this last, so that a connection that came a moment ago is served.
+    ///
+    /// The default gives `None`: what the runtime has heard of by then was taken by [`accept`](Self::accept). A
+    /// type with another listener inside asks that one.
+    fn accept_now(&mut self) -> Option<Accepted<Self::Peer>> {
+        None
+    }
+
     /// Returns the listener's name for errors and logs, such as its address.
     ///
     /// # Errors
@@ -189,6 +199,10 @@ where
         self.listener.accept().await.map(&mut self.change)
     }
 
+    fn accept_now(&mut self) -> Option<Accepted<P>> {
+        self.listener.accept_now().map(&mut self.change)
+    }
+
     fn name(&self) -> io::Result<String> {
         self.listener.name()
     }
@@ -200,6 +214,13 @@ impl Listener for TcpListener {
     async fn accept(&mut self) -> io::Result<Accepted<SocketAddr>> {
         let (stream, peer) = Self::accept(self).await?;
         Ok(Accepted::tcp(stream, peer))
+    }
+
+    fn accept_now(&mut self) -> Option<Accepted<SocketAddr>> {
+        // tokio asks the system only after its driver has reported a connection.
+        let (socket, peer) = SockRef::from(&*self).accept().ok()?;
+        socket.set_nonblocking(true).ok()?;
+        Some(Accepted::tcp(TcpStream::from_std(socket.into()).ok()?, peer.as_socket()?))
     }
 
     fn name(&self) -> io::Result<String> {
@@ -215,6 +236,14 @@ impl Listener for UnixListener {
         let (stream, _) = Self::accept(self).await?;
         let peer = UnixPeer::of(&stream);
         Ok(Accepted::unix(stream, peer))
+    }
+
+    fn accept_now(&mut self) -> Option<Accepted<UnixPeer>> {
+        let (socket, _) = SockRef::from(&*self).accept().ok()?;
+        socket.set_nonblocking(true).ok()?;
+        let stream = UnixStream::from_std(socket.into()).ok()?;
+        let peer = UnixPeer::of(&stream);
+        Some(Accepted::unix(stream, peer))
     }
 
     fn name(&self) -> io::Result<String> {

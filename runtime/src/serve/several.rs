@@ -38,6 +38,10 @@ macro_rules! tuple {
                 }
             }
 
+            fn accept_now(&mut self) -> Option<Accepted<Self::Peer>> {
+                None$(.or_else(|| self.$n.accept_now()))*
+            }
+
             fn name(&self) -> io::Result<String> {
                 Ok([$(self.$n.name()?),*].join(", "))
             }
@@ -71,6 +75,10 @@ impl<L: Listener> Listener for Vec<L> {
             .await
         };
         named(&self[n], accepted)
+    }
+
+    fn accept_now(&mut self) -> Option<Accepted<L::Peer>> {
+        self.iter_mut().find_map(Listener::accept_now)
     }
 
     fn name(&self) -> io::Result<String> {

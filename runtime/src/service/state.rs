@@ -36,8 +36,8 @@ use super::{
     in_flight::Registry,
     phase::Phase,
     report::{BlockedHandler, Cancellations, PhaseDurations, ShutdownReport},
-    work::InFlightWork,
     timeline::Timeline,
+    work::InFlightWork,
     workers::Workers,
 };
 #[cfg(feature = "lambda")]

@@ -173,7 +173,7 @@ async fn settings_that_cannot_be_are_refused_and_the_fix_is_named() {
     refused(|serve| serve.idle_timeout(zero), "`http1_keep_alive(false)`").await;
     refused(|serve| serve.write_timeout(zero), "the default is 30 s").await;
     refused(|serve| serve.max_upload_memory_per_connection(0), "the default is 32 MiB").await;
-    refused(|serve| serve.max_upload_memory(1 << 20), "raise the one or lower the other").await;
+    refused(|serve| serve.max_upload_memory(1 << 20), "raise the first or lower the second").await;
     refused(|serve| serve.http1_max_headers(0), "the default is 100").await;
     refused(|serve| serve.http1_max_buf_size(100), "less than 8 KiB").await;
     refused(|serve| serve.http2_keep_alive_interval(zero), "the default is 20 s").await;

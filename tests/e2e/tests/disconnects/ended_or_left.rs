@@ -224,7 +224,7 @@ async fn an_event_stream_under_another_policy_is_warned_of() {
     for _ in 0..2 {
         h1::send(server.at, "GET", "/").await.until("data: 1").await;
     }
-    let warned = log.with("goes on after its head");
+    let warned = log.with("a handler returned an event stream");
     assert_eq!(warned.len(), 1, "{warned:?}");
     assert!(format!("{warned:?}").contains("hidden events"), "{warned:?}");
 }
