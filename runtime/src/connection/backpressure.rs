@@ -7,7 +7,8 @@
 //! Invariants:
 //!
 //! 1. Over HTTP/1, one task flushes and polls the body. So [`Flushes`] is not written between a check and the
-//!    registration of a waker.
+//!    registration of a waker. Over HTTP/2, [`HeadWait`] registers its waker before it reads the count, and
+//!    [`note`](Flushes::note) writes the count before it looks for wakers, so no flush is missed.
 //! 2. Over HTTP/2, [`HeldFrame`] is shared by the task of the stream and that of the connection, and keeps its own
 //!    invariant.
 
@@ -15,7 +16,10 @@ use std::{
     any::Any,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
     task::{Context, Waker},
 };
@@ -24,7 +28,7 @@ use bytes::Bytes;
 use http_body::Frame;
 
 use super::{held_frame::HeldFrame, on_connection::OnConnection};
-use crate::service::lock;
+use crate::service::{OpenConnection, lock};
 
 /// The backpressure of one response body.
 #[derive(Debug, Default)]
@@ -76,29 +80,62 @@ impl Backpressure {
 #[derive(Debug, Default)]
 pub(crate) struct Flushes {
     count: AtomicUsize,
-    waiter: Mutex<Option<Waker>>,
-    /// Whether there is a waiter, so that a flush without one takes no lock.
+    waiters: Mutex<Vec<Waker>>,
+    /// Whether there are waiters, so that a flush without them takes no lock.
     is_awaited: AtomicBool,
 }
 
 impl Flushes {
     pub(crate) fn note(&self) {
-        self.count.store(self.count.load(Relaxed).wrapping_add(1), Relaxed);
-        if self.is_awaited.load(Relaxed) {
-            self.is_awaited.store(false, Relaxed);
-            let waiter = lock(&self.waiter).take();
-            waiter.into_iter().for_each(Waker::wake);
+        self.count.store(self.count.load(Relaxed).wrapping_add(1), SeqCst);
+        if self.is_awaited.load(SeqCst) {
+            let waiters = {
+                let mut waiters = lock(&self.waiters);
+                self.is_awaited.store(false, SeqCst);
+                std::mem::take(&mut *waiters)
+            };
+            waiters.into_iter().for_each(Waker::wake);
         }
     }
 
     fn count(&self) -> usize {
-        self.count.load(Relaxed)
+        self.count.load(SeqCst)
     }
 
     /// Wakes `cx` at the next flush.
     fn wake(&self, cx: &Context<'_>) {
-        *lock(&self.waiter) = Some(cx.waker().clone());
-        self.is_awaited.store(true, Relaxed);
+        let mut waiters = lock(&self.waiters);
+        if !waiters.iter().any(|waiter| waiter.will_wake(cx.waker())) {
+            waiters.push(cx.waker().clone());
+        }
+        self.is_awaited.store(true, SeqCst);
+    }
+}
+
+/// Waits until the head of an HTTP/2 response has gone to the socket: a stream that is reset before loses it.
+#[derive(Debug, Default)]
+pub(crate) struct HeadWait {
+    /// The number of flushes when the wait began.
+    from: Option<usize>,
+    /// The number of flushes when the connection was last woken to flush.
+    woken_at: Option<usize>,
+}
+
+impl HeadWait {
+    /// Returns whether the head may still be on its way. If so, wakes `cx` at the next flush. The head was queued
+    /// before the wait began. The first flush may have begun before that; the second one has the head.
+    pub(crate) fn is_pending(&mut self, on: &OnConnection, cx: &Context<'_>) -> bool {
+        let connection = on.connection();
+        if !connection.speaks_http2() {
+            return false;
+        }
+        connection.flushes().wake(cx);
+        let now = connection.flushes().count();
+        let pending = now.wrapping_sub(*self.from.get_or_insert(now)) < 2;
+        if pending && self.woken_at.replace(now) != Some(now) {
+            connection.wake();
+        }
+        pending
     }
 }
 

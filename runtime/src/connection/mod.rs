@@ -18,7 +18,7 @@ mod upload_memory;
 mod wakers;
 
 pub(crate) use self::{
-    backpressure::Backpressure,
+    backpressure::{Backpressure, HeadWait},
     on_connection::OnConnection,
     open::Connection,
     open_streams::OpenStreams,

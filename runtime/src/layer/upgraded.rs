@@ -1,4 +1,4 @@
-//! Requests that continue after an upgrade, such as WebSockets.
+//! Requests that continue after an upgrade, such as `WebSockets`.
 //!
 //! A `stream` request and its token live until the upgraded connection closes. Over HTTP/1 a task of the
 //! connection watches for that. Over HTTP/2 hyper spawns a task for the upgraded stream, and [`UpgradeTask`] keeps

@@ -8,7 +8,10 @@ use tokio::{sync::futures::OwnedNotified, time::Sleep};
 use tracing::Span;
 
 use super::{Gone, LastEvent};
-use crate::{cause::Cause, connection::Backpressure};
+use crate::{
+    cause::Cause,
+    connection::{Backpressure, HeadWait},
+};
 
 #[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
@@ -54,6 +57,8 @@ pub(crate) struct ResponseExtra {
     /// The cause for which the body was cut, if the client has to see an error.
     pub(crate) error: Option<Cause>,
     pub(crate) flushes_before_error: u8,
+    /// Over HTTP/2, `error` waits for the head.
+    pub(crate) head: HeadWait,
     pub(crate) gate: Backpressure,
     /// The rest of a frame, a piece of which has gone out.
     pub(crate) rest: Option<Bytes>,

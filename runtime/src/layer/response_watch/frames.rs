@@ -150,6 +150,11 @@ impl ResponseWatch {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
+        if let (Some(_), Some(on)) = (extra.error, on) {
+            if extra.head.is_pending(on, cx) {
+                return Poll::Pending;
+            }
+        }
         Poll::Ready(extra.error.take().map(|cause| Err(CutShort(cause).into())))
     }
 
