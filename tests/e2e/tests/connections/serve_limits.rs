@@ -189,7 +189,7 @@ async fn settings_that_cannot_be_are_refused_and_the_fix_is_named() {
     .await;
     refused(
         |serve| serve.http2_initial_connection_window_size(64 << 10),
-        "no stream could use its own: raise the one, lower the other",
+        "no stream could use all of its window: raise the first, lower the second",
     )
     .await;
 }
