@@ -7,8 +7,8 @@
 //! Invariants:
 //!
 //! 1. Over HTTP/1, one task flushes and polls the body. So [`Flushes`] is not written between a check and the
-//!    registration of a waker. Over HTTP/2, [`HeadWait`] registers its waker before it reads the count, and
-//!    [`note`](Flushes::note) writes the count before it looks for wakers, so no flush is missed.
+//!    registration of a waker. Over HTTP/2, [`HeadWait`] registers its waker before it wakes the connection, so the
+//!    flush of the poll that this wake causes finds the waker.
 //! 2. Over HTTP/2, [`HeldFrame`] is shared by the task of the stream and that of the connection, and keeps its own
 //!    invariant.
 
@@ -16,10 +16,7 @@ use std::{
     any::Any,
     sync::{
         Arc, Mutex,
-        atomic::{
-            AtomicBool, AtomicUsize,
-            Ordering::{Relaxed, SeqCst},
-        },
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Waker},
 };
@@ -87,11 +84,11 @@ pub(crate) struct Flushes {
 
 impl Flushes {
     pub(crate) fn note(&self) {
-        self.count.store(self.count.load(Relaxed).wrapping_add(1), SeqCst);
-        if self.is_awaited.load(SeqCst) {
+        self.count.store(self.count.load(Relaxed).wrapping_add(1), Relaxed);
+        if self.is_awaited.load(Relaxed) {
             let waiters = {
                 let mut waiters = lock(&self.waiters);
-                self.is_awaited.store(false, SeqCst);
+                self.is_awaited.store(false, Relaxed);
                 std::mem::take(&mut *waiters)
             };
             waiters.into_iter().for_each(Waker::wake);
@@ -99,7 +96,7 @@ impl Flushes {
     }
 
     fn count(&self) -> usize {
-        self.count.load(SeqCst)
+        self.count.load(Relaxed)
     }
 
     /// Wakes `cx` at the next flush.
@@ -108,7 +105,7 @@ impl Flushes {
         if !waiters.iter().any(|waiter| waiter.will_wake(cx.waker())) {
             waiters.push(cx.waker().clone());
         }
-        self.is_awaited.store(true, SeqCst);
+        self.is_awaited.store(true, Relaxed);
     }
 }
 

@@ -12,6 +12,7 @@ mod failed_worker;
 mod in_flight;
 mod phase;
 mod report;
+mod serving;
 mod sharded;
 mod spawn;
 mod state;

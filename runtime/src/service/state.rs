@@ -15,9 +15,8 @@
 //! 3. No other lock is taken while that of `laps` or `blocked` is held.
 
 use std::{
-    io,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -30,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     compensation_counts::CompensationTally,
     config::Config,
-    connections::Connections,
+    connections::{Connections, lock},
     drain_state::DrainState,
     ending::Ending,
     in_flight::Registry,
@@ -72,7 +71,7 @@ pub(crate) struct ServiceState {
     pub(crate) served: CancellationToken,
     runtime: OnceLock<Handle>,
     /// The address at which `serve` listens, or listened.
-    serving: OnceLock<String>,
+    pub(super) serving: OnceLock<String>,
     /// Whether a server or a layer uses it.
     linked: AtomicBool,
     /// Whether it stands in for the lifecycle of requests that have none.
@@ -314,57 +313,6 @@ impl ServiceState {
         }
     }
 
-    /// Notes the server that begins at `place`.
-    ///
-    /// # Errors
-    ///
-    /// If the lifecycle has ended, or has a server already.
-    pub(crate) fn begin_serving(&self, place: String) -> io::Result<()> {
-        let refused = |why: String| Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
-        if self.has_ended() {
-            return refused(format!(
-                "this lifecycle has ended, so nothing can be served at {place}: build another one \
-                 with `Lifecycle::builder()`"
-            ));
-        }
-        match self.serving.set(place) {
-            Ok(()) => {
-                self.drain_state.begin_accepting();
-                Ok(())
-            }
-            Err(place) => refused(format!(
-                "this lifecycle serves at {} already, so it cannot serve at {place}: give the \
-                 second server a lifecycle of its own, or serve both routers on one listener",
-                self.serving.get().map_or("another place", String::as_str)
-            )),
-        }
-    }
-
-    /// Returns whether a server uses it, or did.
-    pub(crate) fn is_served(&self) -> bool {
-        self.serving.get().is_some()
-    }
-
-    /// Returns whether the server of [`begin_serving`](Self::begin_serving) is running.
-    pub(crate) fn is_serving(&self) -> bool {
-        self.is_served() && !self.served.is_cancelled()
-    }
-
-    /// Waits until the server is gone.
-    pub(crate) async fn until_served(&self) {
-        self.served.cancelled().await;
-    }
-
-    /// Notes that the server is gone.
-    pub(crate) fn ended_serving(&self) {
-        self.served.cancel();
-    }
-
-    /// Notes that the server accepts no more connections.
-    pub(crate) fn stopped_accepting(&self) {
-        self.drain_state.stop_accepting();
-    }
-
     /// Remembers the runtime that the service runs on.
     pub(crate) fn remember_runtime(&self) {
         if self.runtime.get().is_none() {
@@ -382,11 +330,6 @@ impl ServiceState {
     pub(crate) fn runtime(&self) -> Option<Handle> {
         self.runtime.get().cloned().or_else(|| Handle::try_current().ok())
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // No code panics while it holds the lock.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for ServiceState {

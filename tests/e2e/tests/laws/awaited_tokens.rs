@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{Router, extract::State, routing::get};
 use followthrough::{Cause, RequestToken, cancellable};
-use followthrough_tests::{Marks, Server, h1, soon};
+use followthrough_tests::{Marks, Server, h1, h2c, soon};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::time::sleep;
 
@@ -169,4 +169,67 @@ async fn direct_calls_end() {
     let server = Server::start(Router::new().route("/", get(plain))).await;
     let answer = h1::call(server.at, "GET", "/").await;
     assert_eq!(answer.body, "ClientDisconnected Some(1)");
+}
+
+/// Has an error of its own for what its token ends.
+async fn search(marks: &Marks, token: &RequestToken) -> Result<&'static str, http::StatusCode> {
+    marks.set("waiting");
+    let found = token.run_until_cancelled(marks.until("never")).await;
+    found.map(|()| "found").ok_or(http::StatusCode::BAD_GATEWAY)
+}
+
+#[cancellable(read, deadline = "100ms")]
+async fn search_in_time(
+    State(marks): State<Marks>,
+    token: RequestToken,
+) -> Result<&'static str, http::StatusCode> {
+    search(&marks, &token).await
+}
+
+#[cancellable(read)]
+async fn search_on(
+    State(marks): State<Marks>,
+    token: RequestToken,
+) -> Result<&'static str, http::StatusCode> {
+    search(&marks, &token).await
+}
+
+#[cancellable(read, cooperative)]
+async fn stops_where_it_chooses(State(marks): State<Marks>, token: RequestToken) {
+    marks.set("waiting");
+    marks.set(token.cancelled().await.as_str());
+}
+
+#[tokio::test]
+async fn law_05_a_handler_that_hears_of_its_end_is_not_asked_for_an_answer() {
+    let marks = Marks::default();
+    let app = Router::new().route("/", get(search_in_time)).with_state(marks.clone());
+    let server = Server::start(app).await;
+    assert_eq!(h1::call(server.at, "GET", "/").await.status, 504);
+    server.stop().await;
+    for path in ["/", "/cooperative"] {
+        let marks = Marks::default();
+        let app = Router::new()
+            .route("/", get(search_on))
+            .route("/cooperative", get(stops_where_it_chooses))
+            .with_state(marks.clone());
+        let server = Server::start(app).await;
+        let mut connection = h2c::connect(server.at).await;
+        let over_2 = connection.send("GET", path).await;
+        marks.until("waiting").await;
+        let mut over_1 = h1::send(server.at, "GET", path).await;
+        soon("the second one", async {
+            while marks.all().len() < 2 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        server.lifecycle.shutdown();
+        // A cooperative one is not dropped, and what it says in time stands.
+        let expected = if path == "/" { 503 } else { 200 };
+        assert_eq!(over_2.answer().await.status, expected, "{path}");
+        assert_eq!(over_1.answer().await.status, expected, "{path}");
+        assert_eq!(marks.has("shutting_down"), path != "/");
+        server.ended().await;
+    }
 }
