@@ -78,7 +78,6 @@ pub struct HandlerPolicy {
     max_in_flight: Option<usize>,
     needs: Option<Duration>,
     /// Whether the fast path may begin the body without any preparation.
-    plain: bool,
     /// Whether the handler is a stream that has the read grace to end by itself.
     finish: bool,
     /// Returns the `type_name` of an item beside the policy, which begins with the path of the function.
@@ -104,7 +103,6 @@ impl HandlerPolicy {
             streaming_body: None,
             max_in_flight: None,
             needs: None,
-            plain: !matches!(mode, Mode::DurableWrite | Mode::Stream | Mode::ReversibleWrite),
             finish: false,
             path: None,
         }
@@ -114,7 +112,6 @@ impl HandlerPolicy {
     #[must_use]
     pub const fn with_cooperation(mut self) -> Self {
         self.cooperative = true;
-        self.plain = false;
         self
     }
 
@@ -136,7 +133,6 @@ impl HandlerPolicy {
     #[must_use]
     pub const fn with_compensation(mut self) -> Self {
         self.compensates = true;
-        self.plain = false;
         self
     }
 
@@ -158,7 +154,6 @@ impl HandlerPolicy {
     #[must_use]
     pub const fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
-        self.plain = false;
         self
     }
 
@@ -292,12 +287,6 @@ impl HandlerPolicy {
                 self.mode,
                 Mode::IdempotentWrite | Mode::ReversibleWrite | Mode::DurableWrite
             )
-    }
-
-    /// Returns whether the fast path may begin the body without any preparation.
-    #[inline]
-    pub(crate) const fn is_plain(&self) -> bool {
-        self.plain
     }
 
     /// Returns the handler's own `deadline`, if the attribute has a duration. The deadlines in force are in

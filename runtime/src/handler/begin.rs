@@ -11,53 +11,51 @@ use super::{
 use crate::{
     cause::{Cancelled, Cause, Outcome},
     handler_policy::{HandlerPolicy, Mode, Place},
-    request::{self, Body, Commitment, Frame, Progress, RequestContext, Stage},
+    request::{self, Body, Commitment, Frame, Level, Progress, RequestContext, Stage, nearer},
     service::{InFlight, OwnPermit, WorkKind},
     token::{FollowedToken, SeenToken},
 };
 
 impl Core {
-    /// Reads every signal before the first poll (law 3), and passes the point of no return of a durable body.
+    /// Begins the body at the first call, and moves its state into the request before each poll.
     #[inline]
-    pub(super) fn begin_once(&mut self) -> Result<(), Cancelled> {
-        if self.role != Role::New {
-            return Ok(());
+    pub(super) fn enter(&mut self) -> Result<(), Cancelled> {
+        if self.role == Role::New {
+            return self.begin();
         }
-        self.id = request::next_id();
-        self.begin_any()
+        self.install(Stage::Polled);
+        Ok(())
     }
 
-    /// Begins to follow the token that a direct caller passed. The request must not be borrowed meanwhile, because
-    /// a token that settles its cause wakes other tasks.
-    fn follow_given(&mut self) -> Option<SeenToken> {
-        let uncommon = self.uncommon.as_mut()?;
-        let life =
-            request::with(|request| (!request.body.is_running()).then(|| request.life().clone()));
-        uncommon.token = FollowedToken::new(mem::take(&mut uncommon.given), &life.flatten()?);
-        uncommon.token.as_ref().map(FollowedToken::seen)
-    }
-
-    fn begin_any(&mut self) -> Result<(), Cancelled> {
-        let (policy, id) = (self.policy, self.id);
-        // Law 3 applies to a call within a handler as well. From here on the callee follows its caller.
-        let handed_in = self.uncommon.as_ref().and_then(|uncommon| uncommon.given.cause());
-        if let Some(cause) = handed_in.filter(|_| request::with_body(|_| ()).is_some()) {
-            self.role = Role::Over;
-            return Err(Cancelled::new(cause, cause, Outcome::NotBegun));
-        }
-        let given = self.follow_given();
-        let permit = &mut self.permit;
+    /// Reads every signal before the first poll (law 3), and passes the point of no return of a durable body.
+    fn begin(&mut self) -> Result<(), Cancelled> {
+        let given = if self.uncommon.is_some() { self.begin_to_follow()? } else { None };
+        let policy = self.policy;
         let begun = request::with(|request| {
             if request.body.is_running() {
                 return begin_nested(request, policy);
             }
-            begin_top(request, policy, id, permit, given)
+            request.flags.may_land |= request.body.has_landed();
+            match request.body.stage {
+                Stage::Vacant => {
+                    begin_top(request, policy, given).map(|()| Begun::Primary(request.body.id))
+                }
+                _ => begin_second(request, policy, given),
+            }
         });
-        match begun.unwrap_or(Ok(Begun::Primary)) {
-            Ok(Begun::Primary) => self.role = Role::Primary,
-            Ok(Begun::Secondary(body)) => self.stand_alone(*body),
+        match begun.unwrap_or_else(|| Ok(Begun::Primary(request::next_id()))) {
+            Ok(Begun::Primary(id)) => {
+                self.id = id;
+                self.role = Role::Primary;
+                return Ok(());
+            }
+            Ok(Begun::Secondary(mut body)) => {
+                self.id = body.id;
+                self.permit = body.permit.take();
+                self.stand_alone(*body);
+            }
             Ok(Begun::Nested(nested)) => {
-                self.past = nested.frame.past;
+                self.id = request::next_id();
                 self.uncommon().nested = *nested;
                 self.role = Role::Nested;
             }
@@ -67,8 +65,26 @@ impl Core {
                 return Err(if nested { refused } else { beside_others(settled(self, refused)) });
             }
         }
-        self.past |= self.look(|body| body.past) == Some(true);
+        self.install(Stage::Polled);
         Ok(())
+    }
+
+    /// Begins to follow the token that a direct caller passed. Within a handler, the callee follows its caller
+    /// from here on.
+    #[cold]
+    fn begin_to_follow(&mut self) -> Result<Option<Box<SeenToken>>, Cancelled> {
+        let uncommon = self.uncommon();
+        // Law 3 applies to a call within a handler as well.
+        let nested = request::with_body(|_| ()).is_some();
+        if let Some(cause) = uncommon.given.cause().filter(|_| nested) {
+            self.role = Role::Over;
+            return Err(Cancelled::new(cause, cause, Outcome::NotBegun));
+        }
+        // The request must not be borrowed here, because a token that settles its cause wakes other tasks.
+        let given = mem::take(&mut uncommon.given);
+        let life = request::with(|request| request.life().clone()).filter(|_| !nested);
+        uncommon.token = life.and_then(|life| FollowedToken::new(given, &life));
+        Ok(uncommon.token.as_ref().map(|token| Box::new(token.seen())))
     }
 }
 
@@ -85,10 +101,8 @@ pub(super) fn settled(core: &Core, refused: Cancelled) -> Cancelled {
     Cancelled::new(first, ended_by, refused.outcome()).cut((refused.outcome(), refused.fate()))
 }
 
-fn sooner(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
-    a.zip(b).map(|(a, b)| a.min(b)).or(a).or(b)
-}
-
+/// Begins a body that the body of another handler has called.
+#[cold]
 fn begin_nested(
     request: &mut RequestContext,
     policy: &'static HandlerPolicy,
@@ -99,7 +113,8 @@ fn begin_nested(
     // The nearer deadline counts. The callee's own deadline ends the call and not the request.
     let narrowed = request.body.frame.narrowed
         || own.is_some_and(|own| inherited.is_none_or(|caller| own < caller));
-    let frame = Frame { nested: true, narrowed, ..Frame::new(policy, sooner(inherited, own)) };
+    let level = Level::Callee { past: false };
+    let frame = Frame { level, narrowed, ..Frame::new(policy, nearer(inherited, own)) };
     let mut nested = Nested { frame, inherited, stage: Stage::Polled, passed: None };
     // A durable write takes its permit at its point of no return.
     if policy.compensates() && policy.mode() != Mode::DurableWrite {
@@ -116,30 +131,54 @@ fn begin_nested(
     Ok(Begun::Nested(Box::new(nested)))
 }
 
+/// Begins a body that no other handler has called, with its state in the request.
+#[inline]
 fn begin_top(
     request: &mut RequestContext,
     policy: &'static HandlerPolicy,
-    id: u64,
-    permit: &mut Option<InFlight>,
-    given: Option<SeenToken>,
-) -> Result<Begun, Cancelled> {
-    request.flags.may_land |= request.body.has_landed();
-    let own =
-        request.life().deadline_of(policy).and_then(|after| request.arrival().checked_add(after));
-    let deadline = sooner(request.deadline, own);
-    let deadline = sooner(deadline, given.as_ref().and_then(|given| given.deadline));
+    given: Option<Box<SeenToken>>,
+) -> Result<(), Cancelled> {
+    let deadline =
+        nearer(request.deadline_of(policy), given.as_ref().and_then(|given| given.deadline));
     let cause = given.as_ref().and_then(|given| given.cause);
     // A durable body is checked at its point of no return.
     let durable = policy.mode() == Mode::DurableWrite;
-    let cause = cause.or_else(|| if durable { None } else { request.check(deadline) });
-    if let Some(cause) = cause {
+    if let Some(cause) = cause.or_else(|| if durable { None } else { request.check(deadline) }) {
         return Err(Cancelled::new(cause, cause, Outcome::NotBegun));
     }
-    let mut body = Body::of(Frame::new(policy, deadline), id);
-    body.given = given.map(|given| given.own);
-    let first = mem::replace(&mut request.body, body);
+    request.body = Body::of(Frame::new(policy, deadline), request::next_id());
+    request.body.given = given.map(|given| given.own);
+    if let Err(refused) = take_permit(request, policy) {
+        request.body.stage = Stage::Vacant;
+        return Err(refused.with(Outcome::NotBegun));
+    }
+    request.progress = Progress::Begun;
+    request.body.stage = Stage::Polled;
+    Ok(())
+}
+
+/// Begins a body beside another one of the same request, as middleware does that calls a handler twice.
+#[cold]
+fn begin_second(
+    request: &mut RequestContext,
+    policy: &'static HandlerPolicy,
+    given: Option<Box<SeenToken>>,
+) -> Result<Begun, Cancelled> {
+    let first = request.body.vacate();
+    let begun = begin_top(request, policy, given);
+    let mut second = mem::replace(&mut request.body, first);
+    second.stage = Stage::Parked;
+    begun.map(|()| Begun::Secondary(Box::new(second)))
+}
+
+/// Takes the permit that a body holds from its beginning, if its policy needs one.
+#[inline]
+fn take_permit(
+    request: &mut RequestContext,
+    policy: &'static HandlerPolicy,
+) -> Result<(), Cancelled> {
     let place = Place { policy, site: None };
-    let begun = if durable {
+    if policy.mode() == Mode::DurableWrite {
         cross_point_of_no_return(request, place)
     } else if policy.is_cooperative() {
         hold_permit(request, place, WorkKind::Cooperative)
@@ -147,18 +186,7 @@ fn begin_top(
         hold_permit(request, place, WorkKind::Reversible)
     } else {
         Ok(())
-    };
-    let begun = begun.map_err(|refused| refused.with(Outcome::NotBegun));
-    if begun.is_ok() {
-        request.progress = Progress::Begun;
     }
-    mem::swap(permit, &mut request.body.permit);
-    let alone = first.stage == Stage::Vacant;
-    if begun.is_ok() && alone {
-        return Ok(Begun::Primary);
-    }
-    let second = mem::replace(&mut request.body, first);
-    begun.map(|()| Begun::Secondary(Box::new(second)))
 }
 
 /// Passes the point of no return of a handler that another one called.
@@ -188,24 +216,29 @@ pub(crate) fn cross_point_of_no_return(
     place: Place,
 ) -> Result<(), Cancelled> {
     let Body { frame, permit, past, .. } = &request.body;
-    let cut = Commitment::Cancellable.if_cut(frame.policy, request.body.is_guarded());
     if *past {
         if let Some(permit) = permit {
             permit.moved_to(place);
         }
     } else {
         if let Some(cause) = request.check(frame.deadline) {
-            return Err(Cancelled::new(cause, cause, cut.0).cut(cut));
+            return Err(refuse(&request.body, cause));
         }
         let needs = place.policy.needs();
         if needs.is_some_and(|needs| request.leaves_too_little(needs)) {
-            return Err(Cancelled::new(Cause::TimeTooShort, Cause::TimeTooShort, cut.0).cut(cut));
+            return Err(refuse(&request.body, Cause::TimeTooShort));
         }
         hold_permit(request, place, WorkKind::Durable)?;
     }
-    request.body.past = true;
-    request.body.frame.past = true;
+    request.body.commit();
     Ok(())
+}
+
+/// Returns the refusal of a checkpoint. The point of no return is still ahead.
+#[cold]
+fn refuse(body: &Body, cause: Cause) -> Cancelled {
+    let cut = Commitment::Cancellable.if_cut(body.frame.policy, body.is_guarded());
+    Cancelled::new(cause, cause, cut.0).cut(cut)
 }
 
 /// Makes the request hold a permit for `kind`. A permit of a more lasting kind stays as it is.
@@ -222,16 +255,14 @@ pub(super) fn hold_permit(
         permit.became(kind);
         return Ok(());
     }
-    let permit = if request.body.frame.nested {
+    let permit = if request.body.frame.is_callee() {
         // `cross_as_callee` has taken the permit of the callee's own limit.
         InFlight::acquire_with(request.life(), place, kind, OwnPermit::default())
     } else {
         InFlight::acquire(request.life(), place, kind)
     };
     if permit.is_none() {
-        let Body { frame, .. } = &request.body;
-        let cut = Commitment::Cancellable.if_cut(frame.policy, request.body.is_guarded());
-        return Err(Cancelled::new(Cause::LimitReached, Cause::LimitReached, cut.0).cut(cut));
+        return Err(refuse(&request.body, Cause::LimitReached));
     }
     request.body.permit = permit;
     Ok(())

@@ -28,7 +28,7 @@ use super::{
 use crate::{
     cause::{Cancelled, Fate, Outcome},
     handler_policy::HandlerPolicy,
-    request::{self, Body, Commitment, Frame, Stage},
+    request::{self, Body, Commitment, Stage},
     service::{Ended, InFlight, WorkKind},
     token::CallerToken,
 };
@@ -77,7 +77,7 @@ impl<R: Send + 'static> Slot for InABox<R> {
     }
 
     fn pends(mut self: Pin<&mut Self>, core: &Core) {
-        if self.runtime.is_none() && (core.past || core.policy.is_cooperative()) {
+        if self.runtime.is_none() && (core.is_past() || core.policy.is_cooperative()) {
             self.runtime = Handle::try_current().ok();
         }
     }
@@ -117,7 +117,7 @@ fn abandon_or_follow<R: Send + 'static, C: RunCompensation>(
         Commitment::Reopened => false,
     };
     match core.role {
-        Role::Primary | Role::Secondary if ended && (core.past || goes_on) => {
+        Role::Primary | Role::Secondary if ended && (core.is_past() || goes_on) => {
             // The drain's report names this body already.
             request::with(|request| request.flags.reported = true);
             core.within(Stage::Abandoned, || slot.body = None);
@@ -135,7 +135,7 @@ fn abandon_or_follow<R: Send + 'static, C: RunCompensation>(
         }
         // A panic in the caller counts as well, because unwinding drops futures that the caller meant to keep.
         Role::Nested
-            if core.past
+            if core.is_past()
                 && (matches!(stage, None | Some(Stage::Cut)) || std::thread::panicking()) =>
         {
             // The caller is being cut, so the callee continues alone.
@@ -148,7 +148,7 @@ fn abandon_or_follow<R: Send + 'static, C: RunCompensation>(
                 permit.counts_for(core.take_own());
             }
             core.leave();
-            core.stand_alone(Body::of(Frame { nested: false, ..frame }, request::next_id()));
+            core.stand_alone(Body::alone(frame, request::next_id(), true));
             core.inherit(permit);
             follow(slot, core, compensation);
         }

@@ -47,12 +47,17 @@ pub(crate) struct Core {
     /// The request's span, if a subscriber is installed. The runner keeps the span because middleware enters it to
     /// poll, and seldom to drop.
     pub(super) span: Option<Span>,
-    /// The body's `past` after the last poll, for a runner whose request got lost.
-    pub(super) past: bool,
-    /// The body's deadline after the last poll, for the same case.
-    pub(super) deadline: Option<Instant>,
+    pub(super) last: LastPoll,
     /// The last poll left no signal to judge.
     pub(super) quiet: bool,
+}
+
+/// The state of the body after its last poll. The request owns that state; this copy is for a runner whose future
+/// was moved out of its request, and which still must not lose a body past its point of no return.
+#[derive(Clone, Copy, Default)]
+pub(super) struct LastPoll {
+    pub(super) past: bool,
+    pub(super) deadline: Option<Instant>,
 }
 
 /// The runner's relation to its request.
@@ -128,8 +133,8 @@ impl Default for Nested {
 
 /// The relation to the request with which a body began.
 pub(super) enum Begun {
-    /// The request keeps the body.
-    Primary,
+    /// The request keeps the body, which has this number and runs.
+    Primary(u64),
     /// The request has a body already, and this one runs beside it.
     Secondary(Box<Body>),
     /// The body runs within the body of another handler.
@@ -147,8 +152,7 @@ impl Core {
             id: 0,
             role: Role::New,
             span: None,
-            past: false,
-            deadline: None,
+            last: LastPoll::default(),
             quiet: true,
         }
     }
@@ -159,16 +163,14 @@ impl Core {
         body: &Body,
         permit: Option<InFlight>,
     ) -> Self {
-        let (id, past) = (body.id, body.past);
         Self {
             policy,
             uncommon: None,
             permit,
-            id,
+            id: body.id,
             role: Role::Primary,
             span: None,
-            past,
-            deadline: None,
+            last: LastPoll { past: body.past, deadline: None },
             quiet: true,
         }
     }
@@ -202,9 +204,16 @@ impl Core {
         }
     }
 
-    /// Returns whether the body may be cut. If its request got lost, the runner goes by what it remembers.
+    /// Returns whether the body, or the callee that this runner runs, was past its point of no return after the
+    /// last poll.
+    #[inline]
+    pub(super) const fn is_past(&self) -> bool {
+        self.last.past
+    }
+
+    /// Returns whether the body may be cut. Without its request, the runner goes by the last poll.
     pub(super) fn commitment(&self) -> Commitment {
-        self.look(Body::commitment).unwrap_or(Commitment::new(self.past, false))
+        self.look(Body::commitment).unwrap_or(Commitment::new(self.is_past(), false))
     }
 
     /// Returns the outcome and the fate of the work if the body is cut now.
@@ -220,18 +229,14 @@ impl Core {
             .unwrap_or(Place { policy: self.policy, site: None })
     }
 
-    /// Polls the body with its state in the request, where [`enter`](Self::enter) may have put it already. The
-    /// body's value ends the runner.
+    /// Polls the body, whose state [`enter`](Self::enter) has put into the request. The body's value ends the
+    /// runner.
     #[inline]
     pub(super) fn poll<T>(
         &mut self,
-        entered: bool,
         cx: &mut Context<'_>,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
-        if !entered {
-            self.install(Stage::Polled);
-        }
         let polling = Polling::begin(self.policy);
         let polled = catch_unwind(AssertUnwindSafe(|| poll(cx)));
         polling.end();

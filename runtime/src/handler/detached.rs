@@ -75,7 +75,7 @@ impl<R, C: RunCompensation> Future for Detached<R, C> {
         match polled {
             Ok(Poll::Ready(())) => {
                 this.future = None;
-                let past = this.core.past;
+                let past = this.core.is_past();
                 let place = this.core.place();
                 let compensation = this.compensation.take().filter(|_| !past);
                 match compensation {

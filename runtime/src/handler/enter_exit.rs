@@ -2,7 +2,7 @@
 
 use std::{mem, task::Waker};
 
-use super::core::{Core, Nested, Passed, Role, Uncommon};
+use super::core::{Core, LastPoll, Nested, Passed, Role, Uncommon};
 use crate::{
     handler_policy::Mode,
     request::{self, Body, Frame, RequestContext, Stage},
@@ -10,33 +10,6 @@ use crate::{
 };
 
 impl Core {
-    /// Enters the common case, the request's own runner, with one access to the request. Returns `false` if
-    /// [`begin_once`](Self::begin_once) and [`install`](Self::install) have to do it.
-    #[inline]
-    pub(super) fn enter(&mut self) -> bool {
-        if self.uncommon.is_some() {
-            return false;
-        }
-        let core = self;
-        request::with(|request| core.enter_into(request)) == Some(true)
-    }
-
-    #[inline]
-    fn enter_into(&mut self, request: &mut RequestContext) -> bool {
-        match self.role {
-            Role::New => {
-                let begun = request.begin_plain(self.policy);
-                if let Some(id) = begun {
-                    self.id = id;
-                    self.role = Role::Primary;
-                }
-                begun.is_some()
-            }
-            Role::Primary => self.install_primary(request, Stage::Polled),
-            Role::Secondary | Role::Nested | Role::Over => false,
-        }
-    }
-
     #[inline]
     fn install_primary(&mut self, request: &mut RequestContext, stage: Stage) -> bool {
         let body = &mut request.body;
@@ -127,8 +100,7 @@ impl Core {
             return;
         }
         body.stage = Stage::Parked;
-        self.past = body.past;
-        self.deadline = body.frame.deadline;
+        self.last = LastPoll { past: body.past, deadline: body.frame.deadline };
         if body.permit.is_some() {
             self.permit = body.permit.take();
         }
@@ -156,7 +128,7 @@ impl Core {
             Role::Nested => {
                 nested.swap(&mut request.body);
                 let here = nested.passed.as_ref().map(|passed| passed.caller);
-                if nested.frame.past && here != Some(request.body.id) {
+                if nested.frame.is_past_as_callee() && here != Some(request.body.id) {
                     // The body passed its point of no return in this poll, or runs in another caller now.
                     let own = nested.passed.take().map(|passed| passed.own);
                     nested.passed = Some(Passed::within(request, own.unwrap_or_default()));
@@ -167,11 +139,11 @@ impl Core {
                         request.body.permit = Some(entry);
                     }
                 }
-                nested.frame.past
+                nested.frame.is_past_as_callee()
             }
             Role::Primary | Role::New | Role::Over => false,
         });
-        self.past = past == Some(true);
+        self.last.past = past == Some(true);
         self.quiet = false;
     }
 
@@ -207,11 +179,11 @@ impl Core {
         self.permit = permit;
     }
 
-    /// Rebuilds the body from remembered state, after its request got lost.
+    /// Makes the body anew from its last poll, because its request is not the current one.
     fn remembered(&self) -> Body {
-        let lost = Frame { past: self.past, ..Frame::new(self.policy, self.deadline) };
-        let frame = self.nested_frame().unwrap_or(lost);
-        Body::of(Frame { nested: false, ..frame }, self.id)
+        let LastPoll { past, deadline } = self.last;
+        let frame = self.nested_frame().unwrap_or(Frame::new(self.policy, deadline));
+        Body::alone(frame, self.id, past)
     }
 }
 

@@ -67,7 +67,7 @@ impl<F: Future> Slot for InPlace<F> {
             End::Detach(cancelled) => cancelled.with(outcome_of_callees(core)),
         };
         let answer = core.report(cancelled);
-        let ended = if core.past { Ended::Completed } else { Ended::Cut };
+        let ended = if core.is_past() { Ended::Completed } else { Ended::Cut };
         cut(core, compensation, ended, || self.clear());
         (cancelled, answer)
     }

@@ -116,15 +116,14 @@ impl<S: Slot, C: RunCompensation, P> Future for Run<S, C, P> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let core = this.core;
-        let entered = this.own.is_none() && core.enter();
-        let scope = if entered { None } else { scope(this.own) };
-        if let Err(refused) = if entered { Ok(()) } else { core.begin_once() } {
+        let scope = scope(this.own);
+        if let Err(refused) = core.enter() {
             this.slot.clear();
             return Poll::Ready(Governed::cancelled(refused, core.report(refused)));
         }
         assert!(!this.slot.is_empty(), "a handler's future was polled after it ended");
         let slot = &mut this.slot;
-        if let Poll::Ready(value) = core.poll(entered, cx, |cx| slot.as_mut().poll(cx)) {
+        if let Poll::Ready(value) = core.poll(cx, |cx| slot.as_mut().poll(cx)) {
             slot.as_mut().clear();
             drop(scope);
             return Poll::Ready(Governed::done(value, unlinked(this.own)));
@@ -150,7 +149,7 @@ pub(super) fn cut<C: RunCompensation>(
     ended: Ended,
     drop_body: impl FnOnce(),
 ) {
-    let past = core.past;
+    let past = core.is_past();
     let place = compensation.as_ref().map(|_| core.place());
     // A caller that is cut as well begins all compensations of the request.
     let caller_is_cut = request::with_body(|body| body.stage) == Some(Stage::Cut);
@@ -176,7 +175,7 @@ pub(super) fn hang_up<C: RunCompensation>(
             let stage = request::with_body(|body| body.stage);
             let durable = core.nested_frame().is_some_and(|frame| {
                 let whole = frame.policy.mode() == Mode::DurableWrite;
-                !frame.reopened && (frame.site.is_some() || (whole && frame.past))
+                !frame.reopened && (frame.site.is_some() || (whole && frame.is_past_as_callee()))
             });
             if stage == Some(Stage::Polled) && durable {
                 tracing::error!(
@@ -227,7 +226,7 @@ pub(super) fn hung_up(core: &Core, known: (Outcome, Fate)) -> Option<Cancelled> 
         return None;
     }
     let hung_up = Cancelled::new(core.settle(ended_by), ended_by, known.0).cut(known);
-    Some(if core.past { hung_up } else { beside_others(hung_up) })
+    Some(if core.is_past() { hung_up } else { beside_others(hung_up) })
 }
 
 /// Returns the outcome of a cut body in place that had called a durable handler.

@@ -60,7 +60,6 @@ pub(crate) enum Stage {
 
 /// One handler within a body: the top-level one, or one that it called.
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub(crate) struct Frame {
     pub(crate) policy: &'static HandlerPolicy,
     pub(crate) site: Option<&'static Site>,
@@ -68,22 +67,33 @@ pub(crate) struct Frame {
     pub(crate) deadline: Option<Instant>,
     /// Whether a site has narrowed `deadline`.
     pub(crate) narrowed: bool,
+    /// Whether the current statement allows cancellation past the point of no return.
     pub(crate) reopened: bool,
-    pub(crate) past: bool,
-    pub(crate) nested: bool,
+    pub(crate) level: Level,
+}
+
+/// The level of a handler within a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// The handler of the body. It is past its point of no return when the body is.
+    Top,
+    /// A handler that another one called, and whether it has passed a point of no return of its own. The body of
+    /// its caller is past one then, too, and remains so.
+    Callee { past: bool },
 }
 
 impl Frame {
     pub(crate) const fn new(policy: &'static HandlerPolicy, deadline: Option<Instant>) -> Self {
-        Self {
-            policy,
-            site: None,
-            deadline,
-            narrowed: false,
-            reopened: false,
-            past: false,
-            nested: false,
-        }
+        Self { policy, site: None, deadline, narrowed: false, reopened: false, level: Level::Top }
+    }
+
+    pub(crate) const fn is_callee(&self) -> bool {
+        matches!(self.level, Level::Callee { .. })
+    }
+
+    /// Returns whether this is a callee that has passed a point of no return of its own.
+    pub(crate) const fn is_past_as_callee(&self) -> bool {
+        matches!(self.level, Level::Callee { past: true })
     }
 
     pub(crate) const fn place(&self) -> Place {
@@ -99,22 +109,29 @@ impl Default for Body {
 }
 
 impl Body {
-    /// Makes a body from its `frame`, which is new or was kept by its runner.
+    /// Makes the body of a handler that no other one calls.
     #[inline]
     pub(crate) const fn of(frame: Frame, id: u64) -> Self {
         Self {
             id,
-            past: frame.past,
-            frame,
+            frame: Frame { level: Level::Top, ..frame },
             permit: None,
             given: None,
             shield: None,
             refused: None,
             stage: Stage::Parked,
+            past: false,
             detached: false,
             guards: 0,
             late_guards: 0,
         }
+    }
+
+    /// Makes the body of a handler that runs on alone, after its request or its caller.
+    pub(crate) const fn alone(frame: Frame, id: u64, past: bool) -> Self {
+        let mut body = Self::of(frame, id);
+        body.past = past;
+        body
     }
 
     /// Removes the body. The frame and the counters stay as they are, because the next body overwrites them.
@@ -165,7 +182,18 @@ impl Body {
 
     /// Returns whether the handler that runs is past its own point of no return.
     pub(crate) const fn is_past(&self) -> bool {
-        if self.frame.nested { self.frame.past } else { self.past }
+        match self.frame.level {
+            Level::Top => self.past,
+            Level::Callee { past } => past,
+        }
+    }
+
+    /// Notes that the handler that runs has passed its point of no return, and with it the whole body.
+    pub(crate) const fn commit(&mut self) {
+        self.past = true;
+        if let Level::Callee { past } = &mut self.frame.level {
+            *past = true;
+        }
     }
 
     /// Counts a guard of `compensate`. Returns whether it is made past the point of no return.

@@ -68,7 +68,7 @@ impl Body {
     /// statement of its caller allows it.
     pub(crate) fn commitment_of_running_code(&self) -> Commitment {
         match self.commitment() {
-            Commitment::Reopened if self.frame.nested => Commitment::Committed,
+            Commitment::Reopened if self.frame.is_callee() => Commitment::Committed,
             commitment => commitment,
         }
     }
@@ -82,7 +82,7 @@ impl Body {
 impl Frame {
     /// Returns the commitment of a handler that another one called, for its own deadline.
     pub(crate) const fn commitment(&self) -> Commitment {
-        Commitment::new(self.past, self.reopened)
+        Commitment::new(self.is_past_as_callee(), self.reopened)
     }
 }
 

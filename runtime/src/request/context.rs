@@ -150,14 +150,18 @@ impl RequestContext {
         response.reset();
     }
 
+    /// Returns the effective deadline of a handler (law 4).
+    #[inline]
+    pub(crate) fn deadline_of(&self, policy: &'static HandlerPolicy) -> Option<Instant> {
+        let own =
+            self.life().deadline_of(policy).and_then(|after| self.arrival().checked_add(after));
+        nearer(self.deadline, own)
+    }
+
     /// Bounds the request to `time` from its arrival.
     pub(super) fn shorten(&mut self, time: Duration) {
         // On overflow there is no deadline.
-        let at = self.arrival().checked_add(time);
-        self.deadline = match (self.deadline, at) {
-            (Some(deadline), Some(at)) => Some(deadline.min(at)),
-            (deadline, at) => deadline.or(at),
-        };
+        self.deadline = nearer(self.deadline, self.arrival().checked_add(time));
     }
 
     /// Notes that the platform ends the process `time` after the arrival.
@@ -322,7 +326,7 @@ impl RequestContext {
 
     /// Returns the token that a direct caller passed to the running handler, if it did.
     fn given(&self) -> Option<&Arc<RequestState>> {
-        let own = self.body.is_running() && !self.body.frame.nested;
+        let own = self.body.is_running() && !self.body.frame.is_callee();
         self.body.given.as_ref().filter(|_| own)
     }
 
@@ -336,7 +340,7 @@ impl RequestContext {
     pub(crate) fn drops_its_body(&self, cause: Cause) -> bool {
         let body = &self.body;
         body.stage == Stage::Polled
-            && !body.frame.nested
+            && !body.frame.is_callee()
             && !body.frame.policy.is_cooperative()
             && body.commitment().may_be_cut_by(cause)
     }
@@ -351,6 +355,7 @@ impl RequestContext {
     }
 
     /// Reads every signal, the clock included, for a checkpoint.
+    #[inline]
     pub(crate) fn check(&self, deadline: Option<Instant>) -> Option<Cause> {
         let given = self.given().and_then(|given| given.fired());
         if let Some(cause) = given.or_else(|| self.cause()) {
@@ -372,7 +377,7 @@ impl RequestContext {
 
     /// Ends the stream at `at` at the latest.
     pub(crate) fn sooner(&mut self, at: Instant) {
-        self.deadline = Some(self.deadline.map_or(at, |before| before.min(at)));
+        self.deadline = nearer(self.deadline, Some(at));
         if let Some(extra) = &mut self.response.extra {
             extra.sleep = None;
         }
@@ -381,5 +386,14 @@ impl RequestContext {
     /// Marks the tokens as finished, so that they never fire (law 12).
     pub(crate) fn finish(&self) {
         self.tokens.finish();
+    }
+}
+
+/// Returns the nearer of two deadlines.
+#[inline]
+pub(crate) fn nearer(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
     }
 }

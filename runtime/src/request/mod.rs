@@ -1,6 +1,5 @@
 //! The current request: its context, its body, its tokens and where it came in.
 
-mod begin;
 mod body;
 mod client_gone;
 mod commitment;
@@ -13,15 +12,16 @@ mod pooled;
 mod progress;
 mod report;
 mod response_state;
+mod timer;
 mod tokens;
 mod unlinked;
 
 pub(crate) use self::{
-    body::{Body, Frame, Stage, next_id},
+    body::{Body, Frame, Level, Stage, next_id},
     client_gone::Gone,
     commitment::Commitment,
     compensations::{BoxCompensation, Compensations, Next, Pending, Registered},
-    context::{Flags, RequestContext},
+    context::{Flags, RequestContext, nearer},
     current::{Scope, is_present, settle, with, with_body},
     last_event::as_data,
     origin::Origin,

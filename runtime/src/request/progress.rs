@@ -106,9 +106,9 @@ impl RequestContext {
     }
 
     fn deadline_before_its_body(&self) -> Option<Instant> {
-        let Progress::Handler(policy) = self.progress else { return self.deadline };
-        let own =
-            self.life().deadline_of(policy).and_then(|after| self.arrival().checked_add(after));
-        self.deadline.into_iter().chain(own).min()
+        match self.progress {
+            Progress::Handler(policy) => self.deadline_of(policy),
+            _ => self.deadline,
+        }
     }
 }

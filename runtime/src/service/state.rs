@@ -176,12 +176,9 @@ impl ServiceState {
     /// Returns the deadline that an operator has set for the handler, or else the handler's own.
     #[inline]
     pub(crate) fn deadline_of(&self, policy: &'static HandlerPolicy) -> Option<Duration> {
-        match &self.config.overridden {
-            Some(overridden) => {
-                overridden.of(policy).map(|(deadline, _)| deadline).or(policy.deadline())
-            }
-            None => policy.deadline(),
-        }
+        let overridden =
+            self.config.overridden.as_ref().and_then(|overridden| overridden.of(policy));
+        overridden.map_or(policy.deadline(), |(deadline, _)| Some(deadline))
     }
 
     /// Returns the default deadline of the service, and the override that it comes from, if any.
@@ -192,12 +189,6 @@ impl ServiceState {
     #[inline]
     pub(crate) const fn overridden(&self) -> Option<&Deadlines> {
         self.config.overridden.as_ref()
-    }
-
-    /// Returns whether no deadline is overridden and *stopping* has not begun, so that a request need not ask.
-    #[inline]
-    pub(crate) fn is_plain(&self) -> bool {
-        self.config.overridden.is_none() && !self.is_stopping()
     }
 
     pub(crate) fn timeline(&self) -> Timeline {

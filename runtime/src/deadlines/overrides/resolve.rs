@@ -124,6 +124,8 @@ impl Deadlines {
         self.handlers.is_empty()
     }
 
+    // Few services override deadlines, and every request asks.
+    #[inline(never)]
     pub(crate) fn of(&self, policy: &'static HandlerPolicy) -> Option<(Duration, &str)> {
         self.handlers.get(&id(policy)).map(|(deadline, by)| (*deadline, &**by))
     }
