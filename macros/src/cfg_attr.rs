@@ -1,7 +1,7 @@
-//! Attributes of ours that hide in a `cfg_attr` below a policy.
+//! Moves a policy below the `cfg_attr`s that add followthrough attributes.
 //!
-//! The compiler has not looked at them yet when the policy runs, and only it knows the answer. So
-//! the policy writes itself again, below them:
+//! When the policy runs, the compiler has not yet evaluated the conditions of the attributes below it, and a macro
+//! cannot evaluate them. So the policy emits itself again below them, and the compiler evaluates them first.
 //!
 //! Input:
 //!
@@ -30,7 +30,8 @@ use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::quote;
 use syn::{Attribute, Meta, parse_quote, spanned::Spanned as _};
 
-/// The reordered item, if there is anything to reorder.
+/// Returns the item with its policy below the `cfg_attr`s, or `None` if no `cfg_attr` adds a followthrough
+/// attribute.
 pub(crate) fn lift(
     symbol: Symbol,
     args: &TokenStream,
@@ -58,7 +59,8 @@ pub(crate) fn lift(
     })
 }
 
-/// Ours in full, and a deadline in the one spelling that the compiler takes above a policy.
+/// Writes full paths for the followthrough attributes of a `cfg_attr`, and a deadline in the spelling that the
+/// compiler accepts above a policy.
 fn spell_out(attribute: &Attribute, runtime: &Runtime) -> TokenStream {
     let Some(mut metas) = symbol::conditional(attribute) else { return quote!(#attribute) };
     for meta in metas.iter_mut().skip(1) {

@@ -1,4 +1,4 @@
-//! `#[deadline(..)]` above its policy, where it runs first and knows nothing yet.
+//! Expands a `#[deadline(..)]` that stands above its policy: moves it below the policy.
 //!
 //! Input:
 //!
@@ -18,9 +18,9 @@
 //! async fn order() {}
 //! ```
 //!
-//! A policy strips what stands below it and never lets it run. One that was imported under another
-//! name cannot be told from a stranger's attribute, so then the deadline goes last, marked: if it
-//! ever runs again, there was no policy.
+//! The policy reads the deadline below it and removes it. A policy that was imported under another name looks like
+//! an attribute of another crate. In that case the deadline moves below all attributes with the mark `__moved`. A
+//! marked deadline that runs reports that the function has no policy.
 
 use crate::{error::Errors, expand, scan, symbol::Symbol};
 use proc_macro2::{Span, TokenStream};
@@ -32,7 +32,7 @@ const NO_POLICY: &str = "`deadline` without a policy: add `#[cancellable(read)]`
 
 const NO_HANDLER: &str = "`deadline` belongs on a handler, or on a statement inside one";
 
-/// Attributes that the compiler knows, none of which can be a policy.
+/// Built-in attributes of the compiler, which cannot be a policy.
 const BUILT_IN: [&str; 12] = [
     "allow",
     "cfg",
@@ -48,7 +48,7 @@ const BUILT_IN: [&str; 12] = [
     "warn",
 ];
 
-/// Runs `deadline`.
+/// Runs the macro `deadline`.
 pub(crate) fn run(args: &TokenStream, item: TokenStream) -> TokenStream {
     let parser = |input: syn::parse::ParseStream<'_>| {
         Ok((input.call(Attribute::parse_outer)?, input.parse::<TokenStream>()?))

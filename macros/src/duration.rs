@@ -1,4 +1,4 @@
-//! The grammar of a deadline: a whole number and a unit, 1 ms to 24 h.
+//! Durations in attributes: a whole number and a unit, from 1 ms to 24 h.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
@@ -7,7 +7,7 @@ use syn::{Expr, ExprLit, Lit, LitStr, spanned::Spanned};
 const UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
 const LONGEST: u64 = 24 * 3_600_000;
 
-/// A duration that the user wrote, and where.
+/// A duration in an attribute, with its span.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Period {
     pub(crate) millis: u64,
@@ -38,7 +38,7 @@ impl Period {
     }
 }
 
-/// A handler's deadline: how long, or the name under which the configuration says it.
+/// The deadline of a handler: a duration, or the name of a configured deadline.
 #[derive(Clone)]
 pub(crate) enum Bound {
     Period(Period),
@@ -65,13 +65,13 @@ impl Bound {
     }
 }
 
-/// What begins with a letter is no duration.
+/// Returns whether `text` is the name of a deadline. A name begins with a letter, a duration with a digit.
 fn is_name(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-.:".contains(c))
 }
 
-/// As the `Duration` that the runtime takes.
+/// Writes the `Duration` that the runtime takes.
 impl ToTokens for Period {
     fn to_tokens(&self, tokens: &mut TokenStream) {
         let millis = self.millis;
@@ -79,7 +79,7 @@ impl ToTokens for Period {
     }
 }
 
-/// The milliseconds in `text`, or what to write instead.
+/// Returns the milliseconds in `text`, or an error message with the fix.
 fn millis(text: &str) -> Result<u64, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -120,7 +120,7 @@ fn no_such_unit(number: &str, unit: &str) -> String {
     format!("unknown unit `{unit}`: write `{number}{meant}`")
 }
 
-/// A fraction is refused, but what it comes to in a smaller unit is easily said.
+/// Returns the error message for a fraction, with the same duration as a whole number of milliseconds.
 fn fractional(text: &str) -> String {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.' && c != '_');
     let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
@@ -132,7 +132,7 @@ fn fractional(text: &str) -> String {
     }
 }
 
-/// Decimal arithmetic on the digits: `1.1s` is 1100 ms and no float says so.
+/// Converts a decimal number to milliseconds without floats, because a float cannot represent `1.1`.
 fn in_millis(number: &str, factor: u64) -> Option<u64> {
     let (whole, fraction) = number.split_once('.')?;
     let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };

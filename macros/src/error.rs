@@ -1,15 +1,15 @@
-//! Collecting errors, so that a handler with three faults gets three messages in one go.
+//! Collects errors, so that the compiler reports all errors of a handler at once.
 
 use proc_macro2::TokenStream;
 use quote::ToTokens;
 use std::fmt::Display;
 
-/// Every fault found so far in one item.
+/// The errors found so far in one item.
 #[derive(Default)]
 pub(crate) struct Errors(Option<syn::Error>);
 
 impl Errors {
-    /// Records a fault that underlines `tokens`.
+    /// Records an error that underlines `tokens`.
     pub(crate) fn at(&mut self, tokens: impl ToTokens, message: impl Display) {
         self.push(syn::Error::new_spanned(tokens, message));
     }
@@ -21,7 +21,7 @@ impl Errors {
         }
     }
 
-    /// The value, or its error recorded.
+    /// Returns the value of `result`, or records its error and returns `None`.
     pub(crate) fn ok<T>(&mut self, result: syn::Result<T>) -> Option<T> {
         result.map_err(|error| self.push(error)).ok()
     }
@@ -30,7 +30,7 @@ impl Errors {
         self.0.is_none()
     }
 
-    /// `compile_error!` calls, one a fault; nothing if there is none.
+    /// Returns one `compile_error!` call for each error.
     pub(crate) fn to_compile_errors(&self) -> TokenStream {
         self.0.as_ref().map(syn::Error::to_compile_error).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! A handler from attribute to code: parse, validate, expand.
+//! Runs the stages of a handler macro: parse, validate, rewrite sites, expand.
 
 use crate::{
     cfg_attr,
@@ -14,7 +14,7 @@ use crate::{
 };
 use proc_macro2::TokenStream;
 
-/// Runs the policy `symbol`, under whatever name it was imported.
+/// Runs the policy macro `symbol`, under whichever name the user imported it.
 pub(crate) fn run(symbol: Symbol, args: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let Some(mut function) = Function::expect(symbol, &item, &mut errors) else {

@@ -1,4 +1,4 @@
-//! Questions about parsed expressions and patterns.
+//! Queries of parsed expressions and patterns.
 
 use crate::scan;
 use proc_macro2::Ident;
@@ -8,8 +8,7 @@ use syn::{
     visit::{self, Visit},
 };
 
-/// Whether `expr` can suspend by itself: an `.await` of its own, or a macro call, which may hold
-/// one.
+/// Returns whether `expr` can suspend: it has an `.await` of its own, or a macro call that may contain one.
 pub(crate) fn suspends(expr: &Expr) -> bool {
     #[derive(Default)]
     struct Suspends(bool);
@@ -20,7 +19,7 @@ pub(crate) fn suspends(expr: &Expr) -> bool {
         fn visit_macro(&mut self, _: &'ast Macro) {
             self.0 = true;
         }
-        // What these await, they await when someone else polls them.
+        // An async block, a closure and an item do not run as a part of `expr`.
         fn visit_expr_async(&mut self, _: &'ast ExprAsync) {}
         fn visit_expr_closure(&mut self, _: &'ast ExprClosure) {}
         fn visit_item(&mut self, _: &'ast Item) {}
@@ -34,12 +33,12 @@ pub(crate) fn suspends(expr: &Expr) -> bool {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mention {
     No,
-    /// In the tokens of a macro call, or beside a binding of the same name.
+    /// The name is in the tokens of a macro call, or beside a binding of the same name.
     Maybe,
     Yes,
 }
 
-/// Whether `expr` uses the variable `name` of the code around it.
+/// Returns whether `expr` uses the variable `name` of the surrounding code.
 pub(crate) fn mentions(expr: &Expr, name: &Ident) -> Mention {
     struct Mentions<'a> {
         name: &'a Ident,
@@ -70,7 +69,7 @@ pub(crate) fn mentions(expr: &Expr, name: &Ident) -> Mention {
     }
 }
 
-/// The variables that `expr` uses and does not bind itself, as far as they can be told from functions.
+/// Returns the variables that `expr` uses and does not bind. A path that is called counts as a function.
 pub(crate) fn free_variables(expr: &Expr) -> Vec<&Ident> {
     #[derive(Default)]
     struct Variables<'a> {
@@ -99,7 +98,7 @@ pub(crate) fn free_variables(expr: &Expr) -> Vec<&Ident> {
     variables.used
 }
 
-/// The place where `pat` binds `name`.
+/// Returns the identifier in `pat` that binds `name`.
 pub(crate) fn binding<'a>(pat: &'a Pat, name: &Ident) -> Option<&'a Ident> {
     struct Binding<'a, 'n>(&'n Ident, Option<&'a Ident>);
     impl<'ast> Visit<'ast> for Binding<'ast, '_> {

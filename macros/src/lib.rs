@@ -1,10 +1,12 @@
-//! Attribute macros of the [`followthrough`](https://docs.rs/followthrough) crate, which
-//! re-exports them. Depend on that one.
+//! Attribute macros of the [`followthrough`](https://docs.rs/followthrough) crate, which re-exports them. Depend
+//! on that crate.
 //!
-//! Each macro goes the same way: `parse` reads the function's signature and the attribute's
-//! arguments, `validate` collects every fault and makes a `model`, `sites` rewrites the attributed
-//! statements of the body, `expand` writes one call of one runtime function. Only the first three
-//! can find fault, and a faulty function is emitted all the same, so that nothing else complains.
+//! Every macro runs the same stages. `parse` reads the function's signature and the attribute's arguments.
+//! `validate` collects all errors and makes a `model`. `sites` rewrites the annotated statements of the body.
+//! `expand` writes a call of one runtime function. `expand` cannot fail. A function with errors is emitted
+//! together with its errors, so that its callers see no second error.
+//!
+//! The comments call the five attributes of this crate "followthrough attributes".
 
 mod cfg_attr;
 mod deadline;

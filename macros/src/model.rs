@@ -1,7 +1,7 @@
-//! What a handler or a worker is, once validated. Expansion sees nothing else.
+//! The validated handler or worker, which is the only input of `expand`.
 //!
-//! A model exists for faulty input too, as near to what was meant as can be told: the function is
-//! emitted with its governed signature all the same, so that its callers see no second error.
+//! Faulty input has a model, too, in which `validate` replaces invalid parts by the likeliest valid ones. The
+//! function is then emitted with its governed signature, so that its callers see no second error.
 
 use crate::{
     duration::{Bound, Period},
@@ -11,7 +11,7 @@ use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::{Expr, Ident, LitStr, Pat, Path, Type};
 
-/// What ends a request, and what that does to the handler.
+/// The effect of a cancellation on a handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     Read,
@@ -23,7 +23,7 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
-    /// The modes that `cancellable(..)` takes, by name.
+    /// The modes of `cancellable(..)`, by name.
     pub(crate) const CANCELLABLE: [(&'static str, Self); 4] = [
         ("read", Self::Read),
         ("stream", Self::Stream),
@@ -36,11 +36,11 @@ impl Mode {
     }
 }
 
-/// The attribute of a handler.
+/// The policy of a handler, with its options.
 pub(crate) struct Policy {
     pub(crate) mode: Mode,
     pub(crate) cooperative: bool,
-    /// A stream that has the read grace to end by itself.
+    /// The stream has the read grace to end by itself.
     pub(crate) finish: bool,
     pub(crate) on_cancel: Option<Expr>,
     pub(crate) deadline: Option<Bound>,
@@ -52,13 +52,13 @@ pub(crate) struct Policy {
 }
 
 impl Policy {
-    /// Whether the body, with so many durable sites, has to be where it can be handed on.
+    /// Returns whether the body must be boxed, so that it can continue after its request has ended.
     pub(crate) fn outlives_its_request(&self, durable_sites: usize) -> bool {
         self.mode == Mode::DurableWrite || self.cooperative || durable_sites > 0
     }
 }
 
-/// Where the runtime is: `::followthrough`, or what `crate = ..` says.
+/// The path of the runtime crate: `::followthrough`, or the value of `crate = ..`.
 #[derive(Clone)]
 pub(crate) struct Runtime(pub(crate) Path);
 
@@ -68,8 +68,8 @@ impl Runtime {
         quote!(#krate::__private)
     }
 
-    /// [`private`](Self::private) with every token at `span`: the compiler blames an argument at
-    /// its own place only if the path of the function stands in the same one.
+    /// Like [`private`](Self::private), with every token at `span`. The compiler reports an error in an argument
+    /// at the argument only if the path of the called function has the same span.
     pub(crate) fn private_at(&self, span: Span) -> TokenStream {
         let respan = |mut token: TokenTree| {
             token.set_span(span);
@@ -85,7 +85,7 @@ impl ToTokens for Runtime {
     }
 }
 
-/// The types that the table of token parameters knows.
+/// The token types that a parameter may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TokenType {
     /// `tokio_util::sync::CancellationToken`
@@ -95,46 +95,46 @@ pub(crate) enum TokenType {
     Shutdown,
 }
 
-/// One parameter.
+/// A parameter of the function.
 pub(crate) struct Param {
-    /// As it stands in the emitted signature.
+    /// The pattern in the emitted signature.
     pub(crate) pat: Pat,
-    /// As the user wrote it.
+    /// The type that the user wrote.
     pub(crate) ty: Type,
     pub(crate) attrs: Vec<syn::Attribute>,
     pub(crate) token: Option<TokenType>,
-    /// Every variable that the pattern binds.
+    /// The variables that the pattern binds.
     pub(crate) names: Vec<Ident>,
-    /// For a raw token: the user's own pattern, bound again inside the body.
+    /// The pattern that the user wrote, if the body binds the token again.
     pub(crate) inner_pat: Option<Pat>,
 }
 
-/// The parameter whose meaning changes inside sites.
+/// The parameter whose value changes inside sites.
 #[derive(Clone)]
 pub(crate) struct SiteToken {
     pub(crate) name: Ident,
     pub(crate) ty: TokenType,
 }
 
-/// A handler, ready to be expanded.
+/// A validated handler.
 pub(crate) struct Handler {
     pub(crate) runtime: Runtime,
     pub(crate) policy: Policy,
     pub(crate) function: Function,
     pub(crate) params: Vec<Param>,
-    /// A `self` in a handler is a fault, but a faulty handler is emitted too.
+    /// The `self` parameter. `validate` reports it, and the faulty handler is emitted with it.
     pub(crate) receiver: Option<syn::Receiver>,
     pub(crate) durable_sites: usize,
     pub(crate) reopened_sites: usize,
-    /// It calls `compensate`, so that it holds a permit from its begin.
+    /// The body calls `compensate`, so the handler holds a permit from its start.
     pub(crate) compensates: bool,
-    /// Called and never routed, so what it returns need not be a response.
+    /// The handler is called and never routed, so its return type need not be a response.
     pub(crate) internal: bool,
-    /// Whether any site gives the token another meaning.
+    /// Whether a site binds the token again.
     pub(crate) rebinds: bool,
 }
 
-/// A worker, ready to be expanded.
+/// A validated worker.
 pub(crate) struct Worker {
     pub(crate) function: Function,
     pub(crate) params: Vec<Param>,

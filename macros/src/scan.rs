@@ -1,18 +1,18 @@
-//! Looking through tokens without parsing them.
+//! Searches tokens without parsing them.
 //!
-//! A body is handed on as it came unless one of our attributes occurs in it: parsing 500 bodies to
-//! find sites in five of them is time that every build would pay.
+//! A body is parsed only if it contains a followthrough attribute, because most bodies have none and parsing them
+//! would slow every build.
 
 use crate::symbol::Symbol;
 use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 use syn::ext::IdentExt as _;
 
-/// The first name of ours inside a `#[..]` of `tokens`, however deep.
+/// Returns the name of the first followthrough attribute in `tokens`, at any depth.
 pub(crate) fn attribute_of_ours(tokens: &TokenStream) -> Option<Ident> {
     let mut after_hash = false;
     for token in tokens.clone() {
         match token {
-            // `#!` too: an inner attribute of ours is misplaced, and someone has to say so.
+            // An inner attribute (`#!`) counts, because `sites` has to report it as misplaced.
             TokenTree::Punct(punct) => {
                 after_hash = punct.as_char() == '#' || (after_hash && punct.as_char() == '!');
                 continue;
@@ -34,7 +34,8 @@ pub(crate) fn attribute_of_ours(tokens: &TokenStream) -> Option<Ident> {
     None
 }
 
-/// The first name of ours anywhere in `tokens`: `cfg_attr` hides attributes in its arguments.
+/// Returns the first identifier in `tokens` that names a followthrough attribute. The arguments of a `cfg_attr`
+/// contain such names.
 pub(crate) fn name_of_ours(tokens: &TokenStream) -> Option<Ident> {
     tokens.clone().into_iter().find_map(|token| match token {
         TokenTree::Ident(ident) => Symbol::from_name(&ident.to_string()).map(|_| ident),
@@ -43,7 +44,7 @@ pub(crate) fn name_of_ours(tokens: &TokenStream) -> Option<Ident> {
     })
 }
 
-/// A body as text: one call of the compiler, where each look at its tokens would be many.
+/// A body as text. A search of the text needs one call of the compiler, and a search of the tokens many.
 pub(crate) struct Text(String);
 
 impl Text {
@@ -51,18 +52,18 @@ impl Text {
         Self(body.to_string())
     }
 
-    /// Whether any of `words` is somewhere in it, be it in a string or as a part of another word.
+    /// Returns whether the text contains any of `words`, also in strings and inside longer words.
     pub(crate) fn may_have(&self, words: &[&str]) -> bool {
         words.iter().any(|word| self.0.contains(word))
     }
 
-    /// Whether there can be an attribute of ours.
+    /// Returns whether the text contains the name of a followthrough attribute.
     pub(crate) fn may_have_ours(&self) -> bool {
         Symbol::ALL.iter().any(|symbol| self.0.contains(symbol.name()))
     }
 }
 
-/// Whether `word` is one of `tokens` themselves.
+/// Returns whether `word` is among the top-level tokens.
 pub(crate) fn has_word(tokens: &TokenStream, word: &str) -> bool {
     tokens
         .clone()
@@ -70,7 +71,7 @@ pub(crate) fn has_word(tokens: &TokenStream, word: &str) -> bool {
         .any(|token| matches!(token, TokenTree::Ident(ident) if ident == word))
 }
 
-/// Whether a function of this name is called somewhere in `tokens`, however deep. A method is not.
+/// Returns whether `tokens` call a function `name` at any depth. A method call does not count.
 pub(crate) fn calls(tokens: &TokenStream, name: &str) -> bool {
     let (mut named, mut is_method) = (false, false);
     for token in tokens.clone() {
@@ -90,7 +91,7 @@ pub(crate) fn calls(tokens: &TokenStream, name: &str) -> bool {
     false
 }
 
-/// Whether `tokens` end in the middle of `db.insert`, as code that is being typed does.
+/// Returns whether `tokens` end with a single dot, like a method call that is being typed.
 pub(crate) fn ends_with_dot(tokens: &TokenStream) -> bool {
     let is_dot =
         |token: &TokenTree| matches!(token, TokenTree::Punct(punct) if punct.as_char() == '.');
@@ -101,7 +102,7 @@ pub(crate) fn ends_with_dot(tokens: &TokenStream) -> bool {
     last && !before
 }
 
-/// Whether the tokens of a macro call can mean the variable `name`, be it as `{name}` in a format
+/// Returns whether the tokens of a macro call can use the variable `name`, directly or as `{name}` in a format
 /// string.
 pub(crate) fn may_mention(tokens: &TokenStream, name: &Ident) -> bool {
     let inline = format!("{{{}", name.unraw());
@@ -121,7 +122,7 @@ pub(crate) fn may_mention(tokens: &TokenStream, name: &Ident) -> bool {
     false
 }
 
-/// Whether `tokens` have a `let` of the variable `name` and nothing else.
+/// Returns whether `tokens` contain a `let` whose whole pattern is `name`.
 pub(crate) fn binds(tokens: &TokenStream, name: &Ident) -> bool {
     let tokens: Vec<TokenTree> = tokens.clone().into_iter().collect();
     let is_word =
@@ -143,7 +144,8 @@ pub(crate) fn binds(tokens: &TokenStream, name: &Ident) -> bool {
     })
 }
 
-/// `tokens` without our attributes, except those of nested functions, which expand by themselves.
+/// Removes the followthrough attributes from `tokens`, except those of nested functions, which expand by
+/// themselves.
 pub(crate) fn strip(tokens: TokenStream) -> TokenStream {
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
     let mut kept = TokenStream::new();
@@ -169,7 +171,7 @@ pub(crate) fn strip(tokens: TokenStream) -> TokenStream {
     kept
 }
 
-/// `tokens` without those of our attributes that stand before everything else.
+/// Removes the followthrough attributes that stand in front of the item.
 pub(crate) fn strip_front(tokens: TokenStream) -> TokenStream {
     let tokens: Vec<TokenTree> = visible(tokens).into_iter().collect();
     let mut kept = TokenStream::new();
@@ -184,7 +186,7 @@ pub(crate) fn strip_front(tokens: TokenStream) -> TokenStream {
     kept
 }
 
-/// `tokens` out of the invisible groups that `macro_rules` wraps around a `$meta:meta`.
+/// Removes the invisible groups that `macro_rules` wraps around a `$meta:meta`.
 fn visible(tokens: TokenStream) -> TokenStream {
     let open = |token| match token {
         TokenTree::Group(group) if group.delimiter() == Delimiter::None => visible(group.stream()),
@@ -199,7 +201,7 @@ fn strip_inside(group: &Group) -> Group {
     stripped
 }
 
-/// The brackets of an attribute that begins here.
+/// Returns the brackets of the attribute at the start of `tokens`.
 fn attribute_at(tokens: &[TokenTree]) -> Option<&Group> {
     match tokens {
         [TokenTree::Punct(hash), TokenTree::Group(group), ..]
@@ -211,7 +213,7 @@ fn attribute_at(tokens: &[TokenTree]) -> Option<&Group> {
     }
 }
 
-/// The brackets of an inner attribute that begins here.
+/// Returns the brackets of the inner attribute at the start of `tokens`.
 fn inner_attribute_at(tokens: &[TokenTree]) -> Option<&Group> {
     match tokens {
         [TokenTree::Punct(hash), TokenTree::Punct(bang), TokenTree::Group(group), ..]
@@ -241,7 +243,7 @@ fn is_ours(attribute: &Group) -> bool {
     })
 }
 
-/// Whether the attributes that begin here belong to a function.
+/// Returns whether the attributes at the start of `tokens` belong to a function.
 pub(crate) fn begins_function(mut tokens: &[TokenTree]) -> bool {
     while attribute_at(tokens).is_some() {
         tokens = &tokens[2..];

@@ -1,6 +1,6 @@
-//! "did you mean": the nearest expected word, when it is near enough to be a slip.
+//! Suggestions of the nearest expected word ("did you mean").
 
-/// The part of a message about an unknown word that names the expected ones.
+/// Returns the end of the error message about an unknown word: the suggestion and the expected words.
 ///
 /// Input: `raed` of `["read", "stream"]`.
 /// Output: ``did you mean `read`? expected `read` or `stream` ``.
@@ -12,7 +12,7 @@ pub(crate) fn expected(word: &str, candidates: &[&str]) -> String {
     }
 }
 
-/// `a`, `b` or `c`, each in backticks.
+/// Lists `words` in backticks: `a`, `b` or `c`.
 pub(crate) fn list(words: &[&str]) -> String {
     let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
     match quoted.split_last() {
@@ -22,9 +22,9 @@ pub(crate) fn list(words: &[&str]) -> String {
     }
 }
 
-/// The candidate that `word` was most likely meant to be: at most a third of it mistyped.
+/// Returns the candidate nearest to `word`, if at most a third of it is mistyped.
 pub(crate) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
-    // With swaps of neighbours (`raed`), the commonest slip.
+    // This distance counts a swap of two neighbours (`raed`) as one mistake.
     let distance = |candidate: &&'a str| (strsim::osa_distance(word, candidate), *candidate);
     let (distance, near) = candidates.iter().map(distance).min()?;
     (distance <= near.len().div_ceil(3)).then_some(near)

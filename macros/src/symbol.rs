@@ -1,12 +1,12 @@
-//! The names of our attributes, in one place.
+//! The names of the followthrough attributes.
 //!
 //! An attribute is recognised by its last path segment, so `#[followthrough::deadline = "2s"]` and
-//! `#[deadline = "2s"]` are the same. The macro that is *running* never asks here who it is: a
-//! policy may be imported under another name.
+//! `#[deadline = "2s"]` are the same. The running macro does not identify itself by its name, because a policy may
+//! be imported under another name.
 
 use syn::{Attribute, Meta, Token, parse::Parser as _, punctuated::Punctuated};
 
-/// One of our attributes.
+/// A followthrough attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Symbol {
     Cancellable,
@@ -34,23 +34,23 @@ impl Symbol {
         Self::ALL.into_iter().find(|symbol| symbol.name() == name)
     }
 
-    /// Which of ours `attribute` is, if any.
+    /// Returns the symbol of `attribute`, or `None` for an attribute of another crate.
     pub(crate) fn of(attribute: &Attribute) -> Option<Self> {
         Self::of_meta(&attribute.meta)
     }
 
-    /// [`of`](Self::of) for the part inside `#[..]`, or after the condition of a `cfg_attr`.
+    /// Like [`of`](Self::of), for the part inside `#[..]` or after the condition of a `cfg_attr`.
     pub(crate) fn of_meta(meta: &Meta) -> Option<Self> {
         let last = meta.path().segments.last()?;
         Self::from_name(&last.ident.to_string())
     }
 
-    /// Which of ours `attribute` is, or adds under a `cfg_attr`.
+    /// Returns the symbol of `attribute`, or the first one that `attribute` adds as a `cfg_attr`.
     pub(crate) fn named_by(attribute: &Attribute) -> Option<Self> {
         Self::of(attribute).or_else(|| Self::under_condition(attribute))
     }
 
-    /// Whether `attribute` is a `cfg_attr` that adds one of ours.
+    /// Returns whether `attribute` is a `cfg_attr` that adds a followthrough attribute.
     pub(crate) fn is_conditional(attribute: &Attribute) -> bool {
         Self::under_condition(attribute).is_some()
     }
@@ -59,17 +59,17 @@ impl Symbol {
         conditional(attribute)?.iter().skip(1).find_map(Self::of_meta)
     }
 
-    /// Everything but a deadline decides what a cancellation does.
+    /// Returns whether the attribute decides what a cancellation does to the function. Only a deadline does not.
     pub(crate) fn is_policy(self) -> bool {
         self != Self::Deadline
     }
 }
 
-/// The condition of a `cfg_attr`, and the attributes under it.
+/// Returns the condition of a `cfg_attr` and the attributes that follow it.
 pub(crate) fn conditional(attribute: &Attribute) -> Option<Punctuated<Meta, Token![,]>> {
     match &attribute.meta {
         Meta::List(list) if list.path.is_ident("cfg_attr") => {
-            // The compiler reports one that does not parse.
+            // The compiler reports a `cfg_attr` that does not parse.
             Punctuated::parse_terminated.parse2(list.tokens.clone()).ok()
         }
         _ => None,

@@ -1,4 +1,4 @@
-//! Whole expansions, outside a compiler: their shape, and how many faults were found.
+//! Unit tests of whole expansions.
 
 mod choices;
 mod expansions;
@@ -14,7 +14,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{File, Item, ItemFn};
 
-/// The one function that `output` is, and the number of errors that it reports.
+/// Returns the function in `output` and the number of errors that it reports.
 fn function(output: TokenStream) -> (ItemFn, usize) {
     let text = output.to_string();
     let file: File = syn::parse2(output).expect(&text);
@@ -109,7 +109,7 @@ fn statement_attributes_govern_the_whole_statement() {
         let item = quote!(async fn f() { #[durable_write] #statement; });
         let (function, errors) = cancellable(quote!(read), item);
         assert_eq!(errors, 0, "{statement}");
-        // In a block with its semicolon, so that an unused result is reported where it is.
+        // The block contains the semicolon, so that the compiler reports an unused result at the statement.
         let wrapped = format!("{{__guard=>{{{};}}}};", statement.to_string().replace(' ', ""));
         assert!(text(&function).contains(&wrapped), "{}", text(&function));
     }
@@ -142,7 +142,7 @@ fn a_body_that_does_not_parse_is_the_compilers_to_report() {
     );
     let text = output.to_string();
     assert!(!text.contains("compile_error"), "{text}");
-    // Not stripped: were the compiler to understand it, the site must not be lost in silence.
+    // The site stays: if the compiler accepts the statement, it must report the attribute.
     assert!(text.contains("durable_write"), "{text}");
 }
 
@@ -165,7 +165,7 @@ fn a_deadline_moves_below_its_policy() {
 
 #[test]
 fn a_deadline_without_a_policy_is_refused_once() {
-    // A stranger may be a renamed policy, so there is a second chance.
+    // `instrument` may be a renamed policy, so the deadline moves below it once.
     let moved = deadline::run(
         &quote!(10s),
         quote!(

@@ -1,4 +1,4 @@
-//! A worker from attribute to code: parse, validate, expand.
+//! Runs the stages of `background`: parse, validate, expand.
 
 use crate::{
     cfg_attr,
@@ -13,7 +13,7 @@ use crate::{
 };
 use proc_macro2::TokenStream;
 
-/// Runs `background`.
+/// Runs the macro `background`.
 pub(crate) fn run(args: TokenStream, item: TokenStream) -> TokenStream {
     let symbol = Symbol::Background;
     let mut errors = Errors::default();

@@ -1,4 +1,6 @@
-//! Imports between the files of this crate lead one way: parse → raw arguments → validate → model → expand.
+//! Checks the order of imports between the files of this crate.
+//!
+//! The order is parse → raw arguments → validate → model → expand.
 //!
 //! The test reads every path that leads to another file: in `use`, in code, and in the tokens of macro calls.
 //! An import through a re-export leads to the file that defines the item. Unit tests may import every file.
@@ -12,8 +14,8 @@ use std::{
 };
 use syn::{Attribute, Item, UseTree};
 
-/// The stages, the lowest first: each one may import the ones before it. A stage is a folder of `src`, or a file
-/// beside the folders. Files that are not listed are leaves, which import leaves alone.
+/// The stages, from the lowest to the highest. Each stage may import the ones before it. A stage is a folder of
+/// `src`, or a file beside the folders. A file that is not listed is a leaf, and may import only leaves.
 const STAGES: [&str; 10] = [
     "parse", "model", "validate", "sites", "expand", "deadline", "cfg_attr", "handler", "worker",
     "lib",
@@ -22,7 +24,7 @@ const STAGES: [&str; 10] = [
 /// The path of a module or an item, from the root of the crate.
 type Segments = Vec<String>;
 
-/// One path that leads from a file to another one.
+/// A path in one file that leads to another file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Import {
     from: String,
@@ -36,13 +38,13 @@ impl fmt::Display for Import {
     }
 }
 
-/// One source file.
+/// A source file.
 struct Source {
     file: String,
     module: Segments,
     /// The names that `use` gives to modules and items of this crate, public or not.
     names: HashMap<String, Segments>,
-    /// Every path that the file names, with the line where it begins.
+    /// The paths in the file, with the lines where they begin.
     paths: Vec<(Segments, usize)>,
 }
 
@@ -69,7 +71,7 @@ impl Sources {
         imports
     }
 
-    /// The file that defines `path`, through any re-exports.
+    /// Returns the file that defines `path`, through any re-exports.
     fn definer(&self, path: &[String]) -> &str {
         let depth = (0..=path.len()).rev().find(|depth| self.of(&path[..*depth]).is_some());
         let depth = depth.expect("the root is a module");
@@ -180,7 +182,7 @@ impl Source {
         }
     }
 
-    /// `path` from the root; `None` if it leads out of the crate.
+    /// Returns `path` from the root, or `None` if it leads out of the crate.
     fn absolute(&self, path: &[String], modules: &BTreeSet<Segments>) -> Option<Segments> {
         let mut base = match path.first()?.as_str() {
             "crate" => Vec::new(),
@@ -218,7 +220,7 @@ fn is_test(item: &Item) -> bool {
     })
 }
 
-/// The module that `file` is, which stands below `src`.
+/// Returns the module in `file`, whose path is relative to `src`.
 fn module(file: &str) -> Segments {
     let path = file.strip_suffix(".rs").expect("it is Rust");
     let path = path.strip_suffix("/mod").unwrap_or(path);
@@ -229,12 +231,12 @@ fn stage(file: &str) -> &str {
     file.split(['/', '.']).next().expect("a split has a first part")
 }
 
-/// The place of a stage in [`STAGES`]; a leaf is at the bottom.
+/// Returns the position of a stage in [`STAGES`], and 0 for a leaf.
 fn height(stage: &str) -> usize {
     STAGES.iter().position(|known| *known == stage).map_or(0, |at| at + 1)
 }
 
-/// The imports that lead up, and the circles, with the lines of each.
+/// Returns a message for each import of a later stage and for each cycle, with the lines of the imports.
 fn faults(imports: &[Import]) -> Vec<String> {
     let upward =
         imports.iter().filter(|import| height(stage(&import.to)) > height(stage(&import.from)));
@@ -258,7 +260,7 @@ fn faults(imports: &[Import]) -> Vec<String> {
     faults
 }
 
-/// Whether `arrows` lead from `from` back to `start`; `way` has the imports then.
+/// Returns whether `arrows` lead from `from` back to `start`, and pushes their imports to `way`.
 fn circle<'a>(
     start: &str,
     from: &str,
@@ -278,7 +280,7 @@ fn circle<'a>(
     false
 }
 
-/// Every file below `folder` that is not a test, with its text.
+/// Collects every file below `folder` that is not a test, with its text.
 fn files(folder: &Path, src: &Path, all: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

@@ -1,4 +1,4 @@
-//! A handler, written out.
+//! Writes a handler.
 //!
 //! Input:
 //!
@@ -34,10 +34,9 @@
 //! }
 //! ```
 //!
-//! The block that never runs captures the parameters and tells the compiler the type of the body
-//! before it meets the first `?`. The body keeps its own braces, and with them its edition; the
-//! outer ones are of this crate's, 2024, so that the temporaries of the body's last expression are
-//! gone before the token that they may borrow.
+//! The block that never runs captures the parameters, and tells the compiler the type of the body before the first
+//! `?`. The body keeps its own braces and so its own edition. The outer braces have the edition of this crate,
+//! 2024, so that the temporaries of the body's last expression are dropped before the token that they may borrow.
 
 use super::{inputs, output, policy};
 use crate::{
@@ -48,8 +47,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::{Ident, Signature, spanned::Spanned as _};
 
-/// The handler, with `errors` reported in its body: not beside it, where a `#[cfg]` below would
-/// not reach them.
+/// Writes the handler, with `errors` inside its body, so that a `#[cfg]` below the policy removes them, too.
 pub(crate) fn handler(handler: &Handler, errors: &Errors) -> TokenStream {
     let function = &handler.function;
     let (attrs, vis, inner_attrs) = (&function.attrs, &function.vis, &function.inner_attrs);
@@ -78,7 +76,7 @@ fn signature(handler: &Handler) -> TokenStream {
     quote!(#asyncness #fn_token #ident #generics(#inputs) -> #governed #where_clause)
 }
 
-/// The call of the runner.
+/// Writes the policy and the call of the runner.
 fn call(handler: &Handler) -> TokenStream {
     let (output, marker) = (output::erased(handler), policy::marker(handler));
     let declared = policy::declared(handler);
@@ -89,7 +87,7 @@ fn call(handler: &Handler) -> TokenStream {
     let body = body(handler);
     let given = given(handler);
     let compensation = compensation(handler);
-    // Whatever is wrong with the body as a whole is to be reported where the user wrote its type.
+    // The compiler reports an error of the body as a whole at the return type.
     let span = output::span(handler);
     let runner = Ident::new(runner(handler), span);
     let private_here = handler.runtime.private_at(span);
@@ -104,7 +102,7 @@ fn call(handler: &Handler) -> TokenStream {
     }
 }
 
-/// An exempt handler, and a faulty one: its body is checked, and nothing else can go wrong.
+/// Writes the body of an exempt handler, and of a handler with errors, whose body the compiler still checks.
 fn ungoverned(handler: &Handler) -> TokenStream {
     let (output, marker, body) = (output::erased(handler), policy::marker(handler), body(handler));
     let span = output::span(handler);
@@ -121,7 +119,7 @@ fn runner(handler: &Handler) -> &'static str {
     }
 }
 
-/// The token that a direct caller passed, asked for before the body takes it.
+/// Reads the token that a direct caller passed, before the body takes the parameter.
 fn given(handler: &Handler) -> TokenStream {
     let private = handler.runtime.private();
     let given = Ident::new("__given", Span::mixed_site());
@@ -147,7 +145,7 @@ fn compensation(handler: &Handler) -> TokenStream {
         let private = handler.runtime.private();
         return quote!(#private::no_compensation());
     };
-    // A value that is no future is reported where it was written.
+    // The compiler reports a value that is not a future at the expression.
     let span = Span::mixed_site().located_at(expr.span());
     let private = handler.runtime.private_at(span);
     quote_spanned!(span=> #private::compensation(#expr))

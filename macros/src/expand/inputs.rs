@@ -1,11 +1,11 @@
-//! The parameters in the emitted signature, and what the body does with them first.
+//! Writes the parameters of the emitted function, and the bindings at the start of its body.
 
 use crate::model::{Param, Runtime, TokenType};
 use proc_macro2::{Delimiter, Group, TokenStream};
 use quote::{ToTokens as _, quote, quote_spanned};
 use syn::{Attribute, Ident, Receiver, spanned::Spanned as _};
 
-/// The parameter list.
+/// Writes the parameter list.
 ///
 /// Input: `cancel: CancellationToken, State(db): State<Db>`
 /// Output: `cancel: ::followthrough::RawToken, State(db): State<Db>`
@@ -19,7 +19,7 @@ pub(crate) fn inputs(
         if param.inner_pat.is_none() {
             return quote!(#(#attrs)* #pat: #ty);
         }
-        // The pattern that its lints are about is inside.
+        // The attributes go with the user's pattern into the body.
         let cfgs = cfgs(attrs);
         let raw = (param.token == Some(TokenType::Raw)).then(|| raw(param));
         let ty = raw.unwrap_or_else(|| ty.to_token_stream());
@@ -30,18 +30,18 @@ pub(crate) fn inputs(
     quote!(#(#all),*)
 }
 
-/// The type that stands for a raw token in a handler's signature.
+/// Writes the type that replaces a raw token in a handler's signature.
 pub(crate) fn raw_token(runtime: &Runtime, param: &Param) -> TokenStream {
     let span = proc_macro2::Span::mixed_site().located_at(param.ty.span());
     quote_spanned!(span=> #runtime::RawToken)
 }
 
-/// Makes an `async move` block own every parameter, so that each lives as long as the body,
-/// whether or not the body names it.
+/// Makes an `async move` block own every parameter, so that each lives as long as the body, even if the body does
+/// not use it.
 ///
 /// Output: `let _ = (&order, &db);`
 pub(crate) fn captures(params: &[Param]) -> TokenStream {
-    // Captures are dropped in the order of their first mention, parameters in reverse.
+    // Captures are dropped in the order of their first mention, and parameters in reverse.
     let captures = params.iter().rev().map(|param| {
         let cfgs = cfgs(&param.attrs);
         let names = &param.names;
@@ -51,7 +51,7 @@ pub(crate) fn captures(params: &[Param]) -> TokenStream {
     quote!(#(#captures)*)
 }
 
-/// Binds a token under the user's own pattern and type, by what `from` names for it.
+/// Binds each token again with the user's pattern and type, to the value of the function that `from` names.
 ///
 /// Output: `let cancel: CancellationToken = request_raw_from(cancel);`
 pub(crate) fn token_bindings(
@@ -64,7 +64,8 @@ pub(crate) fn token_bindings(
         let Param { attrs, ty, names, token, .. } = param;
         let from = from(*token);
         let cfgs: Vec<&Attribute> = cfgs(attrs).collect();
-        // Sites bind the name again; that the rest of the body never reads it is no oversight.
+        // The compiler must not report the outer binding as unused if only sites, which bind it again, use the
+        // token.
         let touch = touch.then(|| quote!(#(#cfgs)* let _ = (#(&#names,)*);));
         let allow = allow_underscored(names);
         Some(quote!(#(#attrs)* #allow let #inner: #ty = #from(#(#names)*); #touch))
@@ -72,16 +73,16 @@ pub(crate) fn token_bindings(
     quote!(#(#bindings)*)
 }
 
-/// A parameter that says by its name that nobody reads it must not be told off for our reading it.
+/// Silences the lint against the use of a variable whose name begins with `_`, because the expansion uses it.
 pub(crate) fn allow_underscored(names: &[Ident]) -> Option<TokenStream> {
     let underscored = names.iter().any(|name| name.to_string().starts_with('_'));
     underscored.then(|| quote!(#[allow(clippy::used_underscore_binding)]))
 }
 
-/// The user's own braces, as the last expression of a block of ours.
+/// Writes the user's block as the last expression of a generated block.
 ///
-/// The item in front keeps the compiler from calling the braces of a one-line body unnecessary,
-/// and unlike a statement it may stand before the user's own items.
+/// The item in front keeps the compiler from reporting the braces of a one-line body as unnecessary. A statement
+/// could not stand before the user's items.
 pub(crate) fn inner_block(body: &Group) -> Group {
     let stmts = body.stream();
     let mut block = Group::new(Delimiter::Brace, quote!(const _: () = (); #stmts));
@@ -89,7 +90,7 @@ pub(crate) fn inner_block(body: &Group) -> Group {
     block
 }
 
-/// A parameter may exist under a `cfg` only, and so may whatever mentions it.
+/// Returns the `cfg`s of a parameter, which also apply to every use of the parameter.
 pub(crate) fn cfgs(attributes: &[Attribute]) -> impl Iterator<Item = &Attribute> {
     attributes.iter().filter(|attribute| attribute.path().is_ident("cfg"))
 }

@@ -1,5 +1,4 @@
-//! The model to code. Nothing here can fail, and nothing here decides: each handler becomes one
-//! call of one runtime function.
+//! Writes the code of a model. This stage cannot fail. Each handler becomes one call of one runtime function.
 
 mod fallback;
 mod handler;

@@ -1,4 +1,4 @@
-//! The return type, as the user wrote it and as the body needs it.
+//! Writes the return type, for the signature and for the body.
 
 use crate::model::Handler;
 use proc_macro2::{Span, TokenStream};
@@ -9,7 +9,7 @@ use syn::{
     visit_mut::{self, VisitMut},
 };
 
-/// Where the return type stands, or the name if it is absent, with our own hygiene.
+/// Returns the span of the return type, or of the function's name if there is none, with mixed-site hygiene.
 pub(crate) fn span(handler: &Handler) -> Span {
     let signature = &handler.function.sig;
     let at = match &signature.output {
@@ -26,7 +26,7 @@ pub(crate) fn written(handler: &Handler) -> TokenStream {
     }
 }
 
-/// The return type where `impl Trait` cannot be written.
+/// Returns the return type with `_` in place of `impl Trait`, which a turbofish does not accept.
 pub(crate) fn erased(handler: &Handler) -> TokenStream {
     struct Erase;
     impl VisitMut for Erase {

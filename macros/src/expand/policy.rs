@@ -1,4 +1,4 @@
-//! What a policy is to the runtime: a constant, and a type.
+//! Writes the policy as a constant and as a type.
 
 use crate::{
     duration::Bound,
@@ -8,10 +8,10 @@ use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::{Ident, ext::IdentExt as _};
 
-/// The `P` of `Governed<R, P>`.
+/// Returns the `P` of `Governed<R, P>`.
 pub(crate) fn marker(handler: &Handler) -> TokenStream {
     let marker = match handler.policy.mode {
-        // A site in it was refused, and its routes are not to complain as well.
+        // `sites` has rejected the sites of an exempt handler, so the handler's routes report no second error.
         Mode::Exempt => "Exempt",
         _ if handler.durable_sites > 0 => "Write",
         Mode::Read => "Read",
@@ -23,7 +23,7 @@ pub(crate) fn marker(handler: &Handler) -> TokenStream {
     quote!(#runtime::policy::#marker)
 }
 
-/// The policy, where the runner and the catalogue find it.
+/// Declares the policy as a static and submits it to the catalogue.
 pub(crate) fn declared(handler: &Handler) -> TokenStream {
     let private = handler.runtime.private();
     let policy = policy(handler);
@@ -33,7 +33,7 @@ pub(crate) fn declared(handler: &Handler) -> TokenStream {
     }
 }
 
-/// The policy as a constant.
+/// Writes the policy as a constant expression.
 fn policy(handler: &Handler) -> TokenStream {
     let private = handler.runtime.private();
     let policy = &handler.policy;
@@ -78,7 +78,7 @@ fn policy(handler: &Handler) -> TokenStream {
     quote!(#private::HandlerPolicy::new(#name, #place, #private::Mode::#mode)#(#settings)*)
 }
 
-/// The path of the handler's function, by which a router knows its policy before its body runs.
+/// Writes the path of the handler's function. A router uses the path to find the policy before the body runs.
 fn path() -> TokenStream {
     let path = Ident::new("__path", Span::mixed_site());
     quote! {

@@ -1,4 +1,4 @@
-//! A worker, written out.
+//! Writes a worker.
 //!
 //! Input:
 //!
@@ -24,7 +24,7 @@ use proc_macro2::{Delimiter, Group, TokenStream};
 use quote::quote;
 use syn::Signature;
 
-/// The worker, with `errors` reported in its body.
+/// Writes the worker, with `errors` inside its body.
 pub(crate) fn worker(worker: &Worker, errors: &Errors) -> TokenStream {
     let function = &worker.function;
     let (attrs, vis) = (&function.attrs, &function.vis);
@@ -46,7 +46,8 @@ fn body(worker: &Worker, errors: &Errors) -> TokenStream {
     if worker.params.iter().all(|param| param.inner_pat.is_none()) {
         let stmts = body.stream();
         let mut as_written = Group::new(Delimiter::Brace, quote!(#inner_attrs #reports #stmts));
-        // With the braces goes the edition, and with it when temporaries are dropped.
+        // The span of the braces carries the edition of the user's code, which decides when temporaries are
+        // dropped.
         as_written.set_span(body.span());
         return quote!(#as_written);
     }

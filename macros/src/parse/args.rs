@@ -1,4 +1,4 @@
-//! What stands in an attribute's parentheses, before anyone asks whether it makes sense.
+//! The arguments of an attribute, parsed and not yet validated.
 
 use proc_macro2::{TokenStream, TokenTree};
 use syn::{
@@ -8,7 +8,7 @@ use syn::{
     punctuated::Punctuated,
 };
 
-/// One argument.
+/// An argument.
 pub(crate) enum Arg {
     /// `read`, `cooperative`
     Word(Ident),
@@ -16,13 +16,13 @@ pub(crate) enum Arg {
     Option { name: Ident, value: Expr },
     /// `crate = my::path`
     Crate { keyword: Token![crate], path: Path },
-    /// `deadline =`, and nothing yet
+    /// `deadline =` without a value
     Unfinished(Ident),
     /// `"10s"`, `10s`
     Value(Expr),
 }
 
-/// All arguments of one attribute.
+/// The arguments of an attribute.
 pub(crate) struct RawArgs(pub(crate) Vec<Arg>);
 
 impl RawArgs {
@@ -30,7 +30,7 @@ impl RawArgs {
         syn::parse2(tokens)
     }
 
-    /// What can be read of arguments that do not parse as a whole, which someone may be typing.
+    /// Reads the valid arguments of a list that does not parse as a whole, for example while the user is typing.
     pub(crate) fn salvage(tokens: TokenStream) -> Self {
         let salvage = |input: ParseStream<'_>| {
             let mut args = Vec::new();
@@ -87,7 +87,7 @@ impl Parse for Arg {
     }
 }
 
-/// A name with `=` and no value, which says better what is missing than the end of the input.
+/// Reads a name with `=` and no value. An error about this name is clearer than one about the end of the input.
 fn unfinished(input: ParseStream<'_>) -> syn::Result<Option<Ident>> {
     let ahead = input.fork();
     let Ok(name) = ahead.call(Ident::parse_any) else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! A function whose body stays tokens.
+//! Parses a function and keeps its body as tokens.
 
 use crate::{error::Errors, symbol::Symbol};
 use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
@@ -12,16 +12,16 @@ pub(crate) struct Function {
     pub(crate) attrs: Vec<Attribute>,
     pub(crate) vis: Visibility,
     pub(crate) sig: Signature,
-    /// `#![..]` at the head of the body: these may only stand first, and the expansion writes
-    /// something in front of the body.
+    /// The inner attributes `#![..]` of the body. The expansion writes them first, because the compiler accepts
+    /// them only at the start of a block.
     pub(crate) inner_attrs: TokenStream,
-    /// The body's braces, with their span: it carries the edition that the user wrote them in,
-    /// and with it when temporaries are dropped.
+    /// The body with its braces. Their span carries the edition of the user's code, which decides when temporaries
+    /// are dropped.
     pub(crate) body: Group,
 }
 
 impl Function {
-    /// Reads `item`, or records an error that says what belongs below `symbol`.
+    /// Reads `item`, or records an error that names the items `symbol` accepts.
     pub(crate) fn expect(symbol: Symbol, item: &TokenStream, errors: &mut Errors) -> Option<Self> {
         let error = match Self::read(item) {
             Ok(function) => return Some(function),
@@ -46,7 +46,7 @@ impl Function {
         None
     }
 
-    /// Reads `item`. Its body stays out of syn's buffer, which would copy every token of it.
+    /// Reads `item` without passing its body to syn, which would copy every token of the body.
     pub(crate) fn read(item: &TokenStream) -> syn::Result<Self> {
         let mut head: Vec<TokenTree> = item.clone().into_iter().collect();
         if let Some(TokenTree::Group(body)) = head.pop() {
@@ -58,7 +58,7 @@ impl Function {
                 }
             }
         }
-        // Whatever is unusual, or wrong and to be reported.
+        // The full parser accepts the unusual forms, and reports the errors of the others.
         syn::parse2(item.clone())
     }
 
@@ -81,9 +81,9 @@ impl Parse for Function {
     }
 }
 
-/// The body, out of the invisible groups that `macro_rules` wraps around a `$body:block`.
+/// Reads the body, and removes the invisible groups that `macro_rules` wraps around a `$body:block`.
 fn block(input: ParseStream<'_>) -> syn::Result<Group> {
-    // `Group` itself would look through these, to a parenthesis that is not there.
+    // syn parses a `Group` through an invisible group and expects a parenthesis inside.
     let mut token = input.parse::<TokenTree>()?;
     loop {
         match token {
@@ -114,7 +114,7 @@ fn split(body: Group) -> (TokenStream, Group) {
         at += 3;
     }
     if at == 0 {
-        // A rebuilt one would no longer know where its closing brace stands.
+        // A rebuilt group loses the span of its closing brace.
         return (TokenStream::new(), body.clone());
     }
     let mut rest = Group::new(Delimiter::Brace, tokens[at..].iter().cloned().collect());

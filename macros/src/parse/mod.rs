@@ -1,4 +1,4 @@
-//! Syntax to raw data: nothing is judged here beyond its shape.
+//! Parses attributes and functions to raw data, which `validate` checks.
 
 mod args;
 mod function;

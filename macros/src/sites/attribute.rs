@@ -1,4 +1,4 @@
-//! The attributes of one statement to a site.
+//! Reads a site from the attributes of a statement.
 
 use super::site::{Kind, Site};
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 use proc_macro2::TokenStream;
 use syn::{Attribute, Meta, spanned::Spanned as _};
 
-/// Reads what stands before one statement; `None` if it cannot be a site.
+/// Reads the followthrough attributes of a statement. Returns `None` if they do not make a site.
 pub(crate) fn read(attributes: Vec<(Symbol, Attribute)>, errors: &mut Errors) -> Option<Site> {
     let mut policy: Option<(Symbol, Attribute)> = None;
     let mut deadline: Option<Deadline> = None;
@@ -99,15 +99,16 @@ fn cancellable(
     }
     let option = options.deadline.map(|(name, bound)| (name.span(), bound));
     let below = below.map(|deadline| (deadline.attribute.span(), deadline.bound));
-    // Without a mode it is at fault already: that it says nothing would be a second one.
+    // The missing mode is one error. The missing deadline must not be a second one.
     let faulted = options.mode.is_none().then(|| (attribute.span(), None));
     let (span, bound) = option.or(below).or(faulted)?;
-    // One that could not be read is there all the same: its absence is no second fault.
+    // An invalid deadline has been reported. Its absence must not be a second error.
     let period = bound.and_then(|bound| period(&bound, errors));
     Some(period.unwrap_or(Period { millis: 1, span }))
 }
 
-/// A name is resolved for a handler, once and at start-up.
+/// Returns the duration of `bound`. A statement cannot have a named deadline, because names are resolved per
+/// handler at start-up.
 fn period(bound: &Bound, errors: &mut Errors) -> Option<Period> {
     if let Bound::Named(name) = bound {
         errors.at(
@@ -135,7 +136,7 @@ fn mode(attribute: &Attribute, options: &Options, errors: &mut Errors) {
     }
 }
 
-/// Options of a handler that mean nothing before a statement.
+/// Rejects the options of a handler, which have no meaning before a statement.
 fn refuse_the_handlers(options: &Options, errors: &mut Errors) {
     let on_cancel = options.on_cancel.as_ref().map(|(name, _)| name);
     let name = options.name.as_ref().map(|(name, _)| name);

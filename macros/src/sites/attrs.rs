@@ -1,9 +1,9 @@
-//! Attributes of expressions: where syn keeps them, and whose they are.
+//! Finds and removes attributes of expressions.
 
 use crate::symbol::Symbol;
 use syn::{Attribute, Expr};
 
-/// Takes what is ours out of `attributes`.
+/// Removes the followthrough attributes from `attributes` and returns them.
 pub(crate) fn take(attributes: &mut Vec<Attribute>) -> Vec<(Symbol, Attribute)> {
     let mut ours = Vec::new();
     attributes.retain(|attribute| {
@@ -19,7 +19,7 @@ pub(crate) fn take(attributes: &mut Vec<Attribute>) -> Vec<(Symbol, Attribute)> 
     ours
 }
 
-/// The attributes that stand before the whole of `expr` in the source.
+/// Returns the attributes that stand before the whole of `expr` in the source.
 pub(crate) fn leftmost(expr: &mut Expr) -> Option<&mut Vec<Attribute>> {
     match expr {
         Expr::Assign(e) => leftmost(&mut e.left),
@@ -35,7 +35,7 @@ pub(crate) fn restore(expr: &mut Expr, attributes: Vec<Attribute>) {
     }
 }
 
-/// `expr` with other people's attributes before it again.
+/// Puts the attributes of other crates back before `expr`.
 pub(crate) fn with_attributes(expr: Expr, attributes: &[Attribute]) -> Expr {
     if attributes.is_empty() {
         return expr;
@@ -43,7 +43,7 @@ pub(crate) fn with_attributes(expr: Expr, attributes: &[Attribute]) -> Expr {
     Expr::Verbatim(quote::quote!(#(#attributes)* #expr))
 }
 
-/// The attributes of an expression of any kind.
+/// Returns the attributes of an expression of any kind.
 pub(crate) fn attrs(expr: &mut Expr) -> Option<&mut Vec<Attribute>> {
     macro_rules! attrs_of {
         ($($kind:ident)*) => {

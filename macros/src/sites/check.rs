@@ -1,9 +1,9 @@
-//! What can be said of a site only with its handler, or with the other sites, in view.
+//! Checks each site against its handler and against the other sites of the body.
 
 use super::site::{Host, Kind, Site};
 use crate::{duration::Period, error::Errors, model::TokenType, symbol::Symbol};
 
-/// Judges all sites of one body.
+/// Checks all sites of a body.
 pub(crate) fn all(host: &Host<'_>, sites: &[Site], errors: &mut Errors) {
     let has_durable = sites.iter().any(|site| matches!(site.kind, Kind::Durable));
     for site in sites {
@@ -56,7 +56,7 @@ fn in_nothing(symbol: Symbol, site: &Site, errors: &mut Errors) {
     errors.at(&site.attribute, message);
 }
 
-/// A child never extends its parent, so a longer deadline would say what does not happen.
+/// Rejects a site's deadline that is not shorter than the handler's, because it would have no effect.
 fn within_handlers_deadline(host: &Host<'_>, site: &Site, errors: &mut Errors) {
     let own = match site.kind {
         Kind::Cancellable(own) => own,
@@ -99,11 +99,11 @@ fn nameable_token(host: &Host<'_>, site: &Site, errors: &mut Errors) {
     );
 }
 
-/// Whether a site of `kind` gives a token of type `ty` another meaning.
+/// Returns whether a site of `kind` binds a token of type `ty` again.
 pub(crate) fn rebinds(kind: Kind, ty: TokenType) -> bool {
     match kind {
         Kind::Durable | Kind::Cancellable(_) => ty != TokenType::Shutdown,
-        // Only a typed token tells its deadline.
+        // Of the token types, only `RequestToken` has a deadline.
         Kind::Deadline(_) => ty == TokenType::Request,
     }
 }

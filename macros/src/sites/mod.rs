@@ -1,8 +1,8 @@
-//! Sites: attributed statements and expressions inside a handler's body.
+//! Sites: annotated statements and expressions inside a handler's body.
 //!
-//! `site` has the types. `walk` finds sites and says where they may stand, `attribute` reads one, `check` judges all
-//! sites of a body together, and `wrap` writes the code. A site is wrapped after its inside was walked, so that the
-//! walk never reads code that `wrap` wrote.
+//! `site` has the types. `walk` finds sites and checks their places, `attribute` reads a site, `check` checks all
+//! sites of a body together, and `wrap` writes the code. A site is wrapped after the walk through its inside, so
+//! that the walk never reads generated code.
 
 mod attribute;
 mod attrs;
@@ -27,18 +27,17 @@ use syn::visit_mut::VisitMut as _;
 
 pub(crate) use site::Host;
 
-/// A body whose sites are written out.
+/// A body whose sites are rewritten.
 pub(crate) struct Governed {
     pub(crate) body: Group,
     pub(crate) durable_sites: usize,
-    /// Those that a disconnect may end past the point of no return.
+    /// The cancellable sites of a body that also has durable code.
     pub(crate) reopened_sites: usize,
-    /// Whether any site gives the token another meaning, which the compiler would otherwise report
-    /// as a parameter that nobody reads.
+    /// Whether a site binds the token again. The compiler would otherwise report the parameter as unused.
     pub(crate) rebinds: bool,
 }
 
-/// Rewrites the sites of `body`, which is parsed only if there can be any.
+/// Rewrites the sites of `body`, which is parsed only if it contains a followthrough attribute.
 pub(crate) fn govern(
     host: &Host<'_>,
     (body, text): (&Group, &Text),
@@ -65,7 +64,7 @@ pub(crate) fn govern(
     let is_broken = pieces.iter().any(|piece| matches!(piece, Piece::Broken(_)))
         || scan::ends_with_dot(&body.stream());
     let stmts = pieces.iter().map(ToTokens::to_token_stream).collect();
-    // After an error, whatever was refused where it stood has to go.
+    // After an error, the rejected attributes are still in the statements.
     let stmts = if errors.is_empty() { stmts } else { scan::strip(stmts) };
     let count = |is: fn(Kind) -> bool| sites.iter().filter(|site| is(site.kind)).count();
     let durable_sites = count(|kind| matches!(kind, Kind::Durable));
@@ -75,11 +74,11 @@ pub(crate) fn govern(
     Governed { body: written(body, stmts, is_broken), durable_sites, reopened_sites, rebinds }
 }
 
-/// `stmts` in the braces of `body`.
+/// Returns `stmts` inside the braces of `body`.
 fn written(body: &Group, stmts: TokenStream, is_broken: bool) -> Group {
     let mut written = Group::new(Delimiter::Brace, stmts);
-    // The compiler has reported what is missing before the closing brace, and reports it again of
-    // our output: in the same place it is the same error.
+    // The compiler has reported the missing code before the closing brace, and reports it again for the output.
+    // Two errors at the same place are printed once.
     written.set_span(if is_broken { body.span_close() } else { body.span() });
     written
 }

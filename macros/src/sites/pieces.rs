@@ -1,7 +1,7 @@
-//! The statements of a body that may be half typed.
+//! Splits a body into statements, even if some of them do not parse.
 //!
-//! Someone who types `db.` at the end of a body has not changed the sites above it. They stay what
-//! they are, so that the compiler reports what is missing and an editor still knows every type.
+//! The sites of a body stay sites while the user types `db.` at its end. The compiler then reports only the
+//! missing code, and an editor still knows every type.
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
@@ -10,12 +10,12 @@ use syn::{
     parse::{ParseStream, Parser as _, discouraged::Speculative as _},
 };
 
-/// A statement, several that nobody asks about, or what is none yet.
+/// A part of a body.
 pub(crate) enum Piece {
     Stmt(Box<Stmt>),
     Plain(TokenStream),
-    /// What does not parse here does not parse in the compiler either, and it says so better.
-    /// Should it understand more than we do, an attribute of ours in it is an error there.
+    /// Tokens that do not parse. The compiler reports them better than a macro could. If the compiler accepts
+    /// them, it reports a followthrough attribute among them.
     Broken(TokenStream),
 }
 
@@ -29,7 +29,8 @@ impl ToTokens for Piece {
     }
 }
 
-/// All of `body`, in order; parsed is what is `wanted`, because parsing is most of what a site costs.
+/// Splits `body` at its semicolons and parses the parts that are `wanted`, because parsing is most of the cost of
+/// a site.
 pub(crate) fn pieces(body: TokenStream, wanted: impl Fn(&TokenStream) -> bool) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut tokens = body.into_iter().peekable();
@@ -44,7 +45,8 @@ pub(crate) fn pieces(body: TokenStream, wanted: impl Fn(&TokenStream) -> bool) -
     pieces
 }
 
-/// Among the statements themselves, a semicolon is the end of one.
+/// Takes the tokens up to and including the next semicolon. At the top level of a body, a semicolon ends a
+/// statement.
 fn up_to_semicolon(tokens: &mut impl Iterator<Item = TokenTree>) -> TokenStream {
     let mut statement = TokenStream::new();
     for token in tokens {
@@ -68,7 +70,7 @@ fn parsed(statements: TokenStream) -> Vec<Piece> {
     parser.parse2(statements.clone()).unwrap_or_else(|_| vec![Piece::Broken(statements)])
 }
 
-/// Adds all that is left if it parses, or else one statement, or else everything before the next.
+/// Adds the whole rest if it parses, or else one statement, or else the tokens before the next semicolon.
 fn next(input: ParseStream<'_>, pieces: &mut Vec<Piece>) -> syn::Result<()> {
     let ahead = input.fork();
     if let Ok(stmts) = ahead.call(Block::parse_within) {

@@ -1,4 +1,4 @@
-//! A site, and the facts about its handler that sites depend on.
+//! A site, and the properties of its handler.
 
 use crate::{
     duration::Period,
@@ -7,29 +7,29 @@ use crate::{
 };
 use syn::{Attribute, Pat};
 
-/// The handler around the sites of a body.
+/// The handler or worker whose body contains the sites.
 pub(crate) struct Host<'a> {
     pub(crate) symbol: Symbol,
     pub(crate) runtime: &'a Runtime,
     pub(crate) deadline: Option<Period>,
-    /// The token parameter; `Err` if it stands behind a pattern that cannot be bound again.
+    /// The token parameter, or the pattern of one that sites cannot bind again.
     pub(crate) token: Result<Option<SiteToken>, &'a Pat>,
 }
 
-/// One attributed statement or expression.
+/// An annotated statement or expression.
 pub(crate) struct Site {
     pub(crate) kind: Kind,
-    /// The attribute that made it one, for messages.
+    /// The attribute that made the site. Errors underline it.
     pub(crate) attribute: Attribute,
 }
 
 /// The effect of a site.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
-    /// The point of no return.
+    /// The statement is the request's point of no return.
     Durable,
-    /// The request's cancellation, reopened.
+    /// The statement may be cancelled, even past the point of no return.
     Cancellable(Option<Period>),
-    /// A bound and nothing else.
+    /// The statement has a deadline of its own.
     Deadline(Period),
 }

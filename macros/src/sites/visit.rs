@@ -1,4 +1,4 @@
-//! The walk's way through the syntax: which place each piece of code is, and what it binds.
+//! Visits the syntax of a body, and tells the walk the place and the bindings of each part.
 
 use super::{
     attrs::{attrs, leftmost, restore, take, with_attributes},
@@ -24,7 +24,7 @@ impl VisitMut for Walk<'_> {
             Stmt::Macro(_) => self.stmt_macro(stmt),
             Stmt::Item(item) => self.visit_item_mut(item),
             Stmt::Expr(expr, semi) => {
-                // syn hangs a statement's attributes on its leftmost operand.
+                // syn attaches a statement's attributes to its leftmost operand.
                 let mut all = leftmost(expr).map(std::mem::take).unwrap_or_default();
                 let site = take(&mut all);
                 if site.is_empty() {
@@ -123,7 +123,7 @@ impl VisitMut for Walk<'_> {
 
     fn visit_item_macro_mut(&mut self, item: &mut syn::ItemMacro) {
         self.visit_attributes_mut(&mut item.attrs);
-        // A `macro_rules!` runs nothing here, and may well write whole handlers.
+        // A `macro_rules!` item runs no code here, and may contain whole handlers.
         if !item.mac.path.is_ident("macro_rules") {
             self.visit_macro_mut(&mut item.mac);
         }

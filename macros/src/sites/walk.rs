@@ -1,4 +1,4 @@
-//! Finds sites, in the order of the body, and refuses them where they would lie.
+//! Finds the sites of a body in order, and rejects sites in places where they would have no effect.
 
 use super::{
     attribute,
@@ -17,20 +17,20 @@ use crate::{
 use proc_macro2::{Span, TokenStream};
 use syn::{Attribute, Expr, Ident, Local, Pat, Stmt, visit_mut::VisitMut as _};
 
-/// Whose statements these are.
+/// The code that contains a statement.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// The handler's own.
+    /// The handler's body.
     Body,
     Closure,
     AsyncBlock,
     Function,
 }
 
-/// Writes one site out.
+/// A function that writes a site.
 type Wrap = fn(&Host<'_>, Kind, inspect::Mention, &Expr, Span) -> Expr;
 
-/// A walk through one body.
+/// The state of a walk through a body.
 pub(crate) struct Walk<'a> {
     host: &'a Host<'a>,
     pub(crate) errors: &'a mut Errors,
@@ -38,9 +38,9 @@ pub(crate) struct Walk<'a> {
     rebinds: bool,
     place: Place,
     in_site: bool,
-    /// Where the token's name was bound to something else that is still in scope.
+    /// A binding that hides the token in the current scope.
     shadow: Option<Ident>,
-    /// What was made of the untyped token before a site, and stays the request's inside it.
+    /// Clones and children of the untyped token. A site does not bind them again.
     copies: Vec<Ident>,
 }
 
@@ -58,12 +58,12 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The sites found, and whether any of them gives the token another meaning.
+    /// Returns the sites, and whether any of them binds the token again.
     pub(crate) fn finish(self) -> (Vec<Site>, bool) {
         (self.sites, self.rebinds)
     }
 
-    /// Walks `expr`, and makes it a site if it is one; `wrap` writes it.
+    /// Walks through `expr`, and lets `wrap` write it if its attributes make a site.
     pub(crate) fn site(
         &mut self,
         attributes: Vec<(Symbol, Attribute)>,
@@ -81,7 +81,7 @@ impl<'a> Walk<'a> {
         self.sites.push(site);
     }
 
-    /// Reads a site that may stand where the walk is.
+    /// Reads a site, or records an error if a site has no effect in the current place.
     pub(crate) fn begin(&mut self, attributes: Vec<(Symbol, Attribute)>) -> Option<Site> {
         let (_, first) = attributes.first()?;
         let fault = match self.place {
@@ -104,7 +104,7 @@ impl<'a> Walk<'a> {
         None
     }
 
-    /// How a well-formed site uses the token; `None` if there is nothing to wrap.
+    /// Returns how a valid site uses the token, or `None` if there is nothing to wrap.
     pub(crate) fn judge(&mut self, site: &Site, expr: &Expr) -> Option<inspect::Mention> {
         if !inspect::suspends(expr) {
             self.errors.at(
@@ -136,7 +136,7 @@ impl<'a> Walk<'a> {
         Some(mention)
     }
 
-    /// A copy of the request's token would cut what the site is there to finish.
+    /// Rejects a copy of the request's token inside a durable site, because the copy would cancel the work there.
     fn refuse_copies(&mut self, site: &Site, token: &Ident, expr: &Expr) {
         if !matches!(site.kind, Kind::Durable) {
             return;
@@ -193,7 +193,7 @@ impl<'a> Walk<'a> {
         self.copy(local);
     }
 
-    /// Notes `let copy = cancel.clone()` and `let copy = cancel.child_token()`.
+    /// Records `let copy = cancel.clone()` and `let copy = cancel.child_token()`.
     fn copy(&mut self, local: &Local) {
         let Ok(Some(SiteToken { name, ty: TokenType::Raw })) = &self.host.token else { return };
         let (Pat::Ident(copy), Some(init)) = (&local.pat, &local.init) else { return };
@@ -207,7 +207,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Notes that `pat` hides the token from here to the end of the scope.
+    /// Records a pattern that hides the token up to the end of the scope.
     pub(crate) fn bind(&mut self, pat: &Pat) {
         let Ok(Some(token)) = &self.host.token else { return };
         if let Some(shadow) = inspect::binding(pat, &token.name) {
@@ -215,7 +215,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Runs `walk` in a scope: what is bound in it ends with it.
+    /// Runs `walk` in a scope, at whose end its bindings are forgotten.
     pub(crate) fn scope(&mut self, walk: impl FnOnce(&mut Self)) {
         let (outer, copies) = (self.shadow.clone(), self.copies.len());
         walk(self);
@@ -223,7 +223,7 @@ impl<'a> Walk<'a> {
         self.copies.truncate(copies);
     }
 
-    /// Runs `walk` among someone else's statements.
+    /// Runs `walk` in code that is not a part of the handler's statements.
     pub(crate) fn within(&mut self, place: Place, walk: impl FnOnce(&mut Self)) {
         let outer = (self.place, self.in_site);
         (self.place, self.in_site) = (place, false);
@@ -231,7 +231,7 @@ impl<'a> Walk<'a> {
         (self.place, self.in_site) = outer;
     }
 
-    /// An attribute on an operand governs that operand, whatever the layout suggests.
+    /// Rejects an attribute on an operand, which looks as if it governed the whole expression.
     pub(crate) fn operands(&mut self, expr: &mut Expr) {
         let operands = match expr {
             Expr::Assign(e) => [Some(&mut *e.left), Some(&mut *e.right)],
@@ -254,14 +254,14 @@ impl<'a> Walk<'a> {
             );
         }
         match operand {
-            // `!x` and `&x` are operands as much as `x` is.
+            // A prefixed operand such as `!x` or `&x` may have an attribute on `x`.
             Expr::Unary(prefixed) => self.operand(&mut prefixed.expr),
             Expr::Reference(prefixed) => self.operand(&mut prefixed.expr),
             _ => {}
         }
     }
 
-    /// Nested functions with a policy are macros of their own; in the others a site is an error.
+    /// Walks through a nested function, unless it has a policy and so expands by itself.
     pub(crate) fn function(&mut self, attributes: &[Attribute], walk: impl FnOnce(&mut Self)) {
         if attributes.iter().all(|attribute| Symbol::of(attribute).is_none()) {
             walk(self);

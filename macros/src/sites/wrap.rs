@@ -1,4 +1,4 @@
-//! One site, written out.
+//! Writes a site.
 //!
 //! Input:
 //!
@@ -15,8 +15,8 @@
 //! };
 //! ```
 //!
-//! A `match` and not a block or a closure: `?`, `return`, `break`, borrows and the life of
-//! temporaries stay what they were, in every edition, and the guard goes last.
+//! The output is a `match`, because in a `match` `?`, `return`, `break`, borrows and the lifetimes of temporaries
+//! work as before in every edition, and the guard is dropped last. A block or a closure would change some of them.
 
 use super::{
     check,
@@ -30,7 +30,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens as _, quote, quote_spanned};
 use syn::{Expr, Ident, StmtMacro, spanned::Spanned as _};
 
-/// `expr` as a site of `kind`, which began at `span`.
+/// Writes `expr` as a site of `kind`. Its statement starts at `span`.
 pub(crate) fn expr(host: &Host<'_>, kind: Kind, mention: Mention, expr: &Expr, span: Span) -> Expr {
     let enter = enter(host, kind, span);
     let mut inside = expr.to_token_stream();
@@ -41,7 +41,7 @@ pub(crate) fn expr(host: &Host<'_>, kind: Kind, mention: Mention, expr: &Expr, s
     Expr::Verbatim(wrapped(host, kind, mention, &enter, &inside, expr.span()))
 }
 
-/// Whether `expr` is more than the block that it begins with: the arm of a `match` would end there.
+/// Returns whether `expr` begins with a block and continues after it. The arm of a `match` would end at the block.
 fn begins_with_block(expr: &Expr) -> bool {
     let first = match expr {
         Expr::Assign(e) => &*e.left,
@@ -74,15 +74,16 @@ fn begins_with_block(expr: &Expr) -> bool {
     is_block || begins_with_block(first)
 }
 
-/// `expr;` as a site. The semicolon goes inside too: a result that nobody uses is reported where
-/// the statement is only if the statement is the user's own.
+/// Writes the statement `expr;` as a site. The site contains the semicolon, because the compiler reports an unused
+/// result at the user's statement only if the statement is the user's own.
 pub(crate) fn stmt(host: &Host<'_>, kind: Kind, mention: Mention, expr: &Expr, span: Span) -> Expr {
     let enter = enter(host, kind, span);
     let inside = quote!({ #expr; });
     Expr::Verbatim(wrapped(host, kind, mention, &enter, &inside, expr.span()))
 }
 
-/// A macro call in statement position may expand to statements, so it keeps a block around it.
+/// Writes a macro call in statement position as a site. A block contains the call, because it may expand to
+/// several statements.
 pub(crate) fn stmt_macro(host: &Host<'_>, kind: Kind, mention: Mention, call: &StmtMacro) -> Expr {
     let span = call.mac.path.span();
     let block = quote_spanned!(span=> { #call });
@@ -97,7 +98,7 @@ fn wrapped(
     expr: &TokenStream,
     span: Span,
 ) -> TokenStream {
-    // An unused result of the statement is reported where the statement is.
+    // The compiler reports an unused result at this span.
     let span = Span::mixed_site().located_at(span);
     let guard = Ident::new("__guard", span);
     let token = match &host.token {
@@ -105,7 +106,7 @@ fn wrapped(
         _ => return quote_spanned!(span=> match #enter.await { #guard => #expr }),
     };
     let (name, value) = (&token.name, value(host, kind, token));
-    // A mention that may turn out to be none must not be reported as an unused variable.
+    // If the macro does not use the token, the compiler must not report the binding as unused.
     let expr = match mention {
         Mention::Maybe => quote_spanned!(span=> match { let _ = &#name; } { () => #expr }),
         Mention::Yes | Mention::No => expr.clone(),
@@ -115,7 +116,7 @@ fn wrapped(
 
 fn enter(host: &Host<'_>, kind: Kind, span: Span) -> TokenStream {
     let private = host.runtime.private();
-    // `line!` reports the place where its own tokens stand, so they stand where the site does.
+    // `line!` returns the line of its own tokens, so they get the span of the site.
     let place = quote_spanned!(span=> ::core::file!(), ::core::line!());
     let site = quote!(const { &#private::Site::new(#place) });
     match kind {
@@ -128,7 +129,7 @@ fn enter(host: &Host<'_>, kind: Kind, span: Span) -> TokenStream {
     }
 }
 
-/// The token's meaning inside a site of `kind`.
+/// Writes the token that a site of `kind` binds.
 fn value(host: &Host<'_>, kind: Kind, token: &SiteToken) -> TokenStream {
     let private = host.runtime.private();
     match (kind, token.ty) {

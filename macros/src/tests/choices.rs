@@ -1,4 +1,4 @@
-//! Bytes as a sequence of choices. When they run out, every choice is the first.
+//! Choices made from a sequence of bytes. After the last byte, every choice is the first alternative.
 
 pub(crate) struct Choices<'a>(&'a [u8]);
 
@@ -7,7 +7,7 @@ impl<'a> Choices<'a> {
         Self(bytes)
     }
 
-    /// A number below `limit`, which is not zero.
+    /// Returns a number below `limit`, which must not be zero.
     pub(crate) fn below(&mut self, limit: usize) -> usize {
         let wide = limit > usize::from(u8::MAX);
         let high = if wide { usize::from(self.byte()) << 8 } else { 0 };

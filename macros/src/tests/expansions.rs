@@ -1,4 +1,4 @@
-//! What each policy becomes, to be read: `expansions/<name>.rs` gives `<name>.expanded.rs`.
+//! Snapshots of expansions: `expansions/<name>.rs` expands to `expansions/<name>.expanded.rs`.
 
 use super::invocation::Invocation;
 use std::{
@@ -11,7 +11,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests/expansions")
 }
 
-/// The texts of all files, by name.
+/// Returns the texts of all files, by name.
 fn files() -> BTreeMap<String, String> {
     let entries = fs::read_dir(folder()).expect("the folder is there");
     let read = |path: PathBuf| {
@@ -21,7 +21,7 @@ fn files() -> BTreeMap<String, String> {
     entries.map(|entry| read(entry.expect("an entry").path())).collect()
 }
 
-/// Every input, by name.
+/// Returns all inputs, by name.
 pub(super) fn inputs() -> Vec<(String, Invocation)> {
     let mut inputs = Vec::new();
     for (file, text) in files() {
@@ -65,10 +65,10 @@ fn expansions_are_as_recorded() {
     assert_eq!(recorded, 0, "an expansion is recorded whose input is gone");
 }
 
-/// What differs between both, each line marked by which of them has it, with three lines around.
+/// Returns a diff of the two texts with three lines of context.
 fn difference(before: &str, now: &str) -> String {
     let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), now.lines().collect());
-    // The most lines in common from each pair of places to the ends.
+    // `common[i][j]` is the length of the longest common subsequence of `old[i..]` and `new[j..]`.
     let mut common = vec![vec![0_usize; new.len() + 1]; old.len() + 1];
     for i in (0..old.len()).rev() {
         for j in (0..new.len()).rev() {

@@ -1,4 +1,4 @@
-//! A few of the inputs of `tests/fuzz/`, the same ones every time.
+//! Checks expansions of generated inputs, which are the same in every run. `tests/fuzz` generates others.
 
 use super::{generator::Generator, properties::check};
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 const INPUTS: u64 = 2_000;
 const LONGEST: u64 = 256;
 
-/// splitmix64: a few lines, and as random as this needs.
+/// The random number generator splitmix64.
 struct Random(u64);
 
 impl Random {
@@ -18,7 +18,8 @@ impl Random {
     }
 }
 
-/// The cases of `ui-tests`; in the published package, which has none, the inputs of the recorded expansions.
+/// Returns the folder of `ui-tests`, or in the published package, which has no `ui-tests`, the folder of the
+/// recorded expansions.
 fn cases() -> PathBuf {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     // cargo writes this file into a package.

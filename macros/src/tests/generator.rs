@@ -1,5 +1,5 @@
-//! Bytes to an attribute and an item: written by the grammar, or taken from the cases of
-//! `ui-tests`, and then damaged.
+//! Generates invocations from bytes. The grammar writes the item, or a case of `ui-tests` is the item. The
+//! generator then damages its tokens.
 
 use super::{choices::Choices, grammar, invocation::Invocation};
 use crate::{scan, symbol::Symbol};
@@ -8,13 +8,13 @@ use quote::ToTokens as _;
 use std::{fs, path::Path};
 use syn::{ImplItem, Item};
 
-/// What others wrote, to begin with.
+/// A generator of invocations.
 pub(crate) struct Generator {
     cases: Vec<TokenStream>,
 }
 
 impl Generator {
-    /// Takes what is ours from all Rust files below `folder`.
+    /// Reads the items with followthrough attributes from all Rust files below `folder`.
     pub(crate) fn new(folder: &Path) -> Self {
         let mut cases = Vec::new();
         collect(folder, &mut cases);
@@ -22,11 +22,11 @@ impl Generator {
         Self { cases }
     }
 
-    /// What `bytes` stand for; every sequence of them stands for something.
+    /// Returns the invocation that `bytes` stand for. Every sequence of bytes stands for one.
     pub(crate) fn invocation(&self, bytes: &[u8]) -> Invocation {
         let mut choices = Choices::new(bytes);
         let item = match choices.below(2) {
-            // Two bytes, however many cases there are: `tests/fuzz/run` writes them.
+            // This choice always takes two bytes, because `tests/fuzz/run` writes them.
             0 => self.cases[choices.below(1 << 16) % self.cases.len()].clone(),
             _ => tokens(&grammar::write("item", &mut choices)),
         };
@@ -75,8 +75,7 @@ impl Generator {
             _ => {
                 let delimiters =
                     [Delimiter::Brace, Delimiter::Parenthesis, Delimiter::Bracket, Delimiter::None];
-                // Invisible ones stand around a type or an expression, and never around half an
-                // attribute.
+                // The compiler never puts invisible delimiters around a part of an attribute.
                 let is_punct = |token: &TokenTree| matches!(token, TokenTree::Punct(_));
                 let touches_punct = tokens[..at].last().is_some_and(is_punct)
                     || tokens[rest.clone()].last().is_some_and(is_punct);
@@ -89,7 +88,7 @@ impl Generator {
         tokens.into_iter().collect()
     }
 
-    /// Something to put where it may not belong.
+    /// Returns tokens to insert at a random place.
     fn piece(&self, choices: &mut Choices<'_>) -> TokenStream {
         if choices.below(4) > 0 {
             let name = grammar::any(choices);
@@ -111,7 +110,7 @@ impl Generator {
     }
 }
 
-/// The quote of a lifetime is no token without its name.
+/// Removes each quote without a name after it, because it is not a valid token.
 fn without_stray_quotes(stream: TokenStream) -> TokenStream {
     let mut kept = TokenStream::new();
     let mut tokens = stream.into_iter().peekable();
@@ -133,7 +132,7 @@ fn tokens(text: &str) -> TokenStream {
     text.parse().unwrap_or_else(|error| panic!("the grammar wrote {text:?}: {error}"))
 }
 
-/// Adds the items with attributes of ours, in the order of the files' names.
+/// Adds the items with followthrough attributes, in the order of the file names.
 fn collect(folder: &Path, cases: &mut Vec<TokenStream>) {
     let entries = fs::read_dir(folder).expect("the folder is there");
     let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
@@ -143,7 +142,7 @@ fn collect(folder: &Path, cases: &mut Vec<TokenStream>) {
             collect(&path, cases);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let text = fs::read_to_string(&path).expect("a file of text");
-            // Some cases are those of code that does not parse.
+            // Some cases do not parse.
             let items = syn::parse_file(&text).map(|file| file.items).unwrap_or_default();
             for item in items {
                 add(item, cases);

@@ -1,22 +1,22 @@
-//! Handlers, almost: a grammar of what our macros are given, and of what they might be.
+//! A grammar of valid and invalid items with followthrough attributes.
 //!
-//! `$name` stands for one of the alternatives of `name`. The first of them leads to an end.
+//! `$name` stands for one of the alternatives of `name`. The first alternative always ends the recursion.
 
 use super::choices::Choices;
 
-/// A text of `name`, as `choices` will have it.
+/// Writes a text of the rule `name`.
 pub(crate) fn write(name: &str, choices: &mut Choices<'_>) -> String {
     let mut text = String::new();
     expand(name, choices, 0, &mut text);
     text
 }
 
-/// Any name of the grammar.
+/// Returns the name of any rule.
 pub(crate) fn any(choices: &mut Choices<'_>) -> &'static str {
     choices.of(GRAMMAR).0
 }
 
-/// Deeper than this, everything comes to its end.
+/// At this depth, each rule takes its first alternative.
 const DEEPEST: usize = 12;
 
 fn expand(name: &str, choices: &mut Choices<'_>, depth: usize, text: &mut String) {
@@ -35,7 +35,7 @@ fn expand(name: &str, choices: &mut Choices<'_>, depth: usize, text: &mut String
 
 type Rule = (&'static str, &'static [&'static str]);
 
-// One alternative a line would be twice as long and no clearer.
+// rustfmt would put each alternative on its own line.
 #[rustfmt::skip]
 const GRAMMAR: &[Rule] = &[
     ("item", &[

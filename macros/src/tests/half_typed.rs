@@ -1,4 +1,4 @@
-//! Handlers while they are being written: whatever is missing, callers see the governed function.
+//! Expansions of handlers that the user has not finished typing. Their callers must see the governed signature.
 
 use super::{
     expansions,
@@ -9,7 +9,7 @@ use crate::parse::Function;
 use proc_macro2::{Group, TokenStream, TokenTree};
 use quote::{ToTokens as _, quote};
 
-/// What stands at the end of a body at one moment or another.
+/// Incomplete statements at the end of a body.
 const HALF_STATEMENTS: &[&str] = &[
     "db.",
     "db.insert(",
@@ -61,7 +61,7 @@ const HALF_STATEMENTS: &[&str] = &[
     "#[durable_write] async fn",
 ];
 
-/// The tokens that a compiler makes of `text`: delimiters and quotes that are open are closed.
+/// Parses `text` after closing its open delimiters and quotes, as the compiler does.
 fn closed(text: &str) -> TokenStream {
     let mut closers = Vec::new();
     let mut in_string = false;
@@ -81,7 +81,7 @@ fn closed(text: &str) -> TokenStream {
     format!("{text}{quote}{closers}").parse().expect(text)
 }
 
-/// Every way to cut `stream` off, with the delimiters that are open closed.
+/// Returns all prefixes of `stream`, with their open delimiters closed.
 fn prefixes(stream: &TokenStream) -> Vec<TokenStream> {
     let mut prefixes = Vec::new();
     let mut before = TokenStream::new();
@@ -99,13 +99,13 @@ fn prefixes(stream: &TokenStream) -> Vec<TokenStream> {
     prefixes
 }
 
-/// A handler of every policy, without fault.
+/// Returns a valid handler of every policy.
 fn handlers() -> impl Iterator<Item = Invocation> {
     let inputs = expansions::inputs().into_iter().map(|(_, invocation)| invocation);
     inputs.filter(|invocation| errors(&invocation.expand()) == 0)
 }
 
-/// `whole` with each of `bodies` in place of its own.
+/// Returns copies of `whole` with each of `bodies` in place of its body.
 fn with_bodies(
     whole: &Invocation,
     bodies: impl Fn(&TokenStream) -> Vec<TokenStream>,
@@ -120,7 +120,7 @@ fn with_bodies(
     bodies(&body.stream()).into_iter().map(with_body).collect()
 }
 
-/// The signature in the output of `invocation`, which may report `most` errors.
+/// Returns the signature in the output of `invocation`, which may report at most `most` errors.
 fn typed(invocation: &Invocation, most: usize) -> String {
     check(invocation).unwrap_or_else(|fault| panic!("{fault}"));
     let output = invocation.expand();
@@ -158,7 +158,8 @@ fn a_statement_is_typed_after_others() {
 fn arguments_are_typed_from_left_to_right() {
     for Invocation { symbol, args, item } in handlers() {
         for args in prefixes(&args) {
-            // What is being typed, and what an option that is still to come would allow.
+            // One error is about the incomplete argument, the other about an option that a later argument would
+            // allow.
             typed(&Invocation { symbol, args, item: item.clone() }, 2);
         }
     }

@@ -1,4 +1,4 @@
-//! One attribute before one item, run as the compiler would.
+//! Runs an attribute before an item, as the compiler does.
 
 use crate::{deadline, handler, symbol::Symbol, worker};
 use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
@@ -11,7 +11,7 @@ use syn::{
     punctuated::Punctuated,
 };
 
-/// What a macro is given.
+/// The input of a macro.
 pub(crate) struct Invocation {
     pub(crate) symbol: Symbol,
     pub(crate) args: TokenStream,
@@ -19,7 +19,7 @@ pub(crate) struct Invocation {
 }
 
 impl Invocation {
-    /// The first attribute of ours before `item`, which is the one that the compiler runs.
+    /// Returns the first followthrough attribute before `item`, which is the one that the compiler runs.
     pub(crate) fn outermost(item: &TokenStream) -> Option<Self> {
         let (mut attributes, rest) = attributes(item)?;
         let first = attributes.iter().position(|attribute| Symbol::of(attribute).is_some())?;
@@ -51,7 +51,7 @@ impl fmt::Display for Invocation {
     }
 }
 
-/// `tokens` with the invisible delimiters of `macro_rules` as `⟦ ⟧`.
+/// Prints `tokens`, with the invisible delimiters of `macro_rules` as `⟦ ⟧`.
 fn shown(tokens: &TokenStream) -> String {
     let show = |token| match token {
         TokenTree::Group(group) => {
@@ -69,13 +69,13 @@ fn shown(tokens: &TokenStream) -> String {
     tokens.clone().into_iter().map(show).collect()
 }
 
-/// The attributes of `item`, and the rest of it.
+/// Splits `item` into its attributes and the rest.
 pub(crate) fn attributes(item: &TokenStream) -> Option<(Vec<Attribute>, TokenStream)> {
     let parser = |input: ParseStream<'_>| Ok((input.call(Attribute::parse_outer)?, input.parse()?));
     parser.parse2(item.clone()).ok()
 }
 
-/// `item` with its `cfg_attr`s resolved, all of them to `holds`.
+/// Resolves the `cfg_attr`s of `item`, all of whose conditions are `holds`.
 pub(crate) fn resolve_conditions(item: &TokenStream, holds: bool) -> TokenStream {
     let Some((attributes, rest)) = attributes(item) else { return item.clone() };
     let attributes = attributes.into_iter().flat_map(|attribute| -> Vec<Attribute> {
@@ -87,7 +87,7 @@ pub(crate) fn resolve_conditions(item: &TokenStream, holds: bool) -> TokenStream
     quote!(#(#attributes)* #rest)
 }
 
-/// The condition of a `cfg_attr`, and what hangs on it.
+/// Returns the condition of a `cfg_attr` and the attributes that follow it.
 fn conditional(attribute: &Attribute) -> Option<Punctuated<Meta, Token![,]>> {
     let Meta::List(list) = &attribute.meta else { return None };
     let parser = Punctuated::<Meta, Token![,]>::parse_terminated;

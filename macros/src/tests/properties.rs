@@ -1,4 +1,4 @@
-//! What every expansion has to be, whatever the macro was given.
+//! Properties of every expansion, for any input.
 
 use super::invocation::{Invocation, attributes, resolve_conditions};
 use crate::{
@@ -15,21 +15,21 @@ use syn::{
     visit::{self, Visit},
 };
 
-/// A policy, the deadline above it, and a `cfg_attr` below are three, but one may write ten
-/// deadlines.
+/// The largest number of expansions of one item. A policy, a deadline above it and a `cfg_attr` below it take
+/// three, and an item may have many deadlines.
 const MOST_ROUNDS: usize = 32;
 
-/// Runs `first`, and then whatever of ours its output begins with, and judges each output.
+/// Expands `first` and the followthrough attributes in its output until none is left, and checks each output.
 ///
 /// # Errors
 ///
-/// What was broken, with the macro's input and output.
+/// Returns the property that does not hold, with the macro's input and output.
 pub(crate) fn check(first: &Invocation) -> Result<(), String> {
     check_if(first, true)?;
     if scan::has_word(&flat(&first.item), "cfg_attr") { check_if(first, false) } else { Ok(()) }
 }
 
-/// Checks `first` where every condition of a `cfg_attr` `holds`, or none.
+/// Checks `first` where the conditions of all `cfg_attr`s are `holds`.
 fn check_if(first: &Invocation, holds: bool) -> Result<(), String> {
     let mut output = judge(first)?;
     for _ in 0..MOST_ROUNDS {
@@ -41,7 +41,7 @@ fn check_if(first: &Invocation, holds: bool) -> Result<(), String> {
     Err(format!("this expands for ever:\n\n{first}\n\ninto\n\n{output}"))
 }
 
-/// How many errors `output` reports.
+/// Returns the number of errors that `output` reports.
 pub(crate) fn errors(output: &TokenStream) -> usize {
     let is_report =
         |token: TokenTree| matches!(token, TokenTree::Ident(ident) if ident == "compile_error");
@@ -62,7 +62,7 @@ fn judge_output(invocation: &Invocation, output: &TokenStream) -> Result<(), Str
         let moved = syn::parse2::<Function>(output.clone());
         return match (item, moved) {
             (Ok(item), Ok(moved)) => same_function(&item, &moved),
-            // What is no function here the policy refuses.
+            // The policy rejects an item that is not a function.
             (item, moved) => {
                 require(item.is_err() && moved.is_err(), "a function was made or lost")
             }
@@ -74,12 +74,12 @@ fn judge_output(invocation: &Invocation, output: &TokenStream) -> Result<(), Str
     }
 }
 
-/// An item that is no function, after its errors.
+/// Checks the output for an item that is not a function: errors, and then the item.
 fn refused(item: &TokenStream, output: &TokenStream) -> Result<(), String> {
     // `::core::compile_error! { ".." }`
     const REPORT: usize = 8;
     let mut tokens: Vec<TokenTree> = output.clone().into_iter().collect();
-    // In the place of an expression it is one.
+    // In expression position, the errors and the item are in a block.
     if let [TokenTree::Group(block)] = &tokens[..] {
         tokens = block.stream().into_iter().collect();
     }
@@ -87,7 +87,7 @@ fn refused(item: &TokenStream, output: &TokenStream) -> Result<(), String> {
     let reports = tokens.chunks(REPORT).take_while(is_report).count();
     require(reports > 0, "this was refused without an error")?;
     let rest: TokenStream = tokens[reports * REPORT..].iter().cloned().collect();
-    // What are no attributes now the compiler never took for some.
+    // If the rest has no valid attributes, the compiler runs none.
     if let (Some(_), Some((attributes, _))) = (attributes(item), attributes(&rest)) {
         let ours = attributes.iter().find(|attribute| Symbol::of(attribute).is_some());
         require(ours.is_none(), "an attribute of ours would run on what was refused")?;
@@ -101,14 +101,14 @@ fn function(invocation: &Invocation, item: &Function, output: &TokenStream) -> R
         return Err("a function became something else".to_owned());
     };
     if emitted.attrs.iter().any(is_ours) {
-        // The policy put itself below what the compiler has to resolve first.
+        // The policy has moved itself below a `cfg_attr`.
         require(item.attrs.iter().any(hides_ours), "an attribute of ours is left")?;
         require(errors(output) == 0, "this goes on after an error")?;
         return same_function(item, &emitted);
     }
     require(emitted.sig.asyncness.is_some(), "this is not async")?;
     same_signature(item, &emitted)?;
-    // One is refused below a policy, and would go on to complain of its own.
+    // A policy rejects an `#[instrument(err)]` below it, and removes it to avoid a second error.
     let is_refused = |attr: &&Attribute| {
         let name = attr.path().segments.last();
         invocation.symbol != Symbol::Background
@@ -123,7 +123,7 @@ fn function(invocation: &Invocation, item: &Function, output: &TokenStream) -> R
     body(item, output)
 }
 
-/// What was moved aside is as it was, but for its attributes.
+/// Checks that the moved function differs from `item` only in its attributes.
 fn same_function(item: &Function, moved: &Function) -> Result<(), String> {
     same_signature(item, moved)?;
     require(same(&item.sig.output, &moved.sig.output), "this returns something else")?;
@@ -141,7 +141,7 @@ fn same_signature(item: &Function, emitted: &Function) -> Result<(), String> {
     require(before.inputs.len() == after.inputs.len(), "this has other parameters")
 }
 
-/// `R` becomes `Governed<R, P>`, where callers count on `P`; a worker returns what it returned.
+/// Checks that `R` becomes `Governed<R, P>` with a valid `P`, and that the return type of a worker stays.
 fn returns(symbol: Symbol, before: &ReturnType, after: &ReturnType) -> Result<(), String> {
     if symbol == Symbol::Background {
         return require(same(before, after), "a worker returns something else");
@@ -172,7 +172,7 @@ fn returns(symbol: Symbol, before: &ReturnType, after: &ReturnType) -> Result<()
     require(policy.is_some_and(|policy| policies.contains(&&*policy)), "this has another policy")
 }
 
-/// What cannot be right is reported.
+/// Checks that invalid arguments are reported.
 fn reports(invocation: &Invocation, output: &TokenStream) -> Result<(), String> {
     let modes = ["read", "stream", "idempotent_write", "reversible_write"];
     let args = flat(&invocation.args);
@@ -190,7 +190,7 @@ fn body(item: &Function, output: &TokenStream) -> Result<(), String> {
         require(is_kept, "a body without sites was changed")?;
     }
     let mut left = leaves(&scan::strip(stmts.clone()));
-    // It may stand before nothing, and then it means nothing.
+    // An empty `where` clause may be removed, because it has no meaning.
     left.remove("where");
     for (leaf, count) in leaves(output) {
         *left.entry(leaf).or_default() -= count;
@@ -211,11 +211,11 @@ fn body(item: &Function, output: &TokenStream) -> Result<(), String> {
     leftover.0.map_or(Ok(()), |attribute| Err(format!("`{attribute}` is left")))
 }
 
-/// An attribute of ours where nothing will ever run it.
+/// Finds a followthrough attribute that the compiler would never run.
 struct Leftover(Option<String>);
 
 impl Leftover {
-    /// A nested function with a policy expands by itself.
+    /// Returns whether the function has a policy of its own and so expands by itself.
     fn is_left_alone(attributes: &[Attribute]) -> bool {
         attributes.iter().any(|attribute| is_ours(attribute) || hides_ours(attribute))
     }
@@ -243,7 +243,7 @@ impl Visit<'_> for Leftover {
         }
     }
     fn visit_macro(&mut self, call: &syn::Macro) {
-        // Here too a function may have its own.
+        // A function inside the macro call may have its own policy.
         let is_clean = same(scan::strip(call.tokens.clone()), &call.tokens);
         if !is_clean && !call.path.is_ident("macro_rules") {
             self.0 = Some(call.to_token_stream().to_string());
@@ -260,7 +260,7 @@ fn hides_ours(attribute: &Attribute) -> bool {
         && scan::name_of_ours(&attribute.meta.to_token_stream()).is_some()
 }
 
-/// How often each identifier and each literal occurs, however deep.
+/// Counts the identifiers and literals in `tokens`, at any depth.
 fn leaves(tokens: &TokenStream) -> HashMap<String, isize> {
     let mut leaves = HashMap::new();
     for token in flat(tokens) {
@@ -271,7 +271,7 @@ fn leaves(tokens: &TokenStream) -> HashMap<String, isize> {
     leaves
 }
 
-/// `tokens` without any delimiters.
+/// Returns `tokens` without delimiters.
 fn flat(tokens: &TokenStream) -> TokenStream {
     let flatten = |token| match token {
         TokenTree::Group(group) => flat(&group.stream()),

@@ -1,4 +1,4 @@
-//! The other attributes of an item: a policy above strips what is ours below it.
+//! Sorts the attributes of an item: deadlines, second policies, and attributes of other crates.
 
 use crate::{
     duration::Bound,
@@ -8,21 +8,21 @@ use crate::{
 };
 use syn::{Attribute, Meta};
 
-/// The argument that marks a deadline moved below its policy. Never written by a user.
+/// The argument that marks a deadline that `deadline.rs` has moved. Users never write it.
 pub(crate) const MOVED: &str = "__moved";
 
 /// A `#[deadline]` in any spelling.
 pub(crate) struct Deadline {
     pub(crate) attribute: Attribute,
-    /// `None` after an error.
+    /// `None` if the duration is invalid.
     pub(crate) bound: Option<Bound>,
 }
 
-/// What is ours, and what is someone else's.
+/// The attributes of an item, sorted.
 pub(crate) struct ItemAttributes {
     pub(crate) others: Vec<Attribute>,
     pub(crate) deadlines: Vec<Deadline>,
-    /// Second policies.
+    /// Policies beyond the first.
     pub(crate) policies: Vec<(Symbol, Attribute)>,
 }
 

@@ -1,7 +1,7 @@
-//! Bodies that go on when the policy believes that they are over.
+//! Rejects request and response bodies that outlast the policy of their handler.
 //!
-//! Known by their names, as axum's own macros know extractors. An alias, an opaque return type, and
-//! an extractor of the user's that reads a body by itself are not seen.
+//! Types are recognised by their names, as in axum's own macros. The check does not see an alias, an opaque return
+//! type, or a user's own extractor that reads the body.
 
 use super::Options;
 use crate::{error::Errors, model::Mode, symbol::Symbol};
@@ -9,15 +9,15 @@ use syn::{
     Attribute, FnArg, GenericArgument, PathArguments, PathSegment, ReturnType, Signature, Type,
 };
 
-/// What takes the request's body before it has come.
+/// Extractors that read the request body while it is still arriving.
 const ARRIVING: [&str; 3] = ["Body", "Request", "Multipart"];
-/// What goes on after the head of the answer.
+/// Responses that continue after the response head.
 const STREAMED: [&str; 2] = ["Sse", "StreamBody"];
 const UPGRADE: &str = "WebSocketUpgrade";
-/// What a handler wraps its answer in.
+/// Types that wrap a response or an extractor.
 const WRAPPERS: [&str; 2] = ["Result", "Option"];
 
-/// Judges what the handler of `signature` takes and returns.
+/// Checks the extractors and the return type of `signature`.
 pub(crate) fn bodies(
     symbol: Symbol,
     options: &Options,
@@ -25,7 +25,7 @@ pub(crate) fn bodies(
     errors: &mut Errors,
 ) {
     let policy = match (symbol, &options.mode) {
-        // What it is called with and what becomes of its value is its caller's affair.
+        // An internal function is not routed. Its caller decides what to pass and what to do with the value.
         _ if options.internal.is_some() => return,
         (Symbol::DurableWrite, _) => "durable_write".to_owned(),
         (Symbol::Cancellable, Some((_, Mode::Stream)) | None) => return,
@@ -67,7 +67,7 @@ pub(crate) fn bodies(
     }
 }
 
-/// The extractor of `Result<Multipart, _>` or `Option<Multipart>`.
+/// Returns the extractor inside `Result<Multipart, _>` or `Option<Multipart>`, or `ty` itself.
 fn extracted(ty: &Type) -> &Type {
     let Type::Path(path) = ty else { return ty };
     let Some(last) = path.path.segments.last() else { return ty };
@@ -82,12 +82,13 @@ fn extracted(ty: &Type) -> &Type {
     }
 }
 
-/// A parameter that a `#[cfg]` may take away is not judged: the other version may be the fix.
+/// Returns whether a `#[cfg]` may remove the parameter. The checks skip such a parameter, because the error may be
+/// fixed by another version of it.
 pub(super) fn is_conditional(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| attribute.path().is_ident("cfg"))
 }
 
-/// The last segment of a type that can be axum's: `Sse`, `axum::response::Sse`, and not `mine::Sse`.
+/// Returns the last segment of a type that may be axum's: `Sse` and `axum::response::Sse`, and not `mine::Sse`.
 fn of_axum(ty: &Type) -> Option<&PathSegment> {
     match ty {
         Type::Path(ty) => {
@@ -104,7 +105,7 @@ fn of_axum(ty: &Type) -> Option<&PathSegment> {
     }
 }
 
-/// Whether `Request` is one of a `Body`, and not of `Bytes`, say.
+/// Returns whether a `Request` has the body type `Body`, and not `Bytes` for example.
 fn is_of_a_body(segment: &PathSegment) -> bool {
     let PathArguments::AngleBracketed(args) = &segment.arguments else { return true };
     match args.args.first() {
@@ -115,7 +116,7 @@ fn is_of_a_body(segment: &PathSegment) -> bool {
     }
 }
 
-/// Refuses what is streamed, alone or as a part of the answer.
+/// Rejects streamed types in the return type, alone or inside a tuple, `Result` or `Option`.
 fn streams(policy: &str, ty: &Type, errors: &mut Errors) {
     match ty {
         Type::Tuple(tuple) => tuple.elems.iter().for_each(|ty| streams(policy, ty, errors)),

@@ -1,4 +1,4 @@
-//! A body that outlives its request cannot hold what its caller lends it.
+//! Rejects borrowed parameters of a body that may outlive its request.
 
 use super::bodies::is_conditional;
 use crate::error::Errors;
@@ -7,9 +7,9 @@ use syn::{
     visit::{self, Visit},
 };
 
-/// Refuses references among the parameters of `signature`.
+/// Rejects references among the parameters of `signature`.
 pub(crate) fn borrows(signature: &Signature, errors: &mut Errors) {
-    // `'a: 'static` is allowed, if odd.
+    // `'a: 'static` is valid.
     if says_static(signature) {
         return;
     }
@@ -21,7 +21,7 @@ pub(crate) fn borrows(signature: &Signature, errors: &mut Errors) {
     }
 }
 
-/// Whether a lifetime parameter is bound to be `'static`.
+/// Returns whether the generics bound a lifetime parameter by `'static`.
 fn says_static(signature: &Signature) -> bool {
     #[derive(Default)]
     struct Static(bool);
@@ -40,7 +40,7 @@ struct Borrows<'a>(&'a mut Errors);
 
 impl Visit<'_> for Borrows<'_> {
     fn visit_type_reference(&mut self, reference: &TypeReference) {
-        // What is behind it lives as long.
+        // A reference inside a `'static` reference is `'static`, too.
         if reference.lifetime.as_ref().is_some_and(|lifetime| lifetime.ident == "static") {
             return;
         }
@@ -51,7 +51,7 @@ impl Visit<'_> for Borrows<'_> {
         );
     }
 
-    // References in these are of whoever calls them.
+    // References in these signatures belong to the caller of the function.
     fn visit_type_fn_ptr(&mut self, _: &TypeFnPtr) {}
     fn visit_parenthesized_generic_arguments(&mut self, _: &ParenthesizedGenericArguments) {}
     fn visit_trait_bound(&mut self, bound: &TraitBound) {

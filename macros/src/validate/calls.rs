@@ -1,8 +1,8 @@
-//! Calls in a body that do not do what they seem to: a token that nobody can fire, a task that
-//! nobody waits for.
+//! Rejects calls that do not do what they seem to do: a token that no other code can cancel, a task that no code
+//! awaits, a compensation that is dropped at once.
 //!
-//! Told from tokens, so that a body without sites stays unparsed. Seen is only what cannot mean
-//! anything else: a function under another name, and what a macro makes, are not.
+//! The check reads tokens, so that a body without sites is never parsed. The check rejects only calls that have no
+//! other meaning. It does not see a function under another name, or the output of a macro.
 
 use super::Params;
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use syn::Pat;
 
-/// Judges the calls in the body of a handler or a worker.
+/// Checks the calls in the body of a handler or a worker.
 pub(crate) fn calls(
     symbol: Symbol,
     params: &Params,
@@ -24,7 +24,7 @@ pub(crate) fn calls(
     if symbol == Symbol::Exempt || !text.may_have(&["spawn", "CancellationToken", "compensate"]) {
         return;
     }
-    // A handler's own is the one that a site gives another meaning; a worker has only this one.
+    // A worker has one token. A handler's token is the one that sites bind again.
     let is_own = |param: &&Param| {
         param
             .token
@@ -36,7 +36,7 @@ pub(crate) fn calls(
             Pat::Ident(pat) if !param.names.is_empty() => &pat.ident,
             _ => return None,
         };
-        // What takes an untyped token wants the one inside a typed one.
+        // A function that takes an untyped token gets the one inside a typed token.
         let is_raw = param.token == Some(TokenType::Raw);
         Some(if is_raw { name.to_string() } else { format!("{name}.token()") })
     });
@@ -45,13 +45,14 @@ pub(crate) fn calls(
 }
 
 struct Calls<'a> {
-    /// The token that the handler has been given, as an expression.
+    /// The token parameter, as an expression.
     own: Option<String>,
     errors: &'a mut Errors,
 }
 
 impl Calls<'_> {
-    /// One level of brackets; `statements` in braces, `durable` where no cancellation reaches.
+    /// Checks the tokens between two delimiters. `statements` is true inside braces, and `inherited` is true where
+    /// no cancellation reaches the code.
     fn level(&mut self, tokens: &TokenStream, statements: bool, inherited: bool) {
         let mut durable = inherited;
         let tokens: Vec<TokenTree> = tokens.clone().into_iter().collect();
@@ -72,7 +73,7 @@ impl Calls<'_> {
             if let TokenTree::Group(group) = &rest[0] {
                 self.level(&group.stream(), group.delimiter() == Delimiter::Brace, durable);
             }
-            // The next arm of a `match` runs in place of this one.
+            // The next arm of a `match` runs instead of this one.
             if is_punct(&rest[0], ',') {
                 durable = inherited;
             }
@@ -123,8 +124,9 @@ impl Calls<'_> {
         );
     }
 
-    /// `(.., &CancellationToken::new(), ..).await` after the name of what is called. What makes a value,
-    /// `Session::open(CancellationToken::new())`, may keep the token, and fire it later.
+    /// Rejects a new token as an argument of an awaited call: `(.., &CancellationToken::new(), ..).await`. A
+    /// constructor such as `Session::open(CancellationToken::new())` is valid, because its value may keep the
+    /// token and cancel it later.
     fn root_token(&mut self, before: &[TokenTree], rest: &[TokenTree]) {
         let [TokenTree::Group(args), TokenTree::Punct(dot), TokenTree::Ident(await_), ..] = rest
         else {
@@ -166,8 +168,8 @@ impl Calls<'_> {
     }
 }
 
-/// How many tokens a function item takes that begins here: it is judged by its own attribute, or
-/// not at all.
+/// Returns the number of tokens of the function item at the start of `tokens`. Nested functions are skipped,
+/// because their own attributes check them.
 fn nested_function(tokens: &[TokenTree]) -> Option<usize> {
     let [TokenTree::Ident(keyword), TokenTree::Ident(_), ..] = tokens else { return None };
     if keyword != "fn" {
@@ -199,7 +201,7 @@ fn ends_statement(token: &TokenTree) -> bool {
         TokenTree::Punct(punct) => punct.as_char() == ';',
         TokenTree::Group(group) => match group.delimiter() {
             Delimiter::Brace => true,
-            // An attribute; what a `#[cfg]` may take away is not judged.
+            // The end of an attribute. A statement below `#[cfg]` is not checked.
             Delimiter::Bracket => !scan::has_word(&group.stream(), "cfg"),
             _ => false,
         },
@@ -207,7 +209,7 @@ fn ends_statement(token: &TokenTree) -> bool {
     }
 }
 
-/// The path of the call that begins here, and how many tokens the call has; none if this is no call.
+/// Returns the path of the call at the start of `tokens` and the number of its tokens, or an empty path and 0.
 fn called(tokens: &[TokenTree]) -> (Vec<String>, usize) {
     let mut names = Vec::new();
     let mut at = 0;
@@ -227,7 +229,8 @@ fn called(tokens: &[TokenTree]) -> (Vec<String>, usize) {
     }
 }
 
-/// tokio's and the standard library's own: a `task::spawn` may be one that tracks.
+/// Returns whether `path` is a spawn function of tokio or the standard library. A bare `task::spawn` may be
+/// another function, which tracks its tasks.
 fn spawns(path: &[&str]) -> bool {
     matches!(
         path,
@@ -237,7 +240,7 @@ fn spawns(path: &[&str]) -> bool {
     )
 }
 
-/// `CancellationToken::new()` or `default()`, borrowed or not.
+/// Returns whether `arg` is `CancellationToken::new()` or `CancellationToken::default()`, borrowed or not.
 fn is_fresh_token(arg: &[TokenTree]) -> bool {
     let [
         path @ ..,

@@ -1,5 +1,4 @@
-//! Raw data to the model: every rule that a macro alone can check is checked here, and every fault
-//! of a handler is found before the first is reported.
+//! Checks the parsed data and makes the model. All errors of a handler are collected before any is reported.
 
 mod attributes;
 mod bodies;

@@ -1,4 +1,4 @@
-//! The arguments of one attribute, sorted by meaning.
+//! The arguments of an attribute, sorted by option.
 
 use crate::{
     duration::{Bound, Period},
@@ -12,19 +12,19 @@ use proc_macro2::TokenStream;
 use quote::ToTokens as _;
 use syn::{Expr, ExprLit, Ident, Lit, LitStr, Path, parse_quote};
 
-/// Everything that any of our attributes can be given. Which of it an attribute takes is the
-/// first thing checked, so the rest never sees an option that does not belong.
+/// The options of all followthrough attributes. [`Options::new`] rejects the options that an attribute does not
+/// take.
 #[derive(Default)]
 pub(crate) struct Options {
-    /// `None` if absent or unknown.
+    /// `None` if the mode is absent or unknown.
     pub(crate) mode: Option<(Ident, Mode)>,
-    /// Something stood where the mode belongs, so its absence needs no second message.
+    /// The mode has an error already, so its absence is not reported.
     pub(crate) mode_faulted: bool,
     pub(crate) cooperative: Option<Ident>,
     pub(crate) finish: Option<Ident>,
     pub(crate) internal: Option<Ident>,
     pub(crate) on_cancel: Option<(Ident, Expr)>,
-    /// The same of `on_cancel`.
+    /// `on_cancel` has an error already, so its absence is not reported.
     pub(crate) on_cancel_faulted: bool,
     pub(crate) deadline: Option<(Ident, Option<Bound>)>,
     pub(crate) name: Option<(Ident, Option<LitStr>)>,
@@ -35,7 +35,7 @@ pub(crate) struct Options {
     krate: Option<Path>,
 }
 
-/// The options that `symbol` takes, by name.
+/// Returns the names of the options that `symbol` takes.
 fn names(symbol: Symbol) -> &'static [&'static str] {
     match symbol {
         Symbol::Cancellable => {
@@ -56,23 +56,23 @@ fn names(symbol: Symbol) -> &'static [&'static str] {
     }
 }
 
-/// The attribute whose option `text` is.
+/// Returns the attribute that has the option `text`.
 fn owner(text: &str) -> Option<Symbol> {
     let all = [Symbol::DurableWrite, Symbol::Cancellable, Symbol::Exempt];
     all.into_iter().find(|symbol| names(*symbol).contains(&text))
 }
 
 impl Options {
-    /// Reads `args`; after an error, the options that can be read.
+    /// Reads `args`. If they do not parse as a whole, reads the valid ones.
     pub(crate) fn read(symbol: Symbol, args: TokenStream, errors: &mut Errors) -> Self {
         match errors.ok(RawArgs::parse(args.clone())) {
             Some(args) => Self::new(symbol, args, errors),
-            // Further faults of these may follow from that error.
+            // Further errors may be consequences of the parse error, so they are not reported.
             None => Self::new(symbol, RawArgs::salvage(args), &mut Errors::default()).in_part(),
         }
     }
 
-    /// Sorts `args`, recording what `symbol` does not take.
+    /// Sorts `args` and records an error for each argument that `symbol` does not take.
     pub(crate) fn new(symbol: Symbol, args: RawArgs, errors: &mut Errors) -> Self {
         let mut options = Self::default();
         for arg in args.0 {
@@ -91,11 +91,11 @@ impl Options {
         options
     }
 
-    /// Of arguments that do not parse: nothing else is missing.
+    /// Marks every required option as present, after a parse error.
     fn in_part(mut self) -> Self {
         let absent = |name| Some((Ident::new(name, proc_macro2::Span::call_site()), None));
         self.mode_faulted = true;
-        // Whether it is one may not have been typed yet.
+        // The user may not have typed `internal` yet.
         let here = || Ident::new("internal", proc_macro2::Span::call_site());
         self.internal.get_or_insert_with(here);
         self.reason = self.reason.or_else(|| absent("reason"));
@@ -108,7 +108,7 @@ impl Options {
         Runtime(self.krate.clone().unwrap_or_else(|| parse_quote!(::followthrough)))
     }
 
-    /// The `crate = ..` that was given.
+    /// Returns the value of `crate = ..`.
     pub(crate) fn renamed(&self) -> Option<&Path> {
         self.krate.as_ref()
     }
@@ -148,7 +148,7 @@ impl Options {
         }
     }
 
-    /// Goes on with the mode that was probably meant, so that no route complains as well.
+    /// Assumes the known mode that is nearest to `word`, so that the handler's routes report no second error.
     fn assume_mode(&mut self, word: &Ident, modes: &[&str]) {
         self.mode_faulted = true;
         let near = suggest::nearest(&word.to_string(), modes);
@@ -282,7 +282,7 @@ impl Options {
         errors.at(name, message);
     }
 
-    /// What is misspelt is there, and asking for it again would be a second message.
+    /// Marks the option that is nearest to the misspelt `name` as present, so that its absence is not reported.
     fn seems_meant(&mut self, symbol: Symbol, name: &Ident) {
         match suggest::nearest(&name.to_string(), names(symbol)) {
             Some("reason") => _ = self.reason.get_or_insert_with(|| (name.clone(), None)),
@@ -296,7 +296,7 @@ impl Options {
     }
 }
 
-/// An option that is a word.
+/// Records an option without a value.
 fn flag(place: &mut Option<Ident>, word: Ident, errors: &mut Errors) {
     if place.is_some() {
         errors.at(&word, format!("`{word}` is given twice"));
@@ -304,10 +304,10 @@ fn flag(place: &mut Option<Ident>, word: Ident, errors: &mut Errors) {
     *place = Some(word);
 }
 
-/// A string literal with something in it.
+/// Returns the string literal in `value`, which must not be blank.
 fn text_of(name: &Ident, value: &Expr) -> syn::Result<LitStr> {
     match value {
-        // As a `macro_rules` passes a `$reason:literal` on.
+        // `macro_rules` wraps a `$reason:literal` in an invisible group.
         Expr::Group(group) => text_of(name, &group.expr),
         Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) if text.value().trim().is_empty() => {
             Err(syn::Error::new_spanned(text, format!("`{name}` is blank: say something here")))

@@ -1,4 +1,4 @@
-//! Parameters: which are tokens, and what each of them means under a policy.
+//! Finds the token parameters and checks them against the policy.
 
 use crate::{
     error::Errors,
@@ -15,7 +15,7 @@ use syn::{
 /// The parameters of a function, in order.
 pub(crate) struct Params(pub(crate) Vec<Param>);
 
-/// What a token tells its holder.
+/// The event that cancels a token.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Meaning {
     Request,
@@ -23,12 +23,12 @@ enum Meaning {
     Stopping,
 }
 
-/// Judges the parameters of `signature` under `symbol`.
+/// Checks the parameters of `signature` against the policy `symbol`.
 pub(crate) fn params(symbol: Symbol, signature: &Signature, errors: &mut Errors) -> Params {
     let mut params = Vec::new();
     let mut meanings: Vec<Meaning> = Vec::new();
     for (index, input) in signature.inputs.iter().enumerate() {
-        // A `self` was refused with the signature.
+        // `check_signature` rejects a `self`.
         let FnArg::Typed(typed) = input else { continue };
         let mut typed = typed.clone();
         typed.attrs.retain(|attribute| !misplaced(attribute, errors));
@@ -50,14 +50,14 @@ pub(crate) fn params(symbol: Symbol, signature: &Signature, errors: &mut Errors)
     Params(params)
 }
 
-/// Whether `attribute` is one of ours, which mean nothing before a parameter.
+/// Returns whether `attribute` is a followthrough attribute, and rejects it, because parameters take none.
 fn misplaced(attribute: &Attribute, errors: &mut Errors) -> bool {
     let Some(name) = Symbol::named_by(attribute).map(Symbol::name) else { return false };
     errors.at(attribute, format!("`{name}` belongs on a function or a statement: remove it here"));
     true
 }
 
-/// Recognised by the last segment of the path, as axum's own macros recognise extractors.
+/// Returns the token type of `ty`, by the last path segment, as axum's own macros recognise extractors.
 fn token_type(ty: &Type) -> Option<TokenType> {
     Some(match last_segment(ty)?.to_string().as_str() {
         "CancellationToken" => TokenType::Raw,
@@ -77,7 +77,7 @@ fn last_segment(ty: &Type) -> Option<&Ident> {
     }
 }
 
-/// The table of token parameters.
+/// Returns the meaning of a token parameter under the policy `symbol`, or an error message.
 fn meaning(symbol: Symbol, token: TokenType) -> Result<Meaning, &'static str> {
     match token {
         TokenType::Shutdown => Ok(Meaning::Stopping),
@@ -111,9 +111,11 @@ fn meaning(symbol: Symbol, token: TokenType) -> Result<Meaning, &'static str> {
 
 const NO_REQUEST: &str = "a worker belongs to no request: take `ShutdownToken`";
 
-/// The token whose meaning changes inside sites, if the handler has one with a name.
+/// Returns the token that sites bind again, if the handler has one with a name.
 ///
-/// `Err` is the pattern of a token that has none.
+/// # Errors
+///
+/// Returns the pattern of a token that sites cannot bind again.
 pub(crate) fn site_token(symbol: Symbol, params: &Params) -> Result<Option<SiteToken>, &Pat> {
     let token = params.0.iter().find_map(|param| {
         let ty = param.token.filter(|token| *token != TokenType::Shutdown)?;
@@ -125,7 +127,7 @@ pub(crate) fn site_token(symbol: Symbol, params: &Params) -> Result<Option<SiteT
             let name = ident.clone();
             Ok(Some(SiteToken { name, ty }))
         }
-        // Nothing names it, so nothing in a site can mean it.
+        // A token without a name cannot be used in a site.
         Pat::Wild(_) => Ok(None),
         other if names(other).is_empty() => Ok(None),
         other => Err(other),
@@ -136,9 +138,9 @@ fn param(index: usize, typed: PatType, token: Option<TokenType>) -> Param {
     let PatType { attrs, pat, ty, .. } = typed;
     let mut param = Param { names: names(&pat), pat: *pat, ty: *ty, attrs, token, inner_pat: None };
     if matches!(token, Some(TokenType::Raw | TokenType::Request)) {
-        // The body's own token is another than the one that came in, so the user's pattern moves
-        // inside with its type; outside a plain name is enough, and `mut` there would be reported
-        // as unused.
+        // The token in the body differs from the one in the signature, so the user's pattern and type move into
+        // the body. The signature then has a plain name, because the compiler would report a `mut` there as
+        // unused.
         param.inner_pat = Some(param.pat.clone());
         if let Pat::Ident(PatIdent { by_ref: None, subpat: None, ident, .. }) = &param.pat {
             param.pat = parse_quote!(#ident);
@@ -147,7 +149,7 @@ fn param(index: usize, typed: PatType, token: Option<TokenType>) -> Param {
         param.names.clear();
     }
     if param.names.is_empty() {
-        // Nothing binds it, but it is to live as long as the body, as in any function.
+        // A name makes the value live as long as the body, as in any function.
         let name = format_ident!("__ft_arg{index}", span = Span::mixed_site());
         param.pat = parse_quote!(#name);
         param.names.push(name);
@@ -155,13 +157,13 @@ fn param(index: usize, typed: PatType, token: Option<TokenType>) -> Param {
     param
 }
 
-/// The variables that `pat` binds.
+/// Returns the variables that `pat` binds.
 fn names(pat: &Pat) -> Vec<Ident> {
     #[derive(Default)]
     struct Names(Vec<Ident>);
     impl<'ast> Visit<'ast> for Names {
         fn visit_pat_ident(&mut self, pat: &'ast PatIdent) {
-            // `None` and constants parse as bindings too; by convention they begin with a capital.
+            // syn parses `None` and constants as bindings. Their names begin with a capital letter.
             let is_path = pat.ident.to_string().starts_with(char::is_uppercase);
             if !is_path && !self.0.contains(&pat.ident) {
                 self.0.push(pat.ident.clone());
@@ -176,7 +178,7 @@ fn names(pat: &Pat) -> Vec<Ident> {
     names.0
 }
 
-/// A worker that never looks at its token cannot be stopped.
+/// Rejects a worker that never uses its token, because a shutdown cannot stop it.
 pub(crate) fn heeded(params: &Params, body: &TokenStream, errors: &mut Errors) {
     let tokens: Vec<_> = params.0.iter().filter(|param| param.token.is_some()).collect();
     let is_mentioned =
@@ -191,7 +193,7 @@ pub(crate) fn heeded(params: &Params, body: &TokenStream, errors: &mut Errors) {
     }
 }
 
-/// Extractors that a worker might take by mistake: it has no request to extract them from.
+/// Extractors that a user may pass to a worker by mistake.
 const EXTRACTORS: [&str; 9] =
     ["State", "Path", "Query", "Json", "Form", "Extension", "ConnectInfo", "Multipart", "Request"];
 

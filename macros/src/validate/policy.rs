@@ -1,4 +1,4 @@
-//! Options and deadlines to a policy.
+//! Makes the policy from the options and the deadlines.
 
 use super::{Deadline, ItemAttributes, Options, Params};
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
 use proc_macro2::{Span, TokenStream};
 use syn::{Expr, ExprLit, ExprUnary, Lit, LitStr, Meta, UnOp};
 
-/// Judges what `symbol` was given, and what stands below it.
+/// Checks the options of `symbol` and the attributes below it, and makes the policy.
 pub(crate) fn policy(
     symbol: Symbol,
     options: Options,
@@ -41,7 +41,7 @@ pub(crate) fn policy(
     }
 }
 
-/// One item, one policy: two would each govern the other.
+/// Rejects a second policy, because each of the two would govern the output of the other.
 pub(crate) fn second_policies(symbol: Symbol, attributes: &ItemAttributes, errors: &mut Errors) {
     for (second, attribute) in &attributes.policies {
         let (first, second) = (symbol.name(), second.name());
@@ -54,7 +54,7 @@ pub(crate) fn second_policies(symbol: Symbol, attributes: &ItemAttributes, error
     }
 }
 
-/// `#[instrument(err)]` below a policy would look for a `Result`, and find what the policy makes of it.
+/// Rejects `#[instrument(err)]` below a policy, because `err` expects a `Result` and would find a `Governed`.
 pub(crate) fn instrumented(attributes: &mut ItemAttributes, errors: &mut Errors) {
     attributes.others.retain(|attribute| {
         let asks_for_errors = attribute.path().segments.last().is_some_and(|last| last.ident == "instrument")
@@ -69,7 +69,7 @@ pub(crate) fn instrumented(attributes: &mut ItemAttributes, errors: &mut Errors)
     });
 }
 
-/// A body that is to stop where it chooses has to be told.
+/// Rejects a cooperative handler without a token, because its body could not learn of the cancellation.
 pub(crate) fn cooperation(options: &Options, params: &Params, errors: &mut Errors) {
     let Some(cooperative) = &options.cooperative else { return };
     let told = params
@@ -85,7 +85,7 @@ pub(crate) fn cooperation(options: &Options, params: &Params, errors: &mut Error
     }
 }
 
-/// A raw token is bound in the body only, and by the time of the compensation it has fired.
+/// Rejects raw tokens in a compensation. The body binds them, and they are cancelled before the compensation runs.
 pub(crate) fn compensation_tokens(options: &Options, params: &Params, errors: &mut Errors) {
     let Some((_, expr)) = &options.on_cancel else { return };
     for param in params.0.iter().filter(|param| param.token == Some(TokenType::Raw)) {
@@ -103,7 +103,7 @@ pub(crate) fn compensation_tokens(options: &Options, params: &Params, errors: &m
     }
 }
 
-/// A compensation is made before the body runs, so it knows nothing that the body binds.
+/// Rejects variables of the body in a compensation, because it is evaluated before the body runs.
 pub(crate) fn compensation_variables(
     options: &Options,
     params: &Params,
@@ -113,8 +113,8 @@ pub(crate) fn compensation_variables(
     let Some((_, expr)) = &options.on_cancel else { return };
     for name in inspect::free_variables(expr) {
         let is_param = params.0.iter().any(|param| param.names.contains(name));
-        // What begins with a capital is a constant; anything else that the body does not bind may be a
-        // function, and the compiler knows.
+        // A capital letter marks a constant. Any other name that the body does not bind may be a function, and the
+        // compiler reports it if it is not.
         let is_constant = name.to_string().starts_with(char::is_uppercase);
         if !is_param && !is_constant && scan::binds(body, name) {
             errors.at(
@@ -140,13 +140,13 @@ fn mode(symbol: Symbol, options: &Options, errors: &mut Errors) -> Mode {
                 let message = format!("expected a mode, as in `#[cancellable(read)]`: {modes}");
                 errors.push(syn::Error::new(Span::call_site(), message));
             }
-            // What every route takes: an unknown mode is one error, not two.
+            // Every route accepts `Read`, so an unknown mode is one error and not two.
             Mode::Read
         }
     }
 }
 
-/// The one deadline of the handler, wherever it was written.
+/// Returns the deadline of the handler, from the option or from the attribute, and rejects a second one.
 fn deadline(
     symbol: Symbol,
     options: &Options,
@@ -193,7 +193,7 @@ fn compensation(symbol: Symbol, mode: Mode, options: &Options, errors: &mut Erro
     }
 }
 
-/// Only what goes on after its head has something to finish.
+/// Rejects `finish` without `stream`, because only a stream continues after its response head.
 fn finish(mode: Mode, options: &Options, errors: &mut Errors) {
     let Some(word) = options.finish.as_ref().filter(|_| mode != Mode::Stream) else { return };
     if !options.mode_faulted {
@@ -219,7 +219,7 @@ fn reason(
     reason.and_then(|(_, text)| text)
 }
 
-/// A literal is judged here; a constant by the compiler, when it makes the policy.
+/// Rejects an invalid literal. The compiler checks a constant when it evaluates the policy.
 fn max_in_flight(expr: &Expr, errors: &mut Errors) {
     match expr {
         Expr::Group(group) => max_in_flight(&group.expr, errors),

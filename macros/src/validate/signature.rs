@@ -1,12 +1,12 @@
-//! What a function must look like to be called by axum, or to be a worker.
+//! Checks the signature of a handler or a worker.
 
 use crate::{error::Errors, symbol::Symbol};
 use syn::{FnArg, ReturnType, Safety, Signature, Type};
 
-/// axum implements its handler trait for up to this many extractors.
+/// The largest number of extractors for which axum implements its `Handler` trait.
 const MOST_EXTRACTORS: usize = 16;
 
-/// Records what no handler and no worker can be.
+/// Records an error for each part of the signature that neither a handler nor a worker may have.
 pub(crate) fn check(symbol: Symbol, signature: &Signature, errors: &mut Errors) {
     let what = if symbol == Symbol::Background { "worker" } else { "handler" };
     if signature.asyncness.is_none() {
@@ -56,7 +56,7 @@ fn check_handler(signature: &Signature, errors: &mut Errors) {
     }
 }
 
-/// A policy under another name leaves this trace behind.
+/// Returns the return type of a function that a policy under another name has already expanded.
 fn governed(signature: &Signature) -> Option<&Type> {
     let ReturnType::Type(_, ty) = &signature.output else { return None };
     let Type::Path(path) = &**ty else { return None };
@@ -64,7 +64,7 @@ fn governed(signature: &Signature) -> Option<&Type> {
     (last.ident == "Governed").then_some(ty)
 }
 
-/// Removes what was refused, so that the emitted function has no fault of its own.
+/// Removes the rejected parts of the signature, so that the compiler reports no second error about them.
 pub(crate) fn normalise(signature: &mut Signature) -> Option<syn::Receiver> {
     signature.asyncness.get_or_insert_with(|| syn::Token![async](signature.fn_token.span));
     signature.constness = None;
