@@ -32,7 +32,7 @@ use syn::{Attribute, Meta, parse_quote, spanned::Spanned as _};
 
 /// Returns the item with its policy below the `cfg_attr`s, or `None` if no `cfg_attr` adds a followthrough
 /// attribute.
-pub(crate) fn lift(
+pub(crate) fn reorder(
     symbol: Symbol,
     args: &TokenStream,
     function: &mut Function,
@@ -41,9 +41,9 @@ pub(crate) fn lift(
         return None;
     }
     let runtime = Options::read(symbol, args.clone(), &mut Errors::default()).runtime();
-    let (hidden, others): (Vec<_>, Vec<_>) =
+    let (conditional, others): (Vec<_>, Vec<_>) =
         std::mem::take(&mut function.attrs).into_iter().partition(Symbol::is_conditional);
-    let hidden = hidden.iter().map(|attribute| spell_out(attribute, &runtime));
+    let conditional = conditional.iter().map(|attribute| with_full_paths(attribute, &runtime));
     let policy = Ident::new(symbol.name(), Span::call_site());
     let Function { vis, sig, inner_attrs, body, .. } = function;
     let mut block = Group::new(Delimiter::Brace, {
@@ -52,7 +52,7 @@ pub(crate) fn lift(
     });
     block.set_span(body.span());
     Some(quote! {
-        #(#hidden)*
+        #(#conditional)*
         #[#runtime::#policy(#args)]
         #(#others)*
         #vis #sig #block
@@ -61,7 +61,7 @@ pub(crate) fn lift(
 
 /// Writes full paths for the followthrough attributes of a `cfg_attr`, and a deadline in the spelling that the
 /// compiler accepts above a policy.
-fn spell_out(attribute: &Attribute, runtime: &Runtime) -> TokenStream {
+fn with_full_paths(attribute: &Attribute, runtime: &Runtime) -> TokenStream {
     let Some(mut metas) = symbol::conditional(attribute) else { return quote!(#attribute) };
     for meta in metas.iter_mut().skip(1) {
         let Some(symbol) = Symbol::of_meta(meta) else { continue };

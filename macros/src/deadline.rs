@@ -30,7 +30,7 @@ use syn::{Attribute, parse::Parser as _};
 const NO_POLICY: &str = "`deadline` without a policy: add `#[cancellable(read)]` or \
                          `#[durable_write]` to say what it ends";
 
-const NO_HANDLER: &str = "`deadline` belongs on a handler, or on a statement inside one";
+const NOT_A_FUNCTION: &str = "`deadline` belongs on a handler, or on a statement inside one";
 
 /// Built-in attributes of the compiler, which cannot be a policy.
 const BUILT_IN: [&str; 12] = [
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &TokenStream, item: TokenStream) -> TokenStream {
         return refuse(item, NO_POLICY);
     };
     if !scan::has_word(&rest, "fn") {
-        return refuse(item, NO_HANDLER);
+        return refuse(item, NOT_A_FUNCTION);
     }
     let policy = attributes
         .iter()

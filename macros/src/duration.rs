@@ -5,7 +5,7 @@ use quote::{ToTokens, quote};
 use syn::{Expr, ExprLit, Lit, LitStr, spanned::Spanned};
 
 const UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
-const LONGEST: u64 = 24 * 3_600_000;
+const MAX_MILLIS: u64 = 24 * 3_600_000;
 
 /// A duration in an attribute, with its span.
 #[derive(Clone, Copy, Debug)]
@@ -97,19 +97,19 @@ fn millis(text: &str) -> Result<u64, String> {
         return Err(format!("expected a duration such as `10s`, found `{text}`"));
     }
     let Some(&(_, factor)) = UNITS.iter().find(|(name, _)| *name == unit) else {
-        return Err(no_such_unit(&number, unit));
+        return Err(unknown_unit(&number, unit));
     };
     let millis = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
     match millis {
         Some(0) => Err(format!("`{text}` is already over: the shortest duration is `1ms`")),
-        Some(millis) if millis <= LONGEST => Ok(millis),
+        Some(millis) if millis <= MAX_MILLIS => Ok(millis),
         _ => Err(format!("`{text}` is too long: the longest duration is `24h`")),
     }
 }
 
-fn no_such_unit(number: &str, unit: &str) -> String {
+fn unknown_unit(number: &str, unit: &str) -> String {
     let trimmed = unit.trim();
-    let meant = match trimmed.to_ascii_lowercase().as_str() {
+    let known = match trimmed.to_ascii_lowercase().as_str() {
         "" => return format!("`{number}` has no unit: write `{number}s` or `{number}ms`"),
         "sec" | "secs" | "second" | "seconds" | "s" => "s",
         "min" | "mins" | "minute" | "minutes" | "m" => "m",
@@ -117,7 +117,7 @@ fn no_such_unit(number: &str, unit: &str) -> String {
         "msec" | "msecs" | "millis" | "milliseconds" | "ms" => "ms",
         _ => return format!("unknown unit `{trimmed}`: expected `ms`, `s`, `m` or `h`"),
     };
-    format!("unknown unit `{unit}`: write `{number}{meant}`")
+    format!("unknown unit `{unit}`: write `{number}{known}`")
 }
 
 /// Returns the error message for a fraction, with the same duration as a whole number of milliseconds.
@@ -142,14 +142,14 @@ fn in_millis(number: &str, factor: u64) -> Option<u64> {
         let scale = 10_u64.checked_pow(u32::try_from(fraction.len()).ok()?)?;
         millis = millis.checked_add(parts.checked_mul(factor)? / scale)?;
     }
-    (1..=LONGEST).contains(&millis).then_some(millis)
+    (1..=MAX_MILLIS).contains(&millis).then_some(millis)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn refused(text: &str) -> String {
+    fn error_of(text: &str) -> String {
         millis(text).expect_err(text)
     }
 
@@ -158,26 +158,26 @@ mod tests {
         assert_eq!(millis("1ms"), Ok(1));
         assert_eq!(millis("10s"), Ok(10_000));
         assert_eq!(millis("5m"), Ok(300_000));
-        assert_eq!(millis("24h"), Ok(LONGEST));
+        assert_eq!(millis("24h"), Ok(MAX_MILLIS));
         assert_eq!(millis("1_500ms"), Ok(1_500));
     }
 
     #[test]
-    fn every_refusal_names_the_fix() {
-        assert!(refused("1.5s").ends_with("write `1500ms`"));
-        assert!(refused("0.5m").ends_with("write `30000ms`"));
-        assert!(refused("1.1s").ends_with("write `1100ms`"));
-        assert!(refused("-5s").ends_with("write `5s`"));
-        assert!(refused("10").ends_with("write `10s` or `10ms`"));
-        assert!(refused("10sec").ends_with("write `10s`"));
-        assert!(refused("10 s").ends_with("write `10s`"));
-        assert!(refused("10d").contains("expected `ms`, `s`, `m` or `h`"));
-        assert!(refused("0s").ends_with("`1ms`"));
-        assert!(refused("25h").ends_with("`24h`"));
-        assert!(refused("99999999999999999999s").ends_with("`24h`"));
-        assert!(refused("").contains("such as `10s`"));
-        assert!(refused("soon").contains("such as `10s`"));
-        assert!(refused("0.0001s").contains("from `1ms`"));
+    fn every_error_names_the_fix() {
+        assert!(error_of("1.5s").ends_with("write `1500ms`"));
+        assert!(error_of("0.5m").ends_with("write `30000ms`"));
+        assert!(error_of("1.1s").ends_with("write `1100ms`"));
+        assert!(error_of("-5s").ends_with("write `5s`"));
+        assert!(error_of("10").ends_with("write `10s` or `10ms`"));
+        assert!(error_of("10sec").ends_with("write `10s`"));
+        assert!(error_of("10 s").ends_with("write `10s`"));
+        assert!(error_of("10d").contains("expected `ms`, `s`, `m` or `h`"));
+        assert!(error_of("0s").ends_with("`1ms`"));
+        assert!(error_of("25h").ends_with("`24h`"));
+        assert!(error_of("99999999999999999999s").ends_with("`24h`"));
+        assert!(error_of("").contains("such as `10s`"));
+        assert!(error_of("soon").contains("such as `10s`"));
+        assert!(error_of("0.0001s").contains("from `1ms`"));
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub(crate) fn run(symbol: Symbol, args: TokenStream, item: TokenStream) -> Token
     let Some(mut function) = Function::expect(symbol, &item, &mut errors) else {
         return expand::fallback(item, &errors);
     };
-    if let Some(reordered) = cfg_attr::lift(symbol, &args, &mut function) {
+    if let Some(reordered) = cfg_attr::reorder(symbol, &args, &mut function) {
         return reordered;
     }
     let options = Options::read(symbol, args, &mut errors);
@@ -49,7 +49,7 @@ fn handler(
     let receiver = validate::normalise_signature(&mut function.sig);
     let internal = options.internal.is_some();
     let policy = validate::policy(symbol, options, &attributes, errors);
-    validate::instrumented(&mut attributes, errors);
+    validate::instrument_attributes(&mut attributes, errors);
     function.attrs = attributes.others;
 
     let token = validate::site_token(symbol, &params);

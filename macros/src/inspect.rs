@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn mentions_are_told_from_methods_and_bindings() {
+    fn mentions_differ_from_methods_and_bindings() {
         let name = format_ident!("cancel");
         let of = |expr: Expr| mentions(&expr, &name);
         assert!(of(parse_quote!(f(&cancel).await)) == Mention::Yes);

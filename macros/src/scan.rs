@@ -8,7 +8,7 @@ use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 use syn::ext::IdentExt as _;
 
 /// Returns the name of the first followthrough attribute in `tokens`, at any depth.
-pub(crate) fn attribute_of_ours(tokens: &TokenStream) -> Option<Ident> {
+pub(crate) fn find_attribute(tokens: &TokenStream) -> Option<Ident> {
     let mut after_hash = false;
     for token in tokens.clone() {
         match token {
@@ -19,9 +19,9 @@ pub(crate) fn attribute_of_ours(tokens: &TokenStream) -> Option<Ident> {
             }
             TokenTree::Group(group) => {
                 let inside = if after_hash && group.delimiter() == Delimiter::Bracket {
-                    name_of_ours(&group.stream())
+                    find_name(&group.stream())
                 } else {
-                    attribute_of_ours(&group.stream())
+                    find_attribute(&group.stream())
                 };
                 if inside.is_some() {
                     return inside;
@@ -36,10 +36,10 @@ pub(crate) fn attribute_of_ours(tokens: &TokenStream) -> Option<Ident> {
 
 /// Returns the first identifier in `tokens` that names a followthrough attribute. The arguments of a `cfg_attr`
 /// contain such names.
-pub(crate) fn name_of_ours(tokens: &TokenStream) -> Option<Ident> {
+pub(crate) fn find_name(tokens: &TokenStream) -> Option<Ident> {
     tokens.clone().into_iter().find_map(|token| match token {
         TokenTree::Ident(ident) => Symbol::from_name(&ident.to_string()).map(|_| ident),
-        TokenTree::Group(group) => name_of_ours(&group.stream()),
+        TokenTree::Group(group) => find_name(&group.stream()),
         TokenTree::Punct(_) | TokenTree::Literal(_) => None,
     })
 }
@@ -58,7 +58,7 @@ impl Text {
     }
 
     /// Returns whether the text contains the name of a followthrough attribute.
-    pub(crate) fn may_have_ours(&self) -> bool {
+    pub(crate) fn may_have_attribute(&self) -> bool {
         Symbol::ALL.iter().any(|symbol| self.0.contains(symbol.name()))
     }
 }
@@ -152,13 +152,13 @@ pub(crate) fn strip(tokens: TokenStream) -> TokenStream {
     let mut at = 0;
     while at < tokens.len() {
         if let Some(attribute) = attribute_at(&tokens[at..]) {
-            if !is_ours(attribute) || begins_function(&tokens[at..]) {
+            if !is_followthrough(attribute) || begins_function(&tokens[at..]) {
                 kept.extend(tokens[at..at + 2].iter().cloned());
             }
             at += 2;
             continue;
         }
-        if inner_attribute_at(&tokens[at..]).is_some_and(is_ours) {
+        if inner_attribute_at(&tokens[at..]).is_some_and(is_followthrough) {
             at += 3;
             continue;
         }
@@ -177,7 +177,7 @@ pub(crate) fn strip_front(tokens: TokenStream) -> TokenStream {
     let mut kept = TokenStream::new();
     let mut at = 0;
     while let Some(attribute) = attribute_at(&tokens[at..]) {
-        if !is_ours(attribute) {
+        if !is_followthrough(attribute) {
             kept.extend(tokens[at..at + 2].iter().cloned());
         }
         at += 2;
@@ -227,7 +227,7 @@ fn inner_attribute_at(tokens: &[TokenTree]) -> Option<&Group> {
     }
 }
 
-fn is_ours(attribute: &Group) -> bool {
+fn is_followthrough(attribute: &Group) -> bool {
     let mut last = None;
     for token in visible(attribute.stream()) {
         match token {
@@ -238,7 +238,7 @@ fn is_ours(attribute: &Group) -> bool {
     }
     last.is_some_and(|ident| {
         let name = ident.to_string();
-        name == "cfg_attr" && name_of_ours(&attribute.stream()).is_some()
+        name == "cfg_attr" && find_name(&attribute.stream()).is_some()
             || Symbol::from_name(&name).is_some()
     })
 }
@@ -270,21 +270,21 @@ mod tests {
     use quote::{format_ident, quote};
 
     #[test]
-    fn finds_ours_in_attributes_only() {
+    fn names_are_found_in_attributes_only() {
         assert!(
-            attribute_of_ours(&quote!({
+            find_attribute(&quote!({
                 #[durable_write]
                 x.await;
             }))
             .is_some()
         );
-        assert!(attribute_of_ours(&quote!(#[cfg_attr(test, deadline = "1s")] x.await;)).is_some());
-        assert!(attribute_of_ours(&quote!(let deadline = background(); [durable_write])).is_none());
-        assert!(attribute_of_ours(&quote!(#[allow(unused)] x.await;)).is_none());
+        assert!(find_attribute(&quote!(#[cfg_attr(test, deadline = "1s")] x.await;)).is_some());
+        assert!(find_attribute(&quote!(let deadline = background(); [durable_write])).is_none());
+        assert!(find_attribute(&quote!(#[allow(unused)] x.await;)).is_none());
     }
 
     #[test]
-    fn strips_sites_and_keeps_nested_handlers() {
+    fn strip_removes_sites_and_keeps_nested_handlers() {
         let body = quote!(
             #[durable_write]
             #[allow(unused)]
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn sees_through_the_groups_of_macro_rules() {
+    fn strip_looks_into_invisible_groups() {
         let meta = Group::new(Delimiter::None, quote!(durable_write));
         let vis = Group::new(Delimiter::None, quote!(pub));
         let site = quote!(#[#meta] x.await);
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn one_dot_at_the_end_is_half_a_call() {
+    fn a_single_dot_at_the_end_is_found() {
         assert!(ends_with_dot(&quote!(db.)));
         assert!(!ends_with_dot(&quote!(0..)));
         assert!(!ends_with_dot(&quote!(db.insert)));

@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_slips_and_leaves_strangers_alone() {
+    fn near_words_are_suggested_and_others_are_not() {
         let modes = ["read", "stream", "idempotent_write", "reversible_write"];
         assert_eq!(nearest("raed", &modes), Some("read"));
         assert_eq!(nearest("streem", &modes), Some("stream"));

@@ -62,7 +62,7 @@ fn a_handler_keeps_its_parameters() {
 }
 
 #[test]
-fn a_body_without_sites_is_handed_on_as_it_came() {
+fn a_body_without_sites_is_not_parsed() {
     let run = || {
         handler::run(
             Symbol::Cancellable,
@@ -116,7 +116,7 @@ fn statement_attributes_govern_the_whole_statement() {
 }
 
 #[test]
-fn every_fault_is_found_at_once() {
+fn all_errors_are_reported_together() {
     let (function, errors) = cancellable(
         quote!(raed, deadline = "1.5s", retries = 3),
         quote! {
@@ -134,7 +134,7 @@ fn every_fault_is_found_at_once() {
 }
 
 #[test]
-fn a_body_that_does_not_parse_is_the_compilers_to_report() {
+fn a_body_that_does_not_parse_is_emitted_without_an_error() {
     let output = handler::run(
         Symbol::Cancellable,
         quote!(read),
@@ -228,7 +228,7 @@ fn sites_above_a_half_typed_statement_stay_sites() {
 }
 
 #[test]
-fn arguments_around_a_fault_still_count() {
+fn valid_arguments_around_a_syntax_error_apply() {
     let args = quote!(stream, deadline = "10s" name = "x", crate = renamed);
     let (function, errors) = cancellable(
         args,
@@ -243,7 +243,7 @@ fn arguments_around_a_fault_still_count() {
 }
 
 #[test]
-fn what_was_refused_does_not_run_again() {
+fn a_rejected_item_loses_its_followthrough_attributes() {
     let item = quote!(
         #[deadline = "10s"]
         #[allow(unused)]

@@ -20,7 +20,7 @@ pub(crate) fn run(args: TokenStream, item: TokenStream) -> TokenStream {
     let Some(mut function) = Function::expect(symbol, &item, &mut errors) else {
         return expand::fallback(item, &errors);
     };
-    if let Some(reordered) = cfg_attr::lift(symbol, &args, &mut function) {
+    if let Some(reordered) = cfg_attr::reorder(symbol, &args, &mut function) {
         return reordered;
     }
     let options = Options::read(symbol, args, &mut errors);
@@ -36,7 +36,7 @@ pub(crate) fn run(args: TokenStream, item: TokenStream) -> TokenStream {
     let params = validate::params(symbol, &function.sig, &mut errors);
     let text = Text::new(&function.body);
     validate::calls(symbol, &params, (&function.body, &text), &mut errors);
-    validate::heeded(&params, &function.body.stream(), &mut errors);
+    validate::unused_token(&params, &function.body.stream(), &mut errors);
     validate::check_signature(symbol, &function.sig, &mut errors);
     let receiver = validate::normalise_signature(&mut function.sig);
     function.attrs = attributes.others;

@@ -61,7 +61,7 @@ impl Sources {
         let mut imports = Vec::new();
         for source in &self.0 {
             for (path, line) in &source.paths {
-                let to = self.definer(path);
+                let to = self.defining_file(path);
                 if to != source.file {
                     let from = source.file.clone();
                     imports.push(Import { from, to: to.to_owned(), line: *line });
@@ -72,14 +72,14 @@ impl Sources {
     }
 
     /// Returns the file that defines `path`, through any re-exports.
-    fn definer(&self, path: &[String]) -> &str {
+    fn defining_file(&self, path: &[String]) -> &str {
         let depth = (0..=path.len()).rev().find(|depth| self.of(&path[..*depth]).is_some());
         let depth = depth.expect("the root is a module");
         let source = self.of(&path[..depth]).expect("it was found");
         match path.get(depth).and_then(|name| source.names.get(name)) {
             Some(elsewhere) => {
                 let rest = path[depth + 1..].iter().cloned();
-                self.definer(&elsewhere.iter().cloned().chain(rest).collect::<Segments>())
+                self.defining_file(&elsewhere.iter().cloned().chain(rest).collect::<Segments>())
             }
             None => &source.file,
         }
@@ -159,7 +159,7 @@ impl Source {
             match &tokens[at] {
                 TokenTree::Group(group) => self.code(group.stream(), modules),
                 TokenTree::Ident(first) => {
-                    let leads_on = at >= 2 && is_colon(at - 1) && is_colon(at - 2);
+                    let continues_a_path = at >= 2 && is_colon(at - 1) && is_colon(at - 2);
                     let mut path = vec![first.to_string()];
                     while let (true, true, Some(TokenTree::Ident(next))) =
                         (is_colon(at + 1), is_colon(at + 2), tokens.get(at + 3))
@@ -167,7 +167,7 @@ impl Source {
                         path.push(next.to_string());
                         at += 3;
                     }
-                    let path = if path.len() > 1 && !leads_on {
+                    let path = if path.len() > 1 && !continues_a_path {
                         self.absolute(&path, modules)
                     } else {
                         None
@@ -247,21 +247,21 @@ fn faults(imports: &[Import]) -> Vec<String> {
     for import in imports {
         arrows.entry(&import.from).or_default().push(import);
     }
-    let mut in_a_circle = BTreeSet::new();
+    let mut in_a_cycle = BTreeSet::new();
     for start in arrows.keys() {
         let mut way = Vec::new();
-        let found = circle(start, start, &arrows, &mut way, &mut BTreeSet::new());
-        if found && !in_a_circle.contains(start) {
-            in_a_circle.extend(way.iter().map(|import| &*import.from));
+        let found = cycle(start, start, &arrows, &mut way, &mut BTreeSet::new());
+        if found && !in_a_cycle.contains(start) {
+            in_a_cycle.extend(way.iter().map(|import| &*import.from));
             let lines: Vec<_> = way.iter().map(ToString::to_string).collect();
-            faults.push(format!("a circle: {}", lines.join("; ")));
+            faults.push(format!("a cycle: {}", lines.join("; ")));
         }
     }
     faults
 }
 
 /// Returns whether `arrows` lead from `from` back to `start`, and pushes their imports to `way`.
-fn circle<'a>(
+fn cycle<'a>(
     start: &str,
     from: &str,
     arrows: &BTreeMap<&'a str, Vec<&'a Import>>,
@@ -271,7 +271,7 @@ fn circle<'a>(
     for import in arrows.get(from).into_iter().flatten() {
         way.push(import);
         let leads_back = import.to == start
-            || (seen.insert(&import.to) && circle(start, &import.to, arrows, way, seen));
+            || (seen.insert(&import.to) && cycle(start, &import.to, arrows, way, seen));
         if leads_back {
             return true;
         }
@@ -327,7 +327,7 @@ fn imports_lead_one_way() {
 }
 
 #[test]
-fn upward_imports_and_circles_are_found_wherever_they_stand() {
+fn upward_imports_and_cycles_are_found() {
     let faults = |files: &[(&str, &str)]| faults(&Sources::read(files).imports());
     let lib = ("lib.rs", "mod a;\nmod b;\nmod c;\nmod parse;\nmod expand;");
 
@@ -347,7 +347,7 @@ fn upward_imports_and_circles_are_found_wherever_they_stand() {
         ("b.rs", "pub(crate) fn g() { m!(#[x] crate::c::h()) }"),
         ("c.rs", "\npub(crate) use crate::a::f as h;"),
     ]);
-    let lines = "a circle: src/a.rs:1 imports src/b.rs; src/b.rs:1 imports src/a.rs";
+    let lines = "a cycle: src/a.rs:1 imports src/b.rs; src/b.rs:1 imports src/a.rs";
     assert_eq!(through_a_third, [lines], "`c` only hands on what `a` defines");
 
     let siblings = faults(&[
@@ -358,7 +358,7 @@ fn upward_imports_and_circles_are_found_wherever_they_stand() {
     ]);
     assert_eq!(
         siblings,
-        ["a circle: src/a/x.rs:1 imports src/a/y.rs; src/a/y.rs:1 imports src/a/x.rs"]
+        ["a cycle: src/a/x.rs:1 imports src/a/y.rs; src/a/y.rs:1 imports src/a/x.rs"]
     );
 
     let tests_and_strangers = faults(&[

@@ -56,8 +56,8 @@ pub(crate) fn handler(handler: &Handler, errors: &Errors) -> TokenStream {
         call(handler)
     } else {
         let reports = errors.to_compile_errors();
-        let ungoverned = ungoverned(handler);
-        quote!(#reports #ungoverned)
+        let exempt_call = exempt_call(handler);
+        quote!(#reports #exempt_call)
     };
     quote!(#(#attrs)* #vis #signature { #inner_attrs #body })
 }
@@ -81,29 +81,29 @@ fn call(handler: &Handler) -> TokenStream {
     let (output, marker) = (output::erased(handler), policy::marker(handler));
     let declared = policy::declared(handler);
     if handler.policy.mode == Mode::Exempt {
-        let call = ungoverned(handler);
+        let call = exempt_call(handler);
         return quote!(#declared #call);
     }
     let body = body(handler);
-    let given = given(handler);
+    let caller_token = caller_token(handler);
     let compensation = compensation(handler);
     // The compiler reports an error of the body as a whole at the return type.
     let span = output::span(handler);
     let runner = Ident::new(runner(handler), span);
-    let private_here = handler.runtime.private_at(span);
-    let given_name = Ident::new("__given", Span::mixed_site());
+    let private_at_span = handler.runtime.private_at(span);
+    let given = Ident::new("__given", Span::mixed_site());
     let run = quote_spanned! {span=>
-        #private_here::#runner::<#output, #marker, _, _>(&__FT_POLICY, #given_name, #compensation, #body)
+        #private_at_span::#runner::<#output, #marker, _, _>(&__FT_POLICY, #given, #compensation, #body)
     };
     quote! {
         #declared
-        #given
+        #caller_token
         #run.await
     }
 }
 
 /// Writes the body of an exempt handler, and of a handler with errors, whose body the compiler still checks.
-fn ungoverned(handler: &Handler) -> TokenStream {
+fn exempt_call(handler: &Handler) -> TokenStream {
     let (output, marker, body) = (output::erased(handler), policy::marker(handler), body(handler));
     let span = output::span(handler);
     let private = handler.runtime.private_at(span);
@@ -120,7 +120,7 @@ fn runner(handler: &Handler) -> &'static str {
 }
 
 /// Reads the token that a direct caller passed, before the body takes the parameter.
-fn given(handler: &Handler) -> TokenStream {
+fn caller_token(handler: &Handler) -> TokenStream {
     let private = handler.runtime.private();
     let given = Ident::new("__given", Span::mixed_site());
     let none = quote!(let #given = #private::given_none(););
@@ -165,10 +165,10 @@ fn body(handler: &Handler) -> TokenStream {
     let body = inputs::inner_block(&handler.function.body);
     let span = output::span(handler);
     let value = Ident::new("__r", span);
-    let private_here = handler.runtime.private_at(span);
-    let nothing = Ident::new(if handler.internal { "no_value" } else { "no_answer" }, span);
+    let private_at_span = handler.runtime.private_at(span);
+    let early_return = Ident::new(if handler.internal { "no_value" } else { "no_answer" }, span);
     quote_spanned!(span=> async move {
-        if let ::core::option::Option::Some(#value) = #private_here::#nothing::<#output>() {
+        if let ::core::option::Option::Some(#value) = #private_at_span::#early_return::<#output>() {
             #captures
             return #value;
         }

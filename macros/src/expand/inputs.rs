@@ -57,7 +57,7 @@ pub(crate) fn captures(params: &[Param]) -> TokenStream {
 pub(crate) fn token_bindings(
     params: &[Param],
     from: impl Fn(Option<TokenType>) -> TokenStream,
-    touch: bool,
+    mark_used: bool,
 ) -> TokenStream {
     let bindings = params.iter().filter_map(|param| {
         let inner = param.inner_pat.as_ref()?;
@@ -66,9 +66,9 @@ pub(crate) fn token_bindings(
         let cfgs: Vec<&Attribute> = cfgs(attrs).collect();
         // The compiler must not report the outer binding as unused if only sites, which bind it again, use the
         // token.
-        let touch = touch.then(|| quote!(#(#cfgs)* let _ = (#(&#names,)*);));
+        let mark_used = mark_used.then(|| quote!(#(#cfgs)* let _ = (#(&#names,)*);));
         let allow = allow_underscored(names);
-        Some(quote!(#(#attrs)* #allow let #inner: #ty = #from(#(#names)*); #touch))
+        Some(quote!(#(#attrs)* #allow let #inner: #ty = #from(#(#names)*); #mark_used))
     });
     quote!(#(#bindings)*)
 }

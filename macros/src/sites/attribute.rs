@@ -93,15 +93,15 @@ fn cancellable(
     let args = errors.ok(RawArgs::parse(tokens))?;
     let options = Options::new(Symbol::Cancellable, args, errors);
     mode(attribute, &options, errors);
-    refuse_the_handlers(&options, errors);
+    refuse_handler_options(&options, errors);
     if let (Some(_), Some(below)) = (&options.deadline, &below) {
         errors.at(&below.attribute, "a statement has one deadline: remove this one");
     }
     let option = options.deadline.map(|(name, bound)| (name.span(), bound));
     let below = below.map(|deadline| (deadline.attribute.span(), deadline.bound));
     // The missing mode is one error. The missing deadline must not be a second one.
-    let faulted = options.mode.is_none().then(|| (attribute.span(), None));
-    let (span, bound) = option.or(below).or(faulted)?;
+    let faulty = options.mode.is_none().then(|| (attribute.span(), None));
+    let (span, bound) = option.or(below).or(faulty)?;
     // An invalid deadline has been reported. Its absence must not be a second error.
     let period = bound.and_then(|bound| period(&bound, errors));
     Some(period.unwrap_or(Period { millis: 1, span }))
@@ -137,7 +137,7 @@ fn mode(attribute: &Attribute, options: &Options, errors: &mut Errors) {
 }
 
 /// Rejects the options of a handler, which have no meaning before a statement.
-fn refuse_the_handlers(options: &Options, errors: &mut Errors) {
+fn refuse_handler_options(options: &Options, errors: &mut Errors) {
     let on_cancel = options.on_cancel.as_ref().map(|(name, _)| name);
     let name = options.name.as_ref().map(|(name, _)| name);
     let (cooperative, internal) = (options.cooperative.as_ref(), options.internal.as_ref());

@@ -11,12 +11,12 @@ pub(crate) fn all(host: &Host<'_>, sites: &[Site], errors: &mut Errors) {
             Symbol::DurableWrite => in_durable_write(site, errors),
             Symbol::Cancellable => in_cancellable(site, has_durable, errors),
             Symbol::Exempt | Symbol::Background | Symbol::Deadline => {
-                in_nothing(host.symbol, site, errors);
+                without_policy(host.symbol, site, errors);
                 continue;
             }
         }
-        within_handlers_deadline(host, site, errors);
-        nameable_token(host, site, errors);
+        check_deadline(host, site, errors);
+        check_token_name(host, site, errors);
     }
 }
 
@@ -46,7 +46,7 @@ fn in_cancellable(site: &Site, has_durable: bool, errors: &mut Errors) {
     }
 }
 
-fn in_nothing(symbol: Symbol, site: &Site, errors: &mut Errors) {
+fn without_policy(symbol: Symbol, site: &Site, errors: &mut Errors) {
     let message = if symbol == Symbol::Exempt {
         "an exempt handler has no policy for a statement to change: make the handler \
          `#[cancellable(read)]`"
@@ -57,20 +57,20 @@ fn in_nothing(symbol: Symbol, site: &Site, errors: &mut Errors) {
 }
 
 /// Rejects a site's deadline that is not shorter than the handler's, because it would have no effect.
-fn within_handlers_deadline(host: &Host<'_>, site: &Site, errors: &mut Errors) {
+fn check_deadline(host: &Host<'_>, site: &Site, errors: &mut Errors) {
     let own = match site.kind {
         Kind::Cancellable(own) => own,
         Kind::Deadline(own) => Some(own),
         Kind::Durable => None,
     };
-    let (Some(own), Some(handlers)) = (own, host.deadline) else { return };
-    if own.millis >= handlers.millis {
+    let (Some(own), Some(outer)) = (own, host.deadline) else { return };
+    if own.millis >= outer.millis {
         errors.push(syn::Error::new(
             own.span,
             format!(
                 "this statement cannot take longer than its handler, whose deadline is {}: write \
                  a shorter one, or remove it",
-                readable(handlers)
+                readable(outer)
             ),
         ));
     }
@@ -87,7 +87,7 @@ fn readable(period: Period) -> String {
         )
 }
 
-fn nameable_token(host: &Host<'_>, site: &Site, errors: &mut Errors) {
+fn check_token_name(host: &Host<'_>, site: &Site, errors: &mut Errors) {
     let Err(pattern) = &host.token else { return };
     if matches!(site.kind, Kind::Deadline(_)) {
         return;

@@ -43,14 +43,14 @@ pub(crate) fn govern(
     (body, text): (&Group, &Text),
     errors: &mut Errors,
 ) -> Governed {
-    if !text.may_have_ours() || scan::attribute_of_ours(&body.stream()).is_none() {
-        let body = written(body, body.stream(), scan::ends_with_dot(&body.stream()));
+    if !text.may_have_attribute() || scan::find_attribute(&body.stream()).is_none() {
+        let body = in_braces(body, body.stream(), scan::ends_with_dot(&body.stream()));
         return Governed { body, durable_sites: 0, reopened_sites: 0, rebinds: false };
     }
     let mut pieces = pieces(body.stream(), |statement| {
         let binds =
             matches!(&host.token, Ok(Some(token)) if scan::may_mention(statement, &token.name));
-        binds || scan::attribute_of_ours(statement).is_some()
+        binds || scan::find_attribute(statement).is_some()
     });
     let mut walk = walk::Walk::new(host, errors);
     for piece in &mut pieces {
@@ -71,14 +71,14 @@ pub(crate) fn govern(
     let cancellable = count(|kind| matches!(kind, Kind::Cancellable(_)));
     let is_durable = host.symbol == Symbol::DurableWrite || durable_sites > 0;
     let reopened_sites = if is_durable { cancellable } else { 0 };
-    Governed { body: written(body, stmts, is_broken), durable_sites, reopened_sites, rebinds }
+    Governed { body: in_braces(body, stmts, is_broken), durable_sites, reopened_sites, rebinds }
 }
 
 /// Returns `stmts` inside the braces of `body`.
-fn written(body: &Group, stmts: TokenStream, is_broken: bool) -> Group {
-    let mut written = Group::new(Delimiter::Brace, stmts);
+fn in_braces(body: &Group, stmts: TokenStream, is_broken: bool) -> Group {
+    let mut block = Group::new(Delimiter::Brace, stmts);
     // The compiler has reported the missing code before the closing brace, and reports it again for the output.
     // Two errors at the same place are printed once.
-    written.set_span(if is_broken { body.span_close() } else { body.span() });
-    written
+    block.set_span(if is_broken { body.span_close() } else { body.span() });
+    block
 }

@@ -37,7 +37,7 @@ pub(crate) fn pieces(body: TokenStream, wanted: impl Fn(&TokenStream) -> bool) -
     while tokens.peek().is_some() {
         let statement = up_to_semicolon(&mut tokens);
         if wanted(&statement) {
-            pieces.extend(parsed(statement));
+            pieces.extend(parse_statements(statement));
         } else {
             pieces.push(Piece::Plain(statement));
         }
@@ -59,11 +59,11 @@ fn up_to_semicolon(tokens: &mut impl Iterator<Item = TokenTree>) -> TokenStream 
     statement
 }
 
-fn parsed(statements: TokenStream) -> Vec<Piece> {
+fn parse_statements(statements: TokenStream) -> Vec<Piece> {
     let parser = |input: ParseStream<'_>| {
         let mut pieces = Vec::new();
         while !input.is_empty() {
-            next(input, &mut pieces)?;
+            parse_next(input, &mut pieces)?;
         }
         Ok(pieces)
     };
@@ -71,7 +71,7 @@ fn parsed(statements: TokenStream) -> Vec<Piece> {
 }
 
 /// Adds the whole rest if it parses, or else one statement, or else the tokens before the next semicolon.
-fn next(input: ParseStream<'_>, pieces: &mut Vec<Piece>) -> syn::Result<()> {
+fn parse_next(input: ParseStream<'_>, pieces: &mut Vec<Piece>) -> syn::Result<()> {
     let ahead = input.fork();
     if let Ok(stmts) = ahead.call(Block::parse_within) {
         input.advance_to(&ahead);
@@ -100,7 +100,7 @@ mod tests {
     use quote::quote;
 
     #[test]
-    fn what_is_missing_does_not_spoil_what_is_there() {
+    fn a_broken_statement_leaves_the_others_parsed() {
         let body = quote!(let a = f().await; let b = ; ; g(a).await; let c = h(); c.);
         let pieces = pieces(body.clone(), |_| true);
         let broken: Vec<String> = pieces
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_asks_about_stays_as_it_is() {
+    fn only_wanted_statements_are_parsed() {
         let body = quote!(let a = 1; this is no rust; if a { site } b(a); c);
         let pieces = pieces(body.clone(), |statement| statement.to_string().contains("site"));
         let kinds: Vec<&str> = pieces

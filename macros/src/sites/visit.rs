@@ -56,12 +56,12 @@ impl VisitMut for Walk<'_> {
         self.operands(expr);
         match expr {
             Expr::Closure(_) => {
-                self.within(Place::Closure, |walk| visit_mut::visit_expr_mut(walk, expr));
+                self.in_place(Place::Closure, |walk| visit_mut::visit_expr_mut(walk, expr));
             }
             Expr::Async(_) => {
-                self.within(Place::AsyncBlock, |walk| visit_mut::visit_expr_mut(walk, expr));
+                self.in_place(Place::AsyncBlock, |walk| visit_mut::visit_expr_mut(walk, expr));
             }
-            Expr::Verbatim(tokens) => self.unseen(tokens),
+            Expr::Verbatim(tokens) => self.refuse_in_macro(tokens),
             _ => visit_mut::visit_expr_mut(self, expr),
         }
     }
@@ -69,7 +69,7 @@ impl VisitMut for Walk<'_> {
     fn visit_expr_let_mut(&mut self, expr: &mut syn::ExprLet) {
         self.visit_attributes_mut(&mut expr.attrs);
         self.visit_expr_mut(&mut expr.expr);
-        self.bind(&expr.pat);
+        self.note_binding(&expr.pat);
     }
 
     fn visit_expr_if_mut(&mut self, expr: &mut syn::ExprIf) {
@@ -91,20 +91,20 @@ impl VisitMut for Walk<'_> {
         self.visit_attributes_mut(&mut expr.attrs);
         self.visit_expr_mut(&mut expr.expr);
         self.scope(|walk| {
-            walk.bind(&expr.pat);
+            walk.note_binding(&expr.pat);
             walk.visit_block_mut(&mut expr.body);
         });
     }
 
     fn visit_arm_mut(&mut self, arm: &mut syn::Arm) {
         self.scope(|walk| {
-            walk.bind(&arm.pat);
+            walk.note_binding(&arm.pat);
             visit_mut::visit_arm_mut(walk, arm);
         });
     }
 
     fn visit_item_mut(&mut self, item: &mut Item) {
-        self.within(Place::Function, |walk| visit_mut::visit_item_mut(walk, item));
+        self.in_place(Place::Function, |walk| visit_mut::visit_item_mut(walk, item));
     }
 
     fn visit_item_fn_mut(&mut self, item: &mut syn::ItemFn) {
@@ -130,13 +130,13 @@ impl VisitMut for Walk<'_> {
     }
 
     fn visit_macro_mut(&mut self, call: &mut Macro) {
-        self.unseen(&call.tokens);
+        self.refuse_in_macro(&call.tokens);
     }
 
     fn visit_attribute_mut(&mut self, attribute: &mut Attribute) {
         let conditional = attribute.path().is_ident("cfg_attr")
             && matches!(&attribute.meta, syn::Meta::List(list)
-                if scan::name_of_ours(&list.tokens).is_some());
+                if scan::find_name(&list.tokens).is_some());
         if conditional {
             self.errors.at(
                 attribute,

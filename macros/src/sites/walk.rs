@@ -75,7 +75,7 @@ impl<'a> Walk<'a> {
         self.in_site = true;
         self.visit_expr_mut(expr);
         self.in_site = false;
-        if let Some(mention) = self.judge(&site, expr) {
+        if let Some(mention) = self.check(&site, expr) {
             *expr = wrap(self.host, site.kind, mention, expr, span);
         }
         self.sites.push(site);
@@ -105,7 +105,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Returns how a valid site uses the token, or `None` if there is nothing to wrap.
-    pub(crate) fn judge(&mut self, site: &Site, expr: &Expr) -> Option<inspect::Mention> {
+    pub(crate) fn check(&mut self, site: &Site, expr: &Expr) -> Option<inspect::Mention> {
         if !inspect::suspends(expr) {
             self.errors.at(
                 &site.attribute,
@@ -160,7 +160,7 @@ impl<'a> Walk<'a> {
         self.visit_stmt_macro_mut(call);
         let Some(site) = site else { return };
         let expr = Expr::Macro(syn::ExprMacro { attrs: Vec::new(), mac: call.mac.clone() });
-        if let Some(mention) = self.judge(&site, &expr) {
+        if let Some(mention) = self.check(&site, &expr) {
             let attrs = std::mem::take(&mut call.attrs);
             let wrapped = wrap::stmt_macro(self.host, site.kind, mention, call);
             *stmt = Stmt::Expr(with_attributes(wrapped, &attrs), None);
@@ -189,12 +189,12 @@ impl<'a> Walk<'a> {
                 }
             }
         }
-        self.bind(&local.pat);
-        self.copy(local);
+        self.note_binding(&local.pat);
+        self.note_copy(local);
     }
 
     /// Records `let copy = cancel.clone()` and `let copy = cancel.child_token()`.
-    fn copy(&mut self, local: &Local) {
+    fn note_copy(&mut self, local: &Local) {
         let Ok(Some(SiteToken { name, ty: TokenType::Raw })) = &self.host.token else { return };
         let (Pat::Ident(copy), Some(init)) = (&local.pat, &local.init) else { return };
         let Expr::MethodCall(call) = &*init.expr else { return };
@@ -208,7 +208,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Records a pattern that hides the token up to the end of the scope.
-    pub(crate) fn bind(&mut self, pat: &Pat) {
+    pub(crate) fn note_binding(&mut self, pat: &Pat) {
         let Ok(Some(token)) = &self.host.token else { return };
         if let Some(shadow) = inspect::binding(pat, &token.name) {
             self.shadow = Some(shadow.clone());
@@ -224,7 +224,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Runs `walk` in code that is not a part of the handler's statements.
-    pub(crate) fn within(&mut self, place: Place, walk: impl FnOnce(&mut Self)) {
+    pub(crate) fn in_place(&mut self, place: Place, walk: impl FnOnce(&mut Self)) {
         let outer = (self.place, self.in_site);
         (self.place, self.in_site) = (place, false);
         self.scope(walk);
@@ -268,8 +268,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    pub(crate) fn unseen(&mut self, tokens: &TokenStream) {
-        if let Some(name) = scan::attribute_of_ours(tokens) {
+    pub(crate) fn refuse_in_macro(&mut self, tokens: &TokenStream) {
+        if let Some(name) = scan::find_attribute(tokens) {
             self.errors.at(
                 name,
                 "a macro call hides this statement, so the attribute governs nothing: put it \

@@ -14,7 +14,7 @@ impl<'a> Choices<'a> {
         (high | usize::from(self.byte())) % limit
     }
 
-    pub(crate) fn of<'t, T>(&mut self, alternatives: &'t [T]) -> &'t T {
+    pub(crate) fn pick<'t, T>(&mut self, alternatives: &'t [T]) -> &'t T {
         &alternatives[self.below(alternatives.len())]
     }
 

@@ -102,6 +102,6 @@ fn difference(before: &str, now: &str) -> String {
 }
 
 #[test]
-fn a_difference_names_what_goes_and_what_comes() {
+fn a_difference_marks_removed_and_added_lines() {
     assert_eq!(difference("a\nb\nc\n", "a\nx\nc\nd\n"), "  a\n- b\n+ x\n  c\n+ d\n");
 }

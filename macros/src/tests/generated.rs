@@ -4,7 +4,7 @@ use super::{generator::Generator, properties::check};
 use std::path::{Path, PathBuf};
 
 const INPUTS: u64 = 2_000;
-const LONGEST: u64 = 256;
+const MAX_BYTES: u64 = 256;
 
 /// The random number generator splitmix64.
 struct Random(u64);
@@ -28,11 +28,11 @@ fn cases() -> PathBuf {
 }
 
 #[test]
-fn whatever_they_are_given_expansions_are_sound() {
+fn generated_inputs_expand_soundly() {
     let generator = Generator::new(&cases());
     for input in 0..INPUTS {
         let mut random = Random(input);
-        let length = 2 + random.next() % LONGEST;
+        let length = 2 + random.next() % MAX_BYTES;
         let bytes: Vec<u8> = (0..length).map(|_| random.next().to_le_bytes()[0]).collect();
         let invocation = generator.invocation(&bytes);
         let outcome = std::panic::catch_unwind(|| check(&invocation));

@@ -35,7 +35,7 @@ impl Generator {
             let args = self.damage(args, &mut choices);
             return Invocation { symbol, args, item };
         }
-        let symbol = *choices.of(&[
+        let symbol = *choices.pick(&[
             Symbol::Cancellable,
             Symbol::DurableWrite,
             Symbol::Exempt,
@@ -63,8 +63,8 @@ impl Generator {
         }
         let rest = at..tokens.len().min(at + 1 + choices.below(4));
         match choices.below(7) {
-            0 => drop(tokens.splice(at..at, self.piece(choices))),
-            1 => drop(tokens.splice(rest, self.piece(choices))),
+            0 => drop(tokens.splice(at..at, self.fragment(choices))),
+            1 => drop(tokens.splice(rest, self.fragment(choices))),
             2 => drop(tokens.drain(rest)),
             3 => tokens.truncate(at),
             4 => tokens[rest].reverse(),
@@ -81,7 +81,7 @@ impl Generator {
                     || tokens[rest.clone()].last().is_some_and(is_punct);
                 let delimiters = &delimiters[..4 - usize::from(touches_punct)];
                 let inside = tokens[rest.clone()].iter().cloned().collect();
-                let group = Group::new(*choices.of(delimiters), inside);
+                let group = Group::new(*choices.pick(delimiters), inside);
                 drop(tokens.splice(rest, [group.into()]));
             }
         }
@@ -89,14 +89,14 @@ impl Generator {
     }
 
     /// Returns tokens to insert at a random place.
-    fn piece(&self, choices: &mut Choices<'_>) -> TokenStream {
+    fn fragment(&self, choices: &mut Choices<'_>) -> TokenStream {
         if choices.below(4) > 0 {
             let name = grammar::any(choices);
             return tokens(&grammar::write(name, choices));
         }
-        let mut piece = choices.of(&self.cases).clone();
+        let mut fragment = choices.pick(&self.cases).clone();
         for _ in 0..choices.below(6) {
-            let groups = piece.clone().into_iter().filter_map(|token| match token {
+            let groups = fragment.clone().into_iter().filter_map(|token| match token {
                 TokenTree::Group(group) => Some(group.stream()),
                 _ => None,
             });
@@ -104,9 +104,9 @@ impl Generator {
             if groups.is_empty() {
                 break;
             }
-            piece = choices.of(&groups).clone();
+            fragment = choices.pick(&groups).clone();
         }
-        piece
+        fragment
     }
 }
 
@@ -153,7 +153,7 @@ fn collect(folder: &Path, cases: &mut Vec<TokenStream>) {
 
 fn add(item: Item, cases: &mut Vec<TokenStream>) {
     let whole = item.to_token_stream();
-    if scan::attribute_of_ours(&whole).is_none() {
+    if scan::find_attribute(&whole).is_none() {
         return;
     }
     match item {

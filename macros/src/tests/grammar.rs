@@ -13,16 +13,16 @@ pub(crate) fn write(name: &str, choices: &mut Choices<'_>) -> String {
 
 /// Returns the name of any rule.
 pub(crate) fn any(choices: &mut Choices<'_>) -> &'static str {
-    choices.of(GRAMMAR).0
+    choices.pick(GRAMMAR).0
 }
 
 /// At this depth, each rule takes its first alternative.
-const DEEPEST: usize = 12;
+const MAX_DEPTH: usize = 12;
 
 fn expand(name: &str, choices: &mut Choices<'_>, depth: usize, text: &mut String) {
     let (_, alternatives) =
         GRAMMAR.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("no `{name}`"));
-    let chosen = if depth < DEEPEST { choices.of(alternatives) } else { &alternatives[0] };
+    let chosen = if depth < MAX_DEPTH { choices.pick(alternatives) } else { &alternatives[0] };
     let mut rest = *chosen;
     while let Some((before, after)) = rest.split_once('$') {
         text.push_str(before);

@@ -120,47 +120,47 @@ fn with_bodies(
     bodies(&body.stream()).into_iter().map(with_body).collect()
 }
 
-/// Returns the signature in the output of `invocation`, which may report at most `most` errors.
-fn typed(invocation: &Invocation, most: usize) -> String {
+/// Returns the signature in the output of `invocation`, which may report at most `max_errors` errors.
+fn signature_of(invocation: &Invocation, max_errors: usize) -> String {
     check(invocation).unwrap_or_else(|fault| panic!("{fault}"));
     let output = invocation.expand();
     let errors = errors(&output);
-    assert!(errors <= most, "{errors} errors:\n\n{invocation}\n\n{output}");
+    assert!(errors <= max_errors, "{errors} errors:\n\n{invocation}\n\n{output}");
     let function: Function =
         syn::parse2(output).unwrap_or_else(|error| panic!("{error}:\n\n{invocation}"));
     function.sig.to_token_stream().to_string()
 }
 
 #[test]
-fn bodies_are_typed_from_left_to_right() {
+fn every_prefix_of_a_body_keeps_the_function() {
     for whole in handlers() {
         for invocation in with_bodies(&whole, prefixes) {
-            typed(&invocation, 1);
+            signature_of(&invocation, 1);
         }
     }
 }
 
 #[test]
-fn a_statement_is_typed_after_others() {
+fn a_half_typed_statement_keeps_the_signature() {
     let with_half_statements = |body: &TokenStream| {
         let half = HALF_STATEMENTS.iter().map(|text| closed(text));
         half.map(|half| quote!(#body ; #half)).collect()
     };
     for whole in handlers() {
-        let signature = typed(&whole, 0);
+        let signature = signature_of(&whole, 0);
         for invocation in with_bodies(&whole, with_half_statements) {
-            assert_eq!(typed(&invocation, 1), signature, "{invocation}");
+            assert_eq!(signature_of(&invocation, 1), signature, "{invocation}");
         }
     }
 }
 
 #[test]
-fn arguments_are_typed_from_left_to_right() {
+fn every_prefix_of_the_arguments_keeps_the_function() {
     for Invocation { symbol, args, item } in handlers() {
         for args in prefixes(&args) {
             // One error is about the incomplete argument, the other about an option that a later argument would
             // allow.
-            typed(&Invocation { symbol, args, item: item.clone() }, 2);
+            signature_of(&Invocation { symbol, args, item: item.clone() }, 2);
         }
     }
 }

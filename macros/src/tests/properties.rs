@@ -17,7 +17,7 @@ use syn::{
 
 /// The largest number of expansions of one item. A policy, a deadline above it and a `cfg_attr` below it take
 /// three, and an item may have many deadlines.
-const MOST_ROUNDS: usize = 32;
+const MAX_ROUNDS: usize = 32;
 
 /// Expands `first` and the followthrough attributes in its output until none is left, and checks each output.
 ///
@@ -25,20 +25,20 @@ const MOST_ROUNDS: usize = 32;
 ///
 /// Returns the property that does not hold, with the macro's input and output.
 pub(crate) fn check(first: &Invocation) -> Result<(), String> {
-    check_if(first, true)?;
-    if scan::has_word(&flat(&first.item), "cfg_attr") { check_if(first, false) } else { Ok(()) }
+    check_under(first, true)?;
+    if scan::has_word(&flat(&first.item), "cfg_attr") { check_under(first, false) } else { Ok(()) }
 }
 
 /// Checks `first` where the conditions of all `cfg_attr`s are `holds`.
-fn check_if(first: &Invocation, holds: bool) -> Result<(), String> {
-    let mut output = judge(first)?;
-    for _ in 0..MOST_ROUNDS {
+fn check_under(first: &Invocation, holds: bool) -> Result<(), String> {
+    let mut output = checked_output(first)?;
+    for _ in 0..MAX_ROUNDS {
         match Invocation::outermost(&resolve_conditions(&output, holds)) {
-            Some(next) => output = judge(&next)?,
+            Some(next) => output = checked_output(&next)?,
             None => return Ok(()),
         }
     }
-    Err(format!("this expands for ever:\n\n{first}\n\ninto\n\n{output}"))
+    Err(format!("the item expands without end:\n\n{first}\n\ninto\n\n{output}"))
 }
 
 /// Returns the number of errors that `output` reports.
@@ -48,34 +48,35 @@ pub(crate) fn errors(output: &TokenStream) -> usize {
     flat(output).into_iter().filter(|token| is_report(token.clone())).count()
 }
 
-fn judge(invocation: &Invocation) -> Result<TokenStream, String> {
+fn checked_output(invocation: &Invocation) -> Result<TokenStream, String> {
     let output = invocation.expand();
-    match judge_output(invocation, &output) {
+    match check_output(invocation, &output) {
         Ok(()) => Ok(output),
         Err(fault) => Err(format!("{fault}:\n\n{invocation}\n\nexpands to\n\n{output}\n")),
     }
 }
 
-fn judge_output(invocation: &Invocation, output: &TokenStream) -> Result<(), String> {
+fn check_output(invocation: &Invocation, output: &TokenStream) -> Result<(), String> {
     let item = syn::parse2::<Function>(invocation.item.clone());
     if invocation.symbol == Symbol::Deadline && errors(output) == 0 {
         let moved = syn::parse2::<Function>(output.clone());
         return match (item, moved) {
             (Ok(item), Ok(moved)) => same_function(&item, &moved),
             // The policy rejects an item that is not a function.
-            (item, moved) => {
-                require(item.is_err() && moved.is_err(), "a function was made or lost")
-            }
+            (item, moved) => require(
+                item.is_err() && moved.is_err(),
+                "the output is a function and the input is not, or the reverse",
+            ),
         };
     }
     match item {
         Ok(item) if invocation.symbol != Symbol::Deadline => function(invocation, &item, output),
-        _ => refused(&invocation.item, output),
+        _ => not_a_function(&invocation.item, output),
     }
 }
 
 /// Checks the output for an item that is not a function: errors, and then the item.
-fn refused(item: &TokenStream, output: &TokenStream) -> Result<(), String> {
+fn not_a_function(item: &TokenStream, output: &TokenStream) -> Result<(), String> {
     // `::core::compile_error! { ".." }`
     const REPORT: usize = 8;
     let mut tokens: Vec<TokenTree> = output.clone().into_iter().collect();
@@ -85,12 +86,12 @@ fn refused(item: &TokenStream, output: &TokenStream) -> Result<(), String> {
     }
     let is_report = |tokens: &&[TokenTree]| errors(&tokens.iter().cloned().collect()) == 1;
     let reports = tokens.chunks(REPORT).take_while(is_report).count();
-    require(reports > 0, "this was refused without an error")?;
+    require(reports > 0, "an item was rejected without an error")?;
     let rest: TokenStream = tokens[reports * REPORT..].iter().cloned().collect();
     // If the rest has no valid attributes, the compiler runs none.
     if let (Some(_), Some((attributes, _))) = (attributes(item), attributes(&rest)) {
         let ours = attributes.iter().find(|attribute| Symbol::of(attribute).is_some());
-        require(ours.is_none(), "an attribute of ours would run on what was refused")?;
+        require(ours.is_none(), "a followthrough attribute would run on a rejected item")?;
     }
     let is_item = |tokens: &TokenStream| syn::parse2::<Item>(tokens.clone()).is_ok();
     require(!is_item(item) || is_item(&rest), "an item was lost")
@@ -100,24 +101,27 @@ fn function(invocation: &Invocation, item: &Function, output: &TokenStream) -> R
     let Ok(emitted) = syn::parse2::<Function>(output.clone()) else {
         return Err("a function became something else".to_owned());
     };
-    if emitted.attrs.iter().any(is_ours) {
+    if emitted.attrs.iter().any(is_followthrough) {
         // The policy has moved itself below a `cfg_attr`.
-        require(item.attrs.iter().any(hides_ours), "an attribute of ours is left")?;
-        require(errors(output) == 0, "this goes on after an error")?;
+        require(item.attrs.iter().any(adds_followthrough), "a followthrough attribute is left")?;
+        require(errors(output) == 0, "a policy runs again after an error")?;
         return same_function(item, &emitted);
     }
-    require(emitted.sig.asyncness.is_some(), "this is not async")?;
+    require(emitted.sig.asyncness.is_some(), "the function is not async")?;
     same_signature(item, &emitted)?;
     // A policy rejects an `#[instrument(err)]` below it, and removes it to avoid a second error.
-    let is_refused = |attr: &&Attribute| {
+    let is_removed = |attr: &&Attribute| {
         let name = attr.path().segments.last();
         invocation.symbol != Symbol::Background
             && name.is_some_and(|name| name.ident == "instrument")
             && matches!(&attr.meta, Meta::List(list) if scan::has_word(&list.tokens, "err"))
     };
-    let strangers: Vec<&Attribute> =
-        item.attrs.iter().filter(|attr| !is_ours(attr) && !is_refused(attr)).collect();
-    require(same(Tokens(&strangers), Tokens(&emitted.attrs)), "a stranger's attribute is gone")?;
+    let others: Vec<&Attribute> =
+        item.attrs.iter().filter(|attr| !is_followthrough(attr) && !is_removed(attr)).collect();
+    require(
+        same(Tokens(&others), Tokens(&emitted.attrs)),
+        "an attribute of another crate is gone",
+    )?;
     returns(invocation.symbol, &item.sig.output, &emitted.sig.output)?;
     reports(invocation, output)?;
     body(item, output)
@@ -126,50 +130,52 @@ fn function(invocation: &Invocation, item: &Function, output: &TokenStream) -> R
 /// Checks that the moved function differs from `item` only in its attributes.
 fn same_function(item: &Function, moved: &Function) -> Result<(), String> {
     same_signature(item, moved)?;
-    require(same(&item.sig.output, &moved.sig.output), "this returns something else")?;
+    require(same(&item.sig.output, &moved.sig.output), "the return type is different")?;
     require(same(&item.inner_attrs, &moved.inner_attrs), "an inner attribute is gone")?;
-    require(same(&item.body, &moved.body), "this has another body")
+    require(same(&item.body, &moved.body), "the body is different")
 }
 
 fn same_signature(item: &Function, emitted: &Function) -> Result<(), String> {
     let (before, after) = (&item.sig, &emitted.sig);
-    require(before.ident == after.ident, "this has another name")?;
-    require(same(&item.vis, &emitted.vis), "this has another visibility")?;
-    require(same(&before.generics, &after.generics), "this has other generics")?;
+    require(before.ident == after.ident, "the name is different")?;
+    require(same(&item.vis, &emitted.vis), "the visibility is different")?;
+    require(same(&before.generics, &after.generics), "the generics are different")?;
     let clauses = (&before.generics.where_clause, &after.generics.where_clause);
-    require(same(clauses.0, clauses.1), "this has another `where`")?;
-    require(before.inputs.len() == after.inputs.len(), "this has other parameters")
+    require(same(clauses.0, clauses.1), "the `where` clause is different")?;
+    require(before.inputs.len() == after.inputs.len(), "the number of parameters is different")
 }
 
 /// Checks that `R` becomes `Governed<R, P>` with a valid `P`, and that the return type of a worker stays.
 fn returns(symbol: Symbol, before: &ReturnType, after: &ReturnType) -> Result<(), String> {
     if symbol == Symbol::Background {
-        return require(same(before, after), "a worker returns something else");
+        return require(same(before, after), "the return type of a worker is different");
     }
-    let ReturnType::Type(_, ty) = after else { return Err("this is not governed".to_owned()) };
-    let Type::Path(path) = &**ty else { return Err("this is not governed".to_owned()) };
+    let ReturnType::Type(_, ty) = after else {
+        return Err("the return type is not governed".to_owned());
+    };
+    let Type::Path(path) = &**ty else { return Err("the return type is not governed".to_owned()) };
     let Some(last) = path.path.segments.last() else { return Ok(()) };
     let PathArguments::AngleBracketed(args) = &last.arguments else {
-        return Err("this is not governed".to_owned());
+        return Err("the return type is not governed".to_owned());
     };
     let (Some(GenericArgument::Type(value)), Some(GenericArgument::Type(policy))) =
         (args.args.first(), args.args.last())
     else {
-        return Err("this is not governed".to_owned());
+        return Err("the return type is not governed".to_owned());
     };
-    require(last.ident == "Governed" && args.args.len() == 2, "this is not governed")?;
+    require(last.ident == "Governed" && args.args.len() == 2, "the return type is not governed")?;
     let value_is_kept = match before {
         ReturnType::Type(_, ty) => same(ty, value),
         ReturnType::Default => same(quote::quote!(()), value),
     };
-    require(value_is_kept, "this returns something else")?;
+    require(value_is_kept, "the return type is different")?;
     let policies: &[&str] = match symbol {
         Symbol::DurableWrite => &["Write"],
         Symbol::Exempt => &["Exempt"],
         _ => &["Read", "Stream", "Write"],
     };
     let policy = policy.to_token_stream().into_iter().last().map(|token| token.to_string());
-    require(policy.is_some_and(|policy| policies.contains(&&*policy)), "this has another policy")
+    require(policy.is_some_and(|policy| policies.contains(&&*policy)), "the policy is different")
 }
 
 /// Checks that invalid arguments are reported.
@@ -180,12 +186,12 @@ fn reports(invocation: &Invocation, output: &TokenStream) -> Result<(), String> 
     let is_wrong = RawArgs::parse(invocation.args.clone()).is_err()
         || (invocation.symbol == Symbol::Cancellable && !has_mode)
         || (invocation.symbol == Symbol::Exempt && !scan::has_word(&args, "reason"));
-    require(!is_wrong || errors(output) > 0, "this was accepted")
+    require(!is_wrong || errors(output) > 0, "invalid arguments were accepted")
 }
 
 fn body(item: &Function, output: &TokenStream) -> Result<(), String> {
     let stmts = item.body.stream();
-    if scan::attribute_of_ours(&stmts).is_none() {
+    if scan::find_attribute(&stmts).is_none() {
         let is_kept = output.to_string().contains(&stmts.to_string());
         require(is_kept, "a body without sites was changed")?;
     }
@@ -204,7 +210,7 @@ fn body(item: &Function, output: &TokenStream) -> Result<(), String> {
         return Ok(());
     }
     let Ok(emitted) = syn::parse2::<ItemFn>(output.clone()) else {
-        return Err("this does not parse any more".to_owned());
+        return Err("the output does not parse".to_owned());
     };
     let mut leftover = Leftover(None);
     leftover.visit_block(&emitted.block);
@@ -216,8 +222,10 @@ struct Leftover(Option<String>);
 
 impl Leftover {
     /// Returns whether the function has a policy of its own and so expands by itself.
-    fn is_left_alone(attributes: &[Attribute]) -> bool {
-        attributes.iter().any(|attribute| is_ours(attribute) || hides_ours(attribute))
+    fn expands_itself(attributes: &[Attribute]) -> bool {
+        attributes
+            .iter()
+            .any(|attribute| is_followthrough(attribute) || adds_followthrough(attribute))
     }
 }
 
@@ -228,17 +236,17 @@ impl Visit<'_> for Leftover {
         }
     }
     fn visit_item_fn(&mut self, item: &ItemFn) {
-        if !Self::is_left_alone(&item.attrs) {
+        if !Self::expands_itself(&item.attrs) {
             visit::visit_item_fn(self, item);
         }
     }
     fn visit_impl_item_fn(&mut self, item: &syn::ImplItemFn) {
-        if !Self::is_left_alone(&item.attrs) {
+        if !Self::expands_itself(&item.attrs) {
             visit::visit_impl_item_fn(self, item);
         }
     }
     fn visit_trait_item_fn(&mut self, item: &syn::TraitItemFn) {
-        if !Self::is_left_alone(&item.attrs) {
+        if !Self::expands_itself(&item.attrs) {
             visit::visit_trait_item_fn(self, item);
         }
     }
@@ -251,13 +259,13 @@ impl Visit<'_> for Leftover {
     }
 }
 
-fn is_ours(attribute: &Attribute) -> bool {
+fn is_followthrough(attribute: &Attribute) -> bool {
     Symbol::of(attribute).is_some()
 }
 
-fn hides_ours(attribute: &Attribute) -> bool {
+fn adds_followthrough(attribute: &Attribute) -> bool {
     attribute.path().is_ident("cfg_attr")
-        && scan::name_of_ours(&attribute.meta.to_token_stream()).is_some()
+        && scan::find_name(&attribute.meta.to_token_stream()).is_some()
 }
 
 /// Counts the identifiers and literals in `tokens`, at any depth.

@@ -10,7 +10,7 @@ use syn::{
 /// Rejects references among the parameters of `signature`.
 pub(crate) fn borrows(signature: &Signature, errors: &mut Errors) {
     // `'a: 'static` is valid.
-    if says_static(signature) {
+    if has_static_bound(signature) {
         return;
     }
     for input in &signature.inputs {
@@ -22,7 +22,7 @@ pub(crate) fn borrows(signature: &Signature, errors: &mut Errors) {
 }
 
 /// Returns whether the generics bound a lifetime parameter by `'static`.
-fn says_static(signature: &Signature) -> bool {
+fn has_static_bound(signature: &Signature) -> bool {
     #[derive(Default)]
     struct Static(bool);
     impl Visit<'_> for Static {

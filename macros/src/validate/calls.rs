@@ -25,13 +25,13 @@ pub(crate) fn calls(
         return;
     }
     // A worker has one token. A handler's token is the one that sites bind again.
-    let is_own = |param: &&Param| {
+    let is_replacement = |param: &&Param| {
         param
             .token
             .is_some_and(|token| symbol == Symbol::Background || token != TokenType::Shutdown)
     };
-    let token = params.0.iter().find(is_own);
-    let own = token.and_then(|param| {
+    let token = params.0.iter().find(is_replacement);
+    let replacement = token.and_then(|param| {
         let name = match param.inner_pat.as_ref().unwrap_or(&param.pat) {
             Pat::Ident(pat) if !param.names.is_empty() => &pat.ident,
             _ => return None,
@@ -40,20 +40,20 @@ pub(crate) fn calls(
         let is_raw = param.token == Some(TokenType::Raw);
         Some(if is_raw { name.to_string() } else { format!("{name}.token()") })
     });
-    let mut calls = Calls { own, errors };
-    calls.level(&body.stream(), true, symbol == Symbol::DurableWrite);
+    let mut calls = Calls { replacement, errors };
+    calls.check_brackets(&body.stream(), true, symbol == Symbol::DurableWrite);
 }
 
 struct Calls<'a> {
-    /// The token parameter, as an expression.
-    own: Option<String>,
+    /// The expression to write instead of a new token: the token parameter, if there is one.
+    replacement: Option<String>,
     errors: &'a mut Errors,
 }
 
 impl Calls<'_> {
     /// Checks the tokens between two delimiters. `statements` is true inside braces, and `inherited` is true where
     /// no cancellation reaches the code.
-    fn level(&mut self, tokens: &TokenStream, statements: bool, inherited: bool) {
+    fn check_brackets(&mut self, tokens: &TokenStream, statements: bool, inherited: bool) {
         let mut durable = inherited;
         let tokens: Vec<TokenTree> = tokens.clone().into_iter().collect();
         let mut begins = statements;
@@ -67,11 +67,15 @@ impl Calls<'_> {
             }
             durable |= is_durable_site(rest);
             if begins {
-                self.statement(rest, durable);
+                self.check_statement(rest, durable);
             }
-            self.root_token(&tokens[..at], rest);
+            self.check_new_token(&tokens[..at], rest);
             if let TokenTree::Group(group) = &rest[0] {
-                self.level(&group.stream(), group.delimiter() == Delimiter::Brace, durable);
+                self.check_brackets(
+                    &group.stream(),
+                    group.delimiter() == Delimiter::Brace,
+                    durable,
+                );
             }
             // The next arm of a `match` runs instead of this one.
             if is_punct(&rest[0], ',') {
@@ -82,16 +86,16 @@ impl Calls<'_> {
         }
     }
 
-    fn statement(&mut self, statement: &[TokenTree], durable: bool) {
+    fn check_statement(&mut self, statement: &[TokenTree], durable: bool) {
         let (call, is_bound) = match statement {
-            [TokenTree::Ident(bind), TokenTree::Ident(nothing), equals, call @ ..]
-                if bind == "let" && nothing == "_" && is_punct(equals, '=') =>
+            [TokenTree::Ident(bind), TokenTree::Ident(underscore), equals, call @ ..]
+                if bind == "let" && underscore == "_" && is_punct(equals, '=') =>
             {
                 (call, true)
             }
             call => (call, false),
         };
-        let (names, len) = called(call);
+        let (names, len) = call_path(call);
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         if !call.get(len).is_some_and(|end| is_punct(end, ';')) {
             return;
@@ -102,14 +106,14 @@ impl Calls<'_> {
                 "`_` drops the guard at once, and with it the compensation: write `let _undo = compensate(..)`",
             );
         }
-        if durable && spawns(&names) {
+        if durable && is_spawn(&names) {
             self.refuse_task(&call[..len]);
         }
         if let (true, ["drop"], Some(TokenTree::Group(args))) = (durable, &names[..], call.get(1)) {
             let args: Vec<TokenTree> = args.stream().into_iter().collect();
-            let (names, len) = called(&args);
+            let (names, len) = call_path(&args);
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            if len == args.len() && spawns(&names) {
+            if len == args.len() && is_spawn(&names) {
                 self.refuse_task(&args);
             }
         }
@@ -127,7 +131,7 @@ impl Calls<'_> {
     /// Rejects a new token as an argument of an awaited call: `(.., &CancellationToken::new(), ..).await`. A
     /// constructor such as `Session::open(CancellationToken::new())` is valid, because its value may keep the
     /// token and cancel it later.
-    fn root_token(&mut self, before: &[TokenTree], rest: &[TokenTree]) {
+    fn check_new_token(&mut self, before: &[TokenTree], rest: &[TokenTree]) {
         let [TokenTree::Group(args), TokenTree::Punct(dot), TokenTree::Ident(await_), ..] = rest
         else {
             return;
@@ -138,7 +142,7 @@ impl Calls<'_> {
             [.., end] => is_punct(end, '>'),
             [] => false,
         };
-        let makes_a_value = matches!(
+        let is_constructor = matches!(
             before,
             [.., TokenTree::Ident(of), TokenTree::Punct(_), TokenTree::Punct(colon), TokenTree::Ident(_)]
                 if colon.as_char() == ':' && of.to_string().starts_with(char::is_uppercase)
@@ -151,11 +155,13 @@ impl Calls<'_> {
         let args: Vec<TokenTree> = args.stream().into_iter().collect();
         for arg in args.split(|token| is_punct(token, ',')) {
             let is_lent = arg.first().is_some_and(|first| is_punct(first, '&'));
-            if is_fresh_token(arg) && (is_lent || !makes_a_value) {
+            if is_new_token(arg) && (is_lent || !is_constructor) {
                 let borrow = if is_lent { "&" } else { "" };
-                let fix = match &self.own {
-                    Some(own) => {
-                        format!("pass `{borrow}{own}`, or a `{borrow}{own}.child_token()`")
+                let fix = match &self.replacement {
+                    Some(replacement) => {
+                        format!(
+                            "pass `{borrow}{replacement}`, or a `{borrow}{replacement}.child_token()`"
+                        )
                     }
                     None => format!(
                         "take a parameter `cancel: CancellationToken`, and pass `{borrow}cancel`"
@@ -210,7 +216,7 @@ fn ends_statement(token: &TokenTree) -> bool {
 }
 
 /// Returns the path of the call at the start of `tokens` and the number of its tokens, or an empty path and 0.
-fn called(tokens: &[TokenTree]) -> (Vec<String>, usize) {
+fn call_path(tokens: &[TokenTree]) -> (Vec<String>, usize) {
     let mut names = Vec::new();
     let mut at = 0;
     while let [TokenTree::Ident(name), rest @ ..] = &tokens[at..] {
@@ -231,7 +237,7 @@ fn called(tokens: &[TokenTree]) -> (Vec<String>, usize) {
 
 /// Returns whether `path` is a spawn function of tokio or the standard library. A bare `task::spawn` may be
 /// another function, which tracks its tasks.
-fn spawns(path: &[&str]) -> bool {
+fn is_spawn(path: &[&str]) -> bool {
     matches!(
         path,
         ["tokio" | "thread", "spawn"]
@@ -241,7 +247,7 @@ fn spawns(path: &[&str]) -> bool {
 }
 
 /// Returns whether `arg` is `CancellationToken::new()` or `CancellationToken::default()`, borrowed or not.
-fn is_fresh_token(arg: &[TokenTree]) -> bool {
+fn is_new_token(arg: &[TokenTree]) -> bool {
     let [
         path @ ..,
         TokenTree::Ident(name),

@@ -14,8 +14,9 @@ pub(crate) use bodies::bodies;
 pub(crate) use borrows::borrows;
 pub(crate) use calls::calls;
 pub(crate) use options::Options;
-pub(crate) use params::{Params, heeded, params, site_token};
+pub(crate) use params::{Params, params, site_token, unused_token};
 pub(crate) use policy::{
-    compensation_tokens, compensation_variables, cooperation, instrumented, policy, second_policies,
+    compensation_tokens, compensation_variables, cooperation, instrument_attributes, policy,
+    second_policies,
 };
 pub(crate) use signature::{check as check_signature, normalise as normalise_signature};

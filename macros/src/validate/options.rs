@@ -68,7 +68,8 @@ impl Options {
         match errors.ok(RawArgs::parse(args.clone())) {
             Some(args) => Self::new(symbol, args, errors),
             // Further errors may be consequences of the parse error, so they are not reported.
-            None => Self::new(symbol, RawArgs::salvage(args), &mut Errors::default()).in_part(),
+            None => Self::new(symbol, RawArgs::salvage(args), &mut Errors::default())
+                .with_required_options(),
         }
     }
 
@@ -92,12 +93,12 @@ impl Options {
     }
 
     /// Marks every required option as present, after a parse error.
-    fn in_part(mut self) -> Self {
+    fn with_required_options(mut self) -> Self {
         let absent = |name| Some((Ident::new(name, proc_macro2::Span::call_site()), None));
         self.mode_faulted = true;
         // The user may not have typed `internal` yet.
-        let here = || Ident::new("internal", proc_macro2::Span::call_site());
-        self.internal.get_or_insert_with(here);
+        let internal = || Ident::new("internal", proc_macro2::Span::call_site());
+        self.internal.get_or_insert_with(internal);
         self.reason = self.reason.or_else(|| absent("reason"));
         self.streaming_body = self.streaming_body.or_else(|| absent("streaming_body"));
         self.on_cancel_faulted = true;
@@ -163,7 +164,7 @@ impl Options {
         if !names(symbol).contains(&text.as_str()) {
             return self.unknown(symbol, name, errors);
         }
-        if let Some(site) = scan::attribute_of_ours(&value.to_token_stream()) {
+        if let Some(site) = scan::find_attribute(&value.to_token_stream()) {
             errors.at(site, format!("`{text}` is no part of the body: remove this attribute"));
         }
         let twice = match text.as_str() {
@@ -190,7 +191,7 @@ impl Options {
             }
             "max_in_flight" => self.max_in_flight.replace((name.clone(), value)).is_some(),
             _ => {
-                self.seems_meant(symbol, name);
+                self.assume_option(symbol, name);
                 errors.at(name, format!("`{text}` takes no value: write `{text}`"));
                 false
             }
@@ -278,12 +279,12 @@ impl Options {
                 |owner| format!("`{text}` belongs to `{}`: remove it", owner.name()),
             ),
         };
-        self.seems_meant(symbol, name);
+        self.assume_option(symbol, name);
         errors.at(name, message);
     }
 
     /// Marks the option that is nearest to the misspelt `name` as present, so that its absence is not reported.
-    fn seems_meant(&mut self, symbol: Symbol, name: &Ident) {
+    fn assume_option(&mut self, symbol: Symbol, name: &Ident) {
         match suggest::nearest(&name.to_string(), names(symbol)) {
             Some("reason") => _ = self.reason.get_or_insert_with(|| (name.clone(), None)),
             Some("streaming_body") => {

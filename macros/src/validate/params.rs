@@ -31,7 +31,7 @@ pub(crate) fn params(symbol: Symbol, signature: &Signature, errors: &mut Errors)
         // `check_signature` rejects a `self`.
         let FnArg::Typed(typed) = input else { continue };
         let mut typed = typed.clone();
-        typed.attrs.retain(|attribute| !misplaced(attribute, errors));
+        typed.attrs.retain(|attribute| !is_misplaced(attribute, errors));
         let token = token_type(&typed.ty);
         if let Some(token) = token {
             match meaning(symbol, token) {
@@ -45,13 +45,13 @@ pub(crate) fn params(symbol: Symbol, signature: &Signature, errors: &mut Errors)
         params.push(param(index, typed, token));
     }
     if symbol == Symbol::Background {
-        worker(signature, &params, errors);
+        check_worker(signature, &params, errors);
     }
     Params(params)
 }
 
 /// Returns whether `attribute` is a followthrough attribute, and rejects it, because parameters take none.
-fn misplaced(attribute: &Attribute, errors: &mut Errors) -> bool {
+fn is_misplaced(attribute: &Attribute, errors: &mut Errors) -> bool {
     let Some(name) = Symbol::named_by(attribute).map(Symbol::name) else { return false };
     errors.at(attribute, format!("`{name}` belongs on a function or a statement: remove it here"));
     true
@@ -179,7 +179,7 @@ fn names(pat: &Pat) -> Vec<Ident> {
 }
 
 /// Rejects a worker that never uses its token, because a shutdown cannot stop it.
-pub(crate) fn heeded(params: &Params, body: &TokenStream, errors: &mut Errors) {
+pub(crate) fn unused_token(params: &Params, body: &TokenStream, errors: &mut Errors) {
     let tokens: Vec<_> = params.0.iter().filter(|param| param.token.is_some()).collect();
     let is_mentioned =
         |param: &&Param| param.names.iter().any(|name| scan::may_mention(body, name));
@@ -197,7 +197,7 @@ pub(crate) fn heeded(params: &Params, body: &TokenStream, errors: &mut Errors) {
 const EXTRACTORS: [&str; 9] =
     ["State", "Path", "Query", "Json", "Form", "Extension", "ConnectInfo", "Multipart", "Request"];
 
-fn worker(signature: &Signature, params: &[Param], errors: &mut Errors) {
+fn check_worker(signature: &Signature, params: &[Param], errors: &mut Errors) {
     for param in params {
         let Some(name) = last_segment(&param.ty) else { continue };
         if EXTRACTORS.iter().any(|extractor| name == extractor) {

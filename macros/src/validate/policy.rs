@@ -55,28 +55,28 @@ pub(crate) fn second_policies(symbol: Symbol, attributes: &ItemAttributes, error
 }
 
 /// Rejects `#[instrument(err)]` below a policy, because `err` expects a `Result` and would find a `Governed`.
-pub(crate) fn instrumented(attributes: &mut ItemAttributes, errors: &mut Errors) {
+pub(crate) fn instrument_attributes(attributes: &mut ItemAttributes, errors: &mut Errors) {
     attributes.others.retain(|attribute| {
-        let asks_for_errors = attribute.path().segments.last().is_some_and(|last| last.ident == "instrument")
+        let has_err = attribute.path().segments.last().is_some_and(|last| last.ident == "instrument")
             && matches!(&attribute.meta, Meta::List(list) if scan::has_word(&list.tokens, "err"));
-        if asks_for_errors {
+        if has_err {
             errors.at(
                 attribute.path(),
                 "`err` looks at the result of the function itself: put this attribute above the policy",
             );
         }
-        !asks_for_errors
+        !has_err
     });
 }
 
 /// Rejects a cooperative handler without a token, because its body could not learn of the cancellation.
 pub(crate) fn cooperation(options: &Options, params: &Params, errors: &mut Errors) {
     let Some(cooperative) = &options.cooperative else { return };
-    let told = params
+    let has_token = params
         .0
         .iter()
         .any(|param| matches!(param.token, Some(TokenType::Raw | TokenType::Request)));
-    if !told {
+    if !has_token {
         errors.at(
             cooperative,
             "a cooperative body stops where its token tells it to: add a parameter \

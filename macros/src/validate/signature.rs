@@ -4,7 +4,7 @@ use crate::{error::Errors, symbol::Symbol};
 use syn::{FnArg, ReturnType, Safety, Signature, Type};
 
 /// The largest number of extractors for which axum implements its `Handler` trait.
-const MOST_EXTRACTORS: usize = 16;
+const MAX_EXTRACTORS: usize = 16;
 
 /// Records an error for each part of the signature that neither a handler nor a worker may have.
 pub(crate) fn check(symbol: Symbol, signature: &Signature, errors: &mut Errors) {
@@ -40,7 +40,7 @@ fn check_handler(signature: &Signature, errors: &mut Errors) {
              function without `self`",
         );
     }
-    if let Some(beyond) = signature.inputs.iter().nth(MOST_EXTRACTORS) {
+    if let Some(beyond) = signature.inputs.iter().nth(MAX_EXTRACTORS) {
         errors.at(
             beyond,
             "axum calls handlers with at most 16 extractors: group some as a tuple, \
