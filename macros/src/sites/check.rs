@@ -51,7 +51,7 @@ fn without_policy(symbol: Symbol, site: &Site, errors: &mut Errors) {
         "an exempt handler has no policy for a statement to change: make the handler \
          `#[cancellable(read)]`"
     } else {
-        "a worker is no request, so its statements have no policy: remove this attribute"
+        "a worker has no request, so its statements have no policy: remove this attribute"
     };
     errors.at(&site.attribute, message);
 }

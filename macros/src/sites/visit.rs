@@ -140,7 +140,7 @@ impl VisitMut for Walk<'_> {
         if conditional {
             self.errors.at(
                 attribute,
-                "whether a handler writes cannot hang on `cfg_attr`: put `#[cfg(..)]` on two \
+                "whether a handler writes cannot depend on `cfg_attr`: put `#[cfg(..)]` on two \
                  versions of the handler",
             );
         } else if Symbol::of(attribute).is_some() {

@@ -43,7 +43,7 @@ pub(crate) fn bodies(
             errors.at(
                 &typed.ty,
                 format!(
-                    "an upgraded connection goes on after the answer, and `{policy}` does not cover \
+                    "an upgraded connection continues after the response, and `{policy}` does not cover \
                      it: write `#[cancellable(stream)]`"
                 ),
             );
@@ -136,7 +136,7 @@ fn streams(policy: &str, ty: &Type, errors: &mut Errors) {
                 errors.at(
                     ty,
                     format!(
-                        "`{name}` goes on after the head of the answer, and `{policy}` does not cover it: \
+                        "`{name}` continues after the response head, and `{policy}` does not cover it: \
                          write `#[cancellable(stream)]`"
                     ),
                 );

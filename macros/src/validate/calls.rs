@@ -123,7 +123,7 @@ impl Calls<'_> {
         let call: TokenStream = call.iter().cloned().collect();
         self.errors.at(
             call,
-            "nobody waits for this task: a shutdown ends it half done, and its panic is lost: `.await` \
+            "no code awaits this task: a shutdown ends it half done, and its panic is lost: `.await` \
              it as part of the write, or hand the work to a worker that `lifecycle.spawn(..)` tracks",
         );
     }
@@ -168,7 +168,8 @@ impl Calls<'_> {
                     ),
                 };
                 let arg: TokenStream = arg.iter().cloned().collect();
-                self.errors.at(arg, format!("nobody holds this token, so it never fires: {fix}"));
+                self.errors
+                    .at(arg, format!("no other code holds this token, so it never fires: {fix}"));
             }
         }
     }

@@ -165,7 +165,7 @@ impl Options {
             return self.unknown(symbol, name, errors);
         }
         if let Some(site) = scan::find_attribute(&value.to_token_stream()) {
-            errors.at(site, format!("`{text}` is no part of the body: remove this attribute"));
+            errors.at(site, format!("`{text}` is not part of the body: remove this attribute"));
         }
         let twice = match text.as_str() {
             "on_cancel" => self.on_cancel.replace((name.clone(), value)).is_some(),
@@ -228,14 +228,14 @@ impl Options {
             }
             _ if is_period => {
                 let value = value.to_token_stream();
-                format!("a deadline is named: write `deadline = {value}`")
+                format!("expected a named option: write `deadline = {value}`")
             }
             Symbol::Exempt | Symbol::DurableWrite if is_text => {
                 self.reason = self
                     .reason
                     .take()
                     .or_else(|| Some((Ident::new("reason", proc_macro2::Span::call_site()), None)));
-                "a reason is named: write `reason = \"…\"`".to_owned()
+                "expected a named option: write `reason = \"…\"`".to_owned()
             }
             Symbol::Cancellable if self.mode.is_none() => {
                 self.mode_faulted = true;

@@ -36,7 +36,10 @@ pub(crate) fn params(symbol: Symbol, signature: &Signature, errors: &mut Errors)
         if let Some(token) = token {
             match meaning(symbol, token) {
                 Ok(meaning) if meanings.contains(&meaning) => {
-                    errors.at(&typed.ty, "two token parameters of one meaning: remove one of them");
+                    errors.at(
+                        &typed.ty,
+                        "two token parameters with the same meaning: remove one of them",
+                    );
                 }
                 Ok(meaning) => meanings.push(meaning),
                 Err(message) => errors.at(&typed.ty, message),

@@ -94,7 +94,7 @@ pub(crate) fn compensation_tokens(options: &Options, params: &Params, errors: &m
                 errors.at(
                     expr,
                     format!(
-                        "`{name}` has fired when this runs, shielded from it: leave it out, or \
+                        "`{name}` has already fired when the compensation runs: leave it out, or \
                          declare `{name}: RequestToken` to ask for the cause"
                     ),
                 );
@@ -120,8 +120,8 @@ pub(crate) fn compensation_variables(
             errors.at(
                 name,
                 format!(
-                    "`{name}` is no parameter, and `on_cancel` is made before the body runs: for what \
-                     the body finds out, write `let _undo = compensate(..);` there, and `idempotent_write` \
+                    "`{name}` is not a parameter, and `on_cancel` is evaluated before the body runs: to undo \
+                     what the body does, write `let _undo = compensate(..);` there, and `idempotent_write` \
                      here"
                 ),
             );
@@ -199,7 +199,7 @@ fn finish(mode: Mode, options: &Options, errors: &mut Errors) {
     if !options.mode_faulted {
         errors.at(
             word,
-            "`finish` belongs to `stream`, whose response goes on after its head: write \
+            "`finish` belongs to `stream`, whose response continues after its head: write \
              `#[cancellable(stream, finish)]`",
         );
     }
