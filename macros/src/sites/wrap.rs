@@ -121,9 +121,11 @@ fn enter(host: &Host<'_>, kind: Kind, span: Span) -> TokenStream {
     let site = quote!(const { &#private::Site::new(#place) });
     match kind {
         Kind::Durable => quote!(#private::enter(#site)),
-        Kind::Cancellable(None) => quote!(#private::reopen(#site, ::core::option::Option::None)),
+        Kind::Cancellable(None) => {
+            quote!(#private::allow_cancellation(#site, ::core::option::Option::None))
+        }
         Kind::Cancellable(Some(period)) => {
-            quote!(#private::reopen(#site, ::core::option::Option::Some(#period)))
+            quote!(#private::allow_cancellation(#site, ::core::option::Option::Some(#period)))
         }
         Kind::Deadline(period) => quote!(#private::bound(#site, #period)),
     }

@@ -46,5 +46,5 @@ pub use self::{
     governed::{Answer, Governed},
     in_place::run_inline,
     run::run_exempt,
-    site::{bound, enter, reopen},
+    site::{allow_cancellation, bound, enter},
 };

@@ -66,7 +66,7 @@ impl Drop for DurableGuard {
 
 /// Enters a cancellable site, in which the request may end even past the point of no return.
 #[doc(hidden)]
-pub fn reopen(_: &'static Site, within: Option<Duration>) -> ScopedDeadline {
+pub fn allow_cancellation(_: &'static Site, within: Option<Duration>) -> ScopedDeadline {
     ScopedDeadline { reopens: true, within, entered: None }
 }
 

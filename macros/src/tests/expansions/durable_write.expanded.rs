@@ -51,7 +51,7 @@ async fn append(
                     const _: () = ();
                     db.append(body, &cancel).await;
                     match (
-                        ::followthrough::__private::reopen(
+                        ::followthrough::__private::allow_cancellation(
                                 const {
                                     &::followthrough::__private::Site::new(
                                         ::core::file!(),

@@ -77,7 +77,7 @@ async fn place_order(
                         (__guard, cancel) => db.insert(order, stock, &cancel).await?,
                     };
                     match (
-                        ::followthrough::__private::reopen(
+                        ::followthrough::__private::allow_cancellation(
                                 const {
                                     &::followthrough::__private::Site::new(
                                         ::core::file!(),
