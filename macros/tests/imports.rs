@@ -361,10 +361,10 @@ fn upward_imports_and_cycles_are_found() {
         ["a cycle: src/a/x.rs:1 imports src/a/y.rs; src/a/y.rs:1 imports src/a/x.rs"]
     );
 
-    let tests_and_strangers = faults(&[
+    let tests_and_other_crates = faults(&[
         lib,
         ("a.rs", "use syn::Item;\n#[cfg(test)]\nmod tests {\n    use crate::b::g;\n}"),
         ("b.rs", "use crate::a::f;\nfn g() -> std::fmt::Result { f() }"),
     ]);
-    assert_eq!(tests_and_strangers, [""; 0]);
+    assert_eq!(tests_and_other_crates, [""; 0]);
 }

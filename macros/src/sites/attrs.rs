@@ -5,18 +5,18 @@ use syn::{Attribute, Expr};
 
 /// Removes the followthrough attributes from `attributes` and returns them.
 pub(crate) fn take(attributes: &mut Vec<Attribute>) -> Vec<(Symbol, Attribute)> {
-    let mut ours = Vec::new();
+    let mut found = Vec::new();
     attributes.retain(|attribute| {
         let is_outer = matches!(attribute.style, syn::AttrStyle::Outer);
         match Symbol::of(attribute) {
             Some(symbol) if is_outer => {
-                ours.push((symbol, attribute.clone()));
+                found.push((symbol, attribute.clone()));
                 false
             }
             _ => true,
         }
     });
-    ours
+    found
 }
 
 /// Returns the attributes that stand before the whole of `expr` in the source.

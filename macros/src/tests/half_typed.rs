@@ -158,8 +158,8 @@ fn a_half_typed_statement_keeps_the_signature() {
 fn every_prefix_of_the_arguments_keeps_the_function() {
     for Invocation { symbol, args, item } in handlers() {
         for args in prefixes(&args) {
-            // One error is about the incomplete argument, the other about an option that a later argument would
-            // allow.
+            // The first error is about the incomplete argument, the second about an option that a later argument
+            // would allow.
             signature_of(&Invocation { symbol, args, item: item.clone() }, 2);
         }
     }

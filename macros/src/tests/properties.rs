@@ -90,8 +90,8 @@ fn not_a_function(item: &TokenStream, output: &TokenStream) -> Result<(), String
     let rest: TokenStream = tokens[reports * REPORT..].iter().cloned().collect();
     // If the rest has no valid attributes, the compiler runs none.
     if let (Some(_), Some((attributes, _))) = (attributes(item), attributes(&rest)) {
-        let ours = attributes.iter().find(|attribute| Symbol::of(attribute).is_some());
-        require(ours.is_none(), "a followthrough attribute would run on a rejected item")?;
+        let found = attributes.iter().find(|attribute| Symbol::of(attribute).is_some());
+        require(found.is_none(), "a followthrough attribute would run on a rejected item")?;
     }
     let is_item = |tokens: &TokenStream| syn::parse2::<Item>(tokens.clone()).is_ok();
     require(!is_item(item) || is_item(&rest), "an item was lost")

@@ -1,4 +1,4 @@
-/// One page of orders.
+/// A page of orders.
 #[instrument]
 pub async fn orders<S: Store>(
     State(db): State<S>,

@@ -1,4 +1,4 @@
-/// One page of orders.
+/// A page of orders.
 #[cancellable(read)]
 #[deadline = "10s"]
 #[instrument]
