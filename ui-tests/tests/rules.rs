@@ -1,4 +1,4 @@
-//! The page of rules says what the compiler says.
+//! Checks that the page of rules quotes the compiler's messages.
 
 use std::{fs, path::Path};
 
@@ -20,7 +20,7 @@ fn rules(page: &str) -> Vec<Rule<'_>> {
     .collect()
 }
 
-/// Whether `text` has the parts of `message` between its ellipses, one after the other.
+/// Returns whether a line of `text` contains the parts of `message` between its ellipses, in order.
 fn says(text: &str, message: &str) -> bool {
     text.lines().any(|line| {
         let mut rest = line;

@@ -1,3 +1,3 @@
-//! Every statement form as a site, in a crate of edition 2021.
+//! Every form of statement as a site, in a crate of edition 2021.
 
 include!("shared/sites.rs");

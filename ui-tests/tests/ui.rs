@@ -1,12 +1,12 @@
-//! What compiles, and what the compiler says when it must not.
+//! Checks which cases compile, and the compiler's messages for the cases that do not.
 //!
-//! One folder an attribute, one case a fault. `TRYBUILD=overwrite cargo test -p
-//! followthrough-ui-tests --test ui` writes the messages anew: read them as a user would.
+//! Each attribute has a folder, and each error a case. `TRYBUILD=overwrite cargo test -p followthrough-ui-tests
+//! --test ui` records the messages again. Review them as a user would read them.
 
 use std::process::Command;
 
-/// The compiler whose words the expected messages are. Another one says the same of our own
-/// faults, and words its own notes in its own way.
+/// The compiler that wrote the expected messages. Other versions report the same errors of the macros, with other
+/// notes of their own.
 const WRITTEN_WITH: &str = "rustc 1.95.";
 
 #[test]

@@ -1,8 +1,8 @@
-// Every form of statement as a site. Included by one test of edition 2021 and one of edition 2024,
-// because the editions differ in when temporaries are dropped.
+// Every form of statement as a site. One test of edition 2021 and one of edition 2024 include this file, because
+// the editions differ in when temporaries are dropped.
 //
-// Every handler is called directly, without a server: a site must not change what a statement
-// means, whoever runs it.
+// The tests call every handler directly, because a site must not change the meaning of a statement outside a
+// server either.
 
 use followthrough::{DurableToken, RequestToken, cancellable, durable_write};
 use std::sync::{
@@ -11,7 +11,7 @@ use std::sync::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// What a repository would do: suspends, then answers.
+/// A repository whose calls suspend and then return.
 #[derive(Clone, Default)]
 struct Db {
     writes: Arc<AtomicUsize>,
@@ -43,7 +43,7 @@ impl Db {
 #[derive(Debug, PartialEq)]
 struct Refused;
 
-/// An error that a handler returns, made from another one by `?`.
+/// The error of a handler, which `?` makes from another error.
 #[derive(Debug, PartialEq)]
 struct AppError(&'static str);
 
@@ -68,7 +68,7 @@ async fn ready(value: u32) -> u32 {
     value
 }
 
-/// A temporary with a destructor that borrows: what edition 2024 drops earlier.
+/// A temporary that borrows and has a destructor. Edition 2024 drops it earlier than edition 2021.
 struct Lease<'a>(&'a CancellationToken);
 
 impl Lease<'_> {
@@ -106,7 +106,7 @@ async fn a_let_keeps_its_value_and_question_mark_returns() {
     assert_eq!(db.writes(), 4);
 }
 
-// The typed token changes its type, so this compiles inside the site only.
+// The typed token changes its type inside the site, so this code compiles only there.
 #[cancellable(read, internal)]
 async fn typed(db: Db, cancel: RequestToken) -> u32 {
     let fired = u32::from(cancel.is_cancelled());
@@ -121,7 +121,7 @@ async fn a_request_token_is_a_durable_token_inside() {
     assert_eq!(answer.unwrap(), 5);
 }
 
-// Statements with and without a semicolon, and one that the compiler warns of if unused.
+// Statements with and without a semicolon, and an unused value that the compiler warns of.
 #[cancellable(read, internal)]
 async fn statements(db: Db, cancel: CancellationToken) -> Result<usize, AppError> {
     #[durable_write]
@@ -159,7 +159,7 @@ async fn tails_give_the_value() {
     assert_eq!(tail_without_site(raw()).await.into_result().unwrap(), 4);
 }
 
-// `return`, labelled `break` and `continue` leave the site and go where they always went.
+// `return` and labelled `break` and `continue` leave the site and reach their usual targets.
 #[cancellable(read, internal)]
 async fn jumps(db: Db, cancel: CancellationToken, limit: u32) -> u32 {
     let mut sum = 0;
@@ -235,7 +235,7 @@ async fn patterns_bind_as_before() {
     assert_eq!(db.writes(), 3);
 }
 
-// What begins with a block and goes on behind it.
+// Expressions that begin with a block and continue after it.
 #[cancellable(read, internal)]
 async fn more_than_a_block(db: Db) -> (u32, u8, u32) {
     #[durable_write]
@@ -289,7 +289,7 @@ async fn loops_run_to_their_end() {
     assert_eq!(loops(Db::default(), raw()).await.into_result().unwrap(), Ok(1104));
 }
 
-// Assignments, also the first of a variable, and operators: the whole statement is the site.
+// Assignments, also the first one of a variable, and compound assignments. The site is the whole statement.
 #[cancellable(read, internal)]
 async fn assignments(db: Db, cancel: CancellationToken) -> Result<u32, AppError> {
     let first;
@@ -361,7 +361,7 @@ async fn borrows_and_temporaries_live_as_before() {
     assert_eq!(answer.unwrap(), 222);
 }
 
-// Coercions to a trait object, and a value whose type comes from the handler's only.
+// Coercions to a trait object, and a value whose type only the handler's return type determines.
 #[cancellable(read, internal)]
 async fn coercions(
     cancel: CancellationToken,
@@ -407,7 +407,7 @@ async fn chains_await_in_order() {
     assert_eq!(chains(Db::default(), raw()).await.into_result().unwrap(), Ok(40));
 }
 
-// The request again, past the point of no return.
+// The statement may be cancelled past the point of no return.
 #[durable_write(internal)]
 async fn reopened(db: Db, cancel: DurableToken) -> u32 {
     let written = db.commit(6, &cancel).await;
@@ -434,7 +434,7 @@ fn durable() -> DurableToken {
     DurableToken::never()
 }
 
-// A name that a site only may mention: no warning either way.
+// The compiler warns neither if the site uses the name nor if it does not.
 #[cancellable(read, internal)]
 async fn maybe_mentioned(cancel: CancellationToken) -> usize {
     #[durable_write]

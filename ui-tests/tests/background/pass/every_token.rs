@@ -9,7 +9,7 @@ async fn typed(stop: ShutdownToken, queue: Vec<u32>) -> usize {
     if stop.is_cancelled() { 0 } else { queue.len() }
 }
 
-// A raw token takes the stopping token that `lifecycle.spawn` gives, and any other.
+// A raw token parameter accepts the stopping token of `lifecycle.spawn` and any other token.
 #[background]
 async fn raw(stop: CancellationToken, mut left: u32) -> Result<(), std::fmt::Error> {
     while left > 0 && !stop.is_cancelled() {
@@ -25,7 +25,7 @@ async fn mutable(mut stop: CancellationToken) -> bool {
     Borrowing(&stop).ask().await
 }
 
-// Handed on, to another function or in a macro's tokens, it may well be looked at.
+// A token that the worker passes to another function or to a macro counts as used.
 #[background]
 async fn handed_on(stop: ShutdownToken) {
     tokio::join!(typed(stop, vec![]));

@@ -10,7 +10,7 @@ fn five_faults(_: DurableToken) {
     let _ = x;
 }
 
-// No second error follows from the first: the callers below see the governed signature.
+// The compiler reports no second error, because the callers below see the governed signature.
 #[cancellable(strem)]
 async fn typo() -> Result<String, String> {
     #[durable_write]

@@ -25,7 +25,7 @@ async fn idempotent(_cancel: CancellationToken, stop: ShutdownToken) -> bool {
     stop.is_cancelled()
 }
 
-// By reference, by clone, and through a pattern.
+// Parameters used by reference, by clone, and through a pattern.
 #[cancellable(reversible_write, on_cancel = undo(db.clone(), id))]
 async fn reversible(
     axum::extract::State(db): axum::extract::State<Db>,

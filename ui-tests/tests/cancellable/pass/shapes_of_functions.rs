@@ -163,7 +163,7 @@ async fn bound_twice(
     token.is_cancelled()
 }
 
-// Names that the expansion uses too.
+// Names that the expansion uses, too.
 #[cancellable(read, internal)]
 async fn no_clashes(__given: u32, __r: u32, __guard: CancellationToken) -> u32 {
     #[durable_write]
@@ -171,7 +171,7 @@ async fn no_clashes(__given: u32, __r: u32, __guard: CancellationToken) -> u32 {
     sum
 }
 
-// On one line, and with an item first.
+// A function on one line.
 #[rustfmt::skip]
 #[cancellable(read, internal)]
 async fn one_line(cancel: CancellationToken) -> u32 { u32::from(cancel.is_cancelled()) + ready().await }

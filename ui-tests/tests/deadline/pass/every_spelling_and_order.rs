@@ -70,7 +70,7 @@ async fn option_string() {}
 #[cancellable(read, deadline = 1ms)]
 async fn option_literal() {}
 
-// The compiler looks at these after the policy did.
+// The compiler evaluates these attributes after the policy has run.
 #[cancellable(read)]
 #[cfg_attr(all(), deadline = "10s")]
 async fn cfg_attr_taken() {}

@@ -8,7 +8,7 @@ use followthrough::{cancellable, durable_write, exempt};
 
 type Events = futures_util::stream::Pending<Result<Event, std::convert::Infallible>>;
 
-/// Somebody's own, inside an extractor that reads it whole.
+/// The user's own type, inside an extractor that reads the whole body.
 mod own {
     #[derive(serde::Deserialize)]
     pub struct Request {

@@ -1,7 +1,7 @@
 #![forbid(unsafe_code)]
 #![deny(warnings)]
 
-//! What looks like a fault and is none.
+//! Valid code that resembles code that the macros reject.
 
 use axum::{
     body::Bytes,
@@ -16,7 +16,7 @@ async fn insert(_: u64, _: &CancellationToken) {}
 
 async fn mail() {}
 
-// Tasks that somebody waits for.
+// Tasks that are awaited or tracked.
 #[durable_write]
 async fn tasks(State(lifecycle): State<Lifecycle>, State(tracker): State<TaskTracker>) -> String {
     let digest = task::spawn_blocking(|| 7).await.unwrap_or_default();
@@ -35,7 +35,7 @@ async fn tasks(State(lifecycle): State<Lifecycle>, State(tracker): State<TaskTra
     digest.to_string()
 }
 
-// A handle that goes on.
+// Handles that a loop or a closure returns, and that the handler awaits.
 #[durable_write]
 async fn handles() {
     let handle = loop {
@@ -63,7 +63,7 @@ async fn arms(Path(id): Path<u64>) {
     }
 }
 
-// A function of ours that happens to be called `spawn`.
+// A user's own function with the name `spawn`.
 #[durable_write]
 async fn a_spawn_of_ones_own() {
     fn spawn(_: u32) {}
@@ -81,7 +81,7 @@ mod pool {
     }
 }
 
-// Before the point of no return, a read may do as it likes; so may a handler within the handler.
+// A read may spawn tasks before the point of no return, and so may a handler inside the handler.
 #[cancellable(read)]
 async fn before() -> String {
     tokio::spawn(mail());
@@ -100,7 +100,7 @@ async fn beside() {
     let _ = inner().await.into_result();
 }
 
-// A root token that somebody can fire.
+// A new token that other code can cancel.
 #[cancellable(read)]
 async fn tokens(cancel: CancellationToken) {
     let root = CancellationToken::new();
@@ -125,7 +125,7 @@ impl TokenOwner {
     }
 }
 
-// Copies that are made in the statement, are not used in one, or have a type that tells.
+// Copies that are made inside the statement, are not used in a durable one, or are typed tokens.
 #[cancellable(read)]
 async fn copies(cancel: CancellationToken) {
     let outer = cancel.clone();
@@ -151,13 +151,13 @@ async fn typed_copies(cancel: RequestToken) {
     }
 }
 
-// Nothing ends an exempt handler, so neither does a token.
+// An exempt handler is never cancelled, so a new token is valid there.
 #[exempt(reason = "answers at once")]
 async fn exempted() {
     insert(1, &CancellationToken::new()).await;
 }
 
-// `join!` in a durable statement, and a token that only it names.
+// `join!` in a durable statement, and a token that only the macro call names.
 #[cancellable(read)]
 async fn joined(cancel: RequestToken) {
     #[durable_write]
@@ -167,7 +167,7 @@ async fn joined(cancel: RequestToken) {
     }
 }
 
-// References that are nobody's loan.
+// References that do not borrow from the caller.
 #[durable_write]
 async fn references(
     name: &'static str,
@@ -188,7 +188,7 @@ async fn a_read_may_borrow(name: &str, parts: Vec<&str>) -> String {
     format!("{name} {}", parts.len())
 }
 
-// A compensation that names a constant, a function, and what it binds itself.
+// A compensation that names a constant, a function, and variables that it binds itself.
 const SEAT: u64 = 7;
 
 async fn release(_: u64) {}
@@ -218,7 +218,7 @@ async fn bound_there() {
     release(seat).await;
 }
 
-// A body that came whole, and types whose names only sound like one that did not.
+// A body that has arrived, and types whose names resemble one that has not.
 struct RequestId;
 struct BodyCount;
 
@@ -237,7 +237,7 @@ mod wire {
     pub struct Body;
 }
 
-// As many extractors as axum takes.
+// The largest number of extractors that axum accepts.
 #[rustfmt::skip]
 #[cancellable(read)]
 async fn sixteen(

@@ -12,7 +12,7 @@ async fn write(_: &DurableToken) -> Result<u32, std::fmt::Error> {
     std::future::ready(Ok(1)).await
 }
 
-// Both tokens that a handler may have beside each other.
+// A handler may have both tokens.
 #[cancellable(read, internal)]
 async fn typed(cancel: RequestToken, stop: followthrough::ShutdownToken) -> Option<u32> {
     let before = read(&cancel.token()).await;
@@ -30,7 +30,7 @@ async fn typed(cancel: RequestToken, stop: followthrough::ShutdownToken) -> Opti
     Some(before + after + checked + u32::from(stop.is_cancelled()))
 }
 
-// A handler in a handler is a handler of its own; a closure may hold no site, but be beside one.
+// A nested handler has its own policy. A closure may stand beside a site and may not contain one.
 #[durable_write(internal)]
 async fn nested(cancel: CancellationToken) -> u32 {
     #[cancellable(read, internal)]
@@ -57,7 +57,7 @@ async fn nested(cancel: CancellationToken) -> u32 {
     value + other + more
 }
 
-// The name means something else only after the last site, or where no site mentions it.
+// The name may be bound again after the last site, or where no site uses it.
 #[cancellable(read, internal)]
 async fn shadowed(cancel: CancellationToken) -> u32 {
     #[durable_write]
