@@ -16,7 +16,7 @@
 //! async fn order(State(db): State<Db>, cancel: RawToken)
 //!     -> Governed<Result<Json<Order>, AppError>, policy::Read>
 //! {
-//!     static __FT_POLICY: HandlerPolicy = HandlerPolicy::new(..).deadline(..);
+//!     static __FT_POLICY: HandlerPolicy = HandlerPolicy::new(..).with_deadline(..);
 //!     let __given = given_raw(&cancel);
 //!     run_inline::<Result<Json<Order>, AppError>, policy::Read, _, _>(
 //!         &__FT_POLICY, __given, no_compensation(),

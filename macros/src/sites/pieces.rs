@@ -14,8 +14,8 @@ use syn::{
 pub(crate) enum Piece {
     Stmt(Box<Stmt>),
     Plain(TokenStream),
-    /// Tokens that do not parse. The compiler reports them better than a macro could. If the compiler accepts
-    /// them, it reports a followthrough attribute among them.
+    /// Tokens that do not parse here. The compiler reports them better than a macro could. If the compiler accepts
+    /// them after all, it rejects a followthrough attribute among them.
     Broken(TokenStream),
 }
 

@@ -74,8 +74,8 @@ fn begins_with_block(expr: &Expr) -> bool {
     is_block || begins_with_block(first)
 }
 
-/// Writes the statement `expr;` as a site. The site contains the semicolon, because the compiler reports an unused
-/// result at the user's statement only if the statement is the user's own.
+/// Writes the statement `expr;` as a site. The site contains the semicolon, so that the compiler reports an unused
+/// result at the user's statement and not at the generated `match`.
 pub(crate) fn stmt(host: &Host<'_>, kind: Kind, mention: Mention, expr: &Expr, span: Span) -> Expr {
     let enter = enter(host, kind, span);
     let inside = quote!({ #expr; });
