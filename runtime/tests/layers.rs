@@ -30,7 +30,7 @@ const ROOMS: [&str; 14] = [
     "routing",
     "serve",
     "integration",
-    // Optional.
+    // The rooms of optional features.
     "outbound",
     "testing",
 ];
@@ -54,7 +54,7 @@ impl fmt::Display for Import {
     }
 }
 
-/// Takes the unit tests out, which may look at any room.
+/// Removes the unit tests, which may import any room.
 struct WithoutTests;
 
 impl VisitMut for WithoutTests {
@@ -76,8 +76,8 @@ fn is_test(item: &Item) -> bool {
     })
 }
 
-/// Calls `found` with the name and the line of each `X` in `crate::X` and `crate::{X, …}`, in macros too, and
-/// where as many `super`s as the file is deep stand for `crate`.
+/// Calls `found` with the name and the line of each `X` in `crate::X` and `crate::{X, …}`, also in
+/// macros. As many `super`s as the file is deep count as `crate`.
 fn paths_from_the_root(tokens: TokenStream, depth: usize, found: &mut impl FnMut(String, usize)) {
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
     let is = |at: usize, text: &str| tokens.get(at).is_some_and(|token| token.to_string() == text);
@@ -113,20 +113,20 @@ fn paths_from_the_root(tokens: TokenStream, depth: usize, found: &mut impl FnMut
     }
 }
 
-/// How many `super`s lead from a file to the root of the crate.
+/// Returns how many `super`s lead from a file to the root of the crate.
 fn depth(file: &Path) -> usize {
     let path = file.with_extension("");
     path.components().count() - usize::from(path.ends_with("mod"))
 }
 
-/// The imports of a file, by other rooms of the crate.
+/// Returns the imports of a file from other rooms of the crate.
 fn imports_of(file: &Path, room: &str, text: &str) -> Vec<Import> {
     let mut parsed =
         syn::parse_file(text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     WithoutTests.visit_file_mut(&mut parsed);
     let mut imports = Vec::new();
     paths_from_the_root(parsed.into_token_stream(), depth(file), &mut |to, line| {
-        // What stands at the root itself is named by its own room there.
+        // The root re-exports types of rooms. Only lower-case names are rooms.
         let is_room = to.starts_with(|first: char| first.is_lowercase());
         if is_room && to != room {
             imports.push(Import { from: room.to_owned(), to, file: file.to_owned(), line });
@@ -152,12 +152,13 @@ fn room_of(file: &Path) -> String {
     name.to_str().expect("it is UTF-8").to_owned()
 }
 
-/// How high a room is; a leaf is at the bottom.
+/// Returns the height of a room; a leaf is at height zero.
 fn height(room: &str) -> usize {
     ROOMS.iter().position(|known| *known == room).map_or(0, |at| at + 1)
 }
 
-/// The faults of `imports`: those that go up, and those that close a circle, with the lines of both directions.
+/// Returns the faults of `imports`: upward imports, and imports that close a circle, with the lines
+/// of both directions.
 fn faults(imports: &[Import]) -> Vec<String> {
     let mut faults: Vec<_> = imports
         .iter()
@@ -185,7 +186,7 @@ fn faults(imports: &[Import]) -> Vec<String> {
     faults
 }
 
-/// Whether the arrows lead from `from` back to `start`; `way` has the imports then.
+/// Returns whether imports lead from `from` back to `start`, and leaves those imports in `way`.
 fn circle<'a>(
     start: &str,
     from: &str,
@@ -235,7 +236,7 @@ fn rooms_import_downwards_only() {
     }
     let faults = faults(&imports);
     assert!(faults.is_empty(), "{}", faults.join("\n"));
-    // It sees the imports at all.
+    // The parser sees the imports.
     let sees = |from: &str, to: &str| imports.iter().any(|one| one.from == from && one.to == to);
     assert!(sees("serve", "connection") && sees("service", "cause"), "{imports:#?}");
 }

@@ -1,6 +1,7 @@
-//! The README is also the page of the crate in a registry, where a relative link leads nowhere.
+//! Registries show the README as the page of the crate, where a relative link leads nowhere.
 
-/// The targets of links and images in `markdown` that are neither absolute nor within the page.
+/// Returns the targets of links and images in `markdown` that are neither absolute nor within the
+/// page.
 fn relative_links(markdown: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     let mut in_code = false;

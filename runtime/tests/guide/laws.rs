@@ -1,4 +1,4 @@
-//! Each law has a test of its number, and each such test is on the page of its law.
+//! //! Each law has a test that carries its number, and the page of the laws lists each such test.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,5 @@
-//! A page of the guide reads well in rustdoc and on a code host: its links have a target in both, and its examples show
-//! all of their lines.
+//! The links of a page of the guide have a target in rustdoc and on a code host, and its examples
+//! show all of their lines.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -7,10 +7,11 @@ use crate::{page, read, root};
 
 const API: &str = "https://docs.rs/followthrough/latest/followthrough/";
 
-/// The languages of the examples. A code host takes `no_run` for one, and shows such an example without colours.
+/// The languages of the examples. A code host takes `no_run` for a language, and shows such an
+/// example without colours.
 const LANGUAGES: [&str; 8] = ["rust", "toml", "text", "console", "sql", "yaml", "nginx", "json"];
 
-/// The pages, with their names. The definitions of `costs.md` that are plots are images, and generated.
+/// Returns the pages with their names. Definitions of plots in `costs.md` are generated images.
 fn pages() -> Vec<(String, String)> {
     let folder = root().join("runtime/guide");
     let mut pages = Vec::new();
@@ -26,13 +27,13 @@ fn pages() -> Vec<(String, String)> {
     pages
 }
 
-/// The definitions `[label]: target` of a page.
+/// Returns the definitions `[label]: target` of a page.
 fn definitions(page: &str) -> BTreeMap<&str, &str> {
     let definition = |line| str::strip_prefix(line, '[')?.split_once("]: ");
     page.lines().filter_map(definition).filter(|(label, _)| !label.starts_with("plot-")).collect()
 }
 
-/// The anchors of a page, as code hosts and rustdoc make them of its headings.
+/// Returns the anchors that code hosts and rustdoc make of the headings of a page.
 fn anchors(page: &str) -> Vec<String> {
     let headings = page.lines().filter(|line| line.starts_with('#'));
     let anchor = |line: &str| {
@@ -42,7 +43,8 @@ fn anchors(page: &str) -> Vec<String> {
     headings.map(anchor).collect()
 }
 
-/// The lines of a page that are not in a fence, and each fence with its language and its lines.
+/// Returns the lines of a page outside of its fences, and each fence with its language and its
+/// lines.
 fn parts(page: &str) -> (String, Vec<(&str, Vec<&str>)>) {
     let (mut prose, mut fences) = (String::new(), Vec::new());
     let mut fence: Option<(&str, Vec<&str>)> = None;
@@ -58,13 +60,13 @@ fn parts(page: &str) -> (String, Vec<(&str, Vec<&str>)>) {
     (prose, fences)
 }
 
-/// The name of the item in `struct.Serve.html#method.idle_timeout`.
+/// Returns the name of the item in `struct.Serve.html#method.idle_timeout`.
 fn item(target: &str) -> &str {
     let name = target.trim_end_matches(".html");
     name.rsplit_once('.').map_or(name, |(_, name)| name)
 }
 
-/// The fault of a definition: its target is missing, or is another one than in rustdoc.
+/// Returns the fault of a definition: its target is missing, or differs from the one in rustdoc.
 fn fault(label: &str, target: &str, in_rustdoc: &str) -> Option<String> {
     let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
     let is_same = if let Some(page) = target.strip_prefix(API) {
@@ -109,7 +111,7 @@ fn each_link_has_a_target_on_a_code_host_and_in_rustdoc() {
                 faults.push(format!("{name}: [{label}] is defined and not used"));
             }
         }
-        // A label without a definition of the page's own would be shown with its brackets.
+        // Without a definition on the page, a code host shows the label with its brackets.
         for label in in_rustdoc.keys().filter(|label| !here.contains_key(*label)) {
             let shortcut = label.starts_with('`') && prose.contains(&format!("[{label}]"));
             if shortcut || prose.contains(&format!("][{label}]")) {

@@ -1,4 +1,5 @@
-//! The log reference has each event of the runtime, with its levels and fields, and no other one.
+//! The page of the logs lists each event of the runtime with its levels and fields, and no other
+//! event.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,13 +51,13 @@ fn arguments(tokens: TokenStream) -> Vec<Vec<TokenTree>> {
     arguments
 }
 
-/// The text of an argument that is one string literal.
+/// Returns the text of an argument that is one string literal.
 fn literal(argument: &[TokenTree]) -> Option<String> {
     let [TokenTree::Literal(literal)] = argument else { return None };
     syn::parse_str::<syn::LitStr>(&literal.to_string()).ok().map(|text| text.value())
 }
 
-/// The name of the field in `name = value`, `?name` and `name`.
+/// Returns the name of the field in `name = value`, `?name` and `name`.
 fn field(argument: &[TokenTree]) -> Option<String> {
     let names: Vec<String> = argument
         .iter()
@@ -80,7 +81,7 @@ fn events(tokens: TokenStream, found: &mut impl FnMut(String, Vec<Vec<TokenTree>
         if text(at) != "tracing" || text(at + 1) != ":" || text(at + 2) != ":" {
             continue;
         }
-        // `$level` is that of a macro around it.
+        // `$level` stands for the level in the macro that contains this call.
         let (level, call) =
             if text(at + 3) == "$" { ("$".to_owned(), at + 5) } else { (text(at + 3), at + 4) };
         let is_level = level == "$" || level == "event" || LEVELS.contains(&&*level);
@@ -123,7 +124,7 @@ fn collect(file: &str, source: &str, all: &mut Events) {
         let message_at =
             message_at.unwrap_or_else(|| panic!("{file}: an event without a message at `{level}`"));
         let text = without_values(&literal(&arguments[message_at]).expect("it was one"));
-        // A message that is a value alone is what the callers of the function around it say.
+        // A message that is only a value comes from the callers of the surrounding function.
         let messages = if text == "…" {
             texts.iter().filter(|text| !text.contains('{')).cloned().collect()
         } else {
@@ -133,14 +134,14 @@ fn collect(file: &str, source: &str, all: &mut Events) {
         for message in messages {
             let event = all.entry(message).or_default();
             event.levels.extend(if level == "$" { levels.clone() } else { vec![level.clone()] });
-            // What comes after the message fills its placeholders.
+            // Arguments behind the message fill its placeholders.
             let fields = arguments[..message_at].iter();
             event.fields.extend(fields.filter_map(|argument| field(argument)));
         }
     });
 }
 
-/// Whether a macro of `tracing` is imported under its short name.
+/// Returns whether a macro of `tracing` is imported under its short name.
 fn imports_a_level(source: &str) -> bool {
     source.split("use tracing::").skip(1).any(|import| {
         let import = import.split(';').next().unwrap_or_default();
@@ -150,7 +151,7 @@ fn imports_a_level(source: &str) -> bool {
     })
 }
 
-/// The events in the tables of the page.
+/// Returns the events in the tables of the page.
 fn on_the_page(page: &str) -> Events {
     let mut all = Events::new();
     for line in page.lines() {

@@ -1,6 +1,6 @@
-//! The pages of the guide say what the source says, and read well on a code host.
+//! The pages of the guide agree with the source, and read well on a code host.
 //!
-//! The tests read the whole repository, so the package of the crate does not have them.
+//! The tests read the whole repository, so the package of the crate leaves them out.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ mod laws;
 mod links;
 mod logs;
 
-/// The root of the repository.
+/// Returns the root of the repository.
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is in a workspace").to_owned()
 }
