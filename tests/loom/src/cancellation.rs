@@ -1,4 +1,4 @@
-//! What the clones of one request's token share.
+//! The state that the clones of one request's token share.
 
 #[path = "../../../runtime/src/cancellation/state.rs"]
 mod state;

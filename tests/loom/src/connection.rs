@@ -1,4 +1,4 @@
-//! What a connection's tasks wait with.
+//! The types with which the tasks of a connection wait.
 
 #[path = "../../../runtime/src/connection/held_frame.rs"]
 mod held_frame;

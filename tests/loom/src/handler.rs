@@ -1,4 +1,4 @@
-//! How work hands over to other work.
+//! The order in which work hands over to other work.
 
 #[path = "../../../runtime/src/handler/hand_over.rs"]
 mod order;

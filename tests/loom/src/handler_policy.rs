@@ -8,7 +8,7 @@ pub(crate) struct HandlerPolicy {
 }
 
 impl HandlerPolicy {
-    /// One for the rest of the run.
+    /// Returns a policy that lives for the rest of the run.
     pub(crate) fn with_limit(limit: Option<usize>) -> &'static Self {
         Box::leak(Box::new(Self { limit }))
     }

@@ -1,14 +1,15 @@
-//! Loom models of everything in the runtime that two threads touch.
+//! Loom models of all runtime state that two threads share.
 //!
-//! The files under test are the runtime's own, included by path. They take what threads share
-//! from `crate::sync`, which here is made of [loom](https://docs.rs/loom)'s types: a model then
-//! runs in every order, and with every value that a load may see, that the memory model allows.
-//! What the files need besides, such as a policy's name, is stood in for by plain data.
+//! The files under test are the runtime's own, included by path. They take their atomics and locks
+//! from `crate::sync`, which consists of [loom](https://docs.rs/loom)'s types here. So a model runs
+//! in every order, and with every value of each load, that the memory model allows. Plain data
+//! replaces their other imports, such as the name of a policy.
 //!
-//! `cfg(loom)` is not used: tokio changes itself under it, and hyper does not build with that.
+//! The models do not set `cfg(loom)`, because tokio changes under it and hyper does not build with
+//! that tokio.
 //!
-//! Loom takes a `SeqCst` load or store for an acquiring or releasing one, and models `SeqCst` fences
-//! and the one order of changes of each atomic in full. The runtime rests on those two alone.
+//! Loom weakens `SeqCst` loads and stores to acquire and release. It models `SeqCst` fences and the
+//! modification order of each atomic in full. The runtime relies on those two alone.
 
 #![cfg(test)]
 #![expect(

@@ -1,4 +1,4 @@
-//! One token out of many.
+//! A token that links several others.
 
 #[path = "../../../runtime/src/link/first.rs"]
 mod first;

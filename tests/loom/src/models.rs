@@ -1,4 +1,5 @@
-//! The models. Each says what it proves; what it includes states the invariant.
+//! The models. Each model names the property that it proves; the included file states the
+//! invariant.
 
 mod connections;
 mod drain;
@@ -17,8 +18,8 @@ fn model(model: impl Fn() + Send + Sync + 'static) {
     Builder::new().check(model);
 }
 
-/// The same, but for orders in which threads are taken from a core more than thrice: for models that
-/// would take minutes otherwise. Loom's authors have found two or three to catch most faults.
+/// Runs `model` in every order with at most three preemptions, because every order would take
+/// minutes. Loom's authors report that two or three preemptions find most faults.
 fn bounded(model: impl Fn() + Send + Sync + 'static) {
     let mut builder = Builder::new();
     builder.preemption_bound = Some(3);

@@ -1,4 +1,5 @@
-//! What a drain waits for: the runtime's files, and of its `ServiceState` what they ask for.
+//! The state that a drain waits for: files of the runtime, and the parts of `ServiceState` that
+//! they use.
 
 #[path = "../../../runtime/src/service/drain_state.rs"]
 mod drain_state;
@@ -80,7 +81,7 @@ impl ServiceState {
         self.advance_and(to, || {});
     }
 
-    /// The same, where there are connections to wake.
+    /// Advances the phase and wakes connections with `wake`.
     pub(crate) fn advance_and(&self, to: Phase, wake: impl FnOnce()) {
         self.drain_state.advance(to, wake);
     }
@@ -130,7 +131,7 @@ impl ServiceState {
         &self.connections
     }
 
-    /// What the end of a drain names, and then counts.
+    /// Returns the amount of work that the end of a drain names and counts.
     pub(crate) fn left(&self) -> usize {
         self.registry.snapshot().len()
     }
@@ -145,12 +146,12 @@ impl ServiceState {
         counts
     }
 
-    /// A worker begins that `stop` tells to stop.
+    /// Registers a worker that `stop` tells to stop.
     pub(crate) fn worker(&self, stop: &CancellationToken) -> usize {
         self.workers.enter(String::new(), stop.clone())
     }
 
-    /// The worker is told to stop with the signal.
+    /// Lets the signal tell the worker to stop.
     pub(crate) fn stop_first(&self, key: usize, stop: &CancellationToken) {
         self.workers.put_first(key);
         if self.phase() > Phase::Running {

@@ -1,7 +1,7 @@
-//! What `crate::sync` is in the runtime, of loom's types.
+//! The runtime's `crate::sync`, made of loom's types.
 //!
-//! What loom does not have is stood in for here, with what its documentation promises and no more,
-//! so that a model does not rest on how it happens to be written.
+//! Types that loom lacks have substitutes here. A substitute promises only what the documentation
+//! of the original promises, so that no model relies on its implementation.
 
 mod notify;
 mod once;

@@ -1,4 +1,4 @@
-//! The tasks of a connection: none of them sleeps through what it waits for.
+//! Each task of a connection is woken by the event that it waits for.
 
 use std::{future::poll_fn, task::Poll};
 
@@ -12,7 +12,7 @@ use crate::{
 };
 
 #[test]
-fn a_task_that_has_left_its_waker_hears_of_an_advance() {
+fn a_task_that_registered_its_waker_is_woken_by_an_advance() {
     model(|| {
         let (life, wakers) = (ServiceState::with_limit(1), Arc::new(Wakers::default()));
         let task = {
@@ -34,7 +34,7 @@ fn a_task_that_has_left_its_waker_hears_of_an_advance() {
 }
 
 #[test]
-fn a_stream_that_waits_for_its_frame_hears_when_it_is_let_go_of() {
+fn a_stream_that_waits_for_its_frame_is_woken_by_its_release() {
     model(|| {
         let out = Arc::new(HeldFrame::default());
         let stream = {

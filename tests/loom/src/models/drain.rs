@@ -1,4 +1,4 @@
-//! A drain: woken by the last one out, and never while work changes hands.
+//! The last work to end wakes the drain, and the drain does not end while work changes hands.
 
 use loom::{
     sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
@@ -21,7 +21,7 @@ fn acquire(life: &Arc<ServiceState>) -> InFlight {
     InFlight::acquire(life, place(), WorkKind::Durable).expect("there are permits")
 }
 
-/// Something runs, beside a drain; `true` when it is over.
+/// Work beside a drain. The flag is `true` once the work is over.
 struct Running(Arc<AtomicBool>);
 
 impl Running {
@@ -31,7 +31,7 @@ impl Running {
     }
 
     fn is_over(&self) -> bool {
-        // What the drain has heard of has happened before, so this sees it.
+        // The work set the flag before it notified the drain, so the drain reads the new value.
         self.0.load(Relaxed)
     }
 
@@ -41,7 +41,7 @@ impl Running {
 }
 
 #[test]
-fn a_drain_hears_of_the_last_request() {
+fn the_last_request_wakes_the_drain() {
     model(|| {
         let life = ServiceState::with_limit(1);
         let (running, over) = Running::new();
@@ -61,7 +61,7 @@ fn a_drain_hears_of_the_last_request() {
 }
 
 #[test]
-fn a_drain_hears_of_whichever_request_of_a_shard_is_the_last() {
+fn the_last_of_two_requests_of_a_shard_wakes_the_drain() {
     bounded(|| {
         let life = ServiceState::with_limit(1);
         let left = Arc::new(AtomicUsize::new(2));
@@ -81,7 +81,7 @@ fn a_drain_hears_of_whichever_request_of_a_shard_is_the_last() {
 }
 
 #[test]
-fn a_drain_hears_of_the_last_permit() {
+fn the_last_permit_wakes_the_drain() {
     model(|| {
         let life = ServiceState::with_limit(1);
         let (running, over) = Running::new();
@@ -100,7 +100,7 @@ fn a_drain_hears_of_the_last_permit() {
 }
 
 #[test]
-fn a_drain_hears_of_a_listener_that_accepts_no_more() {
+fn the_end_of_accepting_wakes_the_drain() {
     model(|| {
         let life = ServiceState::with_limit(1);
         let (running, over) = Running::new();
@@ -120,7 +120,7 @@ fn a_drain_hears_of_a_listener_that_accepts_no_more() {
 }
 
 #[test]
-fn work_that_hands_over_to_a_compensation_is_never_seen_as_nothing() {
+fn work_that_hands_over_to_a_compensation_keeps_the_drain_waiting() {
     bounded(|| {
         let life = ServiceState::with_limit(1);
         let (running, over) = Running::new();
@@ -145,7 +145,7 @@ fn work_that_hands_over_to_a_compensation_is_never_seen_as_nothing() {
 }
 
 #[test]
-fn work_that_moves_from_a_connection_to_a_permit_is_never_seen_as_nothing() {
+fn work_that_moves_from_a_connection_to_a_permit_keeps_the_drain_waiting() {
     bounded(|| {
         let life = ServiceState::with_limit(1);
         let (running, over) = Running::new();
@@ -163,7 +163,7 @@ fn work_that_moves_from_a_connection_to_a_permit_is_never_seen_as_nothing() {
                 permit.leave(Ended::Completed);
             })
         };
-        // The read grace: what comes on an open connection is still served.
+        // During the read grace, a request on an open connection is still served.
         life.advance(Phase::Closing);
         life.drain();
         assert!(over.is_over(), "drained before the work was done");

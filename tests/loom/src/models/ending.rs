@@ -1,4 +1,4 @@
-//! The end of a drain, to which its task and the watchdog come at once.
+//! The drain task and the watchdog end a drain at the same time.
 
 use loom::{
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
@@ -15,7 +15,7 @@ struct Drain {
 }
 
 impl Drain {
-    /// What each of the two does, in the order of `drain.rs`.
+    /// Ends the drain in the order of `drain.rs`, as the drain task and the watchdog do.
     fn end(&self, left: u32) {
         if self.ending.leave(left) {
             self.named.fetch_add(1, Relaxed);
@@ -26,7 +26,7 @@ impl Drain {
 }
 
 #[test]
-fn two_that_end_a_drain_name_and_publish_once() {
+fn a_drain_that_two_threads_end_is_named_and_published_once() {
     model(|| {
         let drain = Arc::new(Drain::default());
         let watchdog = {
@@ -42,7 +42,7 @@ fn two_that_end_a_drain_name_and_publish_once() {
 }
 
 #[test]
-fn a_wait_for_the_report_finds_it() {
+fn the_report_is_published_before_its_waiters_are_woken() {
     bounded(|| {
         let drain = Arc::new(Drain::default());
         let ends = [1, 2].map(|left| {
@@ -56,10 +56,10 @@ fn a_wait_for_the_report_finds_it() {
 }
 
 #[test]
-fn a_thread_that_panics_on_the_way_to_its_report_leaves_no_wait_behind() {
+fn a_thread_that_panics_before_its_report_wakes_the_waiters() {
     model(|| {
         let drain = Arc::new(Drain::default());
-        let claim = drain.ending.claim().expect("nobody else has it");
+        let claim = drain.ending.claim().expect("no other thread has claimed it");
         let waits = {
             let drain = drain.clone();
             thread::spawn(move || loom::future::block_on(drain.ending.reported().cancelled()))

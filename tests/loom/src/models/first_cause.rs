@@ -1,4 +1,4 @@
-//! The first cause wins, and every token hears of it.
+//! The first cause wins, and every token fires with it.
 
 use loom::{future::block_on, thread};
 
@@ -16,7 +16,7 @@ fn shared() -> (Arc<RequestState>, Arc<RequestState>) {
 }
 
 #[test]
-fn whoever_settles_first_is_believed_by_all() {
+fn all_threads_see_the_cause_that_settles_first() {
     model(|| {
         let (state, other) = shared();
         let other = thread::spawn(move || other.settle(Cause::DeadlineExceeded));
@@ -42,7 +42,7 @@ fn a_token_is_cancelled_if_and_only_if_a_cause_is_settled() {
 }
 
 #[test]
-fn a_token_that_two_make_is_one() {
+fn two_threads_that_create_the_token_get_the_same_token() {
     model(|| {
         let (state, other) = shared();
         let makes = thread::spawn(move || other.token());
@@ -72,7 +72,7 @@ fn a_request_either_finishes_or_is_settled() {
 }
 
 #[test]
-fn nobody_who_waits_sleeps_through_a_cause() {
+fn every_wait_is_woken_by_a_cause() {
     model(|| {
         let (state, other) = shared();
         let waits = thread::spawn(move || block_on(other.cancelled(None)));
@@ -82,7 +82,7 @@ fn nobody_who_waits_sleeps_through_a_cause() {
 }
 
 #[test]
-fn nobody_who_waits_sleeps_through_stopping() {
+fn every_wait_is_woken_by_stopping() {
     model(|| {
         let life = ServiceState::with_limit(1);
         let state = Arc::new(RequestState::linked(life.clone(), None, None));

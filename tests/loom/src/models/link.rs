@@ -1,4 +1,4 @@
-//! One token out of many: the first source stands, and a wait leaves nothing behind.
+//! A linked token: the first source stands, and a dropped wait leaves no registration behind.
 
 use std::{future::poll_fn, pin::pin, task::Poll};
 
@@ -15,7 +15,7 @@ fn never() -> bool {
 }
 
 #[test]
-fn the_first_source_never_changes_whoever_looks() {
+fn all_threads_see_the_same_first_source() {
     bounded(|| {
         let sources = [CancellationToken::new(), CancellationToken::new()];
         let first = Arc::new(First::of(sources.clone()));
@@ -41,7 +41,7 @@ fn the_first_source_never_changes_whoever_looks() {
 }
 
 #[test]
-fn a_wait_that_is_dropped_while_a_source_fires_leaves_nothing_behind() {
+fn a_wait_that_is_dropped_while_a_source_fires_leaves_no_registration() {
     bounded(|| {
         let (source, silent) = (CancellationToken::new(), CancellationToken::new());
         let first = Arc::new(First::of([silent.clone(), source.clone()]));
@@ -58,7 +58,7 @@ fn a_wait_that_is_dropped_while_a_source_fires_leaves_nothing_behind() {
             poll_fn(|cx| Poll::Ready(wait.as_mut().poll(cx))).await
         });
         assert!(matches!(polled, Poll::Pending | Poll::Ready(1)));
-        assert_eq!(join(waits), 1, "whoever waits on is woken");
+        assert_eq!(join(waits), 1, "the remaining wait is woken");
         join(fires);
         assert_eq!((silent.registered(), source.registered()), (0, 0));
         assert_eq!(first.look(never), Some(1));

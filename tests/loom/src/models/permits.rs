@@ -1,4 +1,4 @@
-//! Permits: never above a limit, and each comes back.
+//! Permits: their number never exceeds a limit, and each permit is given back.
 
 use loom::{
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
@@ -16,7 +16,8 @@ fn acquire(life: &Arc<ServiceState>, policy: &'static HandlerPolicy) -> Option<I
     InFlight::acquire(life, Place { policy, site: None }, WorkKind::Durable)
 }
 
-/// Acquires, notes how many have at once, and gives back; says whether it got one.
+/// Acquires a permit, records how many are held at once, and gives it back. Returns whether there
+/// was a permit.
 fn works(life: &Arc<ServiceState>, policy: &'static HandlerPolicy, at_once: &AtomicUsize) -> bool {
     let Some(permit) = acquire(life, policy) else { return false };
     assert_eq!(at_once.fetch_add(1, Relaxed), 0, "more than one at once");
@@ -26,7 +27,7 @@ fn works(life: &Arc<ServiceState>, policy: &'static HandlerPolicy, at_once: &Ato
 }
 
 #[test]
-fn a_limit_of_the_service_is_never_exceeded_and_every_permit_comes_back() {
+fn the_limit_of_the_service_is_never_exceeded_and_every_permit_comes_back() {
     model(|| {
         let (life, policy) = (ServiceState::with_limit(1), HandlerPolicy::with_limit(None));
         let at_once = Arc::new(AtomicUsize::new(0));
@@ -38,7 +39,7 @@ fn a_limit_of_the_service_is_never_exceeded_and_every_permit_comes_back() {
             })
         };
         let here = works(&life, policy, &at_once);
-        assert!(join(other) || here, "nobody got the only one");
+        assert!(join(other) || here, "no thread got the only permit");
         assert!(works(&life, policy, &at_once), "it did not come back");
         let counts = life.counts();
         assert_eq!(counts.begun, counts.completed);
@@ -46,7 +47,7 @@ fn a_limit_of_the_service_is_never_exceeded_and_every_permit_comes_back() {
 }
 
 #[test]
-fn a_limit_of_the_handler_is_never_exceeded_and_gives_back_that_of_the_service() {
+fn a_refusal_by_the_limit_of_a_handler_gives_back_the_permit_of_the_service() {
     model(|| {
         let (life, policy) = (ServiceState::with_limit(2), HandlerPolicy::with_limit(Some(1)));
         let at_once = Arc::new(AtomicUsize::new(0));
@@ -64,7 +65,7 @@ fn a_limit_of_the_handler_is_never_exceeded_and_gives_back_that_of_the_service()
 }
 
 #[test]
-fn a_drain_that_saw_a_refused_permit_is_woken() {
+fn the_return_of_a_refused_permit_wakes_the_drain() {
     model(|| {
         let (life, policy) = (ServiceState::with_limit(1), HandlerPolicy::with_limit(Some(0)));
         let refused = {
@@ -78,7 +79,7 @@ fn a_drain_that_saw_a_refused_permit_is_woken() {
 }
 
 #[test]
-fn what_has_begun_has_ended_or_is_still_there_whenever_one_asks() {
+fn begun_work_is_counted_as_ended_or_still_running_at_any_time() {
     model(|| {
         let (life, policy) = (ServiceState::with_limit(1), HandlerPolicy::with_limit(None));
         let work = {

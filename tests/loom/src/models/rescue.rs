@@ -1,5 +1,5 @@
-//! Rescue against the end: a body that its connection drops is completed by exactly one side, or
-//! counted and named as abandoned; and its permit ends once.
+//! A rescue beside the end of the drain: exactly one side completes a body that its connection
+//! drops, or the body is counted and named as abandoned. Its permit ends once.
 
 use std::{
     pin::Pin,
@@ -19,8 +19,8 @@ use crate::{
     sync::Arc,
 };
 
-/// A body past its point of no return, with what a runner does around it: at its end the permit goes
-/// as completed, and dropped before that it goes as abandoned.
+/// A body past its point of no return, with the permit of its runner. A body that ends completes
+/// the permit, and a body that is dropped before abandons it.
 struct Body {
     permit: Option<InFlight>,
     polls: usize,
@@ -62,7 +62,7 @@ fn begun(life: &Arc<ServiceState>, polls: usize, ends: &Arc<AtomicUsize>) -> Bod
     Body { permit, polls, ends: ends.clone() }
 }
 
-/// What the connection's thread does when it drops a runner: the body goes on as a task, unless the
+/// Drops a runner as the thread of its connection does: the body goes on as a task, unless the
 /// drain is over.
 fn hang_up(life: &Arc<ServiceState>, body: Body) {
     if life.has_ended() {
@@ -88,7 +88,7 @@ fn a_body_that_its_connection_drops_is_completed_or_named_and_counted_once() {
                 life.request_left(shard);
             })
         };
-        // The grace is over: what is left is named, and let go of.
+        // The grace is over: the drain names the remaining work and drops it.
         life.advance(Phase::Stopping);
         let named = life.left();
         life.advance(Phase::Ended);
@@ -106,7 +106,7 @@ fn a_body_that_its_connection_drops_is_completed_or_named_and_counted_once() {
 }
 
 #[test]
-fn a_drain_waits_for_a_body_that_changes_hands() {
+fn a_drain_waits_for_a_body_that_moves_to_a_task() {
     bounded(|| {
         let (life, ends) = (ServiceState::with_limit(1), Arc::new(AtomicUsize::new(0)));
         let shard = life.request_came();
@@ -130,7 +130,7 @@ fn a_drain_waits_for_a_body_that_changes_hands() {
 }
 
 #[test]
-fn a_body_that_needs_one_more_poll_is_completed_though_the_end_has_come() {
+fn a_body_that_needs_one_more_poll_completes_after_the_drain_has_ended() {
     bounded(|| {
         let (life, ends) = (ServiceState::with_limit(1), Arc::new(AtomicUsize::new(0)));
         let body = begun(&life, 0, &ends);

@@ -1,4 +1,5 @@
-//! *Stopping* against a checkpoint: it refuses, or the drain waits for what passed it.
+//! *Stopping* beside a checkpoint: the checkpoint refuses, or the drain waits for the work that
+//! passed it.
 
 use loom::{
     future::block_on,
@@ -18,12 +19,12 @@ const NOTHING: usize = 0;
 const BEGUN: usize = 1;
 const DONE: usize = 2;
 
-/// What a request is counted by while it looks at the phase.
+/// The counter that includes a request while it reads the phase.
 #[derive(Clone, Copy)]
 enum CountedBy {
-    /// Its shard, as under a layer.
+    /// The shard of its thread, as under a layer.
     Shard,
-    /// The connection that it came on, which goes with it.
+    /// The connection that the request came on, which ends with it.
     Connection,
 }
 
@@ -47,8 +48,8 @@ impl CountedBy {
     }
 }
 
-/// A request with a durable statement: it is counted, looks at the phase, takes its permit. It is
-/// answered before the work is done, as one that is cut is.
+/// Runs a request with a durable statement: it is counted, reads the phase, and takes its permit.
+/// Like a request that is cut, it is answered before its work is done.
 fn request(life: &Arc<ServiceState>, ran: &AtomicUsize, counted: CountedBy) {
     let policy = HandlerPolicy::with_limit(None);
     counted.up(life);
@@ -97,8 +98,8 @@ fn refuses_or_is_waited_for(counted: CountedBy) {
     });
 }
 
-/// What a request under somebody else's server does between its polls until it sees `phase`: asks to be
-/// woken, looks, sleeps.
+/// Waits for `phase` between polls as a request under another server does: it registers, reads the
+/// phase, and sleeps.
 fn hears(phase: Phase, wake_of: fn(&ServiceState, u16) -> Arc<Notify>) {
     bounded(move || {
         let life = ServiceState::with_limit(1);
@@ -120,7 +121,7 @@ fn hears(phase: Phase, wake_of: fn(&ServiceState, u16) -> Arc<Notify>) {
             })
         };
         life.advance(Phase::Closing);
-        // Left out, it is not what wakes.
+        // A wait for *closing* must be woken by that phase alone.
         if phase > Phase::Closing {
             life.advance(Phase::Stopping);
         }
@@ -130,11 +131,11 @@ fn hears(phase: Phase, wake_of: fn(&ServiceState, u16) -> Arc<Notify>) {
 }
 
 #[test]
-fn a_request_that_asks_to_be_woken_hears_of_stopping() {
+fn a_registered_request_is_woken_by_stopping() {
     hears(Phase::Stopping, ServiceState::wake_of);
 }
 
 #[test]
-fn a_body_that_asks_to_be_woken_hears_of_closing() {
+fn a_registered_body_is_woken_by_closing() {
     hears(Phase::Closing, ServiceState::wake_of_bodies);
 }

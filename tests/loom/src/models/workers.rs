@@ -1,4 +1,4 @@
-//! Workers: told to stop whenever they come, and missed when they go.
+//! Workers are told to stop whenever they start, and their end wakes the drain.
 
 use loom::thread;
 
@@ -9,7 +9,7 @@ use crate::{
 };
 
 #[test]
-fn a_worker_that_comes_while_all_are_told_to_stop_is_told() {
+fn a_worker_that_starts_while_all_are_told_to_stop_is_told() {
     model(|| {
         let (life, stop) = (ServiceState::with_limit(1), CancellationToken::new());
         let comes = {
@@ -23,7 +23,7 @@ fn a_worker_that_comes_while_all_are_told_to_stop_is_told() {
 }
 
 #[test]
-fn a_worker_that_asks_to_be_told_first_while_the_signal_comes_is_told() {
+fn a_worker_that_registers_for_the_signal_while_it_comes_is_told() {
     model(|| {
         let (life, stop) = (ServiceState::with_limit(1), CancellationToken::new());
         let key = life.worker(&stop);
@@ -39,7 +39,7 @@ fn a_worker_that_asks_to_be_told_first_while_the_signal_comes_is_told() {
 }
 
 #[test]
-fn a_drain_hears_of_the_last_worker() {
+fn the_last_worker_wakes_the_drain() {
     model(|| {
         let (life, stop) = (ServiceState::with_limit(1), CancellationToken::new());
         let key = life.worker(&stop);

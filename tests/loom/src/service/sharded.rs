@@ -1,4 +1,4 @@
-//! Two shards, and a model says which one a thread has.
+//! Two shards, of which a model gives one to each thread.
 
 use std::cell::Cell;
 
@@ -8,7 +8,7 @@ loom::thread_local! {
     static SHARD: Cell<u16> = Cell::new(0);
 }
 
-/// This thread's shard is `shard` from now on.
+/// Gives this thread the shard `shard`.
 pub(crate) fn on_shard(shard: u16) {
     SHARD.with(|own| own.set(shard));
 }

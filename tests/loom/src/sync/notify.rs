@@ -1,5 +1,5 @@
-//! `tokio::sync::Notify`, as far as `notify_waiters`: a wait that was made before the call ends with
-//! it, polled or not.
+//! `tokio::sync::Notify` with `notify_waiters` alone: the call ends each wait that was created
+//! before, polled or not.
 
 use std::{
     pin::Pin,
@@ -40,7 +40,7 @@ impl Notify {
         Notified { notify: self, calls: self.calls.load(Ordering::Acquire), key: None }
     }
 
-    /// How many waits are registered.
+    /// Returns how many waits are registered.
     pub(crate) fn registered(&self) -> usize {
         self.waits.lock().unwrap().len()
     }
@@ -54,7 +54,7 @@ pub(crate) struct Notified<'a> {
 }
 
 impl Notified<'_> {
-    /// It waits from its making on, so there is nothing to do.
+    /// Does nothing, because a wait counts from its creation.
     #[expect(clippy::unused_self, reason = "as tokio has it")]
     pub(crate) fn enable(self: Pin<&mut Self>) -> bool {
         false
@@ -80,7 +80,7 @@ impl Future for Notified<'_> {
 
 impl Drop for Notified<'_> {
     fn drop(&mut self) {
-        // A model that fails unwinds outside of loom, where a lock of it would abort.
+        // A failing model unwinds outside of loom, where one of its locks would abort.
         if std::thread::panicking() {
             return;
         }

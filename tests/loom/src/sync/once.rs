@@ -1,5 +1,5 @@
-//! `std::sync::OnceLock`: whoever finds the value sees what its maker did before, and whoever does
-//! not has seen nothing.
+//! `std::sync::OnceLock`: a thread that finds the value sees all that its maker did before. A
+//! thread that finds no value has synchronized with nothing.
 
 use loom::sync::{
     Mutex,

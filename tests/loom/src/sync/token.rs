@@ -1,5 +1,5 @@
-//! `tokio_util::sync::CancellationToken` without parents: once cancelled it stays so, and a wait that
-//! was made before or after ends.
+//! `tokio_util::sync::CancellationToken` without parents: a cancelled token stays cancelled, and
+//! each wait on it ends.
 
 use loom::sync::{
     Arc,
@@ -41,7 +41,7 @@ impl CancellationToken {
         }
     }
 
-    /// How many waits are registered.
+    /// Returns how many waits are registered.
     pub(crate) fn registered(&self) -> usize {
         self.0.notify.registered()
     }

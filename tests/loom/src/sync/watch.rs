@@ -1,4 +1,4 @@
-//! `tokio::sync::watch`: a receiver sees a change whenever it looks after it, and is woken by one.
+//! `tokio::sync::watch`: a change wakes each receiver, and later reads see it.
 
 use loom::sync::{Arc, Mutex};
 
@@ -35,7 +35,7 @@ impl<T> Sender<T> {
 }
 
 impl<T> Receiver<T> {
-    /// Never an error: the sender outlives it.
+    /// Returns no error, because the sender outlives the receiver.
     pub(crate) async fn wait_for(&mut self, done: impl Fn(&T) -> bool) -> Result<(), ()> {
         loop {
             let changed = self.0.changed.notified();
