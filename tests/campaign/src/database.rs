@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_begin_that_is_dropped_takes_no_later_write_with_it() {
+    async fn a_later_write_is_not_part_of_a_dropped_begin() {
         let server = tokio::task::spawn_blocking(followthrough_database_tests::postgres);
         let Some(server) = server.await.expect("it does not panic") else { return };
         let look = Db::postgres(server, 1).await.expect("the server accepts");

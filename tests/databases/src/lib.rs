@@ -1,7 +1,8 @@
-//! A real `PostgreSQL`, which the tests start themselves.
+//! A PostgreSQL server that the tests start.
 //!
-//! One server for each test binary, from Debian's package, in a private directory and on a free port
-//! of loopback. It ends with the process, however that ends: `server.sh` sees its input close.
+//! Each test binary starts one server from Debian's package, in a private directory and on a free
+//! port of loopback. The server ends with the process, because `server.sh` exits when its standard
+//! input closes.
 
 use std::{
     io::{self, BufRead, BufReader, Write},
@@ -24,29 +25,30 @@ use sqlx::{
 /// The server of this process.
 #[derive(Debug)]
 pub struct Postgres {
-    /// Where it listens on loopback.
+    /// The port that the server listens on.
     pub port: u16,
-    /// Where its Unix socket is.
+    /// The directory of the server's Unix socket.
     pub dir: String,
-    // Its standard input keeps it alive.
+    // The server runs until its standard input closes.
     _server: Child,
 }
 
-/// Starts the server, once; `None` if it cannot be had, after the reason is printed.
+/// Starts the server once for the process. Returns `None`, and prints the reason, if no server can
+/// be installed.
 ///
 /// # Panics
 ///
-/// If it is installed and does not start.
+/// If the installed server does not start.
 pub fn postgres() -> Option<&'static Postgres> {
     static SERVER: OnceLock<Result<Postgres, String>> = OnceLock::new();
     let server = SERVER.get_or_init(|| {
         installed()?;
-        // Another process may take the port between our look at it and the server's.
+        // Another process may take the port before the server binds it.
         let started = (0..3).find_map(|_| Postgres::start());
         Ok(started.expect("what is installed starts"))
     });
     if let Err(reason) = server {
-        // Not `println!`, which the test runner swallows when a test passes.
+        // The test runner hides the output of `println!` when a test passes.
         let _ = writeln!(io::stderr(), "skipped: {reason}");
     }
     server.as_ref().ok()
@@ -63,7 +65,7 @@ fn installed() -> Result<(), String> {
     Err(said.trim().lines().last().unwrap_or("the install script failed").to_owned())
 }
 
-/// A port that nobody listens on, out of the range from which clients get theirs.
+/// Returns a free port outside of the range of ephemeral ports.
 fn free_port() -> u16 {
     let start = u16::try_from(std::process::id() % 10_000).expect("it is below 10,000");
     let mut ports = (0..10_000).map(|n| 20_000 + (start + n) % 10_000);
@@ -75,7 +77,7 @@ impl Postgres {
     fn start() -> Option<Self> {
         let port = free_port();
         let mut command = if rustix::process::geteuid().is_root() {
-            // The server refuses to run as root; the package brings the user.
+            // The server refuses to run as root. The package creates the user.
             let mut command = Command::new("runuser");
             command.args(["-u", "postgres", "--", "sh"]);
             command
@@ -92,28 +94,28 @@ impl Postgres {
         (!dir.is_empty()).then_some(Self { port, dir, _server: server })
     }
 
-    /// How to reach it, under a name that its activity is known by.
+    /// Returns the settings of a connection whose activity is listed under `name`.
     pub fn config(&self, name: &str) -> Config {
         let mut config = Config::new();
         config.host("127.0.0.1").port(self.port).user("postgres").application_name(name);
         config
     }
 
-    /// A pool of deadpool, with its `Fast` recycling.
+    /// Returns a pool of deadpool with its `Fast` recycling.
     ///
     /// # Panics
     ///
-    /// Never: the settings are sound.
+    /// Never: the settings are valid.
     pub fn plain_pool(&self, name: &str, size: usize) -> deadpool_postgres::Pool {
         pool(&self.config(name), size)
     }
 
-    /// The pool under test.
+    /// Returns the pool under test.
     pub fn pool(&self, name: &str, size: usize) -> Pool {
         Pool::new(self.plain_pool(name, size), &self.config(name), NoTls)
     }
 
-    /// A pool of sqlx.
+    /// Returns a pool of sqlx.
     ///
     /// # Panics
     ///
@@ -127,11 +129,11 @@ impl Postgres {
         PgPoolOptions::new().max_connections(size).connect_lazy_with(options)
     }
 
-    /// A connection beside the pools, to look at them.
+    /// Opens a connection outside of the pools, to inspect the server.
     ///
     /// # Panics
     ///
-    /// If it cannot be made.
+    /// If the connection fails.
     pub async fn inspector(&self) -> Inspector {
         let (client, connection) =
             self.config("inspector").connect(NoTls).await.expect("the server accepts");
@@ -140,11 +142,11 @@ impl Postgres {
     }
 }
 
-/// A pool of `size` connections.
+/// Returns a pool of `size` connections.
 ///
 /// # Panics
 ///
-/// Never: the settings are sound.
+/// Never: the settings are valid.
 pub fn pool(config: &Config, size: usize) -> deadpool_postgres::Pool {
     let builder = deadpool_postgres::Pool::builder(Manager::new(config.clone(), NoTls))
         .max_size(size)
@@ -153,7 +155,8 @@ pub fn pool(config: &Config, size: usize) -> deadpool_postgres::Pool {
     builder.build().expect("the settings are sound")
 }
 
-/// Waits for `time`, to the microsecond: tokio's timers know milliseconds.
+/// Waits for `time` with a precision of microseconds, because tokio's timers have a precision of
+/// milliseconds.
 pub async fn moment(time: Duration) {
     let start = Instant::now();
     while start.elapsed() < time {
@@ -161,19 +164,19 @@ pub async fn moment(time: Duration) {
     }
 }
 
-/// Looks at what the server does.
+/// A connection that inspects the server.
 #[derive(Debug)]
 pub struct Inspector {
-    /// Its connection.
+    /// The connection.
     pub client: Client,
 }
 
 impl Inspector {
-    /// The states of the backends of `name`, and what they work on.
+    /// Returns the state and the current statement of each backend of `name`.
     ///
     /// # Panics
     ///
-    /// If the server does not say.
+    /// If the query fails.
     pub async fn activity(&self, name: &str) -> Vec<(String, String)> {
         let rows = self
             .client
@@ -186,12 +189,12 @@ impl Inspector {
         rows.iter().map(|row| (row.get(0), row.get(1))).collect()
     }
 
-    /// Waits until a backend of `name` sleeps, in the middle of a statement that contains `text`: one
-    /// that is only parsed is called active, too.
+    /// Waits until a backend of `name` sleeps within a statement that contains `text`. The state
+    /// `active` alone is not enough, because it also covers parsing.
     ///
     /// # Panics
     ///
-    /// If it does not happen soon.
+    /// If no backend does so soon.
     pub async fn until_active(&self, name: &str, text: &str) {
         let sleeping = "SELECT query FROM pg_stat_activity \
                         WHERE application_name = $1 AND wait_event = 'PgSleep'";
@@ -206,11 +209,11 @@ impl Inspector {
         .await;
     }
 
-    /// Makes a table of ids whose rows take `seconds` to commit.
+    /// Creates a table of ids whose rows take `seconds` to commit.
     ///
     /// # Panics
     ///
-    /// If there is one of that name.
+    /// If a table of that name exists.
     pub async fn slow_to_commit(&self, name: &str, seconds: f64) {
         let slow = format!(
             "CREATE TABLE {name} (id bigint);
@@ -222,11 +225,11 @@ impl Inspector {
         self.client.batch_execute(&slow).await.expect("the table is new");
     }
 
-    /// The single value that `query` gives.
+    /// Returns the single value that `query` selects.
     ///
     /// # Panics
     ///
-    /// If it does not.
+    /// If the query fails.
     pub async fn value(&self, query: &str) -> i64 {
         self.client.query_one(query, &[]).await.expect("the server answers").get(0)
     }

@@ -1,6 +1,6 @@
 //! A commit that is cut is reported as unknown, never as rolled back.
 //!
-//! A deferred trigger makes commits slow enough to be cut for certain while the server works.
+//! A deferred trigger makes commits slow, so that the cut always happens while the server works.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tracing::Level;
 
 const COMMIT: &str = "SELECT; COMMIT";
 
-/// A table of its own, whose rows take `seconds` to commit.
+/// Creates a table whose rows take `seconds` to commit.
 async fn table(postgres: &Postgres, name: &str, seconds: f64) -> (Pool, Inspector) {
     let inspector = postgres.inspector().await;
     inspector.slow_to_commit(name, seconds).await;
@@ -48,7 +48,7 @@ async fn a_dropped_commit_is_unknown_and_lands() {
     assert_eq!(cut.len(), 1, "{:?}", log.lines());
     assert_eq!(cut[0].level, Level::WARN);
     assert!(cut[0].text.contains("outcome=unknown"), "{:?}", cut[0]);
-    // The connection went with the commit.
+    // The dropped commit closed its connection.
     let error = client.query("SELECT 1", &[]).await.unwrap_err();
     assert!(error.to_string().contains("get another connection"), "{error}");
 
@@ -58,7 +58,7 @@ async fn a_dropped_commit_is_unknown_and_lands() {
     assert!(log.with("rolled back").is_empty(), "{:?}", log.lines());
 }
 
-/// The guide's recipe: the server knows how a transaction ended.
+/// The guide's recipe: the server can tell how a transaction ended.
 #[tokio::test]
 async fn the_server_can_be_asked_how_a_cut_commit_ended() {
     let Some(postgres) = postgres() else { return };
@@ -124,12 +124,12 @@ async fn a_transaction_that_is_dropped_before_its_commit_leaves_nothing() {
     let (pool, inspector) = table(postgres, "before", 0.0).await;
     let insert = "INSERT INTO before VALUES (1)";
 
-    // While nothing runs, by a token, and in the middle of a statement.
+    // Three cases: between statements, by a token, and within a statement.
     let mut client = pool.get().await.unwrap();
     let mut transaction = client.transaction().await.unwrap();
     transaction.execute(insert, &[]).await.unwrap();
     drop(transaction);
-    // The connection is as good as before.
+    // The connection still works.
     assert_eq!(client.query("SELECT 1", &[]).await.unwrap().len(), 1);
 
     let token = CancellationToken::new();
@@ -147,7 +147,7 @@ async fn a_transaction_that_is_dropped_before_its_commit_leaves_nothing() {
         transaction.query("SELECT pg_sleep(60)", &[]).await
     };
     tokio::select! {
-        _ = cut => panic!("nobody waits for it"),
+        _ = cut => panic!("no test waits that long"),
         () = inspector.until_active("before", "pg_sleep(60)") => {}
     }
     drop(client);
@@ -164,7 +164,7 @@ async fn ok_means_landed() {
     let (pool, inspector) = table(postgres, "failed", 0.0).await;
     let mut client = pool.get().await.unwrap();
 
-    // PostgreSQL answers such a commit with success, and rolls back.
+    // PostgreSQL answers the commit of a failed transaction with success, and rolls back.
     let mut transaction = client.transaction().await.unwrap();
     transaction.execute("INSERT INTO failed VALUES (1)", &[]).await.unwrap();
     assert!(transaction.execute("SELECT 1 / 0", &[]).await.is_err());
@@ -172,13 +172,13 @@ async fn ok_means_landed() {
     assert_eq!(error.outcome(), Outcome::NotBegun);
     assert_eq!(inspector.value("SELECT count(*) FROM failed").await, 0);
 
-    // It is over, and the next one is not within it.
+    // The failed transaction has ended, so the next insertion is not part of it.
     insert(&mut client, "failed", 2).await.unwrap();
     assert_eq!(inspector.value("SELECT count(*) FROM failed").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_said_of_a_transaction_is_so_wherever_it_is_cut() {
+async fn the_reported_outcome_of_a_transaction_is_right_wherever_it_is_cut() {
     let Some(postgres) = postgres() else { return };
     let (pool, inspector) = table(postgres, "anywhere", 0.001).await;
     let seed = fastrand::u64(..);
@@ -213,9 +213,9 @@ async fn what_is_said_of_a_transaction_is_so_wherever_it_is_cut() {
     println!("{landed} landed, {not_begun} did not begin, {unknown} are unknown");
 }
 
-/// The reason for all this.
+/// Shows the fault that the wrapper fixes.
 #[tokio::test]
-async fn without_the_wrapper_nobody_says_so() {
+async fn without_the_wrapper_a_dropped_commit_lands_unreported() {
     let Some(postgres) = postgres() else { return };
     let (_, inspector) = table(postgres, "plain", 1.0).await;
     let pool = postgres.plain_pool("plain", 1);
@@ -223,6 +223,6 @@ async fn without_the_wrapper_nobody_says_so() {
     let transaction = client.transaction().await.unwrap();
     transaction.execute("INSERT INTO plain VALUES (1)", &[]).await.unwrap();
     assert!(timeout(Duration::from_millis(50), transaction.commit()).await.is_err());
-    client.query("SELECT 1", &[]).await.unwrap(); // behind the commit
+    client.query("SELECT 1", &[]).await.unwrap(); // returns after the commit
     assert_eq!(inspector.value("SELECT count(*) FROM plain").await, 1);
 }

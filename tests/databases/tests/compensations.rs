@@ -1,4 +1,4 @@
-//! A write that is cut while it is under way, and its compensation on another connection.
+//! A write that is cut while it runs, and its compensation on another connection.
 
 use std::{
     sync::{
@@ -26,7 +26,7 @@ const POOL: u32 = 8;
 const RUNS: i64 = 450;
 const SLOW_RUNS: i64 = 20;
 
-/// A way to a table of seats, which have an id and a state.
+/// A pool that reaches a table of seats, which have an id and a state.
 #[derive(Clone)]
 enum Seats {
     Deadpool(followthrough_postgres::Pool),
@@ -91,7 +91,7 @@ async fn serve(table: &Table) -> Server {
     Server::start(app).await
 }
 
-/// Waits until no request and no compensation is left.
+/// Waits until no request and no compensation runs.
 async fn is_quiet(server: &Server) {
     soon("the end of all compensations", async {
         loop {
@@ -105,7 +105,7 @@ async fn is_quiet(server: &Server) {
     .await;
 }
 
-/// Waits until no backend of `name` works.
+/// Waits until no backend of `name` runs a statement.
 async fn is_idle(inspector: &Inspector, name: &str) {
     soon("idle backends", async {
         while inspector.activity(name).await.iter().any(|(state, _)| state != "idle") {}
@@ -113,7 +113,7 @@ async fn is_idle(inspector: &Inspector, name: &str) {
     .await;
 }
 
-/// Table `name`, where a deletion undoes an insertion.
+/// Returns the statements of table `name`, in which a deletion undoes an insertion.
 fn deletes(seats: Seats, name: &str, reserve: String) -> Table {
     Table { seats, reserve, release: format!("DELETE FROM {name} WHERE id = $1") }
 }
@@ -181,13 +181,13 @@ async fn law_10a_an_ordinary_insert_never_lands_after_its_compensation() {
         println!("{name}: {RUNS} runs, {kept} answered, {held} held; {report}");
         assert!(report.compensations.run > 0, "{report}");
         assert_eq!(report.compensations.failed, 0, "{report}");
-        // A client that left may have had its answer on the way.
+        // A client may have left while its answer was on the way.
         let answered = RUNS - i64::try_from(report.compensations.run).expect("it is small");
         assert!(kept <= held && held <= answered, "{held} held, {kept} kept, {report}");
     }
 }
 
-/// A function that goes on after it was cancelled, for so many seconds, and inserts then.
+/// Creates a function that ignores its cancellation for so many seconds and then inserts.
 async fn create_stubborn(inspector: &Inspector, name: &str, seconds: f64) -> String {
     create(inspector, name).await;
     let stubborn = format!(
@@ -204,7 +204,7 @@ async fn create_stubborn(inspector: &Inspector, name: &str, seconds: f64) -> Str
     format!("SELECT {name}_stubborn($1)")
 }
 
-/// Sends, waits until a backend sleeps in the middle of it, and leaves.
+/// Sends a request, waits until a backend sleeps within its statement, and leaves.
 async fn leave_midway(server: &Server, inspector: &Inspector, name: &str, id: i64) {
     let call = h1::send(server.at, "POST", &format!("/{id}")).await;
     inspector.until_active(name, "").await;
@@ -229,7 +229,7 @@ async fn law_10a_a_compensation_waits_for_a_statement_that_cannot_be_cancelled()
     }
 }
 
-/// The pool has room for another connection by then, and the compensation still waits.
+/// The pool has room for another connection by then, but the compensation still waits.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn law_10a_a_compensation_waits_longer_than_the_pool() {
     let Some(postgres) = postgres() else { return };
@@ -246,7 +246,8 @@ async fn law_10a_a_compensation_waits_longer_than_the_pool() {
     }
 }
 
-/// With all their connections, so that a compensation gets another one than the insertion had.
+/// Returns pools whose connections are all open, so that a compensation gets another connection
+/// than the insertion.
 async fn plain(postgres: &Postgres, name: &str) -> [(String, Seats); 2] {
     let size = usize::try_from(POOL).expect("it is small");
     let (deadpool, sqlx) = (format!("{name}_deadpool"), format!("{name}_sqlx"));
@@ -260,7 +261,7 @@ async fn plain(postgres: &Postgres, name: &str) -> [(String, Seats); 2] {
     [(deadpool, Seats::PlainDeadpool(first)), (sqlx, Seats::PlainSqlx(second))]
 }
 
-/// What the next test is for.
+/// Shows the fault that the tombstone of the next test prevents.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_another_pool_a_deletion_may_come_before_the_insertion() {
     let Some(postgres) = postgres() else { return };
@@ -279,7 +280,8 @@ async fn with_another_pool_a_deletion_may_come_before_the_insertion() {
     }
 }
 
-/// A released seat stays, under the same unique key: what arrives late runs into it.
+/// Returns statements that keep a released seat under the same unique key, so that a late insertion
+/// conflicts with it.
 fn leaves_a_tombstone(seats: Seats, name: &str, reserve: String) -> Table {
     let release = format!(
         "INSERT INTO {name} (id, state) VALUES ($1, 'released') \
@@ -305,8 +307,8 @@ async fn with_another_pool_a_tombstone_keeps_a_late_insertion_out() {
     }
 }
 
-/// The insertion waits for the only writer of the database, and the compensation queues behind it or
-/// before it.
+/// Cuts an insertion while it waits for the only writer of the database. The compensation queues
+/// before or behind it.
 async fn leave_behind_a_lock(name: &str, table: impl FnOnce(Seats) -> Table) -> i64 {
     let file = std::env::temp_dir().join(format!("followthrough-{name}-{}.db", std::process::id()));
     let options = SqliteConnectOptions::new()
@@ -342,7 +344,7 @@ async fn leave_behind_a_lock(name: &str, table: impl FnOnce(Seats) -> Table) -> 
         writer.rollback().await.expect("it was open");
         is_quiet(&server).await;
     }
-    // What was dropped has ended when its connection can be had again.
+    // A dropped statement has ended when the pool hands out its connection again.
     let mut all = Vec::new();
     for _ in 0..POOL {
         all.push(pool.acquire().await.expect("the pool has all its connections"));

@@ -1,4 +1,4 @@
-//! Ten thousand queries are cut at random points, and the pool does not show it.
+//! Ten thousand queries are cut at random points, and the pool stays intact.
 
 use std::{
     sync::{
@@ -20,9 +20,9 @@ const POOL: usize = 8;
 const CALLERS: usize = 24;
 const NAME: &str = "cut_queries";
 
-/// Every query after a cut one gets its own answer.
+/// Each query after a cut query gets its own answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_ten_thousand_cut_queries_nothing_is_wrong() {
+async fn after_ten_thousand_cut_queries_the_pool_is_intact() {
     let Some(postgres) = postgres() else { return };
     let seed = fastrand::u64(..);
     println!("seed {seed}");
@@ -53,7 +53,7 @@ async fn after_ten_thousand_cut_queries_nothing_is_wrong() {
         started.elapsed()
     );
 
-    // The pool is full: as many as it holds can be had at once, and each of them works.
+    // The pool hands out all of its connections, and each of them works.
     let mut all = Vec::new();
     for _ in 0..POOL {
         all.push(pool.get().await.expect("the pool has all its connections"));
@@ -68,16 +68,16 @@ async fn after_ten_thousand_cut_queries_nothing_is_wrong() {
     let activity = inspector.activity(NAME).await;
     let at_work: Vec<_> = activity.iter().filter(|(state, _)| state != "idle").collect();
     assert_eq!(at_work.len(), 0, "{at_work:?}");
-    // A connection that was replaced a moment ago may still be on its way out.
+    // A connection that was replaced a moment ago may not have closed yet.
     soon("nothing else is left", async { while inspector.activity(NAME).await.len() != POOL {} })
         .await;
 }
 
-/// Begins a query and cuts it somewhere; `false` if it was answered before.
+/// Begins a query and cuts it at a random point. Returns `false` if the query was answered before.
 async fn begin_and_cut(pool: &Pool, rng: &mut Rng) -> bool {
     let mut client = pool.get().await.expect("the pool has room");
     let length = rng.f64() * 0.006;
-    // Half of them at once, before their query has come far: a cancel request may overtake it.
+    // Half of the queries are cut early, when a cancel request may overtake its query.
     let latest = if rng.bool() { 300 } else { 4_000 };
     let time = Duration::from_micros(rng.u64(0..latest));
     let in_transaction = rng.u8(0..4) == 0;
@@ -111,7 +111,10 @@ async fn begin_and_cut(pool: &Pool, rng: &mut Rng) -> bool {
             let count = "SELECT count(*) FROM generate_series(1, $1::bigint)";
             match within(time, client.query_one(count, &[&rows])).await {
                 Some(row) => {
-                    assert_eq!(row.expect("nobody else's cancel hits it").get::<_, i64>(0), rows);
+                    assert_eq!(
+                        row.expect("no cancel request of another query hits it").get::<_, i64>(0),
+                        rows
+                    );
                     false
                 }
                 None => true,
@@ -119,10 +122,10 @@ async fn begin_and_cut(pool: &Pool, rng: &mut Rng) -> bool {
         }
         _ => {
             let prepared = client.prepare_cached("SELECT pg_sleep($1)").await;
-            let prepared = prepared.expect("nobody else's cancel hits it");
+            let prepared = prepared.expect("no cancel request of another query hits it");
             match within(time, client.query_one(&prepared, &[&length])).await {
                 Some(row) => {
-                    row.expect("nobody else's cancel hits it");
+                    row.expect("no cancel request of another query hits it");
                     false
                 }
                 None => true,
@@ -139,10 +142,10 @@ async fn within<F: Future>(time: Duration, work: F) -> Option<F::Output> {
     }
 }
 
-/// Asks something to which only one answer is right, long enough to be hit by a late cancel.
+/// Runs a query with one right answer, long enough for a late cancel request to hit it.
 async fn ask(client: &mut Client, rng: &mut Rng) {
     let number = i64::from(rng.u32(..));
     let question = "SELECT $1::bigint * 2, (SELECT count(*) FROM generate_series(1, 500))";
-    let row = client.query_one(question, &[&number]).await.expect("nobody's cancel hits it");
+    let row = client.query_one(question, &[&number]).await.expect("no cancel request hits it");
     assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (number * 2, 500));
 }

@@ -1,6 +1,6 @@
-//! A `begin` whose future is dropped: what is written next on the connection is no part of it.
+//! A later write on the connection is not part of a transaction whose `begin` was dropped.
 //!
-//! sqlx 0.9.0 by itself forgets such a BEGIN.
+//! sqlx 0.9.0 alone forgets such a BEGIN.
 
 use std::{future::poll_fn, pin::pin, task::Poll};
 
@@ -8,7 +8,7 @@ use followthrough_database_tests::postgres;
 use followthrough_sqlx_postgres::Pool;
 use followthrough_tests::soon;
 
-/// Polls `future` until it has waited so often, and drops it then; whether it had ended.
+/// Polls `future` until it has waited that often, then drops it. Returns whether it had ended.
 async fn cut<F: Future>(future: F, waits: usize) -> bool {
     let mut future = pin!(future);
     let mut waited = 0;
@@ -23,7 +23,7 @@ async fn cut<F: Future>(future: F, waits: usize) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_begin_that_is_dropped_takes_no_later_write_with_it() {
+async fn a_later_write_is_not_part_of_a_dropped_begin() {
     let Some(postgres) = postgres() else { return };
     let inspector = postgres.inspector().await;
     inspector.client.batch_execute("CREATE TABLE dropped_begins (id bigint)").await.unwrap();

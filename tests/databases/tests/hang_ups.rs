@@ -1,4 +1,4 @@
-//! A client hangs up during a slow query: how long its backend works on.
+//! How long a backend works after its client has left during a slow query.
 
 use std::time::{Duration, Instant};
 
@@ -9,27 +9,28 @@ use followthrough_postgres::Pool;
 use followthrough_tests::{Leaving, Server, h1, soon};
 
 const RUNS: usize = 20;
-/// No test waits for that long.
+/// Longer than any test waits.
 const SLOW: &str = "SELECT pg_sleep(60)";
-/// What is left of it is waited for.
+/// A query whose rest a test waits for.
 const REST: Duration = Duration::from_millis(1500);
 const LESS_SLOW: &str = "SELECT pg_sleep(1.5)";
 
 #[cancellable(read)]
 async fn wrapped(State(pool): State<Pool>) -> &'static str {
     let mut client = pool.get().await.expect("the pool has room");
-    client.query_one(SLOW, &[]).await.expect("nobody waits for it");
+    client.query_one(SLOW, &[]).await.expect("no test waits that long");
     "slept"
 }
 
 #[cancellable(read)]
 async fn plain(State(pool): State<deadpool_postgres::Pool>) -> &'static str {
     let client = pool.get().await.expect("the pool has room");
-    client.query_one(LESS_SLOW, &[]).await.expect("nobody waits for it");
+    client.query_one(LESS_SLOW, &[]).await.expect("no test waits that long");
     "slept"
 }
 
-/// With one connection, the pool's next one is the same backend, and comes when that is idle.
+/// The pool has one connection, so its next connection is the same backend, and is available once
+/// that is idle.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backend_is_idle_soon_after_its_client_has_left() {
     let Some(postgres) = postgres() else { return };
@@ -58,11 +59,12 @@ async fn a_backend_is_idle_soon_after_its_client_has_left() {
         times[RUNS / 2],
         times[RUNS - 1]
     );
-    // A machine may be busy at any time, but not all the time.
+    // The limit holds for the fastest run, because the machine may be busy during the others.
     assert!(times[0] < Duration::from_millis(50), "{times:?}");
 }
 
-/// What this is for: the pool hands out a connection on which the next query waits.
+/// Shows the fault that the wrapper fixes: the pool hands out a connection whose backend is still
+/// busy.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_wrapper_the_next_query_waits_for_the_rest() {
     let Some(postgres) = postgres() else { return };
@@ -95,17 +97,17 @@ async fn order(State(pool): State<Pool>, cancel: RequestToken) -> &'static str {
 async fn insert(pool: &Pool, token: &DurableToken) {
     let mut client = pool.get().await.expect("the pool has room");
     let insert = "WITH slow AS (SELECT pg_sleep(1)) INSERT INTO orders SELECT 1 FROM slow";
-    // What the body itself gives up, the server does not.
+    // The server goes on with a query that the body itself gives up.
     let given_up =
         tokio::time::timeout(Duration::from_millis(500), client.follow(token).execute(insert, &[]));
     assert!(given_up.await.is_err());
 }
 
-/// The connection still follows the request when the write begins.
+/// Reads first, so that the connection follows the request when the write begins.
 #[cancellable(read)]
 async fn reads_first(State(pool): State<Pool>, cancel: RequestToken) -> &'static str {
     let mut client = pool.get().await.expect("the pool has room");
-    client.follow(&cancel).query_one("SELECT 1", &[]).await.expect("nobody has left");
+    client.follow(&cancel).query_one("SELECT 1", &[]).await.expect("the client has not left");
     #[durable_write]
     {
         let insert = "WITH slow AS (SELECT pg_sleep(1)) INSERT INTO orders SELECT 3 FROM slow";
@@ -137,7 +139,7 @@ async fn nothing_is_cancelled_under_a_durable_token() {
     let server = Server::start(app).await;
 
     assert_eq!(h1::call(server.at, "GET", "/order").await.status, 200);
-    // The only connection comes back when the backend has answered, and not before.
+    // The only connection comes back only after the backend has answered.
     drop(soon("the connection comes back", pool.get()).await.unwrap());
     assert_eq!(inspector.value("SELECT count(*) FROM orders WHERE id = 1").await, 1);
 

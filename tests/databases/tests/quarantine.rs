@@ -1,4 +1,4 @@
-//! What may happen to a connection on its way back.
+//! What may happen to a connection on its way back to its pool.
 
 use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
@@ -15,7 +15,7 @@ const SLOW: &str = "SELECT pg_sleep(60)";
 async fn cut(pool: &Pool, name: &str, inspector: &Inspector) {
     let mut client = pool.get().await.expect("the pool has room");
     tokio::select! {
-        _ = client.query(SLOW, &[]) => panic!("nobody waits for it"),
+        _ = client.query(SLOW, &[]) => panic!("no test waits that long"),
         () = inspector.until_active(name, SLOW) => {}
     }
 }
@@ -48,10 +48,10 @@ async fn it_works_over_a_unix_socket() {
 }
 
 #[tokio::test]
-async fn a_backend_that_cannot_be_told_is_replaced() {
+async fn a_backend_that_cannot_be_cancelled_is_replaced() {
     let Some(postgres) = postgres() else { return };
     let (name, inspector) = ("replaced", postgres.inspector().await);
-    // Nobody listens there.
+    // No server listens on this port.
     let elsewhere = "host=127.0.0.1 port=1".parse().unwrap();
     let plain = postgres.plain_pool(name, 1);
     let pool = Pool::new(plain, &elsewhere, NoTls).timeout(Duration::from_millis(100));
@@ -71,7 +71,7 @@ async fn a_transaction_that_was_begun_by_hand_is_ended() {
         let mut client = pool.get().await.unwrap();
         client.batch_execute("BEGIN; INSERT INTO by_hand VALUES (1)").await.unwrap();
         tokio::select! {
-            _ = client.query(SLOW, &[]) => panic!("nobody waits for it"),
+            _ = client.query(SLOW, &[]) => panic!("no test waits that long"),
             () = inspector.until_active("by_hand", SLOW) => {}
         }
         drop(client);
@@ -89,11 +89,11 @@ async fn copies(State(pool): State<Pool>) -> String {
         transaction.execute("INSERT INTO copies VALUES (1)", &[]).await?;
         transaction.query("SELECT pg_sleep(60)", &[]).await
     });
-    format!("{} rows", rows.await.expect("nobody waits for it").len())
+    format!("{} rows", rows.await.expect("no test waits that long").len())
 }
 
 #[tokio::test]
-async fn what_else_was_run_is_cut_as_well() {
+async fn every_kind_of_query_is_cut() {
     let Some(postgres) = postgres() else { return };
     let (pool, inspector) = (postgres.pool("copies", 1), postgres.inspector().await);
     inspector.client.batch_execute("CREATE TABLE copies (id int)").await.unwrap();
@@ -111,9 +111,9 @@ async fn what_else_was_run_is_cut_as_well() {
     assert_eq!(inspector.value("SELECT count(*) FROM copies").await, 0);
 }
 
-/// tokio-postgres forgets a statement that is cut while it is prepared, and the server does not.
+/// tokio-postgres forgets a statement that is cut during its preparation, and the server keeps it.
 #[tokio::test]
-async fn statements_that_nobody_knows_do_not_pile_up() {
+async fn statements_that_are_cut_while_prepared_do_not_pile_up() {
     let Some(postgres) = postgres() else { return };
     let pool = postgres.pool("piles", 1);
     let mut most = 0;

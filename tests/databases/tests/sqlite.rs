@@ -1,4 +1,4 @@
-//! The guide's recipe for `SQLite`: a progress handler that looks at a token.
+//! The guide's recipe for SQLite: a progress handler that reads a token.
 
 use std::{
     sync::{
@@ -16,7 +16,7 @@ use sqlx::{
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// Counts for as long as nobody stops it; no row comes before the end.
+/// Counts without end, and returns no row before the end.
 const ENDLESS: &str =
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
 const LONG: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 3000000) \
@@ -24,7 +24,7 @@ const LONG: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM
 
 async fn pool() -> SqlitePool {
     let options = SqliteConnectOptions::new().in_memory(true);
-    // What has fired must not interrupt whoever has the connection next.
+    // A token that has fired must not interrupt the next user of the connection.
     let options_of_pool = SqlitePoolOptions::new().max_connections(1).after_release(
         |connection: &mut SqliteConnection, _| {
             Box::pin(async move {
@@ -36,13 +36,14 @@ async fn pool() -> SqlitePool {
     options_of_pool.connect_with(options).await.unwrap()
 }
 
-/// What `connection` does ends when `token` fires.
+/// Ends the work of `connection` when `token` fires.
 async fn follow(
     connection: &mut SqliteConnection,
     token: CancellationToken,
 ) -> Result<(), sqlx::Error> {
     let mut handle = connection.lock_handle().await?;
-    // Every thousand instructions of SQLite's machine; `false` interrupts it.
+    // Called every thousand instructions of SQLite's virtual machine; `false` interrupts the
+    // statement.
     handle.set_progress_handler(1_000, move || !token.is_cancelled());
     Ok(())
 }
@@ -70,9 +71,9 @@ async fn a_dropped_query_ends_and_the_next_one_is_right() {
     println!("SQLite: best {:.1?}, median {:.1?}, worst {:.1?}", times[0], times[10], times[19]);
 }
 
-/// The reason for it: the machine goes on to the last instruction.
+/// Shows the fault that the recipe fixes: the virtual machine runs to its last instruction.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_it_the_next_query_waits_for_the_rest() {
+async fn without_the_recipe_the_next_query_waits_for_the_rest() {
     let pool = pool().await;
     let mut connection = pool.acquire().await.unwrap();
     let steps = Arc::new(AtomicUsize::new(0));

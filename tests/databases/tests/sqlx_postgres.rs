@@ -1,4 +1,4 @@
-//! The same for sqlx.
+//! The tests of the pool, for sqlx.
 
 use std::{
     sync::{
@@ -29,18 +29,18 @@ async fn execute(connection: &mut PgConnection, sql: String) -> Result<(), sqlx:
     sqlx::query(AssertSqlSafe(sql)).execute(connection).await.map(drop)
 }
 
-/// Asks something to which only one answer is right.
+/// Runs a query with one right answer.
 async fn ask(client: &mut Client, number: i64) {
     let answer = client.run(async |connection| {
         let question =
             "SELECT $1::bigint * 2 FROM (SELECT count(*) FROM generate_series(1, 500)) n";
         sqlx::query_scalar::<_, i64>(question).bind(number).fetch_one(connection).await
     });
-    assert_eq!(answer.await.expect("nobody's cancel hits it"), number * 2);
+    assert_eq!(answer.await.expect("no cancel request hits it"), number * 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_ten_thousand_cut_queries_nothing_is_wrong() {
+async fn after_ten_thousand_cut_queries_the_pool_is_intact() {
     let Some(postgres) = postgres() else { return };
     let seed = fastrand::u64(..);
     println!("seed {seed}");
@@ -70,7 +70,7 @@ async fn after_ten_thousand_cut_queries_nothing_is_wrong() {
                 let time = Duration::from_micros(rng.u64(0..4_000));
                 tokio::select! {
                     biased;
-                    done = work => done.expect("nobody else's cancel hits it"),
+                    done = work => done.expect("no cancel request of another query hits it"),
                     () = moment(time) => { cut.fetch_add(1, Ordering::Relaxed); }
                 }
                 drop(client);
@@ -91,7 +91,7 @@ async fn after_ten_thousand_cut_queries_nothing_is_wrong() {
         all.push(client);
     }
     assert_eq!(pool.inner().size(), POOL);
-    // What it takes to cancel is not the pool's; an idle connection of it has the same name.
+    // Cancel requests use connections outside of the pool. An idle connection has the same name.
     let activity = postgres.inspector().await.activity("sqlx_cut").await;
     let at_work: Vec<_> = activity.iter().filter(|(state, _)| state != "idle").collect();
     assert_eq!(at_work.len(), 0, "{at_work:?}");
@@ -101,7 +101,7 @@ async fn after_ten_thousand_cut_queries_nothing_is_wrong() {
 async fn slow(State(pool): State<Pool>) -> &'static str {
     let mut client = pool.get().await.expect("the pool has room");
     let sleep = client.run(async |connection| sqlx::query(SLOW).execute(connection).await);
-    sleep.await.expect("nobody waits for it");
+    sleep.await.expect("no test waits that long");
     "slept"
 }
 
@@ -132,13 +132,14 @@ async fn a_backend_is_idle_soon_after_its_client_has_left() {
         times[RUNS / 2],
         times[RUNS - 1]
     );
-    // A machine may be busy at any time, but not all the time.
+    // The limit holds for the fastest run, because the machine may be busy during the others.
     assert!(times[0] < Duration::from_millis(50), "{times:?}");
 }
 
-/// What this is for: sqlx waits for the rest before it takes the connection back.
+/// Shows the fault that the wrapper fixes: sqlx waits for the rest of the query before it takes the
+/// connection back.
 #[tokio::test]
-async fn without_the_wrapper_the_connection_is_missing_for_the_rest() {
+async fn without_the_wrapper_the_connection_is_missing_until_the_query_ends() {
     let Some(postgres) = postgres() else { return };
     let (pool, inspector) = (postgres.sqlx_pool("sqlx_plain", 1), postgres.inspector().await);
     let sent = Instant::now();
@@ -152,7 +153,7 @@ async fn without_the_wrapper_the_connection_is_missing_for_the_rest() {
     assert!(sent.elapsed() >= Duration::from_millis(1500), "the query was not stopped");
 }
 
-/// A table of its own, whose rows take `seconds` to commit.
+/// Creates a table whose rows take `seconds` to commit.
 async fn table(postgres: &Postgres, name: &str, seconds: f64) -> (Pool, Inspector) {
     let inspector = postgres.inspector().await;
     inspector.slow_to_commit(name, seconds).await;
@@ -199,7 +200,7 @@ async fn a_transaction_that_is_dropped_before_its_commit_leaves_nothing() {
     };
     let rows = "SELECT count(*) FROM sqlx_before";
 
-    // The client goes on, and goes back.
+    // The connection stays usable and returns to its pool.
     let mut client = pool.get().await.unwrap();
     client.transaction().await.unwrap().run(write).await.unwrap();
     ask(&mut client, 1).await;
@@ -208,7 +209,7 @@ async fn a_transaction_that_is_dropped_before_its_commit_leaves_nothing() {
     settled(&pool).await;
     assert_eq!(inspector.value(rows).await, 0);
 
-    // In a statement.
+    // The transaction is dropped within a statement.
     let mut client = pool.get().await.unwrap();
     let cut = async {
         let mut transaction = client.transaction().await?;
@@ -216,7 +217,7 @@ async fn a_transaction_that_is_dropped_before_its_commit_leaves_nothing() {
         transaction.run(async |connection| sqlx::query(SLOW).execute(connection).await).await
     };
     tokio::select! {
-        _ = cut => panic!("nobody waits for it"),
+        _ = cut => panic!("no test waits that long"),
         () = inspector.until_active("sqlx_before", SLOW) => {}
     }
     drop(client);
@@ -224,7 +225,7 @@ async fn a_transaction_that_is_dropped_before_its_commit_leaves_nothing() {
     assert_eq!(inspector.value(rows).await, 0);
     assert!(inspector.activity("sqlx_before").await.iter().all(|(state, _)| state == "idle"));
 
-    // PostgreSQL answers the commit of a failed one with success.
+    // PostgreSQL answers the commit of a failed transaction with success.
     let mut client = pool.get().await.unwrap();
     let mut transaction = client.transaction().await.unwrap();
     transaction.run(write).await.unwrap();
@@ -237,7 +238,7 @@ async fn a_transaction_that_is_dropped_before_its_commit_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_said_of_a_transaction_is_so_wherever_it_is_cut() {
+async fn the_reported_outcome_of_a_transaction_is_right_wherever_it_is_cut() {
     let Some(postgres) = postgres() else { return };
     let (pool, inspector) = table(postgres, "sqlx_anywhere", 0.001).await;
     let seed = fastrand::u64(..);
@@ -311,9 +312,9 @@ async fn nothing_is_cancelled_under_a_durable_token() {
     assert_eq!(inspector.value("SELECT count(*) FROM sqlx_durable").await, 1);
 }
 
-/// What is generic over sqlx's connections begins transactions of its own.
+/// A function that is generic over sqlx's connections begins transactions of its own.
 #[tokio::test]
-async fn a_transaction_within_is_a_savepoint() {
+async fn a_nested_transaction_is_a_savepoint() {
     use sqlx::Connection;
     let Some(postgres) = postgres() else { return };
     let (pool, inspector) = table(postgres, "sqlx_nested", 0.0).await;
@@ -366,7 +367,8 @@ async fn past_its_deadline(
     landed.map(|()| "landed".to_owned()).map_err(|error| error.to_string())
 }
 
-/// The time-out of a transaction that began before the point of no return does not cut what is begun.
+/// The limit of a transaction that began before the point of no return does not cut a durable
+/// statement.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_durable_statement_is_not_cut_by_the_limit_of_its_transaction() {
     let Some(postgres) = postgres() else { return };

@@ -1,5 +1,5 @@
-//! A client, two services and a database: the time that is left at each hop, and what stops when
-//! the client leaves.
+//! A client, two services and a database: the time that remains at each hop, and the work that
+//! stops when the client leaves.
 
 use std::{
     net::SocketAddr,
@@ -23,17 +23,17 @@ const RUNS: usize = 5;
 const SLOW: &str = "SELECT pg_sleep(60)";
 const READS: &str = "three_hops_reads";
 
-/// What each hop had left, in order.
+/// The time that remained at each hop, in order.
 #[derive(Clone, Default)]
 struct Left(Arc<Mutex<Vec<Duration>>>);
 
 impl Left {
     fn note(&self, left: Duration) {
-        self.0.lock().expect("nobody panics with it").push(left);
+        self.0.lock().expect("no thread panics with the lock").push(left);
     }
 }
 
-/// Service A: it calls B, and knows no database.
+/// Service A calls service B and has no database.
 #[derive(Clone)]
 struct Front {
     back: SocketAddr,
@@ -42,7 +42,7 @@ struct Front {
     left: Left,
 }
 
-/// Service B, before the database.
+/// Service B has the database.
 #[derive(Clone)]
 struct Back {
     reads: followthrough_sqlx_postgres::Pool,
@@ -97,10 +97,10 @@ async fn book(State(back): State<Back>, Path(run): Path<usize>) -> &'static str 
     "booked"
 }
 
-/// The client says 20 s to A, A what is left of it to B, and B what is left of that to the database.
-/// When the client leaves, all of it stops, and only what B has begun to write goes on.
+/// The client gives A 20 s, A gives B the rest, and B gives the database the rest of that. When the
+/// client leaves, all work stops except for the write that B has begun.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_time_shrinks_hop_by_hop_and_only_the_write_outlives_its_client() {
+async fn the_remaining_time_shrinks_hop_by_hop_and_only_the_write_outlives_its_client() {
     let Some(postgres) = postgres() else { return };
     let inspector = postgres.inspector().await;
     inspector.client.batch_execute("CREATE TABLE booked (run bigint)").await.expect("it is new");
@@ -150,7 +150,7 @@ async fn the_time_shrinks_hop_by_hop_and_only_the_write_outlives_its_client() {
     }
 
     times.sort();
-    let left = left.0.lock().expect("nobody panics with it").clone();
+    let left = left.0.lock().expect("no thread panics with the lock").clone();
     println!(
         "three hops: all but the write had stopped after {:.1?}, of {RUNS} times the median",
         times[RUNS / 2]
@@ -161,6 +161,6 @@ async fn the_time_shrinks_hop_by_hop_and_only_the_write_outlives_its_client() {
         assert!(hops.is_sorted_by(|before, after| before >= after), "no hop has more: {hops:?}");
         assert!(hops[2] > Duration::from_secs(1), "{hops:?}");
     }
-    // A machine may be busy at any time, but not all the time.
+    // The limit holds for the fastest run, because the machine may be busy during the others.
     assert!(times[0] < Duration::from_millis(100), "{times:?}");
 }
