@@ -1,8 +1,8 @@
-//! Any attribute before any item: no panic, and an output that has the properties of
+//! Any attribute before any item: the macros do not panic, and their output has the properties of
 //! `macros/src/tests/properties.rs`.
 
 #![no_main]
-// Each of the two users of these modules leaves something to the other.
+// The unit tests of the macros also include these modules, and each user leaves some items unused.
 #![allow(dead_code, unreachable_pub)]
 
 #[path = "../../../macros/src/cfg_attr.rs"]
@@ -58,7 +58,7 @@ thread_local! {
 fuzz_target!(|bytes: &[u8]| {
     GENERATOR.with(|generator| {
         let invocation = generator.invocation(bytes);
-        // libFuzzer keeps the bytes only, and a panic says nothing of what they stood for.
+        // libFuzzer stores only the bytes of an input, so this shows the code that they stand for.
         if std::env::var_os("SHOW").is_some() {
             eprintln!("{invocation}");
         }

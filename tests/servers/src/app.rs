@@ -1,4 +1,4 @@
-//! The application that every server of axum routers has to serve.
+//! The application for every server of axum routers.
 
 use std::net::SocketAddr;
 
@@ -15,7 +15,7 @@ use followthrough_tests::Marks;
 use futures_util::stream;
 use tokio_util::sync::CancellationToken;
 
-/// Tells which cause a token had, once it fires.
+/// Marks the cause of a token once the token fires.
 pub fn watch(marks: &Marks, name: &'static str, token: RequestToken) {
     let marks = marks.clone();
     tokio::spawn(async move {
@@ -35,7 +35,7 @@ pub async fn read(State(marks): State<Marks>, token: RequestToken) -> &'static s
     "read"
 }
 
-/// The same with the body of its request in its hands, which it does not read.
+/// Waits as `read` does, and holds the unread body of its request.
 #[cancellable(read)]
 async fn read_with_a_body(
     State(marks): State<Marks>,
@@ -70,13 +70,13 @@ fn first_and_no_more(marks: &Marks, dropped: &str) -> Body {
     Body::from_stream(chunks)
 }
 
-/// Never ends by itself, and hears nothing.
+/// Streams without end and ignores its token.
 #[cancellable(stream)]
 async fn stream_that_is_deaf(State(marks): State<Marks>) -> Body {
     first_and_no_more(&marks, "deaf stream: dropped")
 }
 
-/// Never ends by itself.
+/// Streams without end.
 #[cancellable(stream)]
 pub async fn stream_with_a_token(State(marks): State<Marks>, token: RequestToken) -> Body {
     watch(&marks, "stream", token);
@@ -84,7 +84,7 @@ pub async fn stream_with_a_token(State(marks): State<Marks>, token: RequestToken
     first_and_no_more(&marks, "stream: dropped")
 }
 
-/// More bytes than any socket takes.
+/// More bytes than any socket buffer holds.
 pub const BIG: usize = 32 << 20;
 
 #[cancellable(read)]
@@ -130,7 +130,7 @@ async fn socket(
     })
 }
 
-/// The same with a token of tokio-util's.
+/// The handler `socket` with a token of tokio-util.
 #[cancellable(stream)]
 async fn socket_raw(
     State(marks): State<Marks>,
@@ -144,7 +144,7 @@ async fn socket_raw(
     })
 }
 
-/// All of them.
+/// Returns the router with all handlers.
 pub fn app(marks: &Marks, lifecycle: &Lifecycle) -> Router {
     Router::new()
         .route("/ready", get(lifecycle.readiness()))

@@ -1,4 +1,5 @@
-//! A gRPC service: what `tonic-prost-build` makes of a `.proto` file, by hand and in short.
+//! A gRPC service: a short, hand-written form of the code that `tonic-prost-build` generates from a
+//! `.proto` file.
 
 use std::{
     convert::Infallible,
@@ -17,10 +18,10 @@ use tonic::{Request, Response, Status, Streaming, body::Body, client, server, tr
 use tonic_prost::ProstCodec;
 use tower::{Service, service_fn};
 
-/// What a streaming method gives.
+/// The messages of a streaming method.
 pub type Answers = Pin<Box<dyn Stream<Item = Result<String, Status>> + Send>>;
 
-/// The methods; messages are `google.protobuf.StringValue`.
+/// The methods of the service. Messages are `google.protobuf.StringValue`.
 pub trait Orders: Clone + Send + Sync + 'static {
     /// A read.
     fn stock(&self, sku: Request<String>) -> impl Answer<String>;
@@ -40,7 +41,7 @@ impl<T, F: Future<Output = Result<Response<T>, Status>> + Send> Answer<T> for F 
 pub struct OrdersServer<T>(T);
 
 impl<T: Orders> OrdersServer<T> {
-    /// Serves what `orders` answers.
+    /// Returns a service that answers with `orders`.
     pub const fn new(orders: T) -> Self {
         Self(orders)
     }
@@ -95,15 +96,15 @@ impl OrdersClient {
         Self(client::Grpc::new(channel.connect().await.expect("the server listens")))
     }
 
-    /// Calls a unary method. A call that is dropped is cancelled with `RST_STREAM`.
+    /// Calls a unary method. A dropped call is cancelled with `RST_STREAM`.
     ///
     /// # Errors
     ///
-    /// What the server answered instead.
+    /// If the server answers with an error status.
     ///
     /// # Panics
     ///
-    /// If the connection is gone.
+    /// If the connection is closed.
     pub async fn call(
         mut self,
         path: &'static str,
@@ -118,11 +119,11 @@ impl OrdersClient {
     ///
     /// # Errors
     ///
-    /// What the server answered instead.
+    /// If the server answers with an error status.
     ///
     /// # Panics
     ///
-    /// If the connection is gone.
+    /// If the connection is closed.
     pub async fn stream(
         mut self,
         path: &'static str,
@@ -134,14 +135,14 @@ impl OrdersClient {
     }
 }
 
-/// A client whose connection can be closed at any moment.
+/// A client that can close its connection at any moment.
 #[derive(Debug)]
 pub struct RawClient {
     send: h2::client::SendRequest<Bytes>,
     driver: JoinHandle<()>,
 }
 
-/// A call on its stream.
+/// A call on a stream of its own.
 #[derive(Debug)]
 pub struct RawCall(h2::client::ResponseFuture);
 
@@ -165,7 +166,7 @@ impl RawClient {
         self.send_with(path, None).await
     }
 
-    /// The same with a `grpc-timeout`.
+    /// Calls a method with an empty message and a `grpc-timeout`.
     pub async fn send_within(&mut self, path: &str, timeout: Duration) -> RawCall {
         self.send_with(path, Some(timeout)).await
     }
@@ -184,18 +185,18 @@ impl RawClient {
         RawCall(response)
     }
 
-    /// Closes the connection without a word.
+    /// Closes the connection without `GOAWAY`.
     pub fn hang_up(self) {
         self.driver.abort();
     }
 }
 
 impl RawCall {
-    /// Waits for an answer without a message, and gives its `grpc-status`.
+    /// Waits for an answer without a message, and returns its `grpc-status`.
     ///
     /// # Panics
     ///
-    /// If there is none.
+    /// If no such answer comes.
     pub async fn grpc_status(self) -> String {
         let response = soon("an answer", self.0).await.expect("an answer comes");
         let status = response.headers().get("grpc-status").expect("it has a status");

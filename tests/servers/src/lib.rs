@@ -1,5 +1,5 @@
-//! What the tests of the servers share: an application, a server that runs it, and what each
-//! server of axum routers has to hold.
+//! Shared parts of the tests of servers: an application, a server that runs it, and the properties
+//! of each server of axum routers.
 
 pub mod app;
 pub mod grpc;
@@ -11,7 +11,7 @@ mod websocket;
 pub use running::{Running, Signal};
 pub use websocket::WebSocket;
 
-/// A test for each of these [`scenarios`], against the server that `start` starts.
+/// Defines a test for each of these [`scenarios`] against the server that `start` starts.
 #[macro_export]
 macro_rules! hold {
     ($start:ident: $($scenario:ident $(($argument:expr))?,)*) => {

@@ -6,33 +6,34 @@ use followthrough::{Lifecycle, LifecycleBuilder, ShutdownReport};
 use followthrough_tests::soon;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
-/// A server that runs.
+/// A running server.
 #[derive(Debug)]
 pub struct Running {
-    /// Where it listens.
+    /// The address that the server listens on.
     pub at: SocketAddr,
-    /// What it is linked to.
+    /// The lifecycle of the server.
     pub lifecycle: Lifecycle,
     signal: Option<oneshot::Sender<()>>,
     server: JoinHandle<ShutdownReport>,
 }
 
-/// What a recipe waits for.
+/// The signal that a recipe waits for.
 #[derive(Debug)]
 pub struct Signal(oneshot::Receiver<()>);
 
 impl Signal {
-    /// Ends when the signal comes.
+    /// Waits until the signal comes.
     pub async fn comes(self) {
         if self.0.await.is_err() {
-            // The test does not mean to stop it.
+            // The test does not stop the server.
             std::future::pending::<()>().await;
         }
     }
 }
 
 impl Running {
-    /// Starts what `serve` makes of a listener, of what `builder` builds, and of a signal.
+    /// Starts the future that `serve` returns for a listener, a lifecycle from `builder`, and a
+    /// signal.
     ///
     /// # Panics
     ///
@@ -59,7 +60,7 @@ impl Running {
         self.signal.take().map(|signal| signal.send(()));
     }
 
-    /// Gives the signal, if that was not done, and waits for the end.
+    /// Gives the signal, unless the test has done so, and waits for the end.
     pub async fn stop(mut self) -> ShutdownReport {
         self.signal();
         self.ended().await
@@ -69,17 +70,17 @@ impl Running {
     ///
     /// # Panics
     ///
-    /// If it does not end, or ends in an error.
+    /// If the server does not end soon, or returns an error.
     pub async fn ended(self) -> ShutdownReport {
         soon("the end of the server", self.server).await.expect("the server does not panic")
     }
 
-    /// Whether it has not come to its end.
+    /// Returns whether the server has not ended.
     pub fn is_running(&self) -> bool {
         !self.server.is_finished()
     }
 
-    /// Waits until nobody listens any more.
+    /// Waits until the port refuses connections.
     pub async fn refuses(&self) {
         soon("the end of accepting", async {
             while tokio::net::TcpStream::connect(self.at).await.is_ok() {

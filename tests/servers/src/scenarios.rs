@@ -1,4 +1,4 @@
-//! What `lifecycle.layer()` holds under every server of axum routers.
+//! The properties of `lifecycle.layer()` under every server of axum routers.
 
 #![allow(clippy::missing_panics_doc, reason = "they are tests, and panic when they fail")]
 
@@ -20,11 +20,11 @@ use crate::{Running, WebSocket, app::BIG};
 /// How a client leaves.
 #[derive(Clone, Copy, Debug)]
 pub enum Leaves {
-    /// It closes its connection of HTTP/1.
+    /// Closes its HTTP/1 connection.
     Http1Close,
-    /// It resets its stream and keeps its connection.
+    /// Resets its HTTP/2 stream and keeps its connection.
     Http2Reset,
-    /// It closes its connection of HTTP/2.
+    /// Closes its HTTP/2 connection.
     Http2Close,
 }
 
@@ -32,7 +32,8 @@ pub enum Leaves {
 pub const WAYS: [Leaves; 3] = [Leaves::Http1Close, Leaves::Http2Reset, Leaves::Http2Close];
 
 impl Leaves {
-    /// Sends a request and leaves once `begun`; gives what it keeps.
+    /// Sends a request and leaves after the mark `begun`. Returns the connection that the client
+    /// keeps.
     async fn after(
         self,
         at: SocketAddr,
@@ -57,7 +58,7 @@ impl Leaves {
     }
 }
 
-/// A read that waits is dropped, and its token says why.
+/// A waiting read is dropped, and its token tells the cause.
 pub async fn a_read_ends_with_its_client(start: impl AsyncFn(&Marks) -> Running) {
     for leaves in WAYS {
         let marks = Marks::default();
@@ -93,7 +94,7 @@ pub async fn a_client_that_leaves_during_its_upload_is_counted(
             waits(1).await;
             call.hang_up();
         } else {
-            // What has promised no length cannot be told from a whole upload by every server.
+            // Not every server can tell a cut upload without a length from a whole upload.
             let mut call = connection.begin_with("POST", "/upload", ("content-length", "9")).await;
             call.data(b"half");
             waits(1).await;
@@ -108,7 +109,7 @@ pub async fn a_client_that_leaves_during_its_upload_is_counted(
     }
 }
 
-/// A write that has begun runs to its end without its client.
+/// A write that has begun runs to its end after its client has left.
 pub async fn a_begun_write_follows_through(start: impl AsyncFn(&Marks) -> Running) {
     for leaves in WAYS {
         let marks = Marks::default();
@@ -128,7 +129,7 @@ pub async fn a_begun_write_follows_through(start: impl AsyncFn(&Marks) -> Runnin
     }
 }
 
-/// A response that streams ends with its client, and the token of its request says why.
+/// A streaming response ends when its client leaves, and the token of its request tells the cause.
 pub async fn a_stream_ends_with_its_client(start: impl AsyncFn(&Marks) -> Running) {
     for leaves in WAYS {
         let marks = Marks::default();
@@ -145,7 +146,7 @@ async fn relay(stop: ShutdownToken, marks: Marks) {
     marks.set("relay: told");
 }
 
-/// Reads and streams end, the listener closes, writes land, and then the workers are told.
+/// Reads and streams end, the listener closes, writes land, and then the workers are told to stop.
 pub async fn a_signal_ends_reads_and_lets_writes_land(start: impl AsyncFn(&Marks) -> Running) {
     let marks = Marks::default();
     let mut server = start(&marks).await;
@@ -172,7 +173,7 @@ pub async fn a_signal_ends_reads_and_lets_writes_land(start: impl AsyncFn(&Marks
     let (read_2, stream_2) = tokio::join!(read_2.answer(), stream_2.answer());
     assert_eq!(read_2.status, 503);
     assert!(!stream_2.whole, "what was cut does not look whole");
-    // Nor does it have a last chunk.
+    // The body has no last chunk.
     assert!(!stream_1.rest().await.contains("0\r\n\r\n"));
     assert!(!deaf_1.rest().await.contains("0\r\n\r\n"));
     marks.until("stream: shutting_down").await;
@@ -187,7 +188,7 @@ pub async fn a_signal_ends_reads_and_lets_writes_land(start: impl AsyncFn(&Marks
     assert!(report.elapsed < Duration::from_secs(4), "nothing is waited for in vain: {report}");
 }
 
-/// A worker that fails ends the service without any signal, and in the same order.
+/// A worker that fails ends the service without a signal, in the same order.
 pub async fn a_worker_that_fails_stops_the_server(
     start: impl AsyncFn(&Marks) -> Running,
     request: &str,
@@ -204,13 +205,13 @@ pub async fn a_worker_that_fails_stops_the_server(
     assert_eq!((report.failed_workers.len(), report.durable.completed), (1, 1), "{report}");
 }
 
-/// The grace of a server that is held to its end.
+/// The grace of a server that drains until the grace is over.
 pub const SHORT_GRACE: Duration = Duration::from_secs(2);
 
-/// How long the server of [`a_drain_delay_is_kept`] goes on accepting.
+/// How long the server of [`a_drain_delay_is_kept`] still accepts connections.
 pub const DRAIN_DELAY: Duration = Duration::from_secs(2);
 
-/// The probe is told, and who comes all the same is served.
+/// The readiness probe answers 503, and new connections are still served.
 pub async fn a_drain_delay_is_kept(start: impl AsyncFn(&Marks) -> Running) {
     let mut server = start(&Marks::default()).await;
     assert_eq!(h1::call(server.at, "GET", "/ready").await.status, 200);
@@ -219,24 +220,23 @@ pub async fn a_drain_delay_is_kept(start: impl AsyncFn(&Marks) -> Running) {
         while h1::call(server.at, "GET", "/ready").await.status != 503 {}
     })
     .await;
-    // What axum itself offers is not in the way.
+    // Axum's own `ConnectInfo` still works.
     assert_eq!(h1::call(server.at, "GET", "/peer").await.body, "127.0.0.1");
     server.refuses().await;
     let report = server.ended().await;
     assert!(report.phases.not_ready >= DRAIN_DELAY, "{report}");
 }
 
-/// Requests with bytes behind them that nobody reads while their handlers wait: the next request,
-/// or half of a body that the handler has in its hands, or has thrown away.
+/// Requests with unread bytes behind them while their handlers wait: a second request, half of a
+/// body that the handler holds, or half of a body that the handler dropped.
 pub const BYTES_BEHIND: [&str; 3] = [
     "GET /read HTTP/1.1\r\nhost: test\r\n\r\nGET /peer HTTP/1.1\r\nhost: test\r\n\r\n",
     "POST /held HTTP/1.1\r\nhost: test\r\ncontent-length: 10\r\n\r\nhello",
     "POST /read HTTP/1.1\r\nhost: test\r\ncontent-length: 10\r\n\r\nhello",
 ];
 
-/// hyper reads no further while those bytes wait, and so it does not see the end of the
-/// connection: the handler runs on. Should a test fail here because a client is noticed, the guide
-/// has good news to tell.
+/// hyper stops reading while bytes wait, and so misses the end of the connection: the handler runs
+/// on. When this test fails because hyper notices the client, the guide has to change.
 pub async fn a_client_that_leaves_bytes_behind_is_not_noticed(
     start: impl AsyncFn(&Marks) -> Running,
 ) {
@@ -246,7 +246,7 @@ pub async fn a_client_that_leaves_bytes_behind_is_not_noticed(
         let unseen = h1::raw(server.at, request).await;
         marks.until("read: begun").await;
         unseen.hang_up();
-        // One that leaves later is seen.
+        // The server notices a client that leaves later without bytes behind its request.
         let mut seen = h1::send(server.at, "GET", "/stream").await;
         seen.until("first").await;
         seen.hang_up();
@@ -259,7 +259,8 @@ pub async fn a_client_that_leaves_bytes_behind_is_not_noticed(
     }
 }
 
-/// A short body has come whole, and nothing waits behind it, whether it is read or not.
+/// A short body has arrived whole, so that no bytes wait behind it, whether the handler reads it or
+/// not.
 pub async fn a_client_is_noticed_behind_a_short_body(start: impl AsyncFn(&Marks) -> Running) {
     for path in ["/held", "/read"] {
         let marks = Marks::default();
@@ -273,13 +274,13 @@ pub async fn a_client_is_noticed_behind_a_short_body(start: impl AsyncFn(&Marks)
     }
 }
 
-/// A request of a response that no socket takes whole.
+/// A request whose response is larger than any socket buffer.
 pub const GET_BIG: &str = "GET /big HTTP/1.1\r\nhost: test\r\n\r\n";
 
-/// A request of a write that waits.
+/// A request whose write waits.
 pub const POST_WRITE: &str = "POST /write HTTP/1.1\r\nhost: test\r\ncontent-length: 0\r\n\r\n";
 
-/// The drain waits no longer than it may, and names what it leaves.
+/// The drain ends with its grace, and names the write that it abandons.
 pub async fn a_write_that_never_ends_is_named(
     start: impl AsyncFn(&Marks) -> Running,
     request: &str,
@@ -295,7 +296,7 @@ pub async fn a_write_that_never_ends_is_named(
     assert_eq!((report.abandoned.len(), report.exit_code()), (1, 1), "{report}");
 }
 
-/// A response that is being sent when the drain has ended has what is left of the grace.
+/// A response that is being sent when the drain ends has the rest of the grace.
 pub async fn a_response_may_be_sent_to_its_end(
     start: impl AsyncFn(&Marks) -> Running,
     request: &str,
@@ -307,7 +308,7 @@ pub async fn a_response_may_be_sent_to_its_end(
     assert!(reader.read(&mut read).await.unwrap() > 0);
     server.signal();
     server.refuses().await;
-    // The requests have drained, and it would be over by now.
+    // The requests have drained, so a server that does not wait for responses would have ended.
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(server.is_running());
     read.clear();
@@ -316,7 +317,8 @@ pub async fn a_response_may_be_sent_to_its_end(
     server.ended().await;
 }
 
-/// Its token is told; what it is upgraded to belongs to nobody.
+/// The token of a WebSocket fires, and the drain neither waits for the upgraded connection nor cuts
+/// it.
 pub async fn an_open_websocket_is_told_and_neither_awaited_nor_cut(
     start: impl AsyncFn(&Marks) -> Running,
 ) {
@@ -332,7 +334,7 @@ pub async fn an_open_websocket_is_told_and_neither_awaited_nor_cut(
     assert!(!marks.has("socket: closed"));
 }
 
-/// Nobody is left to fire it.
+/// A raw token does not fire, because its request has ended.
 pub async fn a_websocket_that_took_a_token_of_tokio_util_is_not_told(
     start: impl AsyncFn(&Marks) -> Running,
 ) {
@@ -347,7 +349,7 @@ pub async fn a_websocket_that_took_a_token_of_tokio_util_is_not_told(
     assert!(!marks.has("socket: token"));
 }
 
-/// Its own end says so, and its token does not.
+/// The socket itself ends when its client leaves, and its token does not fire.
 pub async fn a_websocket_sees_its_client_leave_by_itself(start: impl AsyncFn(&Marks) -> Running) {
     let marks = Marks::default();
     let server = start(&marks).await;
@@ -359,15 +361,15 @@ pub async fn a_websocket_sees_its_client_leave_by_itself(start: impl AsyncFn(&Ma
     server.stop().await;
 }
 
-/// What a peer sends that then does nothing, and so holds its connection: half a head; the begin of
-/// HTTP/2, where it will not answer a PING; a request whose answer it does not read.
+/// The bytes of a peer that then idles and keeps its connection open: half a request head; the
+/// HTTP/2 preface of a peer that answers no PING; a request whose response the peer does not read.
 pub const IDLERS: [&str; 3] =
     ["GET / HT", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", GET_BIG];
 
-/// Sends one of [`IDLERS`] and gives the connection once the server has it.
+/// Sends one of [`IDLERS`] and returns the connection once the server has accepted it.
 pub async fn idle(at: SocketAddr, bytes: &str) -> h1::Call {
     let idler = h1::raw(at, bytes).await;
-    // Connections are accepted in their order.
+    // The server accepts connections in order.
     h1::call(at, "GET", "/peer").await;
     idler
 }

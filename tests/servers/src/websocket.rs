@@ -1,4 +1,4 @@
-//! A WebSocket client, as far as the tests need one.
+//! A WebSocket client with the few operations that the tests need.
 
 use std::net::SocketAddr;
 
@@ -17,7 +17,7 @@ impl WebSocket {
     ///
     /// # Panics
     ///
-    /// If the server does not.
+    /// If the server does not upgrade.
     pub async fn connect(at: SocketAddr, path: &str) -> Self {
         let mut stream = TcpStream::connect(at).await.expect("the server listens");
         let head = format!(
@@ -30,7 +30,7 @@ impl WebSocket {
         socket
     }
 
-    /// Reads what comes until `needle` has come.
+    /// Reads until `needle` has come.
     ///
     /// # Panics
     ///
@@ -53,7 +53,7 @@ impl WebSocket {
     /// If the connection is gone.
     pub async fn say(&mut self, text: &str) {
         let length = u8::try_from(text.len()).expect("a short text");
-        // Final, text; masked, with a mask that changes nothing.
+        // A final text frame, whose mask of zeros changes nothing.
         let mut frame = vec![0x81, 0x80 | length, 0, 0, 0, 0];
         frame.extend_from_slice(text.as_bytes());
         self.0.write_all(&frame).await.expect("the connection is open");

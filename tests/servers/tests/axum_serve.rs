@@ -71,7 +71,7 @@ async fn a_drain_delay_is_kept() {
 }
 
 #[tokio::test]
-async fn a_peer_holds_its_graceful_shutdown_and_not_the_drain() {
+async fn a_peer_delays_graceful_shutdown_and_not_the_drain() {
     for bytes in IDLERS {
         let lifecycle = lifecycle().build().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -92,7 +92,7 @@ async fn a_peer_holds_its_graceful_shutdown_and_not_the_drain() {
 }
 
 #[tokio::test]
-async fn no_peer_holds_the_recipe() {
+async fn no_peer_delays_the_end_of_the_recipe() {
     for bytes in IDLERS {
         let server = start_with_a_short_grace(&Marks::default()).await;
         let _idler = scenarios::idle(server.at, bytes).await;

@@ -67,7 +67,7 @@ async fn a_drain_delay_is_kept() {
 }
 
 #[tokio::test]
-async fn its_graceful_shutdown_cuts_what_holds_it() {
+async fn graceful_shutdown_of_axum_server_cuts_open_connections() {
     for bytes in IDLERS {
         let server = start_with_a_short_grace(&Marks::default()).await;
         let mut idler = scenarios::idle(server.at, bytes).await;

@@ -17,7 +17,7 @@ use tonic::{Code, Request, Response, Status, client::Grpc, transport::Channel};
 use tonic_prost::ProstCodec;
 use tower::Layer;
 
-/// Answers how many nanoseconds are left.
+/// Answers with the number of nanoseconds that remain.
 #[derive(Clone)]
 struct Clock;
 
@@ -65,7 +65,7 @@ async fn call(mut client: Client, message: Request<String>) -> Result<String, St
     client.unary(message, path, ProstCodec::default()).await.map(Response::into_inner)
 }
 
-/// What was left before the call, and at the callee.
+/// Returns the time that remained before the call and at the callee.
 #[cancellable(read, deadline = "30m", internal)]
 async fn ask(client: Client, token: RequestToken) -> Result<(u128, u128), Status> {
     let here = token.remaining().ok_or_else(|| Status::internal("no deadline"))?.as_nanos();
@@ -83,7 +83,7 @@ async fn a_callee_is_told_what_remains() {
 }
 
 #[tokio::test]
-async fn a_token_that_has_fired_asks_nobody() {
+async fn a_token_that_has_fired_sends_no_call() {
     let server = start().await;
     let client = connect(server.at).await;
     let (token, handle) = RequestToken::new_pair();

@@ -1,4 +1,4 @@
-//! `ClientGone`: a server that never drops a request says that its client has left.
+//! `ClientGone`: a server that never drops requests reports that a client has left.
 
 use std::sync::{Arc, Mutex};
 
@@ -25,7 +25,7 @@ use http_body_util::BodyExt;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-/// Sees what nobody else can: the answer for a client that has left.
+/// Marks the status of each cancelled request, because the client has left and cannot see it.
 fn telling(marks: &Marks) -> impl Fn(&Cancelled, &HandlerPolicy) -> Option<Response> + use<> {
     let marks = marks.clone();
     move |cancelled, policy| {
@@ -71,13 +71,13 @@ async fn a_begun_write_follows_through() {
     marks.until("read: begun").await;
     left.hang_up();
     reading.hang_up();
-    // The server has noticed both.
+    // The server has noticed that both clients left.
     marks.until("read: client_disconnected").await;
     assert_eq!(server.lifecycle.in_flight().work.len(), 1);
     marks.set("go");
     let report = server.stop().await;
     assert!(marks.has("write: done"));
-    // Nobody dropped it, so its answer stands, for whoever still wants it.
+    // The server did not drop the write, so its answer stands.
     assert_eq!(
         (report.durable.completed, report.cancelled.client_disconnected),
         (1, 1),
@@ -180,7 +180,7 @@ async fn law_03_a_client_that_was_gone_before_the_first_poll_is_not_served() {
     assert_eq!((report.cancelled.client_disconnected, report.durable.begun), (2, 0), "{report}");
 }
 
-/// The tokens of requests that are over.
+/// The tokens of requests that have ended.
 type Kept = Arc<Mutex<Vec<RequestToken>>>;
 
 #[cancellable(read)]
@@ -209,7 +209,7 @@ async fn law_12_a_client_that_leaves_with_the_whole_response_fires_nothing() {
         let response = app.clone().oneshot(request(method, &gone)).await.unwrap();
         let mut body = response.into_body();
         if method == "GET" {
-            // Taken, and the body is still there.
+            // The only frame is taken, and the body is not dropped yet.
             let frame = body.frame().await.unwrap().unwrap();
             assert_eq!(frame.into_data().unwrap(), "short");
         }
@@ -230,7 +230,7 @@ async fn wait(token: RequestToken) -> &'static str {
 }
 
 #[tokio::test]
-async fn one_token_will_do_for_all_requests_of_a_connection() {
+async fn one_client_gone_token_serves_all_requests_of_a_connection() {
     let (marks, kept) = (Marks::default(), Kept::default());
     let app =
         Router::new().route("/", get(short).post(wait)).with_state((marks.clone(), kept.clone()));
@@ -259,7 +259,7 @@ async fn write_within(State(marks): State<Marks>, token: RequestToken) -> &'stat
 }
 
 #[tokio::test]
-async fn law_08_what_a_body_past_its_point_of_no_return_answers_stands() {
+async fn law_08_the_answer_of_a_body_past_its_point_of_no_return_stands() {
     let marks = Marks::default();
     let (lifecycle, app) =
         linked(Router::new().route("/", post(write_within)).with_state(marks.clone()));

@@ -1,4 +1,4 @@
-//! The same under `followthrough::serve`, for the first column of the guide's table.
+//! The scenarios under `followthrough::serve`, for the first column of the guide's table.
 
 use std::{
     net::SocketAddr,
@@ -81,14 +81,14 @@ async fn a_client_that_leaves_bytes_behind_is_noticed() {
 }
 
 #[tokio::test]
-async fn no_peer_holds_it() {
+async fn no_peer_delays_the_end_of_serve() {
     for bytes in IDLERS {
         let server = start_with_a_short_grace(&Marks::default()).await;
         let mut idler = scenarios::idle(server.at, bytes).await;
         let begun = Instant::now();
         let report = server.stop().await;
         assert!(begun.elapsed() < SHORT_GRACE + Duration::from_secs(1), "{report}");
-        // Only an answer that is not read is something to lose.
+        // Only an unread response counts as a cut connection.
         assert_eq!(report.connections_cut.len(), usize::from(bytes == GET_BIG), "{report}");
         idler.ends().await;
     }

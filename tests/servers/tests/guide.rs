@@ -1,4 +1,4 @@
-//! The guide's programs are those that the tests run, and its signal is a real one.
+//! The guide shows the programs that the tests run, and a real signal ends them.
 
 use std::process::Command;
 
@@ -16,8 +16,8 @@ const RECIPES: [&str; 5] = [
     include_str!("../src/recipes/own_server.rs"),
 ];
 
-/// Without what a reader of the guide does not see, and without what only a crate of several
-/// files has.
+/// Returns the lines of `text` without those that rustdoc hides, and without imports within this
+/// crate.
 fn lines<'a>(text: &'a str, hidden: &'a [&str]) -> Vec<&'a str> {
     let shown = |line: &&str| !line.is_empty() && !hidden.iter().any(|it| line.starts_with(it));
     text.lines().filter(shown).collect()
@@ -34,7 +34,7 @@ fn the_guide_shows_what_is_tested() {
 }
 
 #[tokio::test]
-async fn sigterm_is_a_signal() {
+async fn the_recipe_ends_on_a_real_sigterm() {
     let mut signal = Box::pin(terminated());
     assert!(poll!(&mut signal).is_pending());
     let pid = std::process::id().to_string();

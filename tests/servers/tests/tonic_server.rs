@@ -40,7 +40,7 @@ async fn look_up_for_too_long() -> Result<String, Status> {
     std::future::pending().await
 }
 
-/// The minutes that are left.
+/// Returns the minutes that remain.
 #[cancellable(read, deadline = "1h", internal)]
 async fn how_long(token: RequestToken) -> Result<String, Status> {
     let left = token.remaining().ok_or_else(|| Status::internal("no deadline"))?;
@@ -137,7 +137,7 @@ async fn a_read_ends_with_its_call() {
     call.abort();
     marks.until("read: client_disconnected").await;
     marks.until("read: dropped").await;
-    // It was the call that ended, and not its connection.
+    // The call ended and its connection stayed open.
     assert_eq!(client.call(STOCK, message("who asks")).await.unwrap(), "127.0.0.1");
     let report = server.stop().await;
     assert!(!marks.has("read: done"));
@@ -222,7 +222,8 @@ async fn a_signal_ends_reads_and_lets_writes_land() {
     server.signal();
     let read = soon("an answer", read).await.unwrap().unwrap_err();
     assert_eq!(read.code(), Code::Unavailable, "{read:?}");
-    // The one says what it has to say. The other one is cut, and its stream is reset.
+    // The attentive stream ends with its own status. The deaf stream is cut, and the server resets
+    // it.
     let heeds = soon("the end", heeds.message()).await.unwrap_err();
     assert_eq!((heeds.code(), heeds.message()), (Code::Unavailable, "shutting_down"));
     let deaf = soon("the end", deaf.message()).await.unwrap_err();
@@ -238,7 +239,7 @@ async fn a_signal_ends_reads_and_lets_writes_land() {
 }
 
 #[tokio::test]
-async fn a_deadline_of_ours_is_a_status_of_grpc() {
+async fn a_deadline_of_the_handler_is_a_grpc_status() {
     let server = start(&Marks::default()).await;
     let client = OrdersClient::connect(server.at).await;
     let late = client.call(STOCK, message("too long")).await.unwrap_err();
@@ -247,7 +248,7 @@ async fn a_deadline_of_ours_is_a_status_of_grpc() {
 }
 
 #[tokio::test]
-async fn what_the_caller_waits_is_what_is_left() {
+async fn the_deadline_of_the_caller_is_the_remaining_time() {
     let callers = CallerDeadlines::new().grpc_timeout();
     let server = start_with(lifecycle().caller_deadlines(callers), &Marks::default()).await;
     let client = OrdersClient::connect(server.at).await;
@@ -263,7 +264,7 @@ async fn a_deadline_of_the_caller_looks_like_a_client_that_left() {
     let marks = Marks::default();
     let server = start(&marks).await;
     let mut client = grpc::RawClient::connect(server.at).await;
-    // tonic keeps it by dropping what is inside of it, the layer included.
+    // tonic enforces the deadline by dropping the inner service, the layer included.
     let read = client.send_within(STOCK, 1000 * MS).await;
     let write = client.send_within(PLACE, 1000 * MS).await;
     marks.until("read: client_disconnected").await;
@@ -292,19 +293,19 @@ async fn a_worker_that_fails_stops_the_server() {
     assert_eq!((report.failed_workers.len(), report.durable.completed), (1, 1), "{report}");
 }
 
-/// The begin of a connection whose peer will not answer a PING.
+/// The HTTP/2 preface of a peer that answers no PING.
 const IDLER: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 async fn idle(server: std::net::SocketAddr) -> h1::Call {
     let idler = h1::raw(server, IDLER).await;
-    // Connections are accepted in their order.
+    // The server accepts connections in order.
     let client = OrdersClient::connect(server).await;
     client.call(STOCK, message("who asks")).await.unwrap();
     idler
 }
 
 #[tokio::test]
-async fn a_peer_holds_its_graceful_shutdown_and_not_the_drain() {
+async fn a_peer_delays_graceful_shutdown_and_not_the_drain() {
     let lifecycle = lifecycle().build().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
@@ -324,7 +325,7 @@ async fn a_peer_holds_its_graceful_shutdown_and_not_the_drain() {
 }
 
 #[tokio::test]
-async fn nothing_holds_the_recipe() {
+async fn no_peer_delays_the_end_of_the_tonic_recipe() {
     let marks = Marks::default();
     let server = start_with(lifecycle().grace(SHORT_GRACE), &marks).await;
     let _idler = idle(server.at).await;

@@ -24,7 +24,7 @@ pub async fn serve(
     let stopping = lifecycle.clone();
     tokio::spawn(async move {
         told_to_stop(stopping.clone(), signal).await;
-        // Connections that are left when the last moments begin are cut.
+        // Connections that are still open when the last moments begin are cut.
         handle.graceful_shutdown(stopping.grace_over().remaining());
     });
     server.serve(app).await?;

@@ -1,4 +1,4 @@
-//! What a server and a lifecycle need to end together.
+//! The functions that end a server and a lifecycle together.
 
 use followthrough::{Lifecycle, ShutdownReport};
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,7 +21,7 @@ pub async fn told_to_stop(lifecycle: Lifecycle, signal: impl Future<Output = ()>
     let stopping = lifecycle.stopping();
     tokio::select! {
         () = signal => lifecycle.shutdown(),
-        // Somebody else has begun it: a worker that failed, or a call of `shutdown`.
+        // A failed worker or a call of `shutdown` has begun the shutdown.
         _ = stopping.cancelled() => {}
     }
 }
@@ -36,7 +36,7 @@ pub async fn until_drained<E>(
         biased;
         ended = &mut server => ended?,
         _ = lifecycle.drained() => {
-            // Answers may still be on their way: they have what is left of the grace.
+            // Responses that are still being sent have the rest of the grace.
             if let Some(end) = lifecycle.grace_over().deadline() {
                 let _ = tokio::time::timeout_at(end, server).await;
             }

@@ -1,4 +1,4 @@
-//! The programs of the guide, `runtime/guide/servers.md`: the tests run them.
+//! The programs of `runtime/guide/servers.md`, which the tests run.
 
 #![allow(clippy::missing_errors_doc, reason = "the guide explains them")]
 

@@ -1,4 +1,4 @@
-//! A server of one's own, which runs each request as a task and so never drops one.
+//! A hand-written server, which runs each request as a task and so never drops a request.
 
 use std::io;
 
@@ -42,7 +42,7 @@ pub async fn serve(
     until_drained(&lifecycle, server).await
 }
 
-/// One request a connection, such as `GET /stock`, and the bytes of its answer.
+/// Serves one request on a connection, such as `GET /stock`.
 async fn connection(stream: TcpStream, app: Router) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut lines = BufReader::new(reader).lines();

@@ -28,7 +28,7 @@ pub async fn serve(
     until_drained(&lifecycle, server).await
 }
 
-/// What a governed function that was cancelled is in gRPC.
+/// Returns the gRPC status of a cancelled governed function.
 #[must_use]
 pub fn status(cancelled: Cancelled) -> Status {
     match cancelled.status().as_u16() {
@@ -38,7 +38,7 @@ pub fn status(cancelled: Cancelled) -> Status {
     }
 }
 
-/// The token of the request that is running, which is no parameter of a method of tonic.
+/// Returns the token of the running request, which methods of tonic cannot take as an argument.
 pub async fn token() -> RequestToken {
     let (mut parts, ()) = http::Request::new(()).into_parts();
     let Ok(token) = RequestToken::from_request_parts(&mut parts, &()).await;
