@@ -1,4 +1,4 @@
-//! A PostgreSQL server that the tests start.
+//! A `PostgreSQL` server that the tests start.
 //!
 //! Each test binary starts one server from Debian's package, in a private directory and on a free
 //! port of loopback. The server ends with the process, because `server.sh` exits when its standard

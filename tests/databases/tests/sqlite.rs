@@ -1,4 +1,4 @@
-//! The guide's recipe for SQLite: a progress handler that reads a token.
+//! The guide's recipe for `SQLite`: a progress handler that reads a token.
 
 use std::{
     sync::{

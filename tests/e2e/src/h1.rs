@@ -1,4 +1,4 @@
-//! An HTTP/1 client that can hang up at any moment.
+//! An HTTP/1 client that can close its connection at any moment.
 
 use std::{
     net::SocketAddr,
@@ -18,19 +18,19 @@ pub struct Call {
     stream: TcpStream,
 }
 
-/// What came back.
+/// A response.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The status code.
     pub status: u16,
-    /// The head, in lower case.
+    /// The head in lower case.
     pub head: String,
-    /// The body, as far as it came.
+    /// The part of the body that arrived.
     pub body: String,
 }
 
 impl Answer {
-    /// The value of a header, if it was sent.
+    /// Returns the value of a header, if the response has it.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
@@ -45,7 +45,7 @@ pub async fn send(at: SocketAddr, method: &str, path: &str) -> Call {
     raw(at, &format!("{method} {path} HTTP/1.1\r\nhost: test\r\ncontent-length: 0\r\n\r\n")).await
 }
 
-/// Sends these bytes.
+/// Connects and sends these bytes.
 ///
 /// # Panics
 ///
@@ -57,21 +57,22 @@ pub async fn raw(at: SocketAddr, bytes: impl AsRef<[u8]>) -> Call {
     Call { stream }
 }
 
-/// Sends a request and waits for its answer.
+/// Sends a request and waits for its response.
 ///
 /// # Panics
 ///
-/// If there is none.
+/// If no response comes.
 pub async fn call(at: SocketAddr, method: &str, path: &str) -> Answer {
     send(at, method, path).await.answer().await
 }
 
 impl Call {
-    /// Waits for the answer: a whole one if its length is known, else until the connection ends.
+    /// Waits for the response: for all of it if its length is known, or else until the connection
+    /// ends.
     ///
     /// # Panics
     ///
-    /// If there is none.
+    /// If no response comes.
     pub async fn answer(&mut self) -> Answer {
         let mut bytes = Vec::new();
         soon("an answer", async {
@@ -102,7 +103,7 @@ impl Call {
         }
     }
 
-    /// Reads what comes until `needle` has come.
+    /// Reads until `needle` has come.
     ///
     /// # Panics
     ///
@@ -119,21 +120,21 @@ impl Call {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Waits for the first byte of an answer and leaves it unread.
+    /// Waits for the first byte of a response and leaves it unread.
     ///
     /// # Panics
     ///
-    /// If there is none.
+    /// If no response comes.
     pub async fn begins(&self) {
         let first = soon("the begin of an answer", self.stream.peek(&mut [0])).await;
         assert_eq!(first.ok(), Some(1), "an answer begins");
     }
 
-    /// The address of this end.
+    /// Returns the local address.
     ///
     /// # Panics
     ///
-    /// If the connection is gone.
+    /// If the connection is closed.
     pub fn from(&self) -> SocketAddr {
         self.stream.local_addr().expect("it is connected")
     }
@@ -143,51 +144,52 @@ impl Call {
         self.rest().await;
     }
 
-    /// What comes until the server ends the connection.
+    /// Returns the bytes that come until the server ends the connection.
     pub async fn rest(&mut self) -> String {
         let mut rest = Vec::new();
         let _ = soon("the end of the connection", self.stream.read_to_end(&mut rest)).await;
         String::from_utf8_lossy(&rest).into_owned()
     }
 
-    /// What comes until the server ends the connection; none if it ends in a reset.
+    /// Returns the bytes that come until the server ends the connection, or `None` if it resets the
+    /// connection.
     pub async fn whole(&mut self) -> Option<String> {
         let mut rest = Vec::new();
         let read = soon("the end of the connection", self.stream.read_to_end(&mut rest)).await;
         read.ok().map(|_| String::from_utf8_lossy(&rest).into_owned())
     }
 
-    /// Sends more.
+    /// Sends more bytes.
     ///
     /// # Panics
     ///
-    /// If the connection is gone.
+    /// If the connection is closed.
     pub async fn more(&mut self, bytes: &str) {
         self.stream.write_all(bytes.as_bytes()).await.expect("the connection is open");
     }
 
-    /// Sends as much of `bytes` as the server's receive window takes; true if that was all.
+    /// Sends as much of `bytes` as the server's receive window takes. Returns whether that was all.
     pub async fn offer(&mut self, bytes: &[u8]) -> bool {
-        // Loopback takes what it takes at once: nothing more goes when it has stalled this long.
+        // Loopback takes bytes at once, so a write that stalls this long has filled the window.
         const STALLED: Duration = Duration::from_millis(100);
         tokio::time::timeout(STALLED, self.stream.write_all(bytes)).await.is_ok()
     }
 
-    /// Sends one urgent byte, out of band.
+    /// Sends one urgent byte out of band.
     ///
     /// # Panics
     ///
-    /// If the connection is gone.
+    /// If the connection is closed.
     pub fn urgent(&self) {
         let socket = socket2::SockRef::from(&self.stream);
         socket.send_out_of_band(b"!").expect("the connection is open");
     }
 
-    /// Leaves. After a half-close the rest of the connection is handed back.
+    /// Leaves. A half-close returns the half of the connection that still reads.
     ///
     /// # Panics
     ///
-    /// If the connection is gone already.
+    /// If the connection is already closed.
     pub async fn leave(mut self, how: Leaving) -> Left<Self> {
         let at = Instant::now();
         match how {
@@ -201,11 +203,11 @@ impl Call {
         Left { at, kept: None }
     }
 
-    /// Sends more without an await.
+    /// Sends more bytes without an await.
     ///
     /// # Panics
     ///
-    /// If the connection is gone, or full.
+    /// If the connection is closed, or its buffer is full.
     pub fn more_at_once(&self, bytes: &[u8]) {
         let sent = socket2::SockRef::from(&self.stream).send(bytes);
         assert_eq!(sent.ok(), Some(bytes.len()), "the connection takes it");

@@ -17,39 +17,39 @@ use tokio::{net::TcpStream, task::JoinHandle};
 
 use crate::{Leaving, Left, SOON, soon};
 
-/// `GOAWAY`: no stream of the server was seen, no error.
+/// A `GOAWAY` frame: last stream 0, no error.
 const GO_AWAY: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
-/// A connection.
+/// An HTTP/2 connection.
 #[derive(Debug)]
 pub struct Connection {
     send: SendRequest<Bytes>,
     driver: JoinHandle<()>,
-    // The driver owns the connection; this is the same socket, for what `h2` does not send.
+    // The driver owns the connection. This is the same socket, for frames that `h2` does not send.
     socket: Socket,
 }
 
-/// A request on its stream.
+/// A request on a stream of its own.
 #[derive(Debug)]
 pub struct Call {
     response: ResponseFuture,
     stream: SendStream<Bytes>,
 }
 
-/// A stream whose response is on its way.
+/// A stream whose response has begun.
 #[derive(Debug)]
 pub struct Open {
     stream: SendStream<Bytes>,
-    // A stream that nobody holds is reset.
+    // Dropping the body resets the stream.
     incoming: RecvStream,
 }
 
 impl Open {
-    /// Reads the next chunk, and gives its length; none at the end of the stream.
+    /// Reads the next chunk and returns its length, or `None` at the end of the stream.
     ///
     /// # Panics
     ///
-    /// If the stream is reset, or nothing comes.
+    /// If the stream is reset, or no chunk comes.
     pub async fn chunk(&mut self) -> Option<usize> {
         let chunk =
             soon("the next chunk", self.incoming.data()).await?.expect("the stream is open");
@@ -61,7 +61,7 @@ impl Open {
     ///
     /// # Panics
     ///
-    /// If it ends in another way.
+    /// If the stream ends in another way.
     pub async fn is_reset(mut self) {
         let end = loop {
             match soon("the reset", self.incoming.data()).await {
@@ -81,14 +81,14 @@ impl Open {
     }
 }
 
-/// What came back.
+/// A response.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The status.
     pub status: StatusCode,
     /// The headers.
     pub headers: HeaderMap,
-    /// The body, as far as it came.
+    /// The part of the body that arrived.
     pub body: String,
     /// Whether the body came to its end.
     pub whole: bool,
@@ -101,7 +101,7 @@ pub struct Answer {
 /// If the server cannot be reached.
 pub async fn connect(at: SocketAddr) -> Connection {
     let stream = TcpStream::connect(at).await.expect("the server listens");
-    // A frame that Nagle's algorithm holds back is not sent yet.
+    // Nagle's algorithm would delay frames.
     stream.set_nodelay(true).expect("the socket is open");
     let socket = SockRef::from(&stream).try_clone().expect("a descriptor is free");
     let (send, connection) = h2::client::handshake(stream).await.expect("the server speaks HTTP/2");
@@ -111,8 +111,8 @@ pub async fn connect(at: SocketAddr) -> Connection {
     Connection { send, driver, socket }
 }
 
-/// The first bytes of a connection, by hand, for a peer that sends nothing else: no window, no
-/// answer to SETTINGS or PING. With a request, if one is given, method and path.
+/// Returns the first bytes of a connection for a peer that sends nothing else: no window update,
+/// and no acknowledgement of SETTINGS or PING. `request` is the method and the path of a request.
 ///
 /// # Panics
 ///
@@ -120,7 +120,7 @@ pub async fn connect(at: SocketAddr) -> Connection {
 pub fn first_bytes(request: Option<(&str, &str)>) -> Vec<u8> {
     let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
     let Some((method, path)) = request else { return bytes };
-    // HPACK: the method and the scheme from the static table, authority and path as literals.
+    // HPACK: method and scheme are indexed in the static table, authority and path are literals.
     let mut headers = vec![if method == "POST" { 0x83 } else { 0x82 }, 0x86];
     for (name, value) in [(0x01, "test"), (0x04, path)] {
         let length = u8::try_from(value.len()).ok().filter(|length| *length <= 100);
@@ -128,7 +128,7 @@ pub fn first_bytes(request: Option<(&str, &str)>) -> Vec<u8> {
         headers.extend_from_slice(value.as_bytes());
     }
     let length = u8::try_from(headers.len()).expect("it is short");
-    // HEADERS on stream 1, with the end of the headers and of the stream.
+    // HEADERS on stream 1 with END_HEADERS and END_STREAM.
     bytes.extend([0, 0, length, 0x01, 0x05, 0, 0, 0, 1]);
     bytes.extend(headers);
     bytes
@@ -153,11 +153,11 @@ impl Connection {
         self.request(method, path, None, false).await
     }
 
-    /// The same, with one more header.
+    /// Sends the head of a request with one more header.
     ///
     /// # Panics
     ///
-    /// If the connection is gone.
+    /// If the connection is closed.
     pub async fn begin_with(&mut self, method: &str, path: &str, header: (&str, &str)) -> Call {
         self.request(method, path, Some(header), false).await
     }
@@ -179,11 +179,11 @@ impl Connection {
         Call { response, stream }
     }
 
-    /// Opens a WebSocket on a stream (RFC 8441), without a frame on it.
+    /// Opens a WebSocket on a stream (RFC 8441), and sends no frame on it.
     ///
     /// # Panics
     ///
-    /// If the server does not agree.
+    /// If the server does not accept it.
     pub async fn open_web_socket(&mut self, path: &str) -> Open {
         soon("leave for extended CONNECT", async {
             while !self.send.is_extended_connect_protocol_enabled() {
@@ -207,7 +207,7 @@ impl Connection {
     ///
     /// # Panics
     ///
-    /// If it does not come soon.
+    /// If no `GOAWAY` comes soon.
     pub async fn is_told_to_go(&mut self) {
         soon("GOAWAY", async {
             while self.send.clone().ready().await.is_ok() {
@@ -217,21 +217,21 @@ impl Connection {
         .await;
     }
 
-    /// Sends `GOAWAY`. Only while nothing else is being sent.
+    /// Sends `GOAWAY`. No other frame may be on its way at the same time.
     ///
     /// # Panics
     ///
-    /// If the connection is gone.
+    /// If the connection is closed.
     pub fn go_away(&self) {
         let sent = self.socket.send(&GO_AWAY).expect("the connection is open");
         assert_eq!(sent, GO_AWAY.len(), "the socket has room for a frame");
     }
 
-    /// Leaves. After a half-close the rest of the connection is handed back.
+    /// Leaves. A half-close returns the half of the connection that still reads.
     ///
     /// # Panics
     ///
-    /// If the connection is gone already.
+    /// If the connection is already closed.
     pub async fn leave(self, how: Leaving) -> Left<Self> {
         let at = Instant::now();
         match how {
@@ -244,24 +244,24 @@ impl Connection {
                 return Left { at, kept: Some(self) };
             }
         }
-        // Both hold the socket.
+        // The driver and this value hold the socket.
         self.driver.abort();
         let _ = self.driver.await;
         Left { at, kept: None }
     }
 
-    /// Closes the connection without a word.
+    /// Closes the connection without `GOAWAY`.
     pub fn hang_up(self) {
         self.driver.abort();
     }
 }
 
 impl Call {
-    /// Waits for the head, and reads nothing else.
+    /// Waits for the head of the response, and reads no body.
     ///
     /// # Panics
     ///
-    /// If it does not come.
+    /// If no head comes.
     pub async fn begins(self) -> Open {
         let response = soon("the head", self.response).await.expect("an answer comes");
         Open { stream: self.stream, incoming: response.into_body() }
@@ -271,16 +271,16 @@ impl Call {
     ///
     /// # Panics
     ///
-    /// If the stream is gone.
+    /// If the stream is closed.
     pub fn data(&mut self, bytes: &'static [u8]) {
         self.stream.send_data(Bytes::from_static(bytes), false).expect("the stream is open");
     }
 
-    /// Ends the request's body, by trailers if there are any.
+    /// Ends the request's body, with trailers if there are any.
     ///
     /// # Panics
     ///
-    /// If the stream is gone.
+    /// If the stream is closed.
     pub fn finish(&mut self, trailers: HeaderMap) {
         let finished = if trailers.is_empty() {
             self.stream.send_data(Bytes::new(), true)
@@ -290,7 +290,7 @@ impl Call {
         finished.expect("the stream is open");
     }
 
-    /// Waits until `needle` has come and gives back what keeps the stream open.
+    /// Waits until `needle` has come, and returns the open stream.
     ///
     /// # Panics
     ///
@@ -313,25 +313,25 @@ impl Call {
         self.reset_with(Reason::CANCEL);
     }
 
-    /// Sends `RST_STREAM` with this code.
+    /// Sends `RST_STREAM` with `reason`.
     pub fn reset_with(mut self, reason: Reason) {
         self.stream.send_reset(reason);
     }
 
-    /// Waits for the answer.
+    /// Waits for the response.
     ///
     /// # Panics
     ///
-    /// If there is none.
+    /// If no response comes.
     pub async fn answer(self) -> Answer {
         self.answer_within(SOON).await
     }
 
-    /// Waits for the answer, of which the head may take that long.
+    /// Waits for the response, whose head may take `most`.
     ///
     /// # Panics
     ///
-    /// If there is none.
+    /// If no response comes.
     pub async fn answer_within(self, most: Duration) -> Answer {
         let response = tokio::time::timeout(most, self.response).await;
         let response = response.expect("the answer comes in time").expect("an answer comes");

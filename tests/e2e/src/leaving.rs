@@ -5,24 +5,24 @@ use std::time::Instant;
 /// A way to leave a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leaving {
-    /// `FIN`, and whatever comes back is refused.
+    /// Closes the socket with `FIN`. The kernel refuses later bytes of the server.
     Close,
-    /// `RST`: the socket lingers for no time.
+    /// Closes the socket with `RST`, by a linger time of zero.
     Reset,
-    /// `FIN`, and the client still reads.
+    /// Sends `FIN` and reads on.
     HalfClose,
 }
 
 impl Leaving {
-    /// All of them.
+    /// All ways to leave.
     pub const ALL: [Self; 3] = [Self::Close, Self::Reset, Self::HalfClose];
 }
 
 /// A client that has left.
 #[derive(Debug)]
 pub struct Left<C> {
-    /// When it acted.
+    /// The moment at which the client left.
     pub at: Instant,
-    /// What it still reads, after a half-close.
+    /// The half that still reads, after a half-close.
     pub kept: Option<C>,
 }

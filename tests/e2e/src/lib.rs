@@ -1,5 +1,5 @@
-//! What the tests share: a server on a free port, clients that can hang up at a chosen moment,
-//! marks to wait for instead of sleeping, the log, and servers in a process of their own.
+//! Shared parts of the tests: a server on a free port, clients that can leave at a chosen moment,
+//! marks to wait for instead of sleeping, the log, and servers in processes of their own.
 
 pub mod h1;
 pub mod h2c;
@@ -21,10 +21,10 @@ pub use marks::Marks;
 pub use process::{Exit, Process, Signal};
 pub use server::{Server, lifecycle, serve_as};
 
-/// Nothing here takes longer unless it hangs.
+/// Longer than any step of a test takes, unless it hangs.
 pub const SOON: Duration = Duration::from_secs(10);
 
-/// Waits for `future`, and fails by name if it hangs.
+/// Waits for `future`, and panics with `what` if it hangs.
 ///
 /// # Panics
 ///

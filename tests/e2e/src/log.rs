@@ -1,4 +1,4 @@
-//! What the runtime says, captured on this thread.
+//! The log lines of the runtime, captured on this thread.
 
 use std::{
     cell::RefCell,
@@ -16,14 +16,14 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// One line of the log.
+/// A log line.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// How loud.
+    /// The level.
     pub level: Level,
-    /// The message and the fields, `name=value` each.
+    /// The message and the fields, each as `name=value`.
     pub text: String,
-    /// The spans around it, the outermost first.
+    /// The surrounding spans, the outermost first.
     pub spans: Vec<String>,
 }
 
@@ -31,17 +31,17 @@ thread_local! {
     static LINES: RefCell<Option<Vec<Line>>> = const { RefCell::new(None) };
 }
 
-/// The log of this thread while it is held; for tests on one thread.
+/// The log of this thread while the value lives, for tests on one thread.
 ///
-/// One subscriber serves the whole process: where some threads have one and others have none,
-/// `tracing` may remember for a moment that nobody listens.
+/// One subscriber serves the whole process. Threads with and without a subscriber of their own
+/// would let `tracing` cache that no subscriber is interested.
 #[derive(Debug)]
 pub struct Log {
     _private: (),
 }
 
 impl Log {
-    /// Begins to listen.
+    /// Begins to capture.
     #[must_use]
     pub fn capture() -> Self {
         static ONCE: Once = Once::new();
@@ -53,12 +53,12 @@ impl Log {
         Self { _private: () }
     }
 
-    /// The lines of the runtime so far.
+    /// Returns the lines of the runtime so far.
     pub fn lines(&self) -> Vec<Line> {
         LINES.with_borrow(|lines| lines.clone().unwrap_or_default())
     }
 
-    /// The lines that contain `text`.
+    /// Returns the lines that contain `text`.
     pub fn with(&self, text: &str) -> Vec<Line> {
         self.lines().into_iter().filter(|line| line.text.contains(text)).collect()
     }

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use crate::soon;
 
-/// A list of what has happened, in order.
+/// A list of events, in order.
 #[derive(Clone, Debug, Default)]
 pub struct Marks {
     seen: Arc<Mutex<Vec<(String, Instant)>>>,
@@ -17,32 +17,32 @@ pub struct Marks {
 }
 
 impl Marks {
-    /// Something has happened.
+    /// Appends a mark.
     pub fn set(&self, mark: impl Into<String>) {
         self.seen().push((mark.into(), Instant::now()));
         self.news.notify_waiters();
     }
 
-    /// All that has happened.
+    /// Returns all marks.
     pub fn all(&self) -> Vec<String> {
         self.seen().iter().map(|(mark, _)| mark.clone()).collect()
     }
 
-    /// When `mark` happened for the first time.
+    /// Returns when `mark` was first set.
     pub fn when(&self, mark: &str) -> Option<Instant> {
         self.seen().iter().find(|(seen, _)| seen == mark).map(|(_, at)| *at)
     }
 
-    /// Whether `mark` has happened.
+    /// Returns whether `mark` is set.
     pub fn has(&self, mark: &str) -> bool {
         self.when(mark).is_some()
     }
 
-    /// Waits until `mark` has happened.
+    /// Waits until `mark` is set.
     ///
     /// # Panics
     ///
-    /// If it does not happen soon.
+    /// If `mark` is not set soon.
     pub async fn until(&self, mark: &str) {
         soon(&format!("`{mark}` after {:?}", self.all()), async {
             loop {
@@ -57,7 +57,7 @@ impl Marks {
         .await;
     }
 
-    /// A guard that sets `mark` when it is dropped.
+    /// Returns a guard that sets `mark` when it is dropped.
     #[must_use = "it is set when the guard is dropped"]
     pub fn on_drop(&self, mark: &str) -> impl Send + use<> {
         struct OnDrop(Marks, String);

@@ -1,4 +1,4 @@
-//! A server in a process of its own, which gets real signals.
+//! A server in a process of its own, which receives real signals.
 
 use std::{
     fmt, io,
@@ -18,15 +18,15 @@ use tokio::{
 
 use crate::soon;
 
-/// A process that says `listening on ADDR` first and its report as a line of JSON last. It is
-/// killed when this is dropped.
+/// A process whose first line is `listening on ADDR` and whose last line is its report as JSON.
+/// Dropping the value kills the process.
 #[derive(Debug)]
 pub struct Process {
-    /// Where it listens.
+    /// The address that the process listens on.
     pub at: SocketAddr,
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
-    /// Lines that nobody has waited for yet.
+    /// Lines that no caller has waited for yet.
     seen: Vec<String>,
     errors: JoinHandle<io::Result<String>>,
 }
@@ -36,7 +36,7 @@ impl Process {
     ///
     /// # Panics
     ///
-    /// If it does not say where it listens.
+    /// If the process does not print its address.
     pub async fn start(program: &str, args: &[&str]) -> Self {
         let mut child = Command::new(program)
             .args(args)
@@ -58,7 +58,7 @@ impl Process {
         Self { at, child, lines, seen: Vec::new(), errors }
     }
 
-    /// Waits for a line that `wanted` likes, each line once.
+    /// Waits for a line that `wanted` accepts, and returns each line once.
     async fn line(&mut self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
         loop {
             if let Some(found) = self.seen.iter().position(|line| wanted(line)) {
@@ -69,17 +69,17 @@ impl Process {
         }
     }
 
-    /// Waits until it says that this has begun.
+    /// Waits until the process prints that `what` has begun.
     pub async fn begun(&mut self, what: &str) {
         let expected = format!("{what} begun");
         self.line(&expected, |line| line == expected).await;
     }
 
-    /// Sends a signal, and gives the time of that.
+    /// Sends a signal and returns the time.
     ///
     /// # Panics
     ///
-    /// If the process is gone.
+    /// If the process has ended.
     pub fn signal(&self, signal: Signal) -> Instant {
         let pid = self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         let sent = Instant::now();
@@ -87,23 +87,23 @@ impl Process {
         sent
     }
 
-    /// Waits for its report.
+    /// Waits for the report.
     ///
     /// # Panics
     ///
-    /// If that is not JSON.
+    /// If the line is not JSON.
     pub async fn report(&mut self) -> Value {
         let line = self.line("the report", |line| line.starts_with('{')).await;
-        // For whoever asks again.
+        // Later calls read the same line.
         self.seen.push(line.clone());
         serde_json::from_str(&line).expect("the report is JSON")
     }
 
-    /// Closes its stdin and waits for its end, which takes as long as it does from `since`.
+    /// Closes stdin and waits for the end of the process. `since` is the time of the signal.
     ///
     /// # Panics
     ///
-    /// If it does not end, or without a report.
+    /// If the process does not end, or prints no report.
     pub async fn exit(mut self, since: Instant) -> Exit {
         drop(self.child.stdin.take());
         let report = self.report().await;
@@ -115,42 +115,42 @@ impl Process {
     }
 }
 
-/// How a process ended, and what it reported.
+/// The end of a process and its report.
 #[derive(Debug)]
 pub struct Exit {
-    /// From the signal to the end of the process.
+    /// The time from the signal to the end of the process.
     pub took: Duration,
-    /// Its exit code; `None` if a signal killed it.
+    /// The exit code; `None` if a signal killed the process.
     pub code: Option<i32>,
-    /// Its report.
+    /// The report.
     pub report: Value,
-    /// What it wrote to stderr.
+    /// The text on stderr.
     pub text: String,
 }
 
 impl Exit {
-    /// How long the drain took, by its own clock.
+    /// Returns the duration of the drain by its own clock.
     pub fn elapsed(&self) -> Duration {
         millis(&self.report["elapsed_ms"])
     }
 
-    /// How long this phase took.
+    /// Returns the duration of a phase.
     pub fn phase(&self, name: &str) -> Duration {
         millis(&self.report["phases"][format!("{name}_ms")])
     }
 
-    /// One of the counts of durable work.
+    /// Returns one of the counts of durable work.
     pub fn durable(&self, count: &str) -> u64 {
         number(&self.report["durable"][count])
     }
 
-    /// The lost work, handler and kind each, in the order of the alphabet.
+    /// Returns the abandoned work as handler and kind, in alphabetical order.
     pub fn abandoned(&self) -> Vec<(&str, &str)> {
         works(&self.report["abandoned"])
     }
 
-    /// The connections that were cut, in the order of the alphabet: the protocol of each, and
-    /// handler and kind of the requests on it.
+    /// Returns the connections that were cut, in alphabetical order: each protocol, with the
+    /// handler and the kind of each request on the connection.
     pub fn cut(&self) -> Vec<(&str, Vec<(&str, &str)>)> {
         let describe = |cut| (text(cut, "protocol"), works(&cut["requests"]));
         let mut cut: Vec<_> = list(&self.report["connections_cut"]).iter().map(describe).collect();
@@ -181,7 +181,7 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_else(|| panic!("expected text in `{key}` of {value}"))
 }
 
-/// Without their modules.
+/// Returns the names without their modules.
 fn works(works: &Value) -> Vec<(&str, &str)> {
     let describe = |work| {
         let handler = text(work, "handler");

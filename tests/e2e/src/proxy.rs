@@ -1,4 +1,4 @@
-//! A proxy in front of a service: nginx or `HAProxy`, as a process of its own.
+//! A proxy in front of a service: nginx or `HAProxy`, in a process of its own.
 
 use std::{
     fs::{self, File},
@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 
 use crate::soon;
 
-/// Which one.
+/// The proxy program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Make {
     /// nginx.
@@ -26,7 +26,7 @@ pub enum Make {
 }
 
 impl Make {
-    /// Its configuration, with `@listen@`, `@service@` and `@dir@` to be filled in.
+    /// Returns the configuration, which has `@listen@`, `@service@` and `@dir@` as placeholders.
     pub const fn template(self) -> &'static str {
         match self {
             Self::Nginx => include_str!("../proxies/nginx.conf.in"),
@@ -41,7 +41,7 @@ impl Make {
         }
     }
 
-    /// The port of [`hold_port`], in its words.
+    /// Returns the directive that listens on the port of [`hold_port`].
     fn listens(self, at: SocketAddr) -> String {
         match self {
             Self::Nginx => format!("{at} reuseport"),
@@ -49,7 +49,7 @@ impl Make {
         }
     }
 
-    /// Installs it if it is absent; once in a process, since that may take minutes.
+    /// Installs the program if it is absent, once in a process, because that may take minutes.
     fn installed(self) -> Result<(), String> {
         static NGINX: OnceLock<Result<(), String>> = OnceLock::new();
         static HAPROXY: OnceLock<Result<(), String>> = OnceLock::new();
@@ -63,10 +63,10 @@ impl Make {
     fn command(self, config: &Path, dir: &Path) -> Command {
         let path = std::env::var("PATH").unwrap_or_default();
         let mut command = Command::new(self.name());
-        // A user's PATH often has no sbin, and that is where both of them live.
+        // Both programs are in sbin, which a user's PATH often lacks.
         command.env("PATH", format!("{path}:/usr/sbin:/usr/local/sbin"));
         match self {
-            // The log of the build, which nginx opens before it reads where ours is.
+            // nginx opens its built-in log path before it reads the configuration.
             Self::Nginx => command.arg("-e").arg(dir.join("log")).arg("-p").arg(dir).arg("-c"),
             Self::Haproxy => command.args(["-db", "-f"]),
         };
@@ -86,10 +86,10 @@ fn install(name: &str) -> Result<(), String> {
     Err(said.trim().lines().last().unwrap_or("the install script failed").to_owned())
 }
 
-/// A proxy that runs until it is dropped.
+/// A proxy that runs until the value is dropped.
 #[derive(Debug)]
 pub struct Proxy {
-    /// Where it listens.
+    /// The address that the proxy listens on.
     pub at: SocketAddr,
     process: Child,
     dir: TempDir,
@@ -97,18 +97,18 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Starts `make` in front of `service`, with each of `edits` made in its configuration: what
-    /// stands there, and what shall stand there instead.
+    /// Starts `make` in front of `service`. Each of `edits` is a text of the configuration and its
+    /// replacement.
     ///
-    /// `None` if it cannot be had, after the reason is printed.
+    /// Returns `None`, and prints the reason, if the program cannot be installed.
     ///
     /// # Panics
     ///
-    /// If the configuration has no such text, or the proxy does not start with it.
+    /// If the configuration lacks the text of an edit, or the proxy does not start with it.
     pub async fn start(make: Make, service: SocketAddr, edits: &[(&str, &str)]) -> Option<Self> {
         let had = tokio::task::spawn_blocking(move || make.installed()).await;
         if let Err(reason) = had.expect("the script does not panic") {
-            // Not `println!`, which the test runner swallows when a test passes.
+            // The test runner hides the output of `println!` when a test passes.
             let _ = writeln!(io::stderr(), "skipped: {reason}");
             return None;
         }
@@ -142,7 +142,7 @@ impl Proxy {
         soon("the proxy accepts or ends", proxy.accepts()).await.then_some(proxy)
     }
 
-    /// Whether it came to accept connections; if not, what it said is printed.
+    /// Returns whether the proxy accepts connections. Prints its output if not.
     async fn accepts(&mut self) -> bool {
         loop {
             let ended = self.process.try_wait().expect("it is our child");
@@ -157,7 +157,7 @@ impl Proxy {
         }
     }
 
-    /// What it has said.
+    /// Returns the output of the proxy.
     pub fn log(&self) -> String {
         let read = |name| fs::read_to_string(self.dir.path().join(name)).unwrap_or_default();
         read("output") + &read("log")
@@ -171,9 +171,9 @@ impl Drop for Proxy {
     }
 }
 
-/// A port that the system has chosen, held by a socket that does not listen: no other process is given
-/// it, also not for the near end of a connection, which before the proxy listens could be connected to
-/// itself. The proxy shares it by `SO_REUSEPORT`; `HAProxy` does so by default.
+/// Binds a free port with a socket that does not listen, so that no other process gets the port,
+/// also not as the local port of a connection. Such a connection could connect to itself before the
+/// proxy listens. The proxy shares the port by `SO_REUSEPORT`, which `HAProxy` sets by default.
 fn hold_port() -> (Socket, SocketAddr) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a descriptor is free");
     socket.set_reuse_port(true).expect("the system knows it");

@@ -8,12 +8,13 @@ use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 
 use crate::SOON;
 
-/// A lifecycle for tests: a short grace, and no ear for the test runner's signals.
+/// Returns the builder of a lifecycle for tests: a short grace, and no handling of the test
+/// runner's signals.
 pub fn lifecycle() -> LifecycleBuilder {
     Lifecycle::builder().grace(Duration::from_secs(4)).read_grace(Duration::ZERO).signals(false)
 }
 
-/// Serves `app` as `set` says, for as long as the test runs.
+/// Serves `app` with the settings of `set` for as long as the test runs.
 ///
 /// # Panics
 ///
@@ -30,20 +31,20 @@ pub async fn serve_as(app: Router, set: impl FnOnce(Serve) -> Serve) -> (SocketA
 /// A router under `followthrough::serve`.
 #[derive(Debug)]
 pub struct Server {
-    /// Where it listens.
+    /// The address that the server listens on.
     pub at: SocketAddr,
-    /// What it is linked to.
+    /// The lifecycle of the server.
     pub lifecycle: Lifecycle,
     task: JoinHandle<std::io::Result<ShutdownReport>>,
 }
 
 impl Server {
-    /// Starts with a test lifecycle of its own.
+    /// Starts with a test lifecycle.
     pub async fn start(app: Router) -> Self {
         Self::with(lifecycle(), app).await
     }
 
-    /// Starts with what `builder` builds.
+    /// Starts with a lifecycle from `builder`.
     ///
     /// # Panics
     ///
@@ -53,7 +54,7 @@ impl Server {
         Self::on(listener, builder, app)
     }
 
-    /// Starts with what `builder` builds, on `listener`.
+    /// Starts with a lifecycle from `builder`, on `listener`.
     ///
     /// # Panics
     ///
@@ -75,16 +76,16 @@ impl Server {
     ///
     /// # Panics
     ///
-    /// If it does not end soon, or ends in an error.
+    /// If the server does not end soon, or returns an error.
     pub async fn ended(self) -> ShutdownReport {
         self.ended_within(SOON).await
     }
 
-    /// The same for a shutdown that may take so long.
+    /// Waits for the end of a shutdown for at most `most`.
     ///
     /// # Panics
     ///
-    /// If it takes longer, or ends in an error.
+    /// If the shutdown takes longer, or returns an error.
     pub async fn ended_within(self, most: Duration) -> ShutdownReport {
         let ended = timeout(most, self.task).await;
         let ended = ended.unwrap_or_else(|_| panic!("the server did not end within {most:?}"));

@@ -1,4 +1,4 @@
-//! A WebSocket client that is as rude as the test wants: it answers nothing by itself.
+//! A WebSocket client that answers no frame by itself.
 
 use std::net::SocketAddr;
 
@@ -9,12 +9,12 @@ use tokio::{
 
 use crate::soon;
 
-/// The example of RFC 6455, whose answer is known.
+/// The example key of RFC 6455, whose `Sec-WebSocket-Accept` is known.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// What a frame is.
+/// The opcode of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Opcode {
@@ -22,11 +22,11 @@ pub enum Opcode {
     Text = 1,
     /// Bytes.
     Binary = 2,
-    /// The last frame of its side.
+    /// The last frame of a side.
     Close = 8,
-    /// To be answered.
+    /// A frame that the peer answers with a pong.
     Ping = 9,
-    /// The answer.
+    /// The answer to a ping.
     Pong = 10,
 }
 
@@ -40,7 +40,7 @@ pub struct Socket {
 ///
 /// # Panics
 ///
-/// If the server does not agree.
+/// If the server does not upgrade.
 pub async fn open(at: SocketAddr, path: &str) -> Socket {
     let mut stream = TcpStream::connect(at).await.expect("the server listens");
     let head = format!(
@@ -50,7 +50,7 @@ pub async fn open(at: SocketAddr, path: &str) -> Socket {
     stream.write_all(head.as_bytes()).await.expect("the server reads");
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n\r\n") {
-        // Byte by byte: what follows is the first frame.
+        // The bytes behind the response head are the first frame, so the head is read byte by byte.
         let byte = soon("the handshake", stream.read_u8()).await;
         answer.push(byte.expect("a whole head comes back"));
     }
@@ -61,11 +61,11 @@ pub async fn open(at: SocketAddr, path: &str) -> Socket {
 }
 
 impl Socket {
-    /// Sends a frame, masked, as clients must.
+    /// Sends a masked frame, as clients must.
     ///
     /// # Panics
     ///
-    /// If the connection is gone or the payload has more than 125 bytes.
+    /// If the connection is closed or the payload has more than 125 bytes.
     pub async fn send(&mut self, opcode: Opcode, payload: &[u8]) {
         let length = u8::try_from(payload.len()).ok().filter(|length| *length < 126);
         let mut frame = vec![0x80 | opcode as u8, 0x80 | length.expect("it is short")];
@@ -74,11 +74,11 @@ impl Socket {
         self.stream.write_all(&frame).await.expect("the connection is open");
     }
 
-    /// The next frame, or `None` at the end of the connection.
+    /// Returns the next frame, or `None` at the end of the connection.
     ///
     /// # Panics
     ///
-    /// If it is a fragment, masked, or of an unknown kind.
+    /// If the frame is a fragment, masked, or of an unknown kind.
     pub async fn frame(&mut self) -> Option<(Opcode, Vec<u8>)> {
         soon("a frame", async {
             let first = self.stream.read_u8().await.ok()?;
@@ -103,7 +103,7 @@ impl Socket {
         .await
     }
 
-    /// The code of the close frame, which is waited for; `None` if the connection ends without.
+    /// Waits for a close frame and returns its code, or `None` if the connection ends without one.
     pub async fn close_code(&mut self) -> Option<u16> {
         while let Some((opcode, payload)) = self.frame().await {
             if opcode == Opcode::Close {

@@ -1,6 +1,6 @@
 //! A process that runs out of file descriptors.
 //!
-//! A binary of its own with one test, because the limit is the one of the process.
+//! The test has a binary of its own, because the limit applies to the whole process.
 
 use axum::{Router, routing::get};
 use followthrough_tests::{Log, Server, h1, soon};
@@ -14,7 +14,8 @@ async fn an_accept_that_fails_is_logged_backed_off_and_survived() {
     let server = Server::start(Router::new().route("/", get(async || "here"))).await;
     let open = std::fs::read_dir("/proc/self/fd").map_or(64, Iterator::count) as u64;
     let mut limit = getrlimit(Resource::Nofile);
-    // Room for three clients and their three connections at the server, and half of a fourth.
+    // The limit leaves room for three clients, their three connections at the server, and the
+    // client side of a fourth.
     limit.current = Some(open + 7);
     setrlimit(Resource::Nofile, limit).unwrap();
     let mut clients = Vec::new();
@@ -30,7 +31,7 @@ async fn an_accept_that_fails_is_logged_backed_off_and_survived() {
     })
     .await;
     assert_eq!(failed()[0].level, Level::ERROR);
-    // Backed off: not a line for each turn of the loop.
+    // A loop that backs off does not log in each turn.
     for _ in 0..200 {
         tokio::task::yield_now().await;
     }

@@ -1,10 +1,10 @@
-//! What a policy allocates over bare axum under `serve`, held exactly.
+//! The allocations of a policy over bare axum under `serve`, compared exactly.
 //!
-//! The figures are those of the design's cost table. In process, both sides are called the same
-//! way on one thread and warmed up, so what is left of the difference belongs to the policy.
+//! The figures are those of the page of costs. In process, both sides are called in the same way on
+//! one thread after a warm-up, so the difference belongs to the policy.
 //!
-//! A binary of its own, because a global allocator counts here, and because no test may install a log subscriber, whose
-//! allocations would be counted, too.
+//! The tests have a binary of their own, because they count in a global allocator, and because no
+//! other test may install a log subscriber, whose allocations would be counted.
 
 use std::{convert::Infallible, future::poll_fn, net::SocketAddr, pin::pin, task::Poll};
 
@@ -27,7 +27,8 @@ use tower::{Service, ServiceExt};
 const WARM_UP: u64 = 20;
 const CALLS: u64 = 200;
 
-/// Pending once, as a query that has to wait is: what only a pending body needs is counted, too.
+/// Returns `Pending` once, as a query does, so that the count includes what only a pending body
+/// needs.
 async fn work() -> &'static str {
     let mut polled = false;
     poll_fn(|cx| {
@@ -90,7 +91,7 @@ async fn two_sites() -> &'static str {
     answer
 }
 
-/// Only a durable token can be handed to it.
+/// Compiles only with a durable token.
 async fn proven(_: &DurableToken) -> &'static str {
     work().await
 }
@@ -111,7 +112,7 @@ fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
-/// Calls `app` that often and reads each answer to its end, as a server does.
+/// Calls `app` that often and reads each response to its end, as a server does.
 async fn call<S, B>(app: &mut S, calls: u64)
 where
     S: Service<Request<Body>, Response = Response<B>, Error = Infallible>,
@@ -127,7 +128,7 @@ where
     }
 }
 
-/// The allocations of [`CALLS`] calls, after a warm-up.
+/// Returns the allocations of [`CALLS`] calls after a warm-up.
 fn in_process<S, B>(runtime: &Runtime, mut app: S) -> u64
 where
     S: Service<Request<Body>, Response = Response<B>, Error = Infallible>,
@@ -138,14 +139,14 @@ where
     counted.count_total
 }
 
-/// What one call costs more, if every call costs the same.
+/// Returns how much more one call allocates, and panics if calls differ.
 fn each(whole: u64, bare: u64) -> u64 {
     let more = whole.checked_sub(bare).expect("bare axum allocates no more than a policy");
     assert_eq!(more % CALLS, 0, "{more} allocations more in {CALLS} calls: they differ");
     more / CALLS
 }
 
-/// What a call of the linked handler allocates over a call of bare axum.
+/// Returns the allocations of a call of the linked handler over a call of bare axum.
 fn over_bare(method: MethodRouter) -> u64 {
     let runtime = runtime();
     let plain = in_process(&runtime, routed(post(bare)));
@@ -211,7 +212,7 @@ fn the_count_sees_what_a_handler_allocates() {
     assert_eq!(over_bare(boxed), 1, "or every figure here would be worth nothing");
 }
 
-/// A client that asks on one connection again and again, and itself allocates nothing.
+/// Sends requests on one connection without allocating.
 async fn ask(stream: &mut TcpStream, times: u64) {
     let request = b"POST /x HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n";
     let mut answer = [0; 1024];
@@ -226,9 +227,8 @@ async fn ask(stream: &mut TcpStream, times: u64) {
     }
 }
 
-/// What a request on a kept connection allocates, the server's part and nobody else's: the
-/// figure that half of the requests stay below. When bytes arrive is up to the machine, and now
-/// and then they find a buffer full.
+/// Returns the server's median allocations for a request on a kept connection. The median ignores
+/// the few requests whose bytes arrive in another way and meet a full buffer.
 fn on_a_socket(runtime: &Runtime, at: SocketAddr) -> u64 {
     let mut stream = runtime.block_on(async {
         let mut stream = TcpStream::connect(at).await.expect("it listens");

@@ -1,6 +1,7 @@
-//! The catalogue of policies: what is in it, and what it looks like.
+//! The catalogue of policies: its entries and its form.
 //!
-//! A binary of its own, because the catalogue lists every annotated handler of the binary.
+//! The tests have a binary of their own, because the catalogue lists every annotated handler of the
+//! binary.
 
 use followthrough::{RequestToken, cancellable, durable_write, exempt, policies};
 use serde_json::{Value, json};
@@ -27,7 +28,7 @@ async fn store() {
 #[exempt(reason = "answers at once")]
 async fn health() {}
 
-/// Generic, associated, in a module, never called: it is there all the same.
+/// Generic and associated functions in a module that no code calls are listed, too.
 mod inner {
     use followthrough::cancellable;
 
@@ -132,8 +133,8 @@ fn the_table_has_the_exempt_ones_apart_and_its_lines_on_demand() {
     assert!(line.strip_prefix("tests/e2e/tests/catalogue.rs:").unwrap().parse::<u32>().is_ok());
 }
 
-/// One handler, as it was and as somebody made it.
-#[expect(dead_code, reason = "listed, though nobody routes it")]
+/// A handler before and after each change of its policy.
+#[expect(dead_code, reason = "listed, though no router has it")]
 mod changes {
     use axum::body::Body;
     use followthrough::{RequestToken, cancellable, durable_write, exempt};

@@ -1,7 +1,7 @@
-//! The sweep for idle connections, and a request that has just come. A slow log subscriber makes the moment between
-//! the sweep's look and its verdict long enough to be hit.
+//! The sweep for idle connections beside a request that has just arrived. A slow log subscriber
+//! lengthens the moment between the sweep's look and its verdict.
 //!
-//! A binary of its own, because a process has one global log subscriber.
+//! The test has a binary of its own, because a process has one global log subscriber.
 
 use std::{fmt::Write, sync::OnceLock, time::Duration};
 
@@ -60,7 +60,7 @@ async fn a_request_that_has_begun_is_not_cut_because_its_connection_had_waited_f
     let mut call = h1::raw(at, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
     call.until("here").await;
     seen.until("verdict").await;
-    // Another thread of the runtime takes over the look at the sockets.
+    // Another thread of the runtime takes over the I/O driver.
     tokio::spawn(async {}).await.unwrap();
     call.more("GET /work HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
     marks.until("begun").await;

@@ -1,6 +1,7 @@
-//! Deadlines with a name, which the configuration explains: `#[deadline = "checkout"]`.
+//! Named deadlines, which the configuration defines: `#[deadline = "checkout"]`.
 //!
-//! A binary of its own, because every lifecycle of a binary must explain every name that its handlers have.
+//! The tests have a binary of their own, because every lifecycle of a binary must define every name
+//! that its handlers have.
 
 use axum::{Router, routing::get};
 use followthrough::{
@@ -61,7 +62,7 @@ fn refused(builder: LifecycleBuilder) -> String {
 }
 
 #[tokio::test]
-async fn the_code_and_the_configuration_explain_a_name() {
+async fn the_code_and_the_configuration_define_a_name() {
     let builder = lifecycle()
         .named_deadline("checkout", 50 * MS)
         .overrides(toml("ledger = '1s'\nship = '30m'"));
@@ -90,7 +91,7 @@ async fn the_configuration_wins_over_the_code() {
 }
 
 #[test]
-fn a_name_that_nothing_explains_stops_the_start() {
+fn an_undefined_name_stops_the_start() {
     let error: BuildError = Lifecycle::builder().build().map(drop).unwrap_err();
     let error = error.to_string();
     assert!(error.contains("`pay` has the deadline `checkout`, which has no value"), "{error}");
@@ -106,9 +107,9 @@ fn a_name_that_nothing_explains_stops_the_start() {
     assert_eq!(typo, "`chekcout` in TOML: no handler has this name; did you mean `checkout`?");
 }
 
-/// The handler's own deadline, then the default; and nothing ends an exempt handler.
+/// The handler's own deadline wins over the default, and no deadline ends an exempt handler.
 #[tokio::test]
-async fn the_default_is_for_whoever_has_none_nearer() {
+async fn the_default_applies_to_handlers_without_a_deadline() {
     let marks = Marks::default();
     let builder = lifecycle()
         .named_deadline("checkout", 50 * MS)

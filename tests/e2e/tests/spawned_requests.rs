@@ -1,7 +1,8 @@
-//! Middleware that spawns the rest of a request: the durable work that it begins is waited for, hears of
-//! the end of the grace, and is named and counted.
+//! Middleware that spawns the rest of a request: a drain waits for its durable work, tells it the
+//! end of the grace, and names and counts it.
 //!
-//! A binary of its own, and its tests take turns: every drain of a server looks after all such work of the process.
+//! The tests have a binary of their own and take turns, because every drain of a server waits for
+//! all such work of the process.
 
 use std::{pin::Pin, sync::LazyLock, time::Duration};
 
@@ -54,7 +55,7 @@ async fn spawns(request: Request, next: Next) -> Response {
 
 type Rest = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Hands the rest of a request to a `LocalSet`.
+/// Runs the rest of a request in a `LocalSet`.
 async fn runs_in_a_set(
     State(set): State<UnboundedSender<Rest>>,
     request: Request,
@@ -172,7 +173,7 @@ async fn a_write_that_never_ends_hears_of_the_end_of_the_grace_and_is_named() {
     assert_eq!(left.kind, WorkKind::Durable, "{report}");
     assert_eq!((report.unlinked.abandoned, report.exit_code()), (1, 1), "{report}");
     assert_eq!(log.with("abandoned: ").len(), 1, "{:?}", log.lines());
-    // It is settled: the next drain of the process has nothing to do with it.
+    // The work is settled, so the next drain of the process does not count it.
     let next = Server::start(Router::new()).await.stop().await;
     assert_eq!((next.abandoned.len(), next.exit_code()), (0, 0), "{next}");
 }

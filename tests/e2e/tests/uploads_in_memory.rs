@@ -1,6 +1,6 @@
 //! The memory that unfinished uploads hold.
 //!
-//! A binary of its own, because the memory that is measured is the one of the process.
+//! The tests have a binary of their own, because they measure the memory of the whole process.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -15,11 +15,11 @@ use followthrough_tests::{Marks, h2c, serve_as};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use http::HeaderMap;
 
-/// As much as axum's extractors take, but for the last byte.
+/// One byte less than the limit of axum's extractors.
 static UNFINISHED: [u8; (2 << 20) - 1] = [7; (2 << 20) - 1];
-/// So many times more than may be held.
+/// The number of chunks of the long upload, which exceed the memory limit together.
 const STREAMED: usize = 20;
-/// Those that are held are never answered, however long the rest takes.
+/// The uploads that are held get no answer, however long the other ones take.
 const PATIENT: Duration = Duration::from_mins(2);
 
 #[durable_write]
@@ -28,7 +28,7 @@ async fn store(State(marks): State<Marks>, body: Bytes) -> String {
     body.len().to_string()
 }
 
-/// Uses its body as it comes.
+/// Counts the bytes of its body as they arrive.
 async fn count(body: Body) -> String {
     let mut parts = body.into_data_stream();
     let mut bytes = 0;
@@ -38,7 +38,7 @@ async fn count(body: Body) -> String {
     bytes.to_string()
 }
 
-/// Holds its body frame by frame until it is whole.
+/// Collects its body frame by frame.
 async fn hold(State(marks): State<Marks>, body: Body) -> &'static str {
     let mut parts = body.into_data_stream();
     let mut held = Vec::new();
@@ -59,14 +59,14 @@ fn app(marks: &Marks) -> Router {
         .with_state(marks.clone())
 }
 
-/// MiB of this process that lie in memory.
+/// Returns the resident memory of this process in MiB.
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux says so");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it is there");
     line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") >> 10
 }
 
-/// Two connections with two hundred uploads each, none of them whole.
+/// Opens two connections with two hundred unfinished uploads each.
 async fn two_connections(at: SocketAddr) -> (Vec<h2c::Connection>, Vec<h2c::Call>) {
     let (mut connections, mut calls) = (Vec::new(), Vec::new());
     for _ in 0..2 {
@@ -83,14 +83,15 @@ async fn two_connections(at: SocketAddr) -> (Vec<h2c::Connection>, Vec<h2c::Call
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn four_hundred_unfinished_uploads_hold_a_bounded_memory_and_are_in_no_others_way() {
+async fn four_hundred_unfinished_uploads_hold_a_bounded_memory_and_block_no_other_upload() {
     let marks = Marks::default();
     let (at, _) = serve_as(app(&marks), |serve| serve).await;
     let before = resident();
     let (mut connections, calls) = two_connections(at).await;
     let mut answers: FuturesUnordered<_> =
         calls.into_iter().map(|call| call.answer_within(PATIENT)).collect();
-    // All but those that a connection may hold whole: 16 of two megabytes, or 17 less what is free.
+    // All uploads except those that a connection may hold: 16 of two megabytes, or 17 less the free
+    // part.
     for _ in 0..400 - 2 * 18 {
         let answer = answers.next().await.expect("it is refused");
         assert_eq!(answer.status, 503, "{}", answer.body);
@@ -101,7 +102,7 @@ async fn four_hundred_unfinished_uploads_hold_a_bounded_memory_and_are_in_no_oth
     assert!(held < 200, "{held} MiB");
     assert!(!marks.has("stored"), "none was whole");
 
-    // Beside them, a small upload and a long one that is used as it comes.
+    // Beside the held uploads, a small upload and a long streamed one succeed.
     let mut small = connections[0].begin("POST", "/store").await;
     small.data(b"small");
     small.finish(HeaderMap::new());
@@ -115,20 +116,20 @@ async fn four_hundred_unfinished_uploads_hold_a_bounded_memory_and_are_in_no_oth
 }
 
 #[tokio::test]
-async fn what_an_upload_held_is_given_back() {
+async fn an_upload_gives_its_memory_back() {
     let marks = Marks::default();
     let limit = 1 << 20;
     let set = |serve: Serve| serve.max_upload_memory_per_connection(limit).max_upload_memory(limit);
     let (at, _) = serve_as(app(&marks), set).await;
     let mut connection = h2c::connect(at).await;
-    // One after the other, each of them more than half of what may be held.
+    // The uploads come one after the other, and each takes more than half of the limit.
     for _ in 0..8 {
         let mut call = connection.begin("POST", "/store").await;
         call.data(&UNFINISHED[..700 << 10]);
         call.finish(HeaderMap::new());
         assert_eq!(call.answer().await.status, 200);
     }
-    // Two at once are too many, on two connections as on one.
+    // Two uploads at once exceed the limit, also on two connections.
     let mut first = h2c::connect(at).await.begin("POST", "/hold").await;
     first.data(&UNFINISHED[..900 << 10]);
     marks.until("held").await;

@@ -1,7 +1,8 @@
 //! Handlers that are called without a lifecycle: their limits, and their work that is abandoned.
 //!
-//! A binary of its own, in which no server drains: the drain of a server looks after all durable work of the process
-//! that has no lifecycle, and its report counts what was abandoned of it.
+//! The tests have a binary of their own, in which no server drains. A server's drain looks after
+//! all durable work of the process that has no lifecycle, and counts the abandoned part in its
+//! report.
 
 use std::{
     pin::pin,
@@ -22,9 +23,9 @@ fn told(outcome: Result<String, Cancelled>) -> String {
     outcome.unwrap_or_else(|refused| format!("{} {}", refused.cause(), refused.outcome()))
 }
 
-/// As two tests of one binary do, which call a handler of theirs without a server.
+/// Two tests of one binary that call a handler without a server have separate limits.
 #[test]
-fn two_runtimes_without_a_lifecycle_count_for_themselves() {
+fn two_runtimes_without_a_lifecycle_have_separate_limits() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (one, other) = (runtime(), runtime());
     let marks = Marks::default();
@@ -48,7 +49,7 @@ async fn waits_for_ever() {
 }
 
 #[test]
-fn what_is_abandoned_outside_a_runtime_is_said_once() {
+fn work_that_is_abandoned_outside_a_runtime_is_logged_once() {
     let log = Log::capture();
     {
         let mut call = pin!(waits_for_ever());

@@ -1,7 +1,7 @@
-//! A server with everything on it that may hold a shutdown, for the tests of its bound.
+//! A server with every kind of work that may delay a shutdown, for the tests of its bound.
 //!
-//! It says on stdout where it listens, then what has begun, a line each, and last its report as
-//! JSON. The report as text goes to stderr.
+//! Its stdout has the address first, then a line for each thing that begins, and last the report as
+//! JSON. Its stderr has the report as text.
 
 use std::{convert::Infallible, env, error::Error, io, time::Duration};
 
@@ -26,10 +26,10 @@ use futures_util::{Stream, StreamExt, stream};
 use tokio::{net::TcpListener, runtime::Builder, time::sleep};
 
 const MS: Duration = Duration::from_millis(1);
-/// More than the socket buffers of both sides together.
+/// More than the socket buffers of both sides hold.
 const BIG: usize = 64 << 20;
 
-/// Tells the test that this has begun.
+/// Tells the test that `what` has begun.
 fn begun(what: &str) {
     println!("{what} begun");
 }
@@ -61,7 +61,7 @@ async fn undo() {
     std::future::pending::<()>().await;
 }
 
-/// A compensation that was registered last runs first.
+/// The compensation that was registered last runs first.
 #[cancellable(reversible_write, on_cancel = undo())]
 async fn reversible() {
     let _undo = compensate(undo());
@@ -69,7 +69,7 @@ async fn reversible() {
     std::future::pending::<()>().await;
 }
 
-/// Blocks the thread that polls it, for so many milliseconds.
+/// Blocks the thread that polls the handler for that many milliseconds.
 #[cancellable(read)]
 async fn block(Path(millis): Path<u64>) {
     begun("block");
@@ -87,7 +87,7 @@ async fn block_write(Path(millis): Path<u64>) {
     std::thread::sleep(Duration::from_millis(millis));
 }
 
-/// Without the attribute, which would not have it.
+/// A plain function, because `#[background]` rejects a worker that ignores its token.
 async fn deaf_worker(_stop: ShutdownToken) {
     begun("deaf worker");
     std::future::pending::<()>().await;
@@ -131,15 +131,15 @@ async fn plain_sse() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     ticks()
 }
 
-/// An endless stream whose first item is more than the buffers hold: once it was taken, the rest
-/// waits for a reader.
+/// An endless stream whose first item is larger than the buffers. Once that item is taken, the
+/// stream waits for its reader.
 #[cancellable(stream)]
 async fn flood() -> Body {
     let chunks = stream::repeat(Bytes::from(vec![0; BIG]));
     Body::from_stream(chunks.inspect(|_| begun("flood")).map(Ok::<_, Infallible>))
 }
 
-/// Reads until the client is done, and hears nothing else.
+/// Reads until the client closes, and ignores its token.
 async fn read_for_ever(mut socket: WebSocket) {
     begun("ws");
     while let Some(Ok(_)) = socket.recv().await {}
@@ -154,7 +154,7 @@ async fn plain_ws(upgrade: WebSocketUpgrade) -> Response {
     upgrade.on_upgrade(read_for_ever)
 }
 
-/// Says good-bye when its token fires, and waits for the client to say so, too.
+/// Sends a close frame when its token fires, and waits for the close frame of the client.
 #[cancellable(stream)]
 async fn polite_ws(upgrade: WebSocketUpgrade, token: RequestToken) -> Response {
     upgrade.on_upgrade(async move |mut socket| {
@@ -196,13 +196,13 @@ struct Settings {
     read_grace: Duration,
     drain_delay: Duration,
     deaf_worker: bool,
-    /// Worker threads; none for a runtime of one thread.
+    /// The number of worker threads; 0 for a current-thread runtime.
     workers: usize,
     /// Logs errors to stderr.
     log: bool,
-    /// The end of stdin begins the shutdown, and signals do not.
+    /// Begins the shutdown at the end of stdin instead of at a signal.
     stdin: bool,
-    /// Waits for the end of stdin before it exits.
+    /// Waits for the end of stdin before the process exits.
     stay: bool,
 }
 

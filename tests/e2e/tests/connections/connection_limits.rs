@@ -1,4 +1,4 @@
-//! A limit on open connections: others wait in the backlog until one ends.
+//! The limit on open connections: further connections wait in the backlog until one ends.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -12,7 +12,7 @@ use followthrough_tests::{Log, Marks, h1, lifecycle, soon, ws};
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tracing::Level;
 
-/// Longer than anything takes that does not wait.
+/// Longer than an accepted connection takes to answer.
 const WAITS: Duration = Duration::from_millis(200);
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -54,7 +54,7 @@ impl Server {
     }
 }
 
-/// Sends a request that waits for its connection to be accepted.
+/// Sends a request on a connection that waits to be accepted.
 async fn waits(server: &Server) -> h1::Call {
     let call = h1::raw(server.at, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
     assert!(timeout(WAITS, call.begins()).await.is_err(), "it is served beyond the limit");
@@ -125,7 +125,7 @@ async fn a_shutdown_at_the_limit_does_not_wait_for_those_that_wait() {
 }
 
 #[tokio::test]
-async fn a_limit_of_none_is_refused() {
+async fn a_limit_of_zero_is_refused() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let serve = followthrough::serve(listener, Router::new()).max_connections(0);
     let refused = serve.await.unwrap_err();
@@ -134,7 +134,7 @@ async fn a_limit_of_none_is_refused() {
 }
 
 #[tokio::test]
-async fn a_limit_beyond_all_bounds_is_one() {
+async fn the_largest_limit_is_accepted() {
     let server = Server::with(usize::MAX, lifecycle()).await;
     assert_eq!(h1::call(server.at, "GET", "/").await.status, 200);
     server.lifecycle.shutdown();

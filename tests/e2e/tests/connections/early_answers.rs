@@ -1,7 +1,7 @@
-//! Answers that come before the client has sent its request to the end.
+//! Responses that are sent before the whole request has arrived.
 //!
-//! Closing a socket with unread bytes resets it, and the reset may overtake the answer. So the
-//! server goes on reading for a while after an early answer, and says `Connection: close` in it.
+//! Closing a socket with unread bytes sends a reset, which may overtake the response. So the server
+//! reads on for a while after an early response, which says `Connection: close`.
 
 use std::{
     net::SocketAddr,
@@ -21,9 +21,9 @@ use tokio::{
     time::sleep,
 };
 
-/// The server reads on for this long, after the answer.
+/// How long the server reads on after the response.
 const LINGER: Duration = Duration::from_secs(2);
-/// Several times what the sockets of both sides hold.
+/// Several times the size of both sockets' buffers.
 const LARGE: usize = 10 << 20;
 
 #[exempt(reason = "refuses at once")]
@@ -67,7 +67,7 @@ fn head(path: &str, length: usize) -> String {
     format!("POST {path} HTTP/1.1\r\nhost: test\r\ncontent-length: {length}\r\n\r\n")
 }
 
-/// Sends the whole of a request and reads the answer then, as simple clients do.
+/// Sends the whole request before it reads the response, as simple clients do.
 async fn upload(at: SocketAddr, path: &str, length: usize) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(at).await?;
     stream.write_all(head(path, length).as_bytes()).await?;
@@ -77,10 +77,10 @@ async fn upload(at: SocketAddr, path: &str, length: usize) -> std::io::Result<St
     Ok(answer)
 }
 
-/// Waits until the server has let go of the connection from `client`.
+/// Waits until the server has closed the connection of `client`.
 async fn gone(stream: &mut TcpStream) -> Instant {
     soon("the end of the connection", async {
-        // A reset is what tells a client that sends for ever.
+        // A reset stops a client that sends for ever.
         while stream.write_all(b"x").await.is_ok() {
             sleep(Duration::from_millis(10)).await;
         }
@@ -184,7 +184,8 @@ async fn a_client_that_sends_more_than_it_promised_gets_its_answers() {
     server.stop().await;
 }
 
-/// Answered early, a client that goes on for ever is read for the time that `LINGER` says.
+/// The server reads from a client that trickles on after an early response for the time of
+/// `LINGER`.
 #[tokio::test]
 async fn a_client_that_trickles_on_for_ever_is_cut_in_time() {
     let server = server().await;
@@ -199,7 +200,7 @@ async fn a_client_that_trickles_on_for_ever_is_cut_in_time() {
 }
 
 #[tokio::test]
-async fn a_client_that_floods_is_cut_by_bytes_and_is_in_nobody_s_way() {
+async fn a_client_that_floods_is_cut_by_bytes_and_delays_no_other_client() {
     let server = server().await;
     let at = server.at;
     let flood = tokio::spawn(async move {
@@ -216,14 +217,14 @@ async fn a_client_that_floods_is_cut_by_bytes_and_is_in_nobody_s_way() {
         assert_eq!(h1::call(at, "GET", "/up").await.body, "up");
     }
     let sent = soon("the end of the flood", flood).await.unwrap();
-    // Besides what is read: what the sockets of both sides hold.
+    // Besides the bytes that the server reads, the buffers of both sockets take some.
     assert!(sent <= (64 << 20) + (32 << 20), "{sent} bytes were taken");
     server.stop().await;
 }
 
-/// The client is gone, so there is nothing to wait for.
+/// The server does not wait for a client that has left.
 #[tokio::test]
-async fn a_client_that_has_left_holds_nothing() {
+async fn a_client_that_has_left_does_not_delay_the_end() {
     let server = server().await;
     let mut call = h1::raw(server.at, head("/refuses", LARGE) + "some").await;
     assert_eq!(call.answer().await.status, 503);
@@ -246,7 +247,7 @@ async fn the_end_of_the_drain_ends_the_reading_and_names_the_connection() {
     assert!(cut.requests.is_empty(), "it was answered: {report}");
 }
 
-/// What hyper has taken of a small body by itself is not to come any more.
+/// hyper has read the small body by itself, so no bytes are outstanding.
 #[tokio::test]
 async fn a_connection_that_is_kept_after_an_unread_body_does_not_hold_a_drain() {
     let server = server().await;

@@ -1,4 +1,4 @@
-//! Connections that must not be dropped, kept or counted wrongly.
+//! Connections that the server must neither drop nor keep, and must count correctly.
 
 use std::{convert::Infallible, io::Write as _, net::SocketAddr, time::Duration};
 
@@ -39,7 +39,7 @@ async fn a_slow_download_is_not_a_connection_that_waits_for_a_request() {
                 Ok(0) | Err(_) => break,
                 Ok(n) => got += n,
             }
-            // About 20 MiB/s: never silent for long.
+            // About 20 MiB/s, without long pauses.
             sleep(50 * MS).await;
             if got >= 32 << 20 {
                 break;
@@ -56,13 +56,13 @@ async fn tunnel() -> &'static str {
 }
 
 #[tokio::test]
-async fn a_tunnel_over_http_1_is_let_go_of() {
+async fn a_tunnel_over_http_1_ends_if_its_handler_does_not_take_it() {
     let server = Server::start(Router::new().fallback(tunnel)).await;
     let mut call =
         h1::raw(server.at, "CONNECT a.test:443 HTTP/1.1\r\nhost: a.test:443\r\n\r\n").await;
     let rest = call.until("\r\n\r\n").await;
     assert!(rest.starts_with("HTTP/1.1 200"), "{rest}");
-    // Nobody took the tunnel, so it ends.
+    // The handler does not take the tunnel, so the tunnel ends.
     let ends = timeout(1000 * MS, call.ends()).await.is_ok();
     call.hang_up();
     sleep(200 * MS).await;
@@ -77,9 +77,9 @@ async fn endless() -> Sse<impl futures_util::Stream<Item = Result<Event, Infalli
     Sse::new(stream::pending())
 }
 
-/// What is left behind by the tunnel is taken for the next stream of any HTTP/2 connection.
+/// The count of the tunnel must not be taken for the count of the next HTTP/2 stream.
 #[tokio::test]
-async fn a_tunnel_over_http_1_is_not_taken_for_somebody_elses_stream() {
+async fn a_tunnel_over_http_1_is_not_counted_for_a_later_http_2_stream() {
     let app = Router::new().route("/ping", get(async || "pong")).fallback(tunnel);
     let server = Server::start(app).await;
     let mut call =
@@ -95,15 +95,15 @@ async fn a_tunnel_over_http_1_is_not_taken_for_somebody_elses_stream() {
     assert_eq!((before, after), (0, 0), "a request ended with another connection's stream");
 }
 
-/// The port closes just before the server would look at its sockets.
+/// The port closes just before the server polls its sockets.
 #[test]
 fn a_connection_that_came_before_the_last_look_at_the_port_is_answered() {
     last_look(false);
 }
 
-/// Here the drain has to wait for another request, and so cannot be over at once.
+/// The drain has to wait for another request, so that it does not end at once.
 #[test]
-fn so_it_is_beside_a_request_that_drains() {
+fn a_connection_that_came_before_the_last_look_is_answered_beside_a_draining_request() {
     last_look(true);
 }
 
@@ -161,7 +161,7 @@ async fn a_preface_in_two_pieces_is_a_preface() {
 }
 
 #[tokio::test]
-async fn a_longest_interval_is_none() {
+async fn the_longest_keep_alive_interval_sends_no_ping() {
     let app = Router::new().route("/", get(async || "here"));
     let (at, _) = serve_as(app, |serve| serve.http2_keep_alive_interval(Duration::MAX)).await;
     let mut connection = h2c::connect(at).await;
@@ -170,7 +170,7 @@ async fn a_longest_interval_is_none() {
 }
 
 #[tokio::test]
-async fn a_longest_timeout_is_none() {
+async fn the_longest_timeouts_never_pass() {
     let app = Router::new().route("/", get(async || "here"));
     let (at, _) = serve_as(app, |serve| {
         serve
@@ -186,7 +186,7 @@ async fn a_longest_timeout_is_none() {
     assert_eq!(answer.body, "here");
 }
 
-/// As a compression layer that also takes event streams does: every byte is encoded.
+/// Encodes every byte of every response, as a compression layer that also takes event streams does.
 async fn encoded(request: axum::extract::Request, next: axum::middleware::Next) -> Response {
     let mut response = next.run(request).await;
     response.headers_mut().insert("content-encoding", "x-not".parse().unwrap());
@@ -220,13 +220,13 @@ async fn the_last_event_goes_through_the_middleware_that_encodes_the_others() {
 }
 
 async fn raw_answer(call: h2c::Call) -> Vec<u8> {
-    // The helper gives text, lossily: what is no UTF-8 shows as such, so look at plain text.
+    // The helper decodes lossily, so the test looks at plain text.
     let answer = call.answer().await;
     if answer.body.contains("bye") { b"bye".to_vec() } else { Vec::new() }
 }
 
 #[tokio::test]
-async fn a_service_that_is_never_made_holds_nobody() {
+async fn a_service_that_is_never_made_meets_the_header_time_out() {
     let lifecycle = lifecycle().build().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
@@ -274,14 +274,14 @@ async fn an_answer_that_came_whole_is_not_named_as_cut() {
     })
     .await;
     assert_eq!(got, 40 << 10);
-    // From here on the peer answers nothing, no PING either.
+    // From here on the peer answers no frame, not even a PING.
     let report = server.stop().await;
     let cut = &report.connections_cut;
     assert!(cut.iter().all(|connection| connection.requests.is_empty()), "{report}");
     drop((send, connection));
 }
 
-/// Streams of odd frames over both protocols come through whole.
+/// A stream of odd frames, which must arrive whole over both protocols.
 fn odd() -> impl futures_util::Stream<Item = Result<Bytes, Infallible>> {
     stream::iter((0..40).map(|n| {
         let size = [0, 1, 0, 300, 17_000, 0][n % 6];

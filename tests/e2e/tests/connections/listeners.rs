@@ -1,4 +1,4 @@
-//! Listeners of one's own, work before the first byte of HTTP, and several listeners at once.
+//! Custom listeners, handshakes before the first byte of HTTP, and several listeners at once.
 
 use std::{
     fmt,
@@ -55,7 +55,7 @@ async fn tcp() -> (TcpListener, SocketAddr) {
     (listener, at)
 }
 
-/// Who a load balancer says that its client is.
+/// The client that the load balancer names.
 #[derive(Clone, Debug)]
 struct Client(String);
 
@@ -125,7 +125,7 @@ async fn a_handshake_says_who_the_peer_is() {
     assert_eq!(call.answer().await.body, "moon");
     call.more(ASK).await;
     assert_eq!(call.answer().await.body, "moon", "once for a connection");
-    // In pieces, and the rest together with the request.
+    // The line arrives in pieces, and its last piece together with the request.
     let mut call = h1::raw(at, "fr").await;
     call.more("om su").await;
     call.more(&format!("n\r\n{ASK}")).await;
@@ -138,7 +138,7 @@ async fn behind_a_handshake_a_client_that_leaves_is_noticed() {
     let (listener, at) = tcp().await;
     let marks = Marks::default();
     let running = run(Proxied(listener), proxied(marks.clone()), |serve| serve);
-    // With a body that is not read, only the socket itself tells.
+    // The handler does not read the body, so only the socket shows that the client has left.
     let head = "POST /wait HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf";
     let call = h1::raw(at, format!("from moon\r\n{head}")).await;
     marks.until("waiting").await;
@@ -165,7 +165,7 @@ async fn the_report_calls_a_connection_by_what_its_handshake_said() {
 }
 
 #[tokio::test]
-async fn a_handshake_that_does_not_end_is_in_nobody_s_way_and_has_the_time_of_a_head() {
+async fn a_handshake_that_does_not_end_delays_no_other_client_and_has_the_time_of_a_head() {
     let (listener, at) = tcp().await;
     let limit = Duration::from_millis(200);
     let set = |serve: Serve| serve.header_read_timeout(limit);
@@ -176,7 +176,7 @@ async fn a_handshake_that_does_not_end_is_in_nobody_s_way_and_has_the_time_of_a_
     assert_eq!(call.answer().await.body, "moon");
     silent.ends().await;
     half.ends().await;
-    // Nor does one hold a shutdown.
+    // A handshake that does not end does not hold a shutdown.
     let _silent = h1::raw(at, "").await;
     let report = stop(running).await;
     assert!(report.elapsed < Duration::from_secs(2), "{report}");
@@ -195,7 +195,7 @@ async fn a_handshake_that_fails_closes_its_connection_and_is_logged() {
     stop(running).await;
 }
 
-/// The peers of both in one type.
+/// One type for the peers of both listeners.
 async fn over_unix(path: &std::path::Path) -> String {
     let mut client = UnixStream::connect(path).await.unwrap();
     client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
@@ -246,7 +246,7 @@ async fn any_number_of_listeners_is_served() {
     assert!(refused.contains("there is no listener to accept on"), "{refused}");
 }
 
-/// A listener that has nothing to give.
+/// A listener whose `accept` never returns a connection.
 struct Broken;
 
 impl Listener for Broken {
@@ -293,8 +293,8 @@ async fn tap_io_of_axum_sees_each_stream() {
     stop(running).await;
 }
 
-/// What the system has accepted when the service stops accepting is served, although the service has heard of
-/// neither.
+/// A service that stops accepting serves the connections that the kernel has accepted and the
+/// service has not.
 async fn is_served_at_the_end<L: Listener<Peer = SocketAddr>>(listener: L, at: SocketAddr) {
     let app = Router::new().route("/", get(async || "here"));
     let (lifecycle, running) = run(listener, app, |serve| serve);

@@ -1,4 +1,4 @@
-//! What a server accepts, serves and keeps: listeners, protocols, limits, and peers that are slow or silent.
+//! Connections: listeners, protocols, limits, and peers that are slow or silent.
 
 mod connection_limits;
 mod early_answers;

@@ -1,4 +1,4 @@
-//! Under a paused clock, peers are judged by the real one.
+//! Under a paused tokio clock, time-outs of peers follow the real clock.
 
 use std::time::Duration;
 

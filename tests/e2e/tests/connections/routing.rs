@@ -1,4 +1,4 @@
-//! A router of governed handlers, served and nested as axum's is.
+//! A router of governed handlers is served and nested as axum's router is.
 
 use std::time::Duration;
 
@@ -139,7 +139,7 @@ async fn closures_obey_the_policies_that_they_are_given() {
     reading.hang_up();
     marks.until("read dropped").await;
 
-    // What its arguments do not like never begins.
+    // The handler does not begin when an extractor rejects the request.
     assert_eq!(h1::call(at, "POST", "/write/none").await.status, 400);
     let body = "content-type: application/json\r\ncontent-length: 1\r\n\r\n7";
     let writing = h1::raw(at, format!("POST /write/3 HTTP/1.1\r\nhost: x\r\n{body}")).await;
@@ -162,12 +162,12 @@ async fn closures_obey_the_policies_that_they_are_given() {
 
 #[test]
 #[should_panic(expected = "`merge_axum` needs a reason")]
-fn what_stays_outside_needs_a_reason() {
+fn merge_axum_needs_a_reason() {
     let _ = Router::<()>::new().merge_axum(axum::Router::new(), " ");
 }
 
 #[tokio::test]
-async fn the_server_of_axum_takes_the_router_too() {
+async fn axum_serve_takes_the_router() {
     let lifecycle = lifecycle().build().unwrap();
     let app = Router::new().route("/peer", get(peer)).layer(lifecycle.layer());
     let with_peers = app.clone().into_make_service_with_connect_info::<std::net::SocketAddr>();

@@ -1,4 +1,4 @@
-//! Slow peers, greedy peers, and settings that cannot be.
+//! Slow peers, peers that ask for too much, and invalid settings.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ async fn a_head_has_a_time_out_and_a_connection_that_waits_has_another() {
     let mut half_a_preface = h1::raw(at, "PRI * HTTP/2.0\r\n\r\nSM").await;
     let mut waits = h1::raw(at, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
     waits.until("here").await;
-    // A byte now and then does not help.
+    // A single byte now and then does not extend the time.
     let mut drips = h1::raw(at, "GET / HTTP/1.1\r\nx-long: ").await;
     let dripping = async {
         let mut stream = TcpStream::connect(at).await.unwrap();
@@ -45,10 +45,10 @@ async fn a_head_has_a_time_out_and_a_connection_that_waits_has_another() {
         late.ends().await;
     }
     assert!(begun.elapsed() >= limit, "not before its time: {:?}", begun.elapsed());
-    // This one has waited for longer, and may.
+    // The idle connection has waited longer, because its time-out is another one.
     waits.more("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
     waits.until("here").await;
-    // But it may not dawdle over a head either.
+    // The header time-out also applies to a later request on the connection.
     waits.more("GET / HT").await;
     waits.ends().await;
 }
@@ -87,13 +87,13 @@ async fn wait(State(marks): State<Marks>, token: RequestToken) {
 }
 
 #[tokio::test]
-async fn a_mute_http_2_peer_is_a_client_that_left() {
+async fn a_silent_http_2_peer_is_a_disconnect() {
     let marks = Marks::default();
     let app = Router::new().route("/", get(wait)).with_state(marks.clone());
     let set =
         |serve: Serve| serve.http2_keep_alive_interval(50 * MS).http2_keep_alive_timeout(50 * MS);
     let (at, _) = serve_as(app, set).await;
-    // A preface, settings and a request, then silence: HPACK for `GET http: / x`.
+    // A preface, SETTINGS, and HPACK for `GET http: / x`, then silence.
     let mut peer = TcpStream::connect(at).await.unwrap();
     peer.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
     peer.write_all(b"\0\0\x06\x01\x05\0\0\0\x01\x82\x86\x84\x41\x01x").await.unwrap();
@@ -160,7 +160,7 @@ async fn http_1_connections_end_after_an_answer_where_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn settings_that_cannot_be_are_refused_and_the_fix_is_named() {
+async fn invalid_settings_are_refused_with_the_fix() {
     async fn refused(set: impl FnOnce(Serve) -> Serve, expected: &str) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let serve = set(followthrough::serve(listener, Router::new()));
@@ -195,7 +195,7 @@ async fn settings_that_cannot_be_are_refused_and_the_fix_is_named() {
 }
 
 #[tokio::test]
-async fn a_lifecycle_is_the_life_of_one_server() {
+async fn a_lifecycle_serves_one_server() {
     let (log, marks) = (Log::capture(), Marks::default());
     let (at, lifecycle) = serve_as(app(), |serve| serve).await;
     assert_eq!(h1::call(at, "GET", "/").await.status, 200);
@@ -261,7 +261,7 @@ async fn goaway_and_connection_close_tell_the_peers_at_once() {
 }
 
 #[tokio::test]
-async fn a_lifecycle_that_its_server_was_not_given_is_missed() {
+async fn a_server_without_the_lifecycle_of_the_process_is_warned_of() {
     let log = Log::capture();
     let forgotten = lifecycle().build().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,4 +1,4 @@
-//! Peers that do not read what waits for them, and peers that read slowly.
+//! Peers that do not read the bytes that wait for them, and peers that read slowly.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -15,10 +15,10 @@ use tokio::{
 };
 
 const MS: Duration = Duration::from_millis(1);
-/// More than the buffers of two sockets and a server.
+/// More than the buffers of two sockets and of a server hold.
 const LONG: usize = 24 << 20;
 
-/// A body in memory, which says when nobody holds it any more.
+/// Answers with a body in memory, and sets a mark when the body is freed.
 async fn long(State(marks): State<Marks>) -> Response {
     struct Held<G> {
         bytes: Vec<u8>,
@@ -46,7 +46,7 @@ fn app(marks: &Marks) -> Router {
         .with_state(marks.clone())
 }
 
-/// A client with a small receive buffer, so that it takes little unread.
+/// Connects a client with a small receive buffer, so that few bytes wait unread in the kernel.
 async fn small_client(at: std::net::SocketAddr) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(32 << 10).unwrap();
@@ -58,7 +58,7 @@ async fn small_client(at: std::net::SocketAddr) -> TcpStream {
 }
 
 #[tokio::test]
-async fn an_answer_that_nobody_reads_is_thrown_away_over_http_1() {
+async fn an_unread_answer_is_dropped_over_http_1() {
     let (marks, log) = (Marks::default(), Log::capture());
     let limit = 300 * MS;
     let (at, lifecycle) = serve_as(app(&marks), |serve| serve.write_timeout(limit)).await;
@@ -66,7 +66,7 @@ async fn an_answer_that_nobody_reads_is_thrown_away_over_http_1() {
     let mut client = small_client(at).await;
     marks.until("freed").await;
     assert!(begun.elapsed() >= limit, "not before its time: {:?}", begun.elapsed());
-    // What had arrived can still be read, and then comes the reset.
+    // The client can still read the bytes that arrived before the reset.
     let mut read = Vec::new();
     let ended = soon("the reset", client.read_to_end(&mut read)).await;
     assert!(ended.is_err() && read.len() < LONG, "{ended:?} after {} bytes", read.len());
@@ -74,7 +74,7 @@ async fn an_answer_that_nobody_reads_is_thrown_away_over_http_1() {
     assert_eq!(lifecycle.in_flight().requests, 0);
 }
 
-/// Says something first, and something more when the test says so.
+/// Streams one chunk first, and another when the test allows it.
 #[cancellable(stream)]
 async fn seldom(State(marks): State<Marks>) -> Body {
     let items = stream::unfold((marks, 0), |(marks, n)| async move {
@@ -91,7 +91,7 @@ async fn seldom(State(marks): State<Marks>) -> Body {
     Body::from_stream(items)
 }
 
-/// Always has more to say.
+/// Streams without end.
 #[cancellable(stream)]
 async fn floods(State(marks): State<Marks>) -> Body {
     let guard = marks.on_drop("freed");
@@ -101,16 +101,16 @@ async fn floods(State(marks): State<Marks>) -> Body {
     Body::from_stream(items)
 }
 
-/// A stream whose window stays shut is reset; a stream that has nothing to say and a request that waits, on the
-/// same connection, go on.
-async fn its_stream_alone_is_reset(path: &str) {
+/// Only a stream whose window stays shut is reset. A stream without data and a waiting request on
+/// the same connection go on.
+async fn only_the_stalled_stream_is_reset(path: &str) {
     let (marks, log) = (Marks::default(), Log::capture());
     let (at, _) = serve_as(app(&marks), |serve| serve.write_timeout(400 * MS)).await;
     let mut connection = h2c::connect(at).await;
     let mut silent = connection.send("GET", "/seldom").await.begins().await;
     assert_eq!(silent.chunk().await, Some("first".len()));
     let waits = connection.send("GET", "/waits").await;
-    // The head is read, and no byte of the body: the client answers PINGs meanwhile.
+    // The client reads the head and no byte of the body, and still answers PINGs.
     let unread = connection.send("GET", path).await.begins().await;
     marks.until("freed").await;
     unread.is_reset().await;
@@ -118,20 +118,20 @@ async fn its_stream_alone_is_reset(path: &str) {
     marks.set("say more");
     assert_eq!(silent.chunk().await, Some("second".len()));
     assert_eq!(waits.answer().await.body, "waited");
-    // A connection that has thrown something away is none that stalls.
+    // A connection that dropped one response does not stall.
     sleep(800 * MS).await;
     marks.set("say more");
     assert_eq!(connection.send("GET", "/waits").await.answer().await.body, "waited");
 }
 
 #[tokio::test]
-async fn a_body_in_memory_whose_window_stays_shut_is_thrown_away_over_http_2() {
-    its_stream_alone_is_reset("/").await;
+async fn a_body_in_memory_whose_window_stays_shut_is_dropped_over_http_2() {
+    only_the_stalled_stream_is_reset("/").await;
 }
 
 #[tokio::test]
-async fn a_stream_whose_window_stays_shut_is_thrown_away_over_http_2() {
-    its_stream_alone_is_reset("/floods").await;
+async fn a_stream_whose_window_stays_shut_is_dropped_over_http_2() {
+    only_the_stalled_stream_is_reset("/floods").await;
 }
 
 #[tokio::test]
@@ -143,7 +143,7 @@ async fn a_reader_over_http_2_that_is_slow_and_steady_gets_it_all() {
     let (begun, mut read) = (Instant::now(), 0);
     while let Some(bytes) = open.chunk().await {
         read += bytes;
-        // For three of its time-outs, and then as fast as it can.
+        // The client reads slowly for three time-outs, and then as fast as it can.
         if begun.elapsed() < 3000 * MS {
             sleep(50 * MS).await;
         }
@@ -155,7 +155,7 @@ async fn a_reader_over_http_2_that_is_slow_and_steady_gets_it_all() {
 #[tokio::test]
 async fn a_reader_that_is_slow_and_steady_does_not_stall() {
     let marks = Marks::default();
-    // In its time-out it reads a part of what has to be free before the socket says so.
+    // Within one time-out the client reads less than the kernel frees at once.
     let (at, _) = serve_as(app(&marks), |serve| serve.write_timeout(1500 * MS)).await;
     let mut client = small_client(at).await;
     let (begun, mut read, mut part) = (Instant::now(), 0, vec![0; 4 << 10]);
@@ -164,7 +164,7 @@ async fn a_reader_that_is_slow_and_steady_does_not_stall() {
         sleep(20 * MS).await;
     }
     assert!(!marks.has("freed"), "after {read} bytes, more than the socket's buffers hold");
-    // And what it reads now is news.
+    // The bytes that the client reads now were sent later.
     let more = soon("more", client.read_exact(&mut part)).await;
     assert!(more.is_ok() && read < LONG / 4, "{more:?} after {read} bytes");
 }

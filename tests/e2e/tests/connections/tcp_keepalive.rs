@@ -1,4 +1,4 @@
-//! Signs of life of silent TCP peers.
+//! TCP keepalive for silent peers.
 
 #![cfg(target_os = "linux")]
 
@@ -16,7 +16,7 @@ use followthrough_tests::{Marks, h1, lifecycle, soon};
 use socket2::{SockRef, Socket};
 use tokio::net::TcpListener;
 
-/// Serves, and gives a second handle of each socket that is accepted.
+/// Serves, and returns a second handle of each accepted socket.
 async fn served(
     at: SocketAddr,
     app: Router,
@@ -38,11 +38,12 @@ async fn served(
 const LOOPBACK: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
-/// The idle time, the interval and the number of probes that the system has for a connection.
+/// Returns the idle time, the interval and the number of probes that the kernel has for a
+/// connection.
 async fn keepalive(set: impl FnOnce(Serve) -> Serve) -> Option<(Duration, Duration, u32)> {
     let app = Router::new().route("/", get(async || "here"));
     let (at, sockets) = served(LOOPBACK, app, set).await;
-    // Answered: it has been set by then.
+    // The options are set before the response comes.
     assert_eq!(h1::call(at, "GET", "/").await.body, "here");
     let socket = sockets.recv().unwrap();
     socket.keepalive().unwrap().then(|| {
@@ -56,7 +57,7 @@ const fn secs(secs: u64) -> Duration {
 }
 
 #[tokio::test]
-async fn a_peer_is_asked_after_the_time_that_is_set() {
+async fn keepalive_probes_begin_after_the_idle_time() {
     assert_eq!(keepalive(|serve| serve).await, Some((secs(60), secs(20), 3)), "the default");
     let set = |serve: Serve| serve.tcp_keepalive(Some(secs(9)));
     assert_eq!(keepalive(set).await, Some((secs(9), secs(3), 3)));
@@ -66,7 +67,7 @@ async fn a_peer_is_asked_after_the_time_that_is_set() {
 }
 
 #[tokio::test]
-async fn a_time_that_the_system_cannot_keep_is_refused() {
+async fn a_keepalive_time_that_the_kernel_cannot_keep_is_refused() {
     for idle in [Duration::ZERO, Duration::from_millis(999), secs(32_768), Duration::MAX] {
         let listener = TcpListener::bind(LOOPBACK).await.unwrap();
         let serve = followthrough::serve(listener, Router::new()).tcp_keepalive(Some(idle));
@@ -75,15 +76,16 @@ async fn a_time_that_the_system_cannot_keep_is_refused() {
     }
 }
 
-/// A network of its own for a client, which can vanish.
+/// A network namespace for a client, which can vanish.
 struct Net {
     name: String,
-    /// Of this end.
+    /// The interface of this side.
     host: String,
 }
 
 impl Net {
-    /// Takes root; `None` if it cannot be had, after the reason is printed.
+    /// Creates the namespace, which takes root. Returns `None`, and prints the reason, if that
+    /// fails.
     fn make() -> Option<Self> {
         let id = std::process::id() % 250 + 1;
         let (name, link) = (format!("followthrough-{id}"), format!("ft{id}"));
@@ -100,14 +102,14 @@ impl Net {
         .iter()
         .try_for_each(|command| ip(command));
         if let Err(reason) = made {
-            // Not `println!`, which the test runner swallows when a test passes.
+            // The test runner hides the output of `println!` when a test passes.
             let _ = writeln!(io::stderr(), "skipped: no network of its own: {reason}");
             return None;
         }
         Some(net)
     }
 
-    /// Nothing comes from there any more, not even a reset.
+    /// Cuts the link, so that no packet of the client arrives any more, not even a reset.
     fn vanishes(&self) {
         ip(&format!("-n {} route add blackhole {}/32", self.name, self.host)).unwrap();
     }
@@ -115,7 +117,7 @@ impl Net {
 
 impl Drop for Net {
     fn drop(&mut self) {
-        // Its link goes with it.
+        // The link is deleted with the namespace.
         let _ = ip(&format!("netns del {}", self.name));
     }
 }
@@ -140,7 +142,7 @@ async fn waits(State(marks): State<Marks>, token: RequestToken) {
 
 const CONNECT_TO: &str = "FOLLOWTHROUGH_TESTS_CONNECT_TO";
 
-/// The client of the test below, when that starts this program again.
+/// The client of the test below, which starts this program again.
 #[tokio::test]
 async fn a_client_in_a_network_of_its_own() {
     let Ok(at) = std::env::var(CONNECT_TO) else { return };
@@ -149,7 +151,7 @@ async fn a_client_in_a_network_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_peer_that_vanishes_without_a_word_is_noticed() {
+async fn a_peer_that_vanishes_without_a_packet_is_noticed() {
     let Some(net) = Net::make() else { return };
     let marks = Marks::default();
     let app = Router::new().route("/", get(waits)).with_state(marks.clone());
@@ -168,7 +170,7 @@ async fn a_peer_that_vanishes_without_a_word_is_noticed() {
     net.vanishes();
     let since = Instant::now();
     soon("the end of the read", marks.until("dropped")).await;
-    // A second, and three probes a second apart.
+    // One second of idle time, and three probes one second apart.
     assert!(since.elapsed() >= secs(3), "{:?}", since.elapsed());
     marks.until("client_disconnected").await;
 }

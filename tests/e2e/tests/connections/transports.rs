@@ -1,4 +1,4 @@
-//! What can be listened on, what can be served, and who the peer is.
+//! Transports, services, and the address of the peer.
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
@@ -56,7 +56,7 @@ async fn peer(ConnectInfo(peer): ConnectInfo<SocketAddr>) -> String {
     peer.ip().to_string()
 }
 
-/// A type of the user's own.
+/// A custom type of connection info.
 #[derive(Clone)]
 struct Caller(u16);
 
@@ -136,7 +136,7 @@ async fn a_unix_socket_is_served_watched_and_knows_its_peer() {
     let uid = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(&path).unwrap());
     assert!(answer.ends_with(&uid.to_string()), "{answer}");
 
-    // A body that nobody reads: hyper sees nothing of the peer here.
+    // The handler does not read the body, so hyper does not read from the socket.
     let mut client = UnixStream::connect(&path).await.unwrap();
     client
         .write_all(b"POST /wait HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf")
@@ -149,7 +149,7 @@ async fn a_unix_socket_is_served_watched_and_knows_its_peer() {
     stop(running).await;
 }
 
-/// A server's configuration, and a connector that trusts it and offers these protocols.
+/// Returns a server configuration, and a connector that trusts it and offers these protocols.
 fn tls(offered: &[&[u8]]) -> (ServerConfig, TlsConnector) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let certificate = CertificateDer::from(made.cert.der().to_vec());
@@ -194,12 +194,12 @@ async fn tls_offers_both_protocols_and_serves_what_the_client_picks() {
     driver.abort();
 
     let (_, only_1) = tls(&[]);
-    // Another root: the handshake fails, and the server goes on.
+    // A client with another root certificate fails its handshake, and the server goes on.
     let name = ServerName::try_from("localhost").unwrap();
     let stranger = TcpStream::connect(at).await.unwrap();
     only_1.connect(name, stranger).await.unwrap_err();
 
-    // In the clear, nothing is answered.
+    // A plain-text client gets no response.
     let mut plain = TcpStream::connect(at).await.unwrap();
     plain.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     let mut answer = Vec::new();
@@ -209,7 +209,7 @@ async fn tls_offers_both_protocols_and_serves_what_the_client_picks() {
 }
 
 #[tokio::test]
-async fn over_tls_a_client_without_alpn_gets_http_1_and_its_leaving_is_seen() {
+async fn over_tls_a_client_without_alpn_gets_http_1_and_its_disconnect_is_noticed() {
     let marks = Marks::default();
     let (config, connector) = tls(&[]);
     let app = Router::new().route("/", get(wait).post(wait)).with_state(marks.clone());
@@ -219,7 +219,7 @@ async fn over_tls_a_client_without_alpn_gets_http_1_and_its_leaving_is_seen() {
     let running = tokio::spawn(serve.into_future());
     for request in [
         "GET / HTTP/1.1\r\nhost: x\r\n\r\n",
-        // Blind: a second request behind the first, and a body that nobody reads.
+        // hyper does not read the socket behind a pipelined request or an unread body.
         "GET / HTTP/1.1\r\nhost: x\r\n\r\nGET / HTTP/1.1\r\nhost: x\r\n\r\n",
         "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf",
     ] {
@@ -245,12 +245,12 @@ async fn over_tls_a_client_without_alpn_gets_http_1_and_its_leaving_is_seen() {
             "{request}"
         );
     }
-    // A handshake that never comes does not hold the end.
+    // A silent client without a handshake does not delay the end.
     let _silent = TcpStream::connect(at).await.unwrap();
     stop((lifecycle, running)).await;
 }
 
-/// The server ends the encryption first, and then reads on below it.
+/// The server closes the TLS session first, and then reads on below it.
 #[tokio::test]
 async fn over_tls_a_client_that_sends_all_before_it_reads_gets_an_early_answer() {
     const LENGTH: usize = 10 << 20;

@@ -1,4 +1,4 @@
-//! The uploads of one HTTP/2 connection do not hold each other up.
+//! Uploads of one HTTP/2 connection do not block each other.
 
 use axum::{
     Router,
@@ -9,7 +9,7 @@ use axum::{
 use followthrough_tests::{Marks, h2c, serve_as};
 use http::HeaderMap;
 
-/// Waits, and reads nothing of its body meanwhile.
+/// Waits without reading its body.
 async fn keep_unread(State(marks): State<Marks>, body: Body) {
     marks.set("waiting");
     std::future::pending::<()>().await;
@@ -23,7 +23,7 @@ fn app(marks: &Marks) -> Router {
         .with_state(marks.clone())
 }
 
-/// More than any window, and less than what a body extractor takes.
+/// Larger than any window, and smaller than the limit of a body extractor.
 static UPLOAD: [u8; 1 << 20] = [7; 1 << 20];
 
 async fn another_upload_completes_beside(unread: usize) {

@@ -1,4 +1,4 @@
-//! Bodies that always have more to do.
+//! Bodies that never return `Pending` by themselves.
 
 use axum::{Router, body::Body, routing::get};
 use followthrough::{Cause, cancellable};
@@ -7,7 +7,7 @@ use futures_util::stream;
 use std::convert::Infallible;
 use tokio::task::coop::consume_budget;
 
-/// As one does that reads from a socket which is never empty.
+/// Runs as a body does that reads from a socket with bytes at all times.
 #[cancellable(read, deadline = "50ms")]
 async fn reads_on() {
     loop {
@@ -33,7 +33,7 @@ async fn streams_on() -> Body {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_streamed_body_that_does_so_meets_it_too() {
+async fn a_streamed_body_that_uses_up_its_budget_meets_its_deadline() {
     let server = Server::start(Router::new().route("/", get(streams_on))).await;
     // A body that is cut has no last chunk.
     let rest = h1::send(server.at, "GET", "/").await.rest().await;

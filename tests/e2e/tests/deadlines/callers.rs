@@ -1,4 +1,4 @@
-//! Deadlines that callers send in headers.
+//! Deadlines in the headers of callers.
 
 use axum::{
     Router,
@@ -22,7 +22,7 @@ async fn short() {
     pending::<()>().await;
 }
 
-/// What is left of the hour that the handler gives, in minutes.
+/// Returns the minutes that remain of the handler's hour.
 #[cancellable(read, deadline = "1h")]
 async fn remaining(token: RequestToken) -> String {
     token
@@ -96,14 +96,14 @@ async fn the_remaining_time_is_the_shortest() {
 }
 
 #[tokio::test]
-async fn nothing_is_read_unless_it_is_asked_for() {
+async fn no_header_is_read_unless_it_is_configured() {
     let server = Server::start(app(&Marks::default())).await;
     let headers = "grpc-timeout: 1n\r\nx-envoy-expected-rq-timeout-ms: 1\r\nx-timeout-ms: 1\r\n";
     assert_eq!(ask(server.at, "/remaining", headers).await.body, "60");
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_changes_nothing_and_is_counted() {
+async fn an_unreadable_header_is_ignored_and_counted() {
     let server = Server::with(reading(), app(&Marks::default())).await;
     let hostile = [
         "grpc-timeout: \r\n",

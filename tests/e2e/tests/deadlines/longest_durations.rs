@@ -1,4 +1,4 @@
-//! Durations as long as a clock can tell, and longer ones.
+//! The longest durations that a clock supports, and longer ones.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tower::ServiceExt;
 const YEAR: Duration = Duration::from_hours(365 * 24);
 
 #[test]
-fn durations_beyond_what_a_clock_can_tell_are_refused_with_the_reason() {
+fn durations_that_a_clock_cannot_add_are_refused_with_the_reason() {
     type Setting = fn(LifecycleBuilder, Duration) -> LifecycleBuilder;
     let settings: [Setting; 2] = [LifecycleBuilder::grace, LifecycleBuilder::default_deadline];
     for setting in settings {
@@ -26,7 +26,7 @@ async fn read() -> &'static str {
 }
 
 #[tokio::test]
-async fn the_longest_durations_wait_only_for_what_is_there() {
+async fn the_longest_durations_wait_only_for_running_work() {
     let lifecycle = lifecycle().grace(YEAR).default_deadline(YEAR).build().unwrap();
     let app = Router::new()
         .route("/plain", get(async || "read"))
@@ -43,7 +43,7 @@ async fn the_longest_durations_wait_only_for_what_is_there() {
 }
 
 #[test]
-fn a_time_out_beyond_what_a_clock_can_tell_never_passes() {
+fn a_time_out_that_a_clock_cannot_add_never_passes() {
     let linked = link([]).timeout(Duration::MAX);
     assert_eq!((linked.remaining(), linked.is_cancelled()), (None, false));
     let near = linked.timeout(Duration::ZERO);

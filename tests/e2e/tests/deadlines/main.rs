@@ -1,5 +1,4 @@
-//! Deadlines: those of the attributes, those that an operator overrides, those that callers send, and those that
-//! callees are told.
+//! Deadlines: of attributes, of operators, of callers, and those that callees are told.
 
 mod bodies_that_never_wait;
 mod callees;

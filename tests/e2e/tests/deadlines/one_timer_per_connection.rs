@@ -1,4 +1,4 @@
-//! Requests on one connection share a timer, and each meets its own deadline.
+//! Requests on one connection share a timer, and each ends at its own deadline.
 
 use std::{
     future::pending,
@@ -73,7 +73,7 @@ async fn pipelined_requests_meet_a_deadline_each() {
     server.stop().await;
 }
 
-/// Wakes what is inside with a waker of its own.
+/// Polls the inner service with another waker.
 async fn in_a_set(request: Request, next: Next) -> Response {
     let mut one = FuturesUnordered::from_iter([next.run(request)]);
     one.next().await.expect("there is one")

@@ -1,4 +1,4 @@
-//! Deadlines that an operator changes by the names of handlers.
+//! Deadlines that an operator overrides by the names of handlers.
 
 use axum::{Extension, Router, routing::get};
 use followthrough::{
@@ -21,7 +21,7 @@ async fn none(Extension(marks): Extension<Marks>) {
     pending::<()>().await;
 }
 
-/// A deadline that an operator has made longer.
+/// A handler with a deadline that the operator has extended.
 #[cancellable(read, deadline = "1ms", name = "short")]
 async fn short(Extension(marks): Extension<Marks>) -> String {
     marks.until("long after the attribute's deadline").await;
@@ -47,7 +47,7 @@ macro_rules! copied {
     };
 }
 
-// Which of two copies is routed, nobody can say.
+// The two copies have one name, so an override cannot tell them apart.
 copied! {
     #[followthrough::cancellable(read, name = "copied")]
     pub(super) async fn copied() {
@@ -88,7 +88,7 @@ async fn an_override_is_in_force_in_place_of_the_attribute() {
 }
 
 #[tokio::test]
-async fn each_lifecycle_has_its_own() {
+async fn each_lifecycle_has_its_own_overrides() {
     let marks = Marks::default();
     let server = Server::with(toml("none = '50ms'"), app(&Marks::default())).await;
     let other = Server::start(app(&marks)).await;
@@ -102,7 +102,7 @@ async fn each_lifecycle_has_its_own() {
 }
 
 #[tokio::test]
-async fn a_handler_that_another_calls_has_its_own_too() {
+async fn a_called_handler_has_its_own_override() {
     let marks = Marks::default();
     let asked = marks.clone();
     let route = get(async move || {
@@ -116,7 +116,7 @@ async fn a_handler_that_another_calls_has_its_own_too() {
 }
 
 #[test]
-fn the_catalogue_says_what_is_in_force_and_why() {
+fn the_catalogue_shows_the_deadline_in_force_and_its_source() {
     let lifecycle = toml("long = '50ms'\nnone = '2s'").default_deadline(MS * 1500).build().unwrap();
     let policies = lifecycle.policies();
     let of = |name: &str| {
@@ -140,12 +140,12 @@ fn the_catalogue_says_what_is_in_force_and_why() {
     assert_eq!(row["written_deadline_ms"], 3_600_000);
     assert_eq!(row["deadline_by"]["override"], "`long` in TOML");
 
-    // What is reviewed is the source.
+    // The page for review shows only the source.
     assert!(!followthrough::policies().to_string().contains("TOML"));
 }
 
 #[test]
-fn what_names_no_handler_stops_the_start() {
+fn an_override_without_a_handler_stops_the_start() {
     let refused = |text: &str| toml(text).build().unwrap_err().to_string();
     assert_eq!(
         refused("lnog = '1s'"),
@@ -160,7 +160,7 @@ fn what_names_no_handler_stops_the_start() {
 }
 
 #[test]
-fn without_any_nothing_changes() {
+fn without_overrides_the_attributes_hold() {
     let overrides = Overrides::from_env("NOBODY_HAS_SET_THIS").unwrap();
     let lifecycle = Lifecycle::builder().overrides(overrides).build().unwrap();
     assert_eq!(lifecycle.policies().to_string(), followthrough::policies().to_string());

@@ -1,5 +1,5 @@
-//! What is told apart between a request that ended well and a client that left: under a layer,
-//! with streams, and at the edges of HTTP.
+//! How requests that ended well are told from clients that left: under a layer, with streams, and
+//! in rare forms of HTTP.
 
 use std::{
     future::poll_fn,
@@ -24,7 +24,7 @@ use followthrough_tests::{Log, Marks, Server, h1, lifecycle, soon};
 use tokio::{net::TcpListener, task::yield_now, time::Instant};
 use tower::{Layer, Service, ServiceExt};
 
-/// The token of a request that is over.
+/// The token of a request that has ended.
 type Kept = Arc<Mutex<Option<RequestToken>>>;
 
 fn has_fired(kept: &Kept) -> bool {
@@ -114,7 +114,7 @@ async fn short_stream(State(kept): State<Kept>, token: RequestToken) -> Body {
 }
 
 #[tokio::test]
-async fn the_body_of_an_answer_to_head_is_not_missed() {
+async fn a_head_request_is_over_without_its_body() {
     let kept = Kept::default();
     let unlinked = Router::new().route("/", get(short_stream)).with_state(kept.clone());
     let lifecycle = lifecycle().build().unwrap();
@@ -178,7 +178,7 @@ async fn a_request_that_ends_in_a_service_error_is_over() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_is_noticed_behind_a_body_that_nobody_reads() {
+async fn a_client_that_leaves_behind_an_unread_body_is_noticed() {
     let marks = Marks::default();
     let app = Router::new().route("/", post(read_for_ever)).with_state(marks.clone());
     let server = Server::start(app).await;
@@ -199,7 +199,7 @@ async fn read() -> &'static str {
 async fn a_request_that_the_layer_refuses_at_stopping_closes_its_connection() {
     let lifecycle = lifecycle().build().unwrap();
     let app = Router::new().route("/", get(read)).layer(lifecycle.layer());
-    // Keeps the drain from its end.
+    // The worker keeps the drain from ending.
     lifecycle.spawn("endless", |_stop| std::future::pending::<()>());
     lifecycle.shutdown();
     soon("stopping", lifecycle.stopping().cancelled()).await;
@@ -210,7 +210,7 @@ async fn a_request_that_the_layer_refuses_at_stopping_closes_its_connection() {
     assert_eq!(connection, "close");
 }
 
-/// The compiler cannot see it; what serves it can.
+/// Returns an event stream behind `impl IntoResponse`, which only the server can see.
 #[cancellable(read, name = "hidden events")]
 async fn hidden_events() -> impl IntoResponse {
     let body = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from("data: 1\n\n"))]);
@@ -218,7 +218,7 @@ async fn hidden_events() -> impl IntoResponse {
 }
 
 #[tokio::test]
-async fn an_event_stream_under_another_policy_is_warned_of() {
+async fn an_event_stream_under_a_read_policy_is_warned_of() {
     let log = Log::capture();
     let server = Server::start(Router::new().route("/", get(hidden_events))).await;
     for _ in 0..2 {

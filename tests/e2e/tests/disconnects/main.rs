@@ -1,5 +1,5 @@
-//! Clients that leave: how soon that is noticed, before the body of a handler begins and within it, behind a proxy,
-//! and how it is told from the end of a request.
+//! Clients that leave: how soon the server notices them, before and within the body of a handler
+//! and behind a proxy, and how it tells them from the end of a request.
 
 mod before_the_body;
 mod ended_or_left;

@@ -1,5 +1,5 @@
-//! A begun body may go on in another task or be dropped there: its permit, its deadline and what
-//! it has done go with it.
+//! A begun body may move to another task or be dropped there. Its permit, its deadline and its
+//! compensations move with it.
 
 use std::pin::Pin;
 
@@ -18,7 +18,8 @@ use tower::ServiceExt;
 type Rest = Pin<Box<dyn Future<Output = Response> + Send>>;
 type HandOver = fn(Marks, Rest);
 
-/// Answers as soon as the handler has begun, and hands over what is left of it.
+/// Answers as soon as the handler has begun, and sends the rest of the handler's future to the
+/// test.
 async fn answers_early(
     State((marks, hand_over)): State<(Marks, HandOver)>,
     request: Request,

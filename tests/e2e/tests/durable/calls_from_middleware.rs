@@ -1,4 +1,4 @@
-//! Handlers that middleware calls, gives up or calls again: the request goes on.
+//! Middleware that calls a handler and drops the call, or calls it again, does not end the request.
 
 use std::time::Duration;
 

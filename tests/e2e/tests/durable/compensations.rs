@@ -1,4 +1,4 @@
-//! Compensations: their order, their failures, their bound, and what cannot lose them.
+//! Compensations: their order, their failures, their limit, and the ends that do not lose them.
 
 use std::{
     sync::{
@@ -27,7 +27,7 @@ fn counts(report: &ShutdownReport) -> Value {
     serde_json::to_value(report).expect("a report serialises")["compensations"].clone()
 }
 
-/// Takes so many turns that another one would get between.
+/// Yields so often that another compensation would interleave.
 async fn undo(marks: Marks, what: &'static str) {
     marks.set(format!("{what} begins"));
     for _ in 0..20 {
@@ -45,7 +45,7 @@ async fn callee(marks: Marks) {
 
 #[cancellable(reversible_write, on_cancel = undo(marks.clone(), "on_cancel"))]
 async fn many(State(marks): State<Marks>) {
-    // A vector drops its first element first.
+    // A vector drops its elements from the first to the last.
     let _guards: Vec<Compensate<_>> =
         ["first", "second"].map(|name| compensate(undo(marks.clone(), name))).into();
     let _third = compensate(undo(marks.clone(), "third"));
@@ -111,7 +111,7 @@ async fn law_10a_a_compensation_that_fails_is_an_error_and_counted() {
     }
 }
 
-/// How many run at a time, and at most.
+/// The number of compensations that run, and the highest number so far.
 #[derive(Clone, Default)]
 struct Gauge {
     now: Arc<AtomicUsize>,
@@ -185,7 +185,7 @@ async fn law_14_compensations_are_bounded_by_the_limit_on_durable_writes() {
     }
 }
 
-/// The macro cannot see it.
+/// The macro cannot see this guard.
 fn guard(gauge: &Gauge) -> impl Sized + use<> {
     compensate(gauge.clone().undo())
 }
@@ -224,7 +224,7 @@ async fn a_guard_that_is_made_at_the_limit_waits_for_its_turn() {
     .await;
     gauge.marks.set("go");
     let report = server.stop().await;
-    // Those with a permit, and those that take turns.
+    // Handlers with a permit, and compensations that take turns.
     assert_eq!(gauge.most.load(Ordering::SeqCst) % 1000, 2 * LIMIT);
     assert_eq!(gauge.undone.load(Ordering::SeqCst), CALLS, "none is lost: {report}");
 }
@@ -267,7 +267,7 @@ async fn a_panic_in_a_destructor_loses_neither_the_compensations_nor_the_answer(
     assert_eq!(lines.len(), 2, "{:?}", log.lines());
 }
 
-/// With the read grace to run, when they would have begun, and with one that runs already.
+/// The signal comes during the read grace, when the compensation has not begun, and when it runs.
 #[cfg(unix)]
 #[tokio::test]
 async fn a_second_signal_counts_the_compensations_that_it_loses() {
@@ -281,7 +281,7 @@ async fn a_second_signal_counts_the_compensations_that_it_loses() {
             server.begun("undo").await;
         }
         server.signal(Signal::TERM);
-        // Two in quick succession may be one that was sent twice.
+        // Two signals in quick succession count as one.
         tokio::time::sleep(700 * MS).await;
         let second = server.signal(Signal::TERM);
         let exit = server.exit(second).await;

@@ -1,4 +1,5 @@
-//! `max_in_flight` of a handler: for its calls by other handlers too, and for each lifecycle alone.
+//! `max_in_flight` of a handler counts the calls of other handlers, too, and counts for each
+//! lifecycle alone.
 
 use std::future::Future;
 
@@ -10,7 +11,7 @@ use axum::{
 use followthrough::{Cancelled, cancellable, durable_write};
 use followthrough_tests::{Marks, Server, h1, lifecycle, soon};
 
-/// One at a time, whoever calls it.
+/// A handler that runs one call at a time, whichever handler calls it.
 #[durable_write(max_in_flight = 1, internal)]
 async fn charge(marks: Marks, id: String) -> String {
     marks.set(format!("charging {id}"));
@@ -23,14 +24,14 @@ fn told(outcome: Result<String, Cancelled>) -> String {
     outcome.unwrap_or_else(|refused| format!("{} {}", refused.cause(), refused.outcome()))
 }
 
-/// Past its point of no return when it calls.
+/// Calls `charge` past its own point of no return.
 #[durable_write]
 async fn order(State(marks): State<Marks>, Path(id): Path<String>) -> String {
     marks.set(format!("ordered {id}"));
     told(charge(marks, id).await.into_result())
 }
 
-/// The same by a site.
+/// Calls `charge` within a durable statement.
 #[cancellable(read)]
 async fn order_in_a_site(State(marks): State<Marks>, Path(id): Path<String>) -> String {
     marks.set(format!("ordered {id}"));
@@ -39,17 +40,17 @@ async fn order_in_a_site(State(marks): State<Marks>, Path(id): Path<String>) -> 
     told(charged)
 }
 
-/// Not past it: the call is.
+/// Calls `charge` before any point of no return of its own.
 #[cancellable(read)]
 async fn look_and_charge(State(marks): State<Marks>, Path(id): Path<String>) -> String {
     told(charge(marks, id).await.into_result())
 }
 
-/// The call goes to a task of its own.
+/// Calls `charge` in another task.
 #[durable_write]
 async fn order_in_a_task(State(marks): State<Marks>, Path(id): Path<String>) -> String {
     let mut charging = Box::pin(async move { charge(marks, id).await.into_result() });
-    // Begun here, it goes on there.
+    // The call begins here and goes on in the other task.
     let begun = std::future::poll_fn(|cx| std::task::Poll::Ready(charging.as_mut().poll(cx))).await;
     match begun {
         std::task::Poll::Ready(outcome) => told(outcome),
@@ -145,7 +146,7 @@ async fn each_lifecycle_counts_for_itself() {
 }
 
 #[tokio::test]
-async fn a_call_that_the_service_refuses_takes_nothing_of_the_handlers_own() {
+async fn a_call_that_the_service_refuses_takes_no_permit_of_the_handler() {
     let marks = Marks::default();
     let builder = lifecycle().max_durable_writes(1);
     let other = Router::new().route("/other", post(other)).with_state(marks.clone());

@@ -1,4 +1,4 @@
-//! What a body finds missing outside of its request, and what it is told.
+//! A body that misses a task-local or a runtime outside of its request gets a message with the fix.
 
 use std::{
     future::pending,
@@ -46,7 +46,8 @@ async fn panics_by_itself(State(marks): State<Marks>) {
     panic!("out of paper");
 }
 
-/// Runs `path` until its client has left, and on; gives the marks and the lines about panics.
+/// Calls `path`, leaves, and waits for the end of the handler. Returns the marks and the log lines
+/// about panics.
 async fn after_the_client_left(builder: LifecycleBuilder, path: &str) -> (Marks, Vec<Line>) {
     let (marks, log) = (Marks::default(), Log::capture());
     let app = Router::new()
@@ -71,7 +72,7 @@ async fn after_the_client_left(builder: LifecycleBuilder, path: &str) -> (Marks,
 }
 
 #[tokio::test]
-async fn a_panic_for_want_of_a_task_local_names_carry() {
+async fn a_panic_on_a_missing_task_local_names_carry() {
     for path in ["/write", "/tries"] {
         let (marks, lines) = after_the_client_left(lifecycle(), path).await;
         assert!(!marks.has("acme"), "{path}");
@@ -107,7 +108,7 @@ fn a_deadline_outside_of_a_runtime_says_what_is_missing() {
 }
 
 #[test]
-fn a_deadline_without_a_time_driver_says_so() {
+fn a_deadline_without_a_time_driver_names_enable_time() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let run = || runtime.block_on(async { bounded().await.into_result().is_ok() });
     let panic = catch_unwind(AssertUnwindSafe(run)).expect_err("there is no clock");

@@ -1,4 +1,5 @@
-//! Durable work: its limits, its compensations, and its end in another task, after its caller or after its answer.
+//! Durable work: its limits, its compensations, and its end in another task, after its caller or
+//! after its answer.
 
 mod bodies_in_other_tasks;
 mod calls_from_middleware;

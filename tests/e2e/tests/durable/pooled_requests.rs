@@ -1,5 +1,4 @@
-//! A request's state lives in a box that is used again: nothing of one request is there for the
-//! next.
+//! Requests share pooled state, and no state of one request reaches the next.
 
 use axum::{
     Router,
@@ -12,8 +11,8 @@ use followthrough::{cancellable, durable_write};
 use followthrough_tests::{Marks, Server, h1, lifecycle, soon};
 use tower::ServiceExt;
 
-/// Sends a request to an app without a server between; on one thread it gets the box that was
-/// put back last.
+/// Sends a request to an app without a server. On one thread, the request gets the box that was
+/// returned last.
 async fn in_process(app: &Router, method: &str, path: &str) -> Response {
     let request = http::Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
     app.clone().oneshot(request).await.unwrap()
@@ -76,7 +75,7 @@ async fn writes_in_a_site() -> &'static str {
 
 #[cancellable(read)]
 async fn falls_back_from_a_refused_write() -> &'static str {
-    // The refusal parks the inner body for ever, and nobody asks it again.
+    // The refused inner body stays pending for ever, and `select!` drops it.
     tokio::select! {
         biased;
         _ = writes_in_a_site() => "written",
@@ -91,7 +90,7 @@ async fn reads() -> &'static str {
 }
 
 #[tokio::test]
-async fn a_refusal_that_nobody_asked_for_does_not_refuse_the_next_request() {
+async fn a_refusal_that_its_handler_dropped_does_not_refuse_the_next_request() {
     let marks = Marks::default();
     let lifecycle = lifecycle().max_durable_writes(1).build().unwrap();
     let app = Router::new()

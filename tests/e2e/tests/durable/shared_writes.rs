@@ -1,4 +1,4 @@
-//! One write that several requests wait for: whoever is left drives it, and it keeps its permit.
+//! Several requests wait for one write. The remaining requests drive it, and it keeps its permit.
 
 use std::{
     pin::Pin,
@@ -29,7 +29,7 @@ async fn write(marks: Marks) -> &'static str {
     "landed"
 }
 
-/// Joins the write that is in flight, or starts one.
+/// Joins the write in flight, or starts one.
 async fn single_flight(app: App) -> &'static str {
     let flight = {
         let mut flight = app.flight.lock().unwrap();
@@ -66,7 +66,8 @@ async fn requests(server: &Server, expected: usize) {
     .await;
 }
 
-/// A server with two requests that wait for one write: the one that began it and one that joined.
+/// Starts a server with two requests that wait for one write: the first began it and the second
+/// joined.
 async fn shared(path: &str) -> (Marks, Server, [h1::Call; 2]) {
     let app = App::default();
     let router = Router::new()
@@ -105,7 +106,7 @@ async fn a_shared_write_that_lands_at_stopping_is_not_answered_as_refused() {
     let mut read = h1::send(server.at, "GET", "/read").await;
     marks.until("reading").await;
     server.lifecycle.shutdown();
-    // By then stopping has been heard of by those who wait.
+    // By then, *stopping* has woken the requests that wait.
     assert_eq!(read.answer().await.status, 503);
     assert_eq!(server.lifecycle.in_flight().work.len(), 1);
     marks.set("go");

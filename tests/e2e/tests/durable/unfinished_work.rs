@@ -1,4 +1,4 @@
-//! What is said of work that goes on, or does not, while nobody waits for it.
+//! The answers and the log say whether work goes on after its client has stopped waiting.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ async fn cooperates(token: RequestToken) {
 }
 
 #[tokio::test]
-async fn law_9_a_504_says_what_becomes_of_the_work() {
+async fn law_09_a_504_says_whether_the_work_goes_on() {
     let app = Router::new()
         .route("/dropped", post(dropped))
         .route("/undone", post(undone))
@@ -88,7 +88,7 @@ async fn looks_then_charges(State(marks): State<Marks>) {
     }
 }
 
-/// A time-out and one more attempt, as tower's `timeout` and `retry` make them.
+/// A time-out and a second attempt, as tower's `timeout` and `retry` make them.
 async fn tries_twice(State(marks): State<Marks>, request: Request, next: Next) -> Response {
     let (parts, _) = request.into_parts();
     let again = |parts: &http::request::Parts| Request::from_parts(parts.clone(), "".into());
@@ -101,7 +101,7 @@ async fn tries_twice(State(marks): State<Marks>, request: Request, next: Next) -
 }
 
 #[tokio::test]
-async fn law_8_a_retry_beside_its_own_write_is_never_told_to_try_again() {
+async fn law_08_a_retry_beside_its_own_write_is_never_told_to_try_again() {
     for (path, stops) in [("/charge", false), ("/charge", true), ("/look", true)] {
         let marks = Marks::default();
         let app = Router::new()
@@ -164,7 +164,7 @@ async fn tries_what_failed_again(
 }
 
 #[tokio::test]
-async fn law_8_a_retry_after_its_own_write_is_never_told_to_try_again() {
+async fn law_08_a_retry_after_its_own_write_is_never_told_to_try_again() {
     for path in ["/charge", "/wait"] {
         let marks = Marks::default();
         let app = Router::new()
@@ -204,7 +204,7 @@ async fn beside_a_panic(State(marks): State<Marks>) {
 }
 
 #[tokio::test]
-async fn law_7_a_callee_past_its_point_of_no_return_outlives_the_panic_of_a_sibling() {
+async fn law_07_a_callee_past_its_point_of_no_return_outlives_the_panic_of_a_sibling() {
     let (log, marks) = (Log::capture(), Marks::default());
     let app = Router::new().route("/", post(beside_a_panic)).with_state(marks.clone());
     let server = Server::start(app).await;
@@ -227,7 +227,7 @@ async fn writes_in_a_transaction(State(marks): State<Marks>) -> StatusCode {
     StatusCode::CREATED
 }
 
-/// The transaction of a request, as it is often written.
+/// Middleware that commits the transaction of a request after its handler, as is common.
 async fn transaction(State(marks): State<Marks>, request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     marks.set("committed");

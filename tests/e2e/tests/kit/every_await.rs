@@ -1,4 +1,5 @@
-//! `disconnect_at_every_await`: what it finds, where it looks, and what it says.
+//! `disconnect_at_every_await`: the faults that it finds, the awaits that it tries, and the text of
+//! its failures.
 
 use std::{
     convert::Infallible,
@@ -37,7 +38,7 @@ struct Shop {
 }
 
 impl Shop {
-    /// Neither a charge without its order, nor the other way round.
+    /// Asserts that each charge has its order, and each order its charge.
     fn assert_whole(&self) {
         assert_eq!(self.charged.load(SeqCst), self.shipped.load(SeqCst), "charged and shipped");
     }
@@ -85,7 +86,7 @@ async fn try_all(
 async fn a_handler_that_loses_a_write_is_found_with_its_line() {
     let failure = try_all(Disconnects::default(), post(plain)).await.expect_err("it loses one");
     let cut = failure.cut().expect("it was cut");
-    // The innermost is within `elsewhere`, the next one is the handler's own.
+    // The innermost await is within `elsewhere`, and the next one is the handler's own.
     assert_eq!(cut.awaits().last().map(|at| at.line), Some(PLAIN[1]), "{failure}");
     assert!(cut.was_cut() && !cut.is_begun() && cut.handler().is_none(), "{failure}");
     let said = failure.to_string();
@@ -105,7 +106,7 @@ async fn a_seed_repeats_what_it_was_printed_for() {
         |failure: &Failure| failure.to_string().split_once("dropped").map(|(_, at)| at.to_owned());
     assert_eq!(place(&again), place(&first), "{again}");
     assert!(place(&first).is_some(), "{first}");
-    // Where the write is whole, the same point is good, and it was tried.
+    // The durable handler passes at the same point, and the search tried that point.
     let good = try_all(Disconnects::default().replay(seed), post(durable)).await;
     assert_eq!(good.expect("nothing is lost").cut(), 10);
 }
@@ -124,7 +125,7 @@ async fn an_annotated_handler_is_cut_at_each_await_and_loses_nothing() {
     let at = |line: u32| summary.awaits().any(|at| at.contains(&format!("every_await.rs:{line}")));
     let inner = PLAIN[0] - 7;
     assert!(at(inner), "{summary}");
-    // Two pieces of its own body, two awaits; while they wait and when they are woken.
+    // Two awaits of its own body, each cut while it waits and when it is woken.
     assert_eq!((summary.cut(), summary.begun()), (8, 4), "{summary}");
     assert_eq!(
         shop.shipped.load(SeqCst) as usize,
@@ -158,7 +159,7 @@ async fn a_paused_clock_makes_hours_pass_at_once() {
 }
 
 #[tokio::test]
-async fn what_only_yields_is_an_await_too() {
+async fn yield_now_counts_as_an_await() {
     async fn yields(State(shop): State<Shop>) {
         shop.charged.fetch_add(1, SeqCst);
         yield_now().await;
@@ -180,7 +181,7 @@ async fn a_request_whose_body_is_still_arriving_is_cut_as_well() {
     let mut moments = Vec::new();
     let request = || order().map(Body::from);
     let summary = disconnect_at_every_await(app, request, async |cut| {
-        // Before the handler: no policy is asked.
+        // Before the handler, no policy applies.
         assert!(!cut.was_cut() || cut.handler().is_none(), "{cut}");
         moments.extend(cut.was_cut().then_some(cut.moment()));
     })
@@ -252,7 +253,7 @@ async fn a_seed_whose_point_is_never_reached_is_no_success() {
 }
 
 #[tokio::test]
-async fn a_request_that_never_waits_shows_nothing() {
+async fn a_request_that_never_waits_has_no_point_to_cut() {
     let app = Router::new().route("/", get(async || "at once"));
     let request = || Request::get("/nowhere").body(String::new()).expect("a sound request");
     let shown = Disconnects::default().at_every_await(app.clone(), request, async |_| ()).await;
@@ -283,7 +284,7 @@ async fn a_time_out_around_the_handler_does_not_hide_where_it_is() {
 }
 
 #[tokio::test]
-async fn what_happens_on_another_thread_is_waited_for_at_its_place() {
+async fn the_search_waits_for_work_on_other_threads() {
     async fn blocks(State(shop): State<Shop>) {
         let slow = || std::thread::sleep(Duration::from_millis(1));
         tokio::task::spawn_blocking(slow).await.expect("it does not panic");
@@ -299,7 +300,7 @@ async fn what_happens_on_another_thread_is_waited_for_at_its_place() {
 }
 
 #[tokio::test]
-async fn any_tower_service_will_do() {
+async fn any_tower_service_can_be_searched() {
     let cut = AtomicU32::new(0);
     let service = service_fn(|_: Request| async {
         elsewhere().await;
@@ -340,7 +341,7 @@ async fn a_check_may_give_an_error() {
 }
 
 #[test]
-fn the_short_form_panics_with_all_that_is_known() {
+fn the_short_form_panics_with_the_whole_report() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let shop = Shop::default();
     let app = Router::new().route("/", post(plain)).with_state(shop.clone());

@@ -1,5 +1,5 @@
-//! `disconnect_at_every_await` where it is hard to look: futures with wakers of their own, and a test that
-//! takes its time or is given up.
+//! `disconnect_at_every_await` in hard cases: futures with their own wakers, a slow check, and a
+//! search that is dropped.
 
 use std::{
     convert::Infallible,
@@ -69,7 +69,7 @@ async fn late() {
 }
 
 #[tokio::test]
-async fn the_deadline_of_a_handler_within_a_set_of_futures_is_heard() {
+async fn the_deadline_of_a_handler_within_a_set_of_futures_fires() {
     #[cancellable(read)]
     async fn has_callees() -> String {
         let mut callees = FuturesUnordered::from_iter([late(), late()]);
@@ -89,7 +89,7 @@ async fn the_deadline_of_a_handler_within_a_set_of_futures_is_heard() {
     assert!(whole.into_inner() > 0, "no request ended: {summary}");
 }
 
-/// Keeps its waker, and is over at the second poll.
+/// Keeps its waker, and is ready at the second poll.
 struct Twice(Option<Waker>);
 
 impl Future for Twice {
@@ -121,7 +121,7 @@ async fn loses_a_write(State(shop): State<Shop>) {
 }
 
 #[tokio::test]
-async fn what_was_there_at_the_second_look_is_not_taken_for_the_place() {
+async fn a_future_that_is_ready_at_the_second_poll_is_not_reported() {
     let shop = Shop::default();
     let app = Router::new().route("/", get(loses_a_write)).with_state(shop.clone());
     let check = async |_| assert_eq!(shop.charged.load(SeqCst), shop.shipped.load(SeqCst));
@@ -132,7 +132,7 @@ async fn what_was_there_at_the_second_look_is_not_taken_for_the_place() {
 }
 
 #[tokio::test]
-async fn what_leaves_no_waker_is_said_to_be_unseen() {
+async fn a_future_that_keeps_no_waker_is_reported_as_unseen() {
     let app = Router::new().route("/", get(pending::<()>));
     let impatient = Disconnects::default().timeout(50 * MS);
     let mut said = Vec::new();

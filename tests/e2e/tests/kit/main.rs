@@ -1,8 +1,8 @@
-//! The kit for the tests of a user: a disconnect at every await, and a shutdown that the test drives. And every
-//! statement form as a durable site.
+//! The test kit: a disconnect at every await, a shutdown that the test drives, and every statement
+//! form as a durable site.
 //!
-//! No server drains in this binary: its drain would look after the durable work of the sites, whose handlers are
-//! called without a lifecycle.
+//! No server drains in this binary, because its drain would wait for the durable work of the sites,
+//! whose handlers are called without a lifecycle.
 
 mod cut_everywhere;
 mod every_await;

@@ -1,3 +1,3 @@
-//! Every statement form as a site, in a crate of edition 2024.
+//! Every statement form as a durable site, in a crate of edition 2024.
 
 include!("../../../../ui-tests/tests/shared/sites.rs");

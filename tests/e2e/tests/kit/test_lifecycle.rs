@@ -32,7 +32,7 @@ async fn to_the_last(token: DurableToken) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_goes_as_the_test_says() {
+async fn a_test_drives_each_phase_of_the_shutdown() {
     let lifecycle = TestLifecycle::new();
     let app = Router::new().route("/", get(read).post(to_the_last)).layer(lifecycle.layer());
     let ask = |request: Request<String>| tokio::spawn(app.clone().oneshot(request));
@@ -55,7 +55,7 @@ async fn a_shutdown_goes_as_the_test_says() {
 }
 
 #[tokio::test]
-async fn what_is_left_can_be_abandoned() {
+async fn a_test_can_abandon_the_remaining_work() {
     #[durable_write]
     async fn endless() {
         pending::<()>().await;

@@ -1,4 +1,4 @@
-//! A token that is awaited resolves wherever its handler is not dropped.
+//! A token that is awaited resolves in every handler that is not dropped.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ async fn kept(token: RequestToken) -> String {
     }
     sleep(100 * MS).await;
     let site = &kept[0];
-    // The same token says that it has fired.
+    // The same token reports that it has fired.
     let said = site.is_cancelled();
     let cause = site.cancelled().await;
     format!("{said} {cause:?}")
@@ -39,7 +39,7 @@ async fn kept_future(State(marks): State<Marks>, token: RequestToken) -> &'stati
     #[deadline = "50ms"]
     {
         let token = token.clone();
-        // A helper that watches the token, made under the statement's deadline.
+        // A future that watches the token, created under the statement's deadline.
         quick = async move { token.run_until_cancelled(std::future::pending::<()>()).await };
         sleep(MS).await;
     }
@@ -88,7 +88,7 @@ fn a_body_that_blocks_on_its_token_gets_its_thread_back() {
         drop(call);
         marks.has("ShuttingDown")
     });
-    // The thread would never be joined.
+    // The blocked thread would never end.
     runtime.shutdown_background();
     assert!(returned, "the thread is blocked for ever");
 }
@@ -112,7 +112,7 @@ async fn local(token: RequestToken) -> String {
 }
 
 #[tokio::test]
-async fn many_waits_and_a_spawned_one() {
+async fn many_waits_and_a_spawned_wait_end() {
     let app = Router::new().route("/many", get(many)).route("/local", get(local));
     let server = Server::start(app).await;
     for path in ["/many", "/local"] {
@@ -139,7 +139,7 @@ async fn the_token_of_a_nested_handler_can_be_awaited_by_its_caller() {
     assert_eq!(answer.body, format!("{:?}", Cause::DeadlineExceeded));
 }
 
-// A handler called directly, in a plain handler, by another task, with a pair.
+// A handler called directly: in a plain handler, in another task, and with the token of a pair.
 #[cancellable(read)]
 async fn waits(token: RequestToken) -> &'static str {
     token.cancelled().await;
@@ -158,20 +158,20 @@ async fn plain(token: RequestToken) -> String {
 }
 
 #[tokio::test]
-async fn direct_calls_end() {
+async fn the_token_of_a_direct_call_can_be_awaited() {
     let (token, handle) = RequestToken::new_pair();
     let call = tokio::spawn(async move { waits(token).await.into_result() });
     sleep(10 * MS).await;
     handle.cancel(Cause::DeadlineExceeded);
     let ended = soon("the call", call).await.unwrap().unwrap_err();
     assert_eq!(ended.cause(), Cause::DeadlineExceeded);
-    // Beside another one of the same request, in a plain handler.
+    // A direct call beside another one of the same request, in a plain handler.
     let server = Server::start(Router::new().route("/", get(plain))).await;
     let answer = h1::call(server.at, "GET", "/").await;
     assert_eq!(answer.body, "ClientDisconnected Some(1)");
 }
 
-/// Has an error of its own for what its token ends.
+/// Returns an error of its own when its token fires.
 async fn search(marks: &Marks, token: &RequestToken) -> Result<&'static str, http::StatusCode> {
     marks.set("waiting");
     let found = token.run_until_cancelled(marks.until("never")).await;
@@ -201,7 +201,7 @@ async fn stops_where_it_chooses(State(marks): State<Marks>, token: RequestToken)
 }
 
 #[tokio::test]
-async fn law_05_a_handler_that_hears_of_its_end_is_not_asked_for_an_answer() {
+async fn law_05_the_runner_answers_for_a_read_whose_token_has_fired() {
     let marks = Marks::default();
     let app = Router::new().route("/", get(search_in_time)).with_state(marks.clone());
     let server = Server::start(app).await;
@@ -225,7 +225,7 @@ async fn law_05_a_handler_that_hears_of_its_end_is_not_asked_for_an_answer() {
         })
         .await;
         server.lifecycle.shutdown();
-        // A cooperative one is not dropped, and what it says in time stands.
+        // A cooperative handler is not dropped, and its own answer is sent.
         let expected = if path == "/" { 503 } else { 200 };
         assert_eq!(over_2.answer().await.status, expected, "{path}");
         assert_eq!(over_1.answer().await.status, expected, "{path}");

@@ -1,5 +1,5 @@
-//! Laws 10 and 11: handlers within handlers, and what a body does to itself. And the modes that
-//! are neither read nor durable.
+//! Laws 10 and 11: handlers within handlers, and cancellation by the body itself. Also the modes
+//! that are neither read nor durable.
 
 use std::time::Duration;
 
@@ -132,7 +132,7 @@ async fn law_10_a_durable_statement_dropped_by_its_caller_is_an_error_in_the_log
 }
 
 #[tokio::test]
-async fn law_10_leaving_a_durable_statement_by_a_question_mark_is_none() {
+async fn law_10_leaving_a_durable_statement_by_a_question_mark_is_not_reported() {
     let (log, marks) = (Log::capture(), Marks::default());
     let result = drops_it(State(marks), true).await.into_result();
     assert_eq!(result.as_deref(), Ok("Err(\"no\")"));
@@ -160,7 +160,7 @@ async fn cancels_within_a_site(State(marks): State<Marks>) -> &'static str {
 }
 
 #[tokio::test]
-async fn law_11_what_the_body_itself_cancels_still_fires() {
+async fn law_11_timeouts_and_cancellation_of_the_body_itself_still_fire() {
     let marks = Marks::default();
     let state = || State(marks.clone());
     assert_eq!(times_itself_out(state()).await.into_result(), Ok("timed out by itself"));
@@ -231,7 +231,7 @@ async fn batches(marks: Marks, token: RequestToken) -> String {
         sleep(5 * MS).await;
         batches += 1;
     }
-    // Whoever ends in the very poll that sees the signal has ended in time.
+    // A body that ends in the poll that sees the signal completes.
     tokio::task::yield_now().await;
     marks.set(format!("stopped by {}", token.cause().expect("it has fired")));
     format!("{batches}")

@@ -1,5 +1,5 @@
-//! Calls that are given a token: each hears its own, and what ends the call does not end the
-//! request that made it.
+//! Calls with a token of their own: each call follows its own token, and the end of the call does
+//! not end the request.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tower::ServiceExt;
 
 const MS: Duration = Duration::from_millis(1);
 
-/// What this app answers in process, so that its time can be paused.
+/// Returns the answer of `app` in process, so that the clock can be paused.
 async fn answer(builder: LifecycleBuilder, app: Router) -> (StatusCode, String) {
     let lifecycle = builder.build().unwrap();
     let request = http::Request::get("/").body(Body::empty()).unwrap();
@@ -22,7 +22,7 @@ async fn answer(builder: LifecycleBuilder, app: Router) -> (StatusCode, String) 
     (status, String::from_utf8_lossy(&body).into_owned())
 }
 
-/// The cause that the call returned, or else the one that ended it.
+/// Returns the cause that the call returned, or else the cause that ended it.
 fn cause(ended: Result<Cause, Cancelled>) -> Cause {
     ended.unwrap_or_else(|cancelled| cancelled.cause())
 }
@@ -56,7 +56,7 @@ async fn gives_up_in_time(token: RequestToken) -> Cause {
 #[cancellable(read)]
 async fn falls_back(token: RequestToken) -> String {
     let lookup = cause(gives_up_in_time(token.clone()).await.into_result());
-    // The runner has a look here.
+    // The runner polls here.
     sleep(20 * MS).await;
     format!("after {lookup}: {:?}", token.cause())
 }
@@ -77,7 +77,7 @@ async fn bounds_its_call(token: RequestToken) -> &'static str {
     #[deadline = "30ms"]
     let left = leaves_its_token_to_a_task(token.clone()).await;
     assert_eq!(left.into_result(), Ok(()));
-    // The task still waits when the deadline of the statement has passed.
+    // The task still waits when the statement's deadline has passed.
     for _ in 0..4 {
         sleep(20 * MS).await;
     }

@@ -62,7 +62,7 @@ fn app(marks: &Marks) -> Router {
         .with_state(marks.clone())
 }
 
-/// What may happen to a client that waits for a write.
+/// The ways in which the client of a write can be lost.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Loss {
     Close1,
@@ -90,7 +90,7 @@ async fn law_07_begun_durable_work_runs_to_its_end() {
     }
 }
 
-/// Begins a write on `path` and loses its client.
+/// Begins a write on `path` and loses its client in the way of `loss`.
 async fn lose(server: &Server, path: &str, loss: Loss, marks: &Marks) {
     if loss == Loss::Close1 {
         let call = h1::send(server.at, "POST", path).await;
@@ -129,7 +129,7 @@ async fn law_07_shutdown_waits_for_durable_work_within_its_grace() {
 async fn late_checkpoint(State(marks): State<Marks>, token: RequestToken) -> &'static str {
     marks.set("reading");
     token.cancelled().await;
-    // The body has not come back to its runner since: the site reads the signals itself.
+    // The body has not returned to its runner since, so the statement reads the signals itself.
     #[durable_write]
     async { marks.set("begun") }.await;
     "not reached"
@@ -346,7 +346,7 @@ async fn law_14_a_request_holds_one_permit_until_its_body_is_gone() {
         while !server.lifecycle.in_flight().work.iter().any(|work| work.detached) {
             tokio::task::yield_now().await;
         }
-        // Nobody waits for the first one any more, and it holds its permit all the same.
+        // The client of the first write has left, and the write still holds its permit.
         refused(&server, &format!("{path}/3")).await;
         marks.set("go");
         while !server.lifecycle.in_flight().work.is_empty() {
@@ -378,7 +378,7 @@ async fn a_write_that_needs_more_than_is_left_never_begins() {
     let app = Router::new().route("/", post(needs_time)).with_state(marks.clone());
     let server = Server::with(builder.read_grace(MS), app).await;
     assert_eq!(h1::call(server.at, "POST", "/").await.status, 200);
-    // 1.5 s are left until the last moments begin; it still accepts.
+    // 1.5 s remain until the last moments begin, and the service still accepts.
     server.lifecycle.shutdown();
     let answer = h1::call(server.at, "POST", "/").await;
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")));

@@ -1,5 +1,5 @@
-//! The laws of the design that hold for one request: the signals, the point of no return, the bodies of handlers and
-//! of the handlers that they call, the responses, and the tokens. A test of a law carries its number.
+//! The laws for one request: signals, the point of no return, bodies of handlers and of the
+//! handlers that they call, responses, and tokens. A test of a law carries its number.
 
 mod awaited_tokens;
 mod bodies;

@@ -1,4 +1,4 @@
-//! Handlers that are called by handlers: what one of them decides is its caller's to handle.
+//! Handlers that handlers call: the caller handles the result of the called handler.
 
 use std::time::Duration;
 
@@ -88,13 +88,13 @@ async fn queues_what_is_refused(state: State<Marks>) -> &'static str {
     if let Ok(landed) = write(state).await.into_result() {
         return landed;
     }
-    // The runner has a look here, and finds nothing against this request.
+    // The runner polls here, and finds no signal against this request.
     tokio::task::yield_now().await;
     "queued instead"
 }
 
 #[tokio::test]
-async fn a_refused_write_within_a_read_is_the_readers_to_handle() {
+async fn the_read_handles_a_refused_write_within_it() {
     let (log, marks) = (Log::capture(), Marks::default());
     let app = Router::new()
         .route("/write", post(write))
@@ -126,7 +126,7 @@ async fn answers_from_the_cache() -> &'static str {
 }
 
 #[tokio::test]
-async fn a_time_out_that_the_caller_handles_is_no_cancelled_request() {
+async fn a_time_out_that_the_caller_handles_is_not_a_cancelled_request() {
     let log = Log::capture();
     let server = Server::start(Router::new().route("/", get(answers_from_the_cache))).await;
     let answer = h1::call(server.at, "GET", "/").await;
@@ -194,7 +194,7 @@ async fn a_read_that_a_write_depends_on_outlives_the_deadline_after_a_disconnect
     marks.until("looking up").await;
     call.hang_up();
     detached(&server).await;
-    // Past the deadline, of which nobody is left to hear.
+    // The deadline passes without a client.
     sleep(80 * MS).await;
     let report = ends_with_the_write(server, &marks).await;
     assert_eq!(report.durable.followed_through, 1, "{report}");

@@ -1,4 +1,4 @@
-//! Laws 12 and 15 to 17: how far a request reaches, and what it costs and says.
+//! Laws 12 and 15 to 17: the reach of a request's token, its costs and its log.
 
 use std::{
     pin::Pin,
@@ -26,7 +26,7 @@ use tracing::{Level, Span};
 
 const MS: Duration = Duration::from_millis(1);
 
-/// Tells which cause a token had, once it fires.
+/// Marks the cause of a token once the token fires.
 fn watch(marks: &Marks, name: &'static str, token: RequestToken) {
     let marks = marks.clone();
     tokio::spawn(async move {
@@ -79,7 +79,7 @@ async fn law_12_the_token_has_one_identity_and_covers_the_response_body() {
     }
 }
 
-/// The tokens of requests that are over.
+/// The tokens of requests that have ended.
 type Kept = Arc<Mutex<Vec<RequestToken>>>;
 
 #[cancellable(read)]
@@ -116,7 +116,7 @@ async fn law_12_the_token_never_fires_after_the_response_was_handed_over() {
         connection.hang_up();
     }
     server.stop().await;
-    // Everything that could fire has: connections are closed, and the service has stopped.
+    // No later event can fire a token: the connections are closed and the service has stopped.
     assert_eq!(marks.all(), [""; 0]);
     let fired = |token: &RequestToken| token.is_cancelled() || token.token().is_cancelled();
     assert!(!kept.lock().unwrap().iter().any(fired));
@@ -137,14 +137,14 @@ async fn endless_stream(State(marks): State<Marks>, token: RequestToken) -> Body
 async fn law_12_a_stream_ends_when_the_service_closes() {
     let marks = Marks::default();
     let app = Router::new().route("/", get(endless_stream)).with_state(marks.clone());
-    // Streams do not wait for the end of the read grace.
+    // Streams end at the beginning of the read grace.
     let server = Server::with(lifecycle().read_grace(3000 * MS), app).await;
     let mut over_1 = h1::send(server.at, "GET", "/").await;
     over_1.until("tick").await;
     let mut connection = h2c::connect(server.at).await;
     let over_2 = connection.send("GET", "/").await;
     server.lifecycle.shutdown();
-    // What has no end of its own does not look as if it had (law 6).
+    // A stream without an end of its own does not look whole (law 6).
     let (over_1, over_2) = tokio::join!(over_1.rest(), over_2.answer());
     assert!(!over_1.ends_with("0\r\n\r\n") && !over_2.whole);
     marks.until("stream: shutting_down").await;
@@ -237,7 +237,7 @@ async fn law_16_a_cancellation_is_logged_once_at_its_level() {
     }
 }
 
-/// Enters its span to poll and not to drop, as tower-http's trace layer does.
+/// A future that enters its span for polls and not for its drop, as tower-http's trace layer does.
 struct Traced<F>(Pin<Box<F>>, Span);
 
 impl<F: Future> Future for Traced<F> {
@@ -301,7 +301,7 @@ async fn relay(stop: ShutdownToken, marks: Marks) {
 }
 
 #[tokio::test]
-async fn law_17_what_outlives_the_wait_does_not_inherit_its_deadline() {
+async fn law_17_work_that_outlives_the_wait_does_not_inherit_its_deadline() {
     let marks = Marks::default();
     let app = Router::new()
         .route("/hold", post(hold))
@@ -322,7 +322,7 @@ async fn law_17_what_outlives_the_wait_does_not_inherit_its_deadline() {
     assert_eq!(report.exit_code(), 0, "{report}");
 }
 
-/// In one frame, of which a client with the least window gets a quarter.
+/// Answers in one frame, of which a client with the default window takes a quarter.
 #[cancellable(read)]
 async fn long_frame(State(marks): State<Marks>, token: RequestToken) -> Bytes {
     watch(&marks, "handler", token);

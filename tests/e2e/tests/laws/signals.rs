@@ -1,4 +1,4 @@
-//! Laws 1 to 6: what a signal does, and what the client is told.
+//! Laws 1 to 6: the effects of a signal, and the answers to the client.
 
 use std::{
     sync::{Arc, Mutex},
@@ -38,7 +38,7 @@ async fn read_for_ever(State(marks): State<Marks>) -> &'static str {
     std::future::pending().await
 }
 
-/// Sends a request to an app without a server between.
+/// Sends a request to an app without a server.
 async fn in_process(app: &mut Router, method: &str, path: &str) -> Response {
     let request = http::Request::builder().method(method).uri(path).body(Body::empty());
     let Ok(service) = ServiceExt::<http::Request<Body>>::ready(app).await;
@@ -77,7 +77,7 @@ async fn law_01_the_status_follows_from_what_ended_the_wait() {
     server.lifecycle.shutdown();
     soon("stopping", stopping.cancelled()).await;
     call.hang_up();
-    // Not before the server has noticed: the hook hears of it.
+    // The hook runs once the server has noticed.
     soon("the hook", async {
         while told.lock().unwrap().is_empty() {
             tokio::task::yield_now().await;
@@ -87,7 +87,7 @@ async fn law_01_the_status_follows_from_what_ended_the_wait() {
     marks.set("go");
     marks.until("written").await;
     assert_eq!(server.ended().await.durable.followed_through, 1);
-    // Shutdown came first, and the client's leaving ended the wait.
+    // The shutdown came first, and the disconnect ended the wait.
     let told = told.lock().unwrap().clone();
     assert_eq!(told, [("write_until_told".to_owned(), Cause::ShuttingDown, 499)]);
 }
@@ -128,7 +128,7 @@ async fn write_if_polled(_slow: SlowExtractor, State(marks): State<Marks>) -> &'
     "written"
 }
 
-/// Takes 80 ms, as an upload does.
+/// An extractor that takes 80 ms, as an upload does.
 struct SlowExtractor;
 
 impl<S: Send + Sync> FromRequestParts<S> for SlowExtractor {
@@ -190,14 +190,14 @@ async fn wait_for_ever() -> &'static str {
 }
 
 #[tokio::test(start_paused = true)]
-async fn law_04_whichever_deadline_is_nearest_ends_the_handler() {
+async fn law_04_the_nearest_deadline_ends_the_handler() {
     for (default, expected) in [(500, 500), (3000, 3000), (60_000, 3000)] {
         let lifecycle = lifecycle().default_deadline(default * MS).build().unwrap();
         let mut app = Router::new().route("/", get(wait_for_ever)).layer(lifecycle.layer());
         let begun = Instant::now();
         assert_eq!(in_process(&mut app, "GET", "/").await.status(), 504);
         let waited = begun.elapsed().as_millis();
-        // A timer is late by a millisecond at most.
+        // A timer fires at most one millisecond late.
         assert!((expected..=expected + 1).contains(&waited), "{default} ms: {waited} ms");
     }
 }
@@ -306,7 +306,7 @@ async fn law_05_the_hook_may_replace_the_answer() {
     server.stop().await;
 }
 
-/// A body in two parts, the second one when the test says so.
+/// A body in two parts. The second part waits for the test.
 fn in_two_parts(marks: Marks) -> Body {
     let parts = futures_util::stream::unfold(0, move |part| {
         let marks = marks.clone();

@@ -14,7 +14,7 @@ use followthrough_tests::{Marks, Server, h1, lifecycle, soon};
 use tokio::{runtime::Handle, task::coop::consume_budget};
 use tokio_util::sync::CancellationToken;
 
-/// Each token that has a `run_until_cancelled`.
+/// The kinds of tokens that have a `run_until_cancelled`.
 enum Token {
     Request(RequestToken),
     Durable(DurableToken),
@@ -35,7 +35,7 @@ impl Token {
 
 type Fire = Box<dyn FnOnce()>;
 
-/// A request's token from a pair, and a link of two.
+/// Returns the token of a pair, and a link of two tokens.
 fn request_and_linked() -> [(&'static str, Token, Fire); 2] {
     let (request, handle) = RequestToken::new_pair();
     let (source, other) = (CancellationToken::new(), CancellationToken::new());
@@ -49,13 +49,13 @@ fn request_and_linked() -> [(&'static str, Token, Fire); 2] {
     ]
 }
 
-/// What the law says of one token: twice before it fires, and twice after.
+/// Checks the law on one token: twice before it fires, and twice after.
 fn law(name: &str, token: &Token, fire: Fire) {
     let cx = &mut Context::from_waker(Waker::noop());
     let ready = pin!(token.run(async { 1 })).poll(cx);
     assert_eq!(ready, Poll::Ready(Some(1)), "{name}: a ready future");
 
-    // Both happen between two polls: the future wins the tie.
+    // Both happen between two polls, and the future wins the tie.
     let mut polls = 0;
     let second = poll_fn(|_| {
         polls += 1;
@@ -77,12 +77,12 @@ fn law(name: &str, token: &Token, fire: Fire) {
     assert_eq!((ended, polled), (Poll::Ready(None), false), "{name}: cancelled already");
 }
 
-/// The tokens of a service, which its drain fires.
+/// Returns the tokens of a service, which its drain fires.
 fn of_a_service() -> [(&'static str, Token, Fire); 2] {
     let token = |name, of: fn(&Lifecycle) -> Token| -> (&'static str, Token, Fire) {
         let lifecycle = lifecycle().build().expect("the test's lifecycle is sound");
         let token = of(&lifecycle);
-        // The law is judged poll by poll, so the drain happens between two of them.
+        // The test polls by hand, so the drain runs between two polls.
         let fire = move || {
             lifecycle.shutdown();
             let drained = soon("the end of the drain", lifecycle.drained());
@@ -103,7 +103,7 @@ async fn law_15a_run_until_cancelled_means_the_same_on_every_token() {
     }
 }
 
-/// Always has more to do, and uses up its task's budget in every poll.
+/// Is always ready and uses up the budget of its task in every poll.
 async fn greedy(begun: Marks) {
     begun.set("begun");
     loop {
@@ -125,7 +125,7 @@ async fn law_15a_a_future_that_uses_up_its_budget_ends_with_every_token() {
 
 #[cancellable(read, deadline = "50ms")]
 async fn asks_late(State(marks): State<Marks>, token: RequestToken) -> &'static str {
-    // A safe point that is reached after the deadline, in the same poll.
+    // The body reaches its safe point after the deadline in the same poll.
     while !token.is_cancelled() {
         std::thread::yield_now();
     }
@@ -135,7 +135,7 @@ async fn asks_late(State(marks): State<Marks>, token: RequestToken) -> &'static 
 }
 
 #[tokio::test]
-async fn law_15a_in_a_body_that_is_about_to_be_dropped_it_does_not_return() {
+async fn law_15a_run_until_cancelled_does_not_return_in_a_body_that_is_about_to_be_dropped() {
     let marks = Marks::default();
     let app = Router::new().route("/", get(asks_late)).with_state(marks.clone());
     let server = Server::start(app).await;

@@ -1,5 +1,5 @@
-//! Tokens that a handler's code holds or hands on: those of plain handlers, and those that a
-//! direct caller gives.
+//! Tokens that the code of a handler holds or passes on: those of plain handlers, and those of
+//! direct callers.
 
 use std::{
     convert::Infallible,
@@ -67,7 +67,7 @@ async fn aborts_its_task(State(marks): State<Marks>, token: RequestToken) -> &'s
     marks.until("waiting").await;
     task.abort();
     marks.until("dropped").await;
-    // The runner has a look here.
+    // The runner polls here.
     tokio::task::yield_now().await;
     if token.is_cancelled() { "ended by its task" } else { "fine" }
 }
@@ -143,7 +143,7 @@ async fn one_token_serves_two_calls_with_a_deadline_each() {
     assert_eq!(tells_the_cause(token).await.into_result(), Ok(None));
 }
 
-/// The second part waits for the mark `go`.
+/// A body whose second part waits for the mark `go`.
 fn in_two_parts(marks: Marks) -> Body {
     let parts = futures_util::stream::unfold(0, move |part| {
         let marks = marks.clone();
@@ -181,7 +181,7 @@ async fn answers_in_two_parts(State(marks): State<Marks>, token: RequestToken) -
 }
 
 #[tokio::test]
-async fn who_waits_for_a_token_and_who_asks_it_hear_the_same_while_the_body_is_sent() {
+async fn cancelled_and_is_cancelled_agree_while_the_body_is_sent() {
     let marks = Marks::default();
     let app = Router::new().route("/", get(answers_in_two_parts)).with_state(marks.clone());
     let server = Server::start(app).await;
@@ -224,7 +224,7 @@ async fn a_raw_token_fires_at_stopping_while_the_body_is_sent() {
 
 type Kept = Arc<Mutex<Option<CancellationToken>>>;
 
-/// Keeps the token of its request, and takes longer than the handler has.
+/// Keeps the token of its request, and takes longer than the handler's deadline.
 struct SlowExtractor;
 
 impl FromRequestParts<Kept> for SlowExtractor {

@@ -1,5 +1,5 @@
-//! Handlers that block every thread of the runtime: the signals are heard all the same, the end is
-//! bounded, and the handlers are named.
+//! Handlers that block every thread of the runtime: the signals still arrive, the end is bounded,
+//! and the report names those handlers.
 
 #![cfg(unix)]
 
@@ -13,10 +13,10 @@ use tokio::time::sleep;
 use crate::scene::{GRACE, LIMIT, server};
 
 const MS: Duration = Duration::from_millis(1);
-/// A second signal counts when so much time has passed since the first.
+/// A second signal counts only this long after the first.
 const APART: Duration = Duration::from_millis(700);
 
-/// The handlers that the report says block a thread, without their modules.
+/// Returns the handlers that block a thread by the report, without their modules.
 fn blocked(exit: &Exit) -> Vec<&str> {
     let blocked = exit.report["blocked"].as_array().unwrap_or_else(|| panic!("{exit}"));
     blocked
@@ -26,7 +26,7 @@ fn blocked(exit: &Exit) -> Vec<&str> {
         .collect()
 }
 
-/// Waits until `it_is_so`.
+/// Waits until `it_is_so` holds.
 #[cfg(target_os = "linux")]
 async fn until(what: &str, it_is_so: impl Fn() -> bool) {
     let ticks = async {
@@ -37,7 +37,7 @@ async fn until(what: &str, it_is_so: impl Fn() -> bool) {
     soon(what, ticks).await;
 }
 
-/// Starts a server with `workers` threads, of which a handler blocks each.
+/// Starts a server with `workers` threads, each of which a handler blocks.
 async fn blocked_server(workers: usize, args: &[&str], method: &str, begun: &str) -> Process {
     let threads = workers.to_string();
     let mut server = server(&[&["--log", "--workers", &threads], args].concat()).await;
@@ -46,7 +46,7 @@ async fn blocked_server(workers: usize, args: &[&str], method: &str, begun: &str
         waiting.push(h1::send(server.at, method, "/block/60000").await);
     }
     server.begun(begun).await;
-    // They wait for ever, and so does what they hold.
+    // The calls wait for ever, and so do the connections that they hold.
     std::mem::forget(waiting);
     server
 }
@@ -104,14 +104,14 @@ async fn a_shutdown_without_signals_is_bounded_while_every_worker_is_blocked() {
 }
 
 #[tokio::test]
-async fn a_runtime_of_one_thread_says_that_it_is_blocked_and_ends_once_it_is_not() {
+async fn a_blocked_runtime_of_one_thread_is_logged_and_ends_once_it_is_free() {
     let mut server = server(&["--log", "--workers", "0"]).await;
     let _waits = h1::send(server.at, "GET", "/block/5000").await;
     server.begun("block").await;
     let begun = Instant::now();
     let signal = server.signal(Signal::TERM);
     let exit = server.exit(signal).await;
-    // Nobody but its own thread can return from `serve`, and that does so at once.
+    // Only its own thread can return from `serve`, and does so as soon as it is free.
     assert!(begun.elapsed() >= 4500 * MS && begun.elapsed() < 6500 * MS, "{exit}");
     assert!(exit.elapsed() < LIMIT, "the report was there before: {exit}");
     assert_eq!(blocked(&exit), ["block"], "{exit}");
@@ -119,7 +119,7 @@ async fn a_runtime_of_one_thread_says_that_it_is_blocked_and_ends_once_it_is_not
 }
 
 #[tokio::test]
-async fn a_handler_without_a_policy_that_blocks_is_looked_for_elsewhere() {
+async fn a_blocking_handler_without_a_policy_is_reported_without_a_name() {
     let mut server = server(&["--log", "--workers", "1"]).await;
     let _waits = h1::send(server.at, "GET", "/plain/block").await;
     server.begun("plain block").await;
@@ -132,10 +132,10 @@ async fn a_handler_without_a_policy_that_blocks_is_looked_for_elsewhere() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn the_thread_of_a_server_is_there_when_it_is_needed_and_gone_with_the_server() {
+async fn the_signal_thread_starts_only_with_signals_and_ends_with_the_server() {
     let threads = || {
         let tasks = std::fs::read_dir("/proc/self/task").expect("there is a process");
-        // A thread may be gone before its name is read.
+        // A thread may end before the test reads its name.
         let names =
             tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
         names.filter(|name| name.trim() == "followthrough").count()
@@ -152,7 +152,7 @@ async fn the_thread_of_a_server_is_there_when_it_is_needed_and_gone_with_the_ser
 }
 
 #[tokio::test]
-async fn two_signals_a_moment_apart_are_one() {
+async fn two_signals_in_quick_succession_count_as_one() {
     for apart in [2, 20, 200] {
         let mut server = server(&["--grace-ms", "8000"]).await;
         let mut write = h1::send(server.at, "POST", "/quick").await;

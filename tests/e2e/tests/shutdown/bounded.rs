@@ -1,5 +1,5 @@
-//! A shutdown by a real signal ends within its grace whatever work is stuck in the process, and
-//! names what it leaves behind.
+//! A shutdown by a real signal ends within its grace, whatever work is stuck in the process, and
+//! names the work that it abandons.
 
 #![cfg(unix)]
 
@@ -135,7 +135,7 @@ async fn all_of_it_at_once_is_bounded_and_named() {
 }
 
 #[tokio::test]
-async fn what_is_cut_is_gone_when_serve_returns() {
+async fn cut_connections_are_closed_when_serve_returns() {
     let mut server = server(&["--stay"]).await;
     let mut socket = ws::open(server.at, "/ws").await;
     let mut unread = h1::send(server.at, "GET", "/big").await;
@@ -148,7 +148,7 @@ async fn what_is_cut_is_gone_when_serve_returns() {
     let signal = server.signal(Signal::TERM);
     server.report().await;
     assert!(signal.elapsed() < LIMIT);
-    // The process is there, so it is not its end that closes them.
+    // The process still runs, so its end does not close the connections.
     socket.ends().await;
     unread.ends().await;
     unread_over_http2.ends().await;
@@ -164,7 +164,7 @@ async fn a_second_signal_skips_to_the_end() {
     let _waits = h1::send(server.at, "POST", "/stuck").await;
     server.begun("stuck").await;
     server.signal(Signal::TERM);
-    // Within half a second, two signals are one.
+    // Two signals within half a second count as one.
     server.begun("stopping").await;
     let second = server.signal(Signal::TERM);
     let exit = server.exit(second).await;
@@ -174,7 +174,7 @@ async fn a_second_signal_skips_to_the_end() {
 }
 
 #[tokio::test]
-async fn nothing_is_waited_for_that_has_ended() {
+async fn ended_work_does_not_delay_the_end() {
     let mut server = server(&["--grace-ms", "9000", "--read-grace-ms", "4000"]).await;
     let mut innocent = h1::send(server.at, "POST", "/quick").await;
     server.begun("quick").await;

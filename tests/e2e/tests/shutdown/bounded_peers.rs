@@ -1,5 +1,5 @@
-//! A shutdown by a real signal ends within its grace whatever a peer does, and names the
-//! connections that it cut.
+//! A shutdown by a real signal ends within its grace, whatever a peer does, and names the
+//! connections that it cuts.
 
 #![cfg(unix)]
 
@@ -11,10 +11,10 @@ use crate::scene::{GRACE, LIMIT, end, end_while, refused, server};
 
 const MS: Duration = Duration::from_millis(1);
 
-/// After the signal, the server has this long to read what it was sent before.
+/// After the signal, the server has this long to read earlier bytes.
 const SETTLE: [&str; 2] = ["--drain-delay-ms", "400"];
 
-/// Held until the end of the grace, and nothing was lost.
+/// Asserts that the server ended with its grace and lost no work.
 fn cut(exit: &Exit, expected: &[(&str, Vec<(&str, &str)>)]) {
     assert!(exit.took >= GRACE, "a response has the whole grace: {exit}");
     assert!(exit.took < LIMIT, "{exit}");
@@ -23,9 +23,9 @@ fn cut(exit: &Exit, expected: &[(&str, Vec<(&str, &str)>)]) {
     assert_eq!(exit.cut(), expected, "{exit}");
 }
 
-/// Closed when the read grace was over, or before, and not worth a word.
+/// Asserts that the connection was closed with the read grace, or before, and is not in the report.
 fn closed_early(exit: &Exit) {
-    // The innocent write ends after 500 ms, the read grace after 700 ms at most.
+    // The other write ends after 500 ms, and the read grace after 700 ms at most.
     assert!(exit.took < GRACE, "it does not hold the shutdown to its end: {exit}");
     assert_eq!(exit.code, Some(0), "{exit}");
     assert!(exit.abandoned().is_empty() && exit.cut().is_empty(), "{exit}");
@@ -120,7 +120,7 @@ async fn an_http2_peer_that_answers_no_ping_is_bounded() {
     assert!(exit.took < LIMIT, "{exit}");
     assert_eq!(exit.code, Some(0), "{exit}");
     assert!(exit.abandoned().is_empty(), "{exit}");
-    // It may be closed before, as it has no request.
+    // The connection has no request, so the server may close it earlier.
     if exit.elapsed() >= GRACE {
         assert_eq!(exit.cut(), [("http/2", vec![])], "{exit}");
     } else {
@@ -214,7 +214,7 @@ async fn an_event_stream_of_a_plain_handler_is_cut() {
 }
 
 #[tokio::test]
-async fn a_stream_that_nobody_reads_is_cut_by_name() {
+async fn an_unread_stream_is_cut_by_name() {
     let mut server = server(&[]).await;
     let _unread = h1::send(server.at, "GET", "/flood").await;
     server.begun("flood").await;
@@ -223,7 +223,7 @@ async fn a_stream_that_nobody_reads_is_cut_by_name() {
 }
 
 #[tokio::test]
-async fn a_web_socket_that_hears_its_token_says_good_bye() {
+async fn a_web_socket_that_follows_its_token_closes_cleanly() {
     let mut server = server(&["--grace-ms", "9000", "--read-grace-ms", "4000"]).await;
     let mut socket = ws::open(server.at, "/polite/ws").await;
     server.begun("polite ws").await;

@@ -1,4 +1,4 @@
-//! The delay between the signal and the end of accepting, for clients that keep their connections.
+//! The delay between the signal and the end of accepting, for clients with kept connections.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -12,12 +12,12 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-/// How long bytes are on their way, in each direction.
+/// The latency in each direction.
 const LATENCY: Duration = Duration::from_millis(15);
 const CLIENTS: usize = 40;
 const DELAY: Duration = Duration::from_millis(800);
 
-/// A connection over a link that takes its time.
+/// Connects over a link with latency.
 async fn connect(at: SocketAddr) -> io::Result<DuplexStream> {
     let (from_server, to_server) = TcpStream::connect(at).await?.into_split();
     let (near, far) = tokio::io::duplex(64 << 10);
@@ -27,7 +27,7 @@ async fn connect(at: SocketAddr) -> io::Result<DuplexStream> {
     Ok(near)
 }
 
-/// Passes bytes on, each after its time, and the end of the stream as well.
+/// Forwards bytes after the latency, and the end of the stream as well.
 async fn delay(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) {
     let (sender, mut receiver) = mpsc::unbounded_channel();
     let receive = async move {
@@ -52,7 +52,8 @@ async fn delay(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin
     tokio::join!(receive, send);
 }
 
-/// Sends a request and reads its answer; `None` if the connection ends before the whole of it.
+/// Sends a request and reads its answer. Returns `None` if the connection ends before the whole
+/// answer.
 async fn ask(stream: &mut DuplexStream) -> Option<String> {
     stream.write_all(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n").await.ok()?;
     let mut bytes = Vec::new();
@@ -64,8 +65,8 @@ async fn ask(stream: &mut DuplexStream) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).to_lowercase())
 }
 
-/// Asks one thing after the other, on one connection for as long as the server keeps it, until the
-/// server accepts no more. Gives the number of answers, and whether a request was lost.
+/// Sends one request after the other, on one connection for as long as the server keeps it, until
+/// the server accepts no more. Returns the number of answers, and whether a request was lost.
 async fn polite(at: SocketAddr, warm: watch::Sender<usize>) -> (usize, bool) {
     let mut answers = 0;
     while let Ok(mut stream) = connect(at).await {
@@ -104,7 +105,7 @@ async fn clients_that_keep_their_connections_lose_no_request() {
     assert!(report.connections_cut.is_empty(), "{report}");
 }
 
-/// What upgrades its connection does not end it.
+/// During the delay, the answer to an upgrade does not end the connection.
 #[tokio::test]
 async fn a_web_socket_opens_during_the_delay() {
     let opens = async |upgrade: WebSocketUpgrade| upgrade.on_upgrade(async |_socket| {});

@@ -1,4 +1,4 @@
-//! Drains that lose their runtime, and workers that are lost in odd ways.
+//! Drains whose runtime ends, and workers that end in unusual ways.
 
 use std::{
     pin::Pin,
@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 
 const MS: Duration = Duration::from_millis(1);
 
-/// The runtime that serves ends in the middle of the drain; somebody on another one waits for it.
+/// The serving runtime ends during the drain, while a task on another runtime waits for the drain.
 #[test]
 fn drained_returns_when_the_runtime_of_the_drain_has_gone() {
     let first = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
@@ -41,7 +41,7 @@ fn drained_returns_when_the_runtime_of_the_drain_has_gone() {
     drop(worker);
 }
 
-/// A worker whose runtime ends is gone, and nobody hears of it.
+/// The end of a runtime drops its workers without a notification.
 #[test]
 fn a_worker_that_is_lost_with_its_runtime_is_reported() {
     let first = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
@@ -88,7 +88,7 @@ async fn a_worker_that_panics_in_its_destructor_is_reported() {
 }
 
 #[tokio::test]
-async fn a_hook_that_shuts_down_itself() {
+async fn a_hook_may_call_shutdown_itself() {
     static LIFE: std::sync::OnceLock<Lifecycle> = std::sync::OnceLock::new();
     let built = lifecycle()
         .on_worker_exit(|_| {
@@ -103,8 +103,8 @@ async fn a_hook_that_shuts_down_itself() {
     assert_eq!(report.failed_workers.len(), 1, "{report}");
 }
 
-/// A connection that nothing is on, and no request at all: the drain is over within one poll, and
-/// whoever spawns a worker in the meantime is told.
+/// An idle connection and no request: the drain ends within one poll, and a worker that is spawned
+/// meanwhile is told to stop.
 #[tokio::test]
 async fn workers_of_every_phase_end() {
     let server = Server::start(Router::new().route("/", get(async || "here"))).await;

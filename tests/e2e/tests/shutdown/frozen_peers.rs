@@ -1,5 +1,5 @@
-//! HTTP/2 peers that go silent without a request end with the read grace, and those whose answer
-//! waits for them have the whole grace.
+//! HTTP/2 peers that are silent without a request are cut with the read grace. Peers whose answer
+//! waits for their window have the whole grace.
 
 #![cfg(unix)]
 
@@ -91,7 +91,7 @@ impl Client {
     }
 }
 
-/// The client's side of the test below, when that starts this program again.
+/// The client of the test below, which starts this program again.
 #[tokio::test]
 async fn a_client_that_is_stopped() {
     let Ok(at) = std::env::var("FOLLOWTHROUGH_TESTS_CONNECT_TO") else { return };
@@ -109,11 +109,11 @@ async fn a_client_that_is_stopped_by_a_signal_ends_with_the_read_grace() {
     ended_early(&end(server).await);
 }
 
-/// Sends frames by hand.
+/// A peer that sends frames by hand.
 struct Peer(TcpStream);
 
 impl Peer {
-    /// A peer whose window for each stream has `window` bytes.
+    /// Connects a peer whose window for each stream has `window` bytes.
     async fn connect(at: SocketAddr, window: u32) -> Self {
         let mut stream = TcpStream::connect(at).await.unwrap();
         stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
@@ -130,7 +130,7 @@ impl Peer {
         self.0.write_all(&frames[from..]).await.unwrap();
     }
 
-    /// Opens the window of a stream.
+    /// Opens the window of a stream by `by` bytes.
     async fn open(&mut self, stream: u32, by: u32) {
         let mut frame = vec![0, 0, 4, 8, 0];
         frame.extend(stream.to_be_bytes());
@@ -145,7 +145,7 @@ impl Peer {
         self.0.write_all(&frame).await.unwrap();
     }
 
-    /// The next frame: its kind, its stream and its payload. `None` at the end.
+    /// Returns the kind, the stream and the payload of the next frame, or `None` at the end.
     async fn frame(&mut self) -> Option<(u8, u32, Vec<u8>)> {
         let mut head = [0; 9];
         soon("a frame", self.0.read_exact(&mut head)).await.ok()?;
@@ -156,7 +156,7 @@ impl Peer {
         Some((head[3], stream, payload))
     }
 
-    /// Reads so many bytes of answers on a stream.
+    /// Reads `bytes` bytes of data on a stream.
     async fn data(&mut self, on: u32, bytes: usize) {
         let mut read = 0;
         while read < bytes {
@@ -172,7 +172,8 @@ impl Peer {
 const ANSWER: usize = 4_000;
 const WINDOW: usize = 1_000;
 
-/// Many answers before it make more bytes than the one that waits has.
+/// Starts a peer with an answer that waits for its window. Earlier answers had more bytes in all
+/// than the waiting one.
 async fn waiting_for_its_window() -> (Server, Peer) {
     let builder = lifecycle().grace(Duration::from_secs(4)).read_grace(Duration::from_millis(300));
     let app = Router::new()
@@ -216,12 +217,12 @@ async fn an_answer_whose_window_opens_after_the_read_grace_arrives() {
     tokio::time::sleep(Duration::from_millis(1500)).await;
     peer.open(401, u32::try_from(ANSWER - WINDOW).unwrap()).await;
     peer.data(401, ANSWER - WINDOW).await;
-    // Frozen from here on.
+    // The peer sends no more frames from here on.
     let report = soon("the end", ended).await.unwrap();
     assert!(report.connections_cut.is_empty(), "{report}");
 }
 
-/// Without a policy nobody tells it, and it has its stream.
+/// Without a policy, the WebSocket is not told to close, and its stream stays open.
 #[tokio::test]
 async fn a_web_socket_of_a_plain_handler_has_the_whole_grace_over_http_2() {
     const GRACE: Duration = Duration::from_secs(3);
@@ -237,12 +238,12 @@ async fn a_web_socket_of_a_plain_handler_has_the_whole_grace_over_http_2() {
     assert_eq!(report.connections_cut.len(), 1, "{report}");
 }
 
-/// What waited on it is thrown away with it.
+/// A reset of the stream drops the waiting bytes.
 #[tokio::test]
 async fn an_answer_that_was_reset_does_not_wait_any_more() {
     let (server, mut peer) = waiting_for_its_window().await;
     peer.reset(401).await;
-    // Its answer has gone out behind the reset.
+    // The answer has gone out behind the reset.
     peer.request(403, "/short").await;
     peer.data(403, "short".len()).await;
     let report = stop(server).await;
@@ -261,7 +262,7 @@ async fn a_connection_that_waits_after_a_reset_is_not_stalled() {
     peer.request(1, "/long").await;
     peer.data(1, WINDOW).await;
     peer.reset(1).await;
-    // Many looks long.
+    // Several sweeps pass in this time.
     tokio::time::sleep(timeout * 5).await;
     peer.request(3, "/short").await;
     peer.data(3, "short".len()).await;

@@ -1,4 +1,4 @@
-//! Shutdowns: their order, their bound, their workers, and what the report says of them.
+//! Shutdowns: their order, their bound, their workers and their report.
 
 mod blocked_runtime;
 mod bounded;

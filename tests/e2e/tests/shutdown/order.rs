@@ -1,4 +1,4 @@
-//! The order of a shutdown, its bound, and what it leaves to read.
+//! The order of a shutdown, its bound, and the bytes that it still reads.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ async fn relay(stop: ShutdownToken, marks: Marks, name: &'static str) {
 }
 
 #[tokio::test]
-async fn it_goes_from_not_ready_over_reads_and_writes_to_workers() {
+async fn the_shutdown_goes_from_not_ready_over_reads_and_writes_to_workers() {
     let marks = Marks::default();
     let builder = lifecycle().drain_delay(300 * MS).read_grace(2000 * MS);
     let lifecycle = builder.build().unwrap();
@@ -86,7 +86,7 @@ async fn it_goes_from_not_ready_over_reads_and_writes_to_workers() {
     marks.until("reading").await;
     lifecycle.shutdown();
     marks.until("consumer stopped").await;
-    // Still accepting, and telling the load balancer.
+    // The service still accepts, and its readiness probe answers 503.
     assert_eq!(h1::call(at, "GET", "/ready").await.status, 503);
     assert_eq!(h1::call(at, "GET", "/health").await.status, 200);
     let mut writing = h1::send(at, "POST", "/write").await;
@@ -97,7 +97,7 @@ async fn it_goes_from_not_ready_over_reads_and_writes_to_workers() {
         }
     })
     .await;
-    // Within the read grace, a read may finish.
+    // A read may finish within the read grace.
     assert!(!marks.has("relay stopped"));
     marks.set("go");
     assert_eq!(reading.answer().await.status, 200);
@@ -109,7 +109,7 @@ async fn it_goes_from_not_ready_over_reads_and_writes_to_workers() {
 }
 
 #[tokio::test]
-async fn it_is_bounded_and_names_what_it_leaves_behind() {
+async fn the_shutdown_is_bounded_and_names_the_abandoned_work() {
     let (log, marks) = (Log::capture(), Marks::default());
     let app = Router::new()
         .route("/write", post(write))
@@ -241,7 +241,7 @@ async fn the_layer_wakes_its_requests_by_itself() {
 }
 
 #[tokio::test]
-async fn settings_that_leave_no_room_are_refused_with_the_reason() {
+async fn invalid_lifecycle_settings_are_refused_with_the_reason() {
     let refused =
         |builder: followthrough::LifecycleBuilder| builder.build().unwrap_err().to_string();
     assert!(refused(lifecycle().grace(Duration::ZERO)).contains("`grace` is zero"));
@@ -254,7 +254,7 @@ async fn settings_that_leave_no_room_are_refused_with_the_reason() {
 async fn a_request_that_has_arrived_before_the_port_closes_is_answered() {
     use std::io::{Read, Write};
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
-    // With no other connection, the drain has nothing else to wait for.
+    // Without another connection, the drain has no other work to wait for.
     for idle in [true, false] {
         let app = Router::new().route("/", get(async || "in time"));
         let server = Server::with(lifecycle().read_grace(1000 * MS), app).await;
@@ -264,7 +264,7 @@ async fn a_request_that_has_arrived_before_the_port_closes_is_answered() {
             call.until("in time").await;
             used = Some(call);
         }
-        // Without an await in between: the server has seen none of this when it is told to stop.
+        // No await is in between, so the server reads none of this before it is told to stop.
         let mut clients: Vec<_> =
             (0..9).map(|_| std::net::TcpStream::connect(server.at).unwrap()).collect();
         for client in &mut clients {
@@ -311,7 +311,7 @@ async fn a_new_connection_has_the_read_grace_for_its_first_request() {
 }
 
 #[tokio::test]
-async fn what_is_left_at_the_end_is_dropped_also_where_a_closed_half_is_no_end() {
+async fn remaining_connections_are_dropped_at_the_end_with_half_close_allowed() {
     let marks = Marks::default();
     let pending = async |State(marks): State<Marks>| {
         let _dropped = marks.on_drop("dropped");

@@ -1,4 +1,4 @@
-//! What lies in a queue in memory when the service stops.
+//! Messages in an in-memory queue when the service stops.
 
 use axum::{Router, extract::State, routing::post};
 use followthrough::{ShutdownToken, background, durable_write};
@@ -17,7 +17,7 @@ async fn relay(stop: ShutdownToken, mut queue: mpsc::Receiver<u32>, marks: Marks
     }
 }
 
-/// Stands still at the third message until the test lets it go on.
+/// Waits at the third message until the test continues.
 async fn publish(message: u32, marks: &Marks) {
     if message == 3 {
         marks.set("at the third");

@@ -10,24 +10,24 @@ use tokio::{
 };
 
 const SECOND: Duration = Duration::from_secs(1);
-/// The whole drain. The read grace is 300 ms of it.
+/// The grace of the whole drain. The read grace is 300 ms of it.
 pub(crate) const GRACE: Duration = Duration::from_secs(2);
-/// `serve` may take a second more than the grace. The other half second is for the signal to
-/// arrive and the process to go on a machine that is busy with other tests.
+/// `serve` may take a second more than the grace. The other half second allows for a machine that
+/// is busy with other tests.
 pub(crate) const LIMIT: Duration = GRACE.saturating_add(Duration::from_millis(1500));
 
-/// Starts the server. `args` may change what it starts with.
+/// Starts the server. `args` may override the defaults.
 pub(crate) async fn server(args: &[&str]) -> Process {
     let settings = ["--grace-ms", "2000", "--read-grace-ms", "300"];
     Process::start(env!("CARGO_BIN_EXE_bounded-server"), &[&settings, args].concat()).await
 }
 
-/// Sends SIGTERM with an innocent request in flight, and waits for the end.
+/// Sends SIGTERM with another request in flight, and waits for the end.
 pub(crate) async fn end(server: Process) -> Exit {
     end_while(server, async {}).await
 }
 
-/// The same, with `meanwhile` from the signal on.
+/// Does the same, and runs `meanwhile` from the signal on.
 pub(crate) async fn end_while(mut server: Process, meanwhile: impl Future<Output = ()>) -> Exit {
     let mut innocent = h1::send(server.at, "POST", "/quick").await;
     server.begun("quick").await;

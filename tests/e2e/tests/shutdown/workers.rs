@@ -1,4 +1,5 @@
-//! Workers: stopped alone, failing without taking the service along, and outliving what feeds them.
+//! Workers: one is stopped alone, one fails without ending the service, and a relay outlives the
+//! writes that feed it.
 
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ async fn one_worker_can_be_stopped_alone() {
     assert!(!other.has_ended());
     let report = server.stop().await;
     soon("the end of the other", other.ended()).await;
-    // It did as it was told.
+    // The worker ended as it was told.
     assert_eq!((marks.all().len(), report.exit_code()), (2, 0), "{report}");
 }
 
@@ -72,7 +73,7 @@ async fn a_worker_may_fail_without_taking_the_service_along() {
     assert_eq!(json["failed_workers"][1]["panic"], "it broke");
     assert_eq!(json["failed_workers"][0]["panic"], serde_json::Value::Null);
 
-    // A hook that panics does not keep a broken service up.
+    // A hook that panics does not keep a broken service running.
     let builder = lifecycle().on_worker_exit(|_| panic!("no answer"));
     let server = Server::with(builder, Router::new()).await;
     server.lifecycle.spawn("careless", async |_stop| {});
@@ -148,7 +149,7 @@ async fn workers_are_told_at_three_quarters_of_the_grace_at_the_latest() {
     assert_eq!(report.abandoned.len(), 1, "{report}");
     let phases = serde_json::to_value(report.phases).unwrap();
     let took = |phase: &str| phases[phase].as_u64().unwrap();
-    // Each phase begins as late as the machine has it, and ends when it should.
+    // On a busy machine a phase may begin late, and still ends on time.
     let until_stopped = took("not_ready_ms") + took("closing_ms") + took("stopping_ms");
     assert!(until_stopped >= 2990 && took("last_moments_ms") > 0, "{phases}");
     let all: u64 = ["not_ready", "closing", "stopping", "workers", "last_moments", "cutting"]
@@ -156,12 +157,12 @@ async fn workers_are_told_at_three_quarters_of_the_grace_at_the_latest() {
         .map(|phase| took(&format!("{phase}_ms")))
         .sum();
     let elapsed = u64::try_from(report.elapsed.as_millis()).unwrap();
-    // Six of them, each without its fraction of a millisecond, and the moment until the report.
+    // Six phases, each without its fraction of a millisecond, and the time until the report.
     assert!(all <= elapsed && elapsed < all + 500, "{phases} of {elapsed}");
     let seconds = |phase: &str| Duration::from_millis(took(phase)).as_secs_f64();
     let text = report.to_string();
     for (phase, word) in [("not_ready_ms", "not ready"), ("closing_ms", "closing")] {
-        // The text rounds what the JSON has cut off.
+        // The text rounds the durations, and the JSON truncates them.
         let [low, high] =
             [seconds(phase), seconds(phase) + 0.001].map(|s| format!("{word} {s:.1} s"));
         assert!(text.contains(&low) || text.contains(&high), "{text}");

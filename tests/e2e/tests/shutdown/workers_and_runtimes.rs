@@ -1,4 +1,4 @@
-//! Workers that come late or never start, and lifecycles that meet more than one runtime.
+//! Workers that start late or never, and lifecycles with more than one runtime.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -79,7 +79,7 @@ fn a_shutdown_from_a_short_lived_runtime_runs_to_its_end() {
         (server, call)
     });
     let lifecycle = server.lifecycle.clone();
-    // As a handler for signals may do on a thread of its own.
+    // A signal handler on a thread of its own may do this.
     let signal = thread::spawn(move || one_thread().block_on(async { lifecycle.shutdown() }));
     signal.join().unwrap();
     marks.set("go");
@@ -96,7 +96,7 @@ async fn a_write_dropped_outside_its_runtime_follows_through() {
     let mut call = Box::pin(app(&marks).layer(lifecycle.layer()).oneshot(request));
     assert!(futures_util::poll!(&mut call).is_pending());
     assert!(marks.has("begun"));
-    // The layer knows this runtime from the poll, and the lifecycle's own is gone.
+    // The layer knows this runtime from the poll. The runtime that built the lifecycle has ended.
     thread::spawn(move || drop(call)).join().unwrap();
     marks.set("go");
     marks.until("ended").await;

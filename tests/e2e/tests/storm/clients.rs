@@ -1,4 +1,4 @@
-//! Clients that leave when they like.
+//! Clients that leave at random moments.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -13,7 +13,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// How long a client waits: for ever, for nothing, or for some of the time that an answer takes.
+/// Returns how long a client waits: for ever, not at all, or for a part of the time that an answer
+/// takes.
 fn patience(random: &mut Rng) -> Option<Duration> {
     match random.u8(..10) {
         0..3 => None,
@@ -22,15 +23,15 @@ fn patience(random: &mut Rng) -> Option<Duration> {
     }
 }
 
-/// Nothing takes longer unless it hangs, on one core beside other programs either.
+/// Longer than any step takes on one core beside other programs, unless it hangs.
 const PATIENT: Duration = Duration::from_mins(2);
 
-/// Waits for `future`, and fails by name if it hangs.
+/// Waits for `future`, and panics with `what` if it hangs.
 async fn patiently<F: Future>(what: &str, future: F) {
     assert!(timeout(PATIENT, future).await.is_ok(), "{what} did not come within {PATIENT:?}");
 }
 
-/// Runs `future` for that long; `false` if it had not ended then.
+/// Runs `future` for `patience`. Returns `false` if it had not ended by then.
 async fn within<F: Future>(patience: Option<Duration>, future: F) -> bool {
     match patience {
         None => {
@@ -42,7 +43,7 @@ async fn within<F: Future>(patience: Option<Duration>, future: F) -> bool {
     }
 }
 
-/// One request on a connection of its own. An error is a server that is shutting down.
+/// Sends one request on a connection of its own. An error means that the server is shutting down.
 pub(crate) async fn http1(at: SocketAddr, path: String, mut random: Rng) -> std::io::Result<()> {
     let mut stream = TcpStream::connect(at).await?;
     let head = format!(
@@ -52,13 +53,13 @@ pub(crate) async fn http1(at: SocketAddr, path: String, mut random: Rng) -> std:
     let mut answer = Vec::new();
     let answered = within(patience(&mut random), stream.read_to_end(&mut answer)).await;
     if !answered && random.bool() {
-        // A reset where a close would be the other way to leave.
+        // The other way to leave is a close.
         stream.set_zero_linger()?;
     }
     Ok(())
 }
 
-/// Some requests side by side on one connection, which may go before they have ended.
+/// Sends some requests side by side on one connection, which may close before they have ended.
 pub(crate) async fn http2(
     at: SocketAddr,
     paths: Vec<String>,

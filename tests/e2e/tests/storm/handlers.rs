@@ -1,4 +1,4 @@
-//! The shapes of handlers that the storm asks for.
+//! The shapes of the storm's handlers.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ledger::{Ledger, ON_PURPOSE};
 
-/// A shape by its name, which is its path.
+/// A shape: its name, which is its path, and its handler.
 type Shape = (&'static str, fn() -> MethodRouter<Storm>);
 
 pub(crate) const SHAPES: [Shape; 17] = [
@@ -37,14 +37,15 @@ pub(crate) const SHAPES: [Shape; 17] = [
     ("only_reads", || post(only_reads)),
 ];
 
-/// The shapes that never pass a point of no return.
+/// The shapes without a point of no return.
 pub(crate) const HARMLESS: [&str; 2] = ["only_panics", "only_reads"];
 
 #[derive(Clone)]
 pub(crate) struct Storm {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) seed: u64,
-    /// How many requests there are; the second body of one has its line after all of them.
+    /// The number of requests. A second body of a request has its line behind those of all
+    /// requests.
     pub(crate) requests: usize,
 }
 
@@ -58,7 +59,7 @@ impl Storm {
             .with_state(self)
     }
 
-    /// A few suspensions; they differ in who wakes the request, and when.
+    /// Suspends a few times, with a different waker and delay each time.
     async fn naps(&self, id: usize, place: u64) {
         let mut random = fastrand::Rng::with_seed(self.seed ^ (id as u64) << 8 ^ place);
         for _ in 0..random.u8(1..4) {
@@ -192,12 +193,12 @@ async fn nested_in_site((State(storm), Path(id)): At) {
 async fn siblings((State(storm), Path(id)): At) {
     let mut one = pin!(whole((State(storm.clone()), Path(id))));
     let mut other = pin!(site((State(storm.clone()), Path(id))));
-    // Dropped before the two, which then go on elsewhere.
+    // These pins are dropped before the two calls, which then go on in other tasks.
     let _ = tokio::join!(one.as_mut(), other.as_mut());
     storm.naps(id, 5).await;
 }
 
-/// Not ours, but it calls two of ours: each is a body of the request.
+/// A plain handler that calls two governed ones. Each call is a body of the request.
 async fn side_by_side((State(storm), Path(id)): At) {
     let twin = id + storm.requests;
     let _ = tokio::join!(

@@ -1,4 +1,4 @@
-//! What the handlers of the storm record, apart from what the runtime counts.
+//! The record of the storm's handlers, apart from the counts of the runtime.
 
 use std::sync::{
     Arc,
@@ -22,18 +22,19 @@ impl Ledger {
         Arc::new(Self((0..lines).map(|_| Line::default()).collect()))
     }
 
-    /// The body is past its point of no return. Keep what this gives to the body's end.
+    /// Records that the body is past its point of no return. The body keeps the returned passage
+    /// until its end.
     pub(crate) fn begins(self: &Arc<Self>, line: usize) -> Passage {
         self.0[line].begun.fetch_add(1, Ordering::SeqCst);
         Passage { ledger: self.clone(), line, end: |line| &line.lost }
     }
 
-    /// Whether a body of this line began.
+    /// Returns whether a body of this line began.
     pub(crate) fn has_begun(&self, line: usize) -> bool {
         self.0[line].begun.load(Ordering::SeqCst) > 0
     }
 
-    /// Adds up the lines; a line that does not add up fails.
+    /// Adds up the lines, and panics on a line that does not add up.
     pub(crate) fn sum(&self) -> Sum {
         let mut sum = Sum::default();
         for (index, line) in self.0.iter().enumerate() {
@@ -56,12 +57,12 @@ pub(crate) struct Passage {
 }
 
 impl Passage {
-    /// The end of the body.
+    /// Records the end of the body.
     pub(crate) fn ends(mut self) {
         self.end = |line| &line.ended;
     }
 
-    /// The body's own panic.
+    /// Records the body's own panic, and panics.
     pub(crate) fn panics(mut self) -> ! {
         self.end = |line| &line.panicked;
         panic!("{ON_PURPOSE}");
@@ -74,10 +75,10 @@ impl Drop for Passage {
     }
 }
 
-/// What the storm's own panics say.
+/// The message of the storm's own panics.
 pub(crate) const ON_PURPOSE: &str = "the storm panics on purpose";
 
-/// The lines that began, and how they ended otherwise than well.
+/// The number of lines that began, and of those with an abnormal end.
 #[derive(Debug, Default)]
 pub(crate) struct Sum {
     pub(crate) requests: u64,

@@ -1,11 +1,11 @@
-//! A randomised run: whatever clients do, every body that passed its point of no return reaches
-//! its end, and the runtime's own count agrees with what the handlers saw.
+//! A randomised run: every body that passed its point of no return reaches its end, and the counts
+//! of the runtime agree with the records of the handlers.
 //!
-//! A binary of its own, because it keeps every core busy for seconds and tests that measure time would suffer, and
-//! because it sets the panic hook.
+//! The tests have a binary of their own, because they keep every core busy for seconds, which would
+//! disturb tests that measure time, and because they set the panic hook.
 //!
 //! `FOLLOWTHROUGH_STORM_SEED` repeats the choices of a run (not its timing), and
-//! `FOLLOWTHROUGH_STORM_RUNS` sets how many requests there are for each runtime.
+//! `FOLLOWTHROUGH_STORM_RUNS` sets the number of requests for each runtime.
 
 mod clients;
 mod handlers;
@@ -23,13 +23,13 @@ use self::{
     ledger::{Ledger, ON_PURPOSE},
 };
 
-/// As many requests for each runtime as a debug build answers in a few seconds.
+/// The number of requests for each runtime that a debug build answers in a few seconds.
 const RUNS: usize = 3_000;
-/// How many clients there are at once.
+/// The number of clients at once.
 const CLIENTS: usize = 48;
-/// As long as the last bodies may take on one core beside other programs.
+/// The time that the last bodies may take on one core beside other programs.
 const GRACE: Duration = Duration::from_mins(1);
-/// Fewer than the bodies that so many clients can begin: some are refused.
+/// Fewer than the bodies that the clients can begin at once, so that some are refused.
 const PERMITS: usize = 64;
 
 fn setting<T: FromStr>(name: &str) -> Option<T> {
@@ -38,7 +38,7 @@ fn setting<T: FromStr>(name: &str) -> Option<T> {
     })
 }
 
-/// Leaves the storm's own panics out of the output.
+/// Hides the storm's own panics from the output.
 fn hush() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -57,7 +57,7 @@ enum Client {
     Http2(Vec<String>),
 }
 
-/// The requests of a run, in their order, by client.
+/// Returns the requests of a run, in order, by client.
 fn clients(random: &mut Rng, runs: usize) -> Vec<Client> {
     let mut ids = 0..runs;
     let mut all = Vec::new();
@@ -80,7 +80,7 @@ fn clients(random: &mut Rng, runs: usize) -> Vec<Client> {
     all
 }
 
-/// Every shape has its turn.
+/// Returns the shape of a request. The shapes take turns.
 const fn shape_of(id: usize) -> usize {
     id % SHAPES.len()
 }
@@ -96,7 +96,7 @@ async fn run(storm: Storm) -> ShutdownReport {
         let (random, at_once) = (random.fork(), at_once.clone());
         running.spawn(async move {
             let _turn = at_once.acquire_owned().await.expect("it stays open");
-            // It fails only where the server is shutting down already.
+            // A client fails only if the server is already shutting down.
             let _ = match client {
                 Client::Http1(path) => clients::http1(at, path, random).await,
                 Client::Http2(paths) => clients::http2(at, paths, random).await,
@@ -106,7 +106,7 @@ async fn run(storm: Storm) -> ShutdownReport {
     while let Some(client) = running.join_next().await {
         client.expect("a client that waits is answered");
         gone += 1;
-        // The last clients are there when the shutdown begins.
+        // The last clients are still there when the shutdown begins.
         if gone == total - CLIENTS.min(total / 2) {
             server.lifecycle.shutdown();
         }
@@ -145,11 +145,11 @@ fn storm(mut runtime: Builder) {
     }
 }
 
-/// A storm in which nothing happens proves nothing.
+/// Asserts that each kind of event occurred.
 fn saw_everything(ledger: &Ledger, requests: usize, report: &ShutdownReport) {
     for (shape, (name, _)) in SHAPES.iter().enumerate() {
         let begun = (shape..requests).step_by(SHAPES.len()).any(|id| ledger.has_begun(id));
-        // On a slow machine the hurried ones are late before they begin, every time.
+        // On a slow machine the hurried shapes may be late before they begin, every time.
         if !name.starts_with("hurried") {
             assert_eq!(begun, !HARMLESS.contains(name), "whether `{name}` began");
         }

@@ -1,5 +1,5 @@
-//! A response body that the service cuts never looks whole (law 6), and a stream that is to finish has the read
-//! grace for it.
+//! A response body that the service cuts never looks whole (law 6). A stream with `finish` has the
+//! read grace.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -18,10 +18,10 @@ use tokio::time::sleep;
 
 const MS: Duration = Duration::from_millis(1);
 const ROWS: usize = 20;
-/// Of each row.
+/// The length of each row.
 const LENGTH: usize = "row 00\n".len();
 
-/// Twenty rows, the sixth of which does not come.
+/// Twenty rows, of which the sixth never comes.
 fn five_rows(marks: Marks) -> impl Stream<Item = Result<String, Infallible>> {
     stream::unfold(0, move |row| {
         let marks = marks.clone();
@@ -74,7 +74,8 @@ fn app(marks: &Marks) -> Router {
         .with_state(marks.clone())
 }
 
-/// Cuts `path` after five rows, unless its own deadline does; gives what came over HTTP/1.0, 1.1 and 2.
+/// Cuts `path` after five rows, by shutdown or by its own deadline. Returns the bytes that came
+/// over HTTP/1.0, 1.1 and 2.
 async fn cut(path: &str) -> (Option<String>, String, h2c::Answer) {
     let marks = Marks::default();
     let server = Server::start(app(&marks)).await;
@@ -104,7 +105,7 @@ async fn law_06_a_download_that_is_cut_does_not_look_whole() {
 }
 
 #[tokio::test]
-async fn law_06_what_its_client_takes_up_again_ends_cleanly() {
+async fn law_06_an_event_stream_and_a_body_with_a_last_event_end_cleanly() {
     let (old, over_http1, over_http2) = cut("/events").await;
     assert!(old.is_some_and(|old| old.ends_with("data: row 04\n\n")));
     assert!(over_http1.ends_with("0\r\n\r\n"), "{over_http1}");
@@ -116,7 +117,7 @@ async fn law_06_what_its_client_takes_up_again_ends_cleanly() {
     assert!(over_http2.whole && over_http2.body.ends_with("data: more\n\n"), "{over_http2:?}");
 }
 
-/// Twenty events, one every `pace`, and how the token saw it.
+/// Returns twenty events, one each `pace`, and marks the cause of the token.
 fn answer(
     marks: Marks,
     token: RequestToken,
@@ -220,5 +221,5 @@ async fn a_stream_that_is_to_finish_ends_when_its_reader_leaves() {
     marks.until("told shutting_down").await;
     reader.hang_up();
     let report = server.ended().await;
-    assert!(report.elapsed < 4000 * MS, "nobody reads: {report}");
+    assert!(report.elapsed < 4000 * MS, "the client does not read: {report}");
 }

@@ -1,4 +1,4 @@
-//! Streams: how they end, and what they hold until then.
+//! Streams: their ends, and the items that they hold until then.
 
 use std::{
     convert::Infallible,
@@ -46,7 +46,7 @@ async fn declared() -> Events<impl Stream<Item = Result<Event, Infallible>>> {
 async fn said(token: RequestToken) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let stopped = async move {
         token.cancelled().await;
-        // A goodbye may take a moment, such as a last look at a channel.
+        // The last event may take a moment.
         sleep(20 * MS).await;
     };
     Sse::new(ticks().take_until(stopped).chain(stream::iter([Ok(bye())])))
@@ -100,7 +100,7 @@ async fn a_stream_ends_cleanly_with_the_last_event_that_its_handler_set() {
     .await;
     server.lifecycle.shutdown();
     for mut call in over_1 {
-        // The last chunk, and the end of the body.
+        // The last chunk of a body that ended.
         let rest = call.until("\r\n0\r\n\r\n").await;
         assert!(rest.contains(BYE), "{rest}");
     }
@@ -110,17 +110,17 @@ async fn a_stream_ends_cleanly_with_the_last_event_that_its_handler_set() {
     }
     let report = server.ended().await;
     assert_eq!((report.cancelled.shutting_down, report.exit_code()), (6, 0), "{report}");
-    // The one that did not listen had a second.
+    // The stream that ignored its token had a second.
     assert!(report.phases.closing > 900 * MS && report.elapsed < 2500 * MS, "{report}");
 }
 
 #[tokio::test]
-async fn a_stream_that_reached_its_deadline_says_its_last_event_too() {
+async fn a_stream_that_reached_its_deadline_sends_its_last_event() {
     let app = Router::new().route("/", get(bounded)).route("/known", get(of_known_length));
     let server = Server::start(app).await;
     let rest = h1::send(server.at, "GET", "/").await.until("\r\n0\r\n\r\n").await;
     assert!(rest.contains(BYE), "{rest}");
-    // What promised its length cannot say more.
+    // A body with a `Content-Length` cannot have a last event.
     let mut known = h1::send(server.at, "GET", "/known").await;
     known.until("tick").await;
     server.lifecycle.shutdown();
@@ -159,7 +159,7 @@ async fn a_client_that_leaves_fires_the_token_of_the_stream() {
     }
 }
 
-/// Items that are alive, and how many were asked for.
+/// The number of live items, and of those that were asked for.
 #[derive(Clone, Default)]
 struct Items {
     alive: Arc<AtomicUsize>,
@@ -196,14 +196,14 @@ struct Rows(Items, Marks, usize);
 #[cancellable(stream)]
 async fn rows(State(Rows(items, marks, size)): State<Rows>) -> Body {
     let cursor = marks.on_drop("cursor closed");
-    // Always ready: nothing but the reader holds it back.
+    // The stream is always ready, so only the reader limits it.
     Body::from_stream(stream::iter(0..).map(move |_| {
         let _open = &cursor;
         Ok::<_, Infallible>(Bytes::from_owner(Item::new(&items, size)))
     }))
 }
 
-/// Waits until no more items are asked for.
+/// Waits until the server asks for no more items.
 async fn stalled(items: &Items) -> usize {
     soon("the stall", async {
         let mut made = 0;
@@ -220,7 +220,7 @@ async fn stalled(items: &Items) -> usize {
 }
 
 #[tokio::test]
-async fn a_reader_that_stalls_holds_one_item_and_lets_go_of_it_at_shutdown() {
+async fn a_reader_that_stalls_holds_one_item_and_drops_it_at_shutdown() {
     for size in [100, 200 << 10] {
         let (items, marks) = (Items::default(), Marks::default());
         let state = Rows(items.clone(), marks.clone(), size);

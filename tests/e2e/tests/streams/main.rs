@@ -1,4 +1,4 @@
-//! Streamed bodies and upgraded sockets: how they end, and what they hold until then.
+//! Streamed bodies and upgraded sockets: their ends, and the memory that they hold until then.
 
 mod cut_responses;
 mod ends;

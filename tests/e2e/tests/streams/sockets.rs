@@ -1,4 +1,4 @@
-//! Upgraded sockets: what they hear of the end, and of their clients.
+//! Upgraded sockets: how they are told of the shutdown and of a disconnect.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,7 +29,7 @@ async fn talk(mut socket: WebSocket, marks: Marks, token: RequestToken) {
                 marks.set(cause.as_str());
                 let frame = CloseFrame { code: close_code::AWAY, reason: "restarting".into() };
                 let _ = socket.send(Message::Close(Some(frame))).await;
-                // Until the peer has answered, or the socket is cut.
+                // Reads until the peer has answered, or the socket is cut.
                 while let Some(Ok(_)) = socket.recv().await {}
                 break;
             }
@@ -47,7 +47,7 @@ async fn socket(
     upgrade.on_upgrade(|socket| talk(socket, marks, token))
 }
 
-/// Looks at nothing but its token.
+/// Waits for its token and reads nothing.
 #[cancellable(stream)]
 async fn blind_socket(
     State(marks): State<Marks>,
@@ -82,13 +82,13 @@ async fn a_web_socket_is_told_to_close_through_its_token() {
 }
 
 #[tokio::test]
-async fn a_web_socket_whose_client_leaves_hears_of_it_through_its_token() {
+async fn the_token_of_a_web_socket_fires_when_its_client_leaves() {
     let marks = Marks::default();
     let app = Router::new().route("/", any(blind_socket)).with_state(marks.clone());
     let server = Server::start(app).await;
     let mut client = ws::open(server.at, "/").await;
     marks.until("open").await;
-    // Data waits and nobody reads it: no reason to fire.
+    // Unread data does not fire the token.
     client.send(ws::Opcode::Text, b"hello").await;
     sleep(50 * MS).await;
     assert!(!marks.has("client_disconnected"));
@@ -101,7 +101,7 @@ async fn a_web_socket_whose_client_leaves_hears_of_it_through_its_token() {
 }
 
 #[tokio::test]
-async fn a_web_socket_that_its_handler_closes_is_no_cancellation() {
+async fn a_web_socket_that_its_handler_closes_is_not_a_cancellation() {
     #[cancellable(stream)]
     async fn brief(
         State((marks, kept)): State<(Marks, Arc<std::sync::Mutex<Option<RequestToken>>>)>,
@@ -128,7 +128,7 @@ async fn a_web_socket_that_its_handler_closes_is_no_cancellation() {
 }
 
 #[tokio::test]
-async fn a_web_socket_over_http_2_is_told_to_close_and_hears_of_a_reset() {
+async fn the_token_of_a_web_socket_over_http_2_fires_at_shutdown_and_at_a_reset() {
     for reset in [false, true] {
         let marks = Marks::default();
         let app = Router::new().route("/", any(blind_socket)).with_state(marks.clone());

@@ -1,4 +1,4 @@
-//! Streams whose readers stall hear of their end all the same.
+//! Streams with stalled readers are still told of their end.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -18,7 +18,7 @@ fn flood(size: usize) -> impl futures_util::Stream<Item = Result<Bytes, Infallib
 
 #[cancellable(stream)]
 async fn flooding(State(marks): State<Marks>, cancel: CancellationToken) -> Response {
-    // What produces the items has the token, as libraries want it.
+    // A producer task holds the token, as libraries do.
     tokio::spawn(async move {
         cancel.cancelled().await;
         marks.set("told");

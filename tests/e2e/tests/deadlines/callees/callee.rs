@@ -1,4 +1,4 @@
-//! Another service, seen from its socket.
+//! A server that the handlers call, with a mark for each of its requests.
 
 use std::net::SocketAddr;
 
@@ -8,8 +8,9 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// Marks `asked {path}` for each request, and `left {path}` when its connection ends without an answer.
-/// `/now…` is answered at once, `/stalls` with the begin of an answer, anything else when `go` is marked.
+/// Marks `asked {path}` for each request, and `left {path}` when its connection ends before the
+/// response. `/now…` answers at once, `/stalls` sends the beginning of a response, and any other
+/// path answers after the mark `go`.
 pub(crate) struct Callee {
     pub(crate) at: SocketAddr,
     pub(crate) marks: Marks,
@@ -33,7 +34,7 @@ impl Callee {
         format!("http://{}{path}", self.at)
     }
 
-    /// The `grpc-timeout` that came with the request for `path`.
+    /// Returns the `grpc-timeout` of the request for `path`.
     pub(crate) fn told(&self, path: &str) -> Option<String> {
         let of_path = format!("told {path} ");
         self.marks.all().iter().find_map(|mark| mark.strip_prefix(&of_path).map(str::to_owned))
@@ -77,7 +78,7 @@ async fn ended(stream: &mut TcpStream) {
     while stream.read(&mut [0; 64]).await.unwrap_or(0) > 0 {}
 }
 
-/// A port whose first visitor is known.
+/// A port that knows its first connection.
 pub(crate) struct Door(TcpListener);
 
 impl Door {
@@ -89,12 +90,12 @@ impl Door {
         format!("http://{}/", self.0.local_addr().expect("it is bound"))
     }
 
-    /// Nobody has connected: connections are accepted in the order in which they came, and the
-    /// first is ours.
+    /// Asserts that no client has connected. The kernel accepts connections in order, so a
+    /// connection of the test's own comes first.
     pub(crate) async fn nobody_came(&self) {
         let at = self.0.local_addr().expect("it is bound");
         let own = TcpStream::connect(at).await.expect("it listens");
         let (_, first) = soon("a connection", self.0.accept()).await.expect("it listens");
-        assert_eq!(Some(first), own.local_addr().ok(), "somebody else came first");
+        assert_eq!(Some(first), own.local_addr().ok(), "another connection came first");
     }
 }

@@ -1,4 +1,4 @@
-//! What ends a call through reqwest.
+//! The signals that end a call through reqwest.
 
 use std::{thread, time::Duration};
 
@@ -118,7 +118,7 @@ async fn a_deadline_does_not_end_the_call_of_a_durable_write() {
 }
 
 #[tokio::test]
-async fn it_needs_no_lifecycle() {
+async fn a_call_needs_no_lifecycle() {
     let callee = Callee::start().await;
     let request = http::Request::get("/briefly").body(Body::empty());
     let answer = app(&Shop::new(&callee.url(""))).oneshot(request.expect("a request")).await;
@@ -138,7 +138,7 @@ async fn the_last_moments_of_the_grace_end_a_durable_call() {
         (read, write)
     });
     callee.marks.until("asked /read").await;
-    // What the drain waits for.
+    // The drain waits for this worker.
     let worker = short.spawn("busy", async |_| std::future::pending::<()>().await);
     short.shutdown();
     let (read, late) = soon("the end of the calls", call).await.expect("nothing panics");
@@ -165,7 +165,7 @@ async fn a_worker_that_is_told_to_stop_gives_up_its_call() {
     callee.marks.until("left /relay").await;
 }
 
-/// Goes on after its deadline, and calls.
+/// Goes on after its deadline and then calls.
 #[cancellable(read, cooperative, deadline = "1ms")]
 async fn goes_on(State(shop): State<Shop>, token: RequestToken) -> Answer<()> {
     token.cancelled().await;
@@ -174,7 +174,7 @@ async fn goes_on(State(shop): State<Shop>, token: RequestToken) -> Answer<()> {
     Ok(())
 }
 
-/// Does not notice its deadline before it calls.
+/// Blocks past its deadline, so that it does not see the deadline before it calls.
 #[cancellable(read, deadline = "1ms")]
 async fn blocks(State(shop): State<Shop>, token: RequestToken) -> Answer<()> {
     thread::sleep(5 * MS);
@@ -189,7 +189,7 @@ async fn an_expired_deadline_opens_no_connection() {
     let shop = Shop::new(&door.url());
     let app = Router::new().route("/goes-on", get(goes_on)).route("/blocks", get(blocks));
     let server = Server::start(app.with_state(shop.clone())).await;
-    // It ends where it chooses, so its own answer stands.
+    // A cooperative handler is not dropped, so its own answer is sent.
     assert_eq!(h1::call(server.at, "GET", "/goes-on").await.status, 200);
     assert!(shop.marks.has("Some((DeadlineExceeded, NotBegun))"), "{:?}", shop.marks.all());
     assert_eq!(h1::call(server.at, "GET", "/blocks").await.status, 504);
@@ -211,7 +211,7 @@ async fn a_token_that_has_fired_opens_no_connection() {
 }
 
 #[tokio::test]
-async fn a_token_of_somebody_elses_ends_a_call_too() {
+async fn a_raw_token_ends_a_call() {
     let callee = Callee::start().await;
     let shop = Shop::new(&callee.url(""));
     let token = CancellationToken::new();
@@ -228,7 +228,7 @@ async fn a_token_of_somebody_elses_ends_a_call_too() {
 }
 
 #[tokio::test]
-async fn the_outcome_of_what_was_sent_depends_on_the_method() {
+async fn the_outcome_of_a_sent_request_depends_on_its_method() {
     let callee = Callee::start().await;
     let shop = Shop::new(&callee.url(""));
     for (request, path, outcome) in [
@@ -272,11 +272,11 @@ async fn a_whole_body_comes_through_as_it_is() {
     assert_eq!(answer.text().await.expect("it ends"), "ok");
 }
 
-/// Has more time than its client.
+/// Has a later deadline than the timeout of its reqwest client.
 #[cancellable(read, deadline = "1h")]
 async fn has_time(State(shop): State<Shop>, token: RequestToken) -> Answer<()> {
     let answer = shop.get("/read").under(&token).send().await;
-    let error = answer.expect_err("nobody answers");
+    let error = answer.expect_err("the callee does not answer");
     if let CallError::Failed(error) = &error {
         assert!(error.is_timeout());
         shop.marks.set("timed out");
@@ -285,7 +285,7 @@ async fn has_time(State(shop): State<Shop>, token: RequestToken) -> Answer<()> {
 }
 
 #[tokio::test]
-async fn the_clients_own_time_out_holds_beside_it_and_a_failure_is_502() {
+async fn the_timeout_of_reqwest_holds_beside_the_deadline_and_is_answered_502() {
     let log = Log::capture();
     let callee = Callee::start().await;
     let client = reqwest::Client::builder().timeout(1000 * MS).build().expect("it is sound");
@@ -302,7 +302,7 @@ async fn the_clients_own_time_out_holds_beside_it_and_a_failure_is_502() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_sent_fails() {
+async fn a_request_that_cannot_be_sent_fails() {
     let shop = Shop::new("http://");
     for request in [shop.get(""), shop.get("/").header("a b", "c"), shop.client.get("http://[::1")]
     {
@@ -311,7 +311,7 @@ async fn what_cannot_be_sent_fails() {
     }
 }
 
-/// Passes on what it reads.
+/// Streams the response of the callee to its own client.
 #[cancellable(read, deadline = "1s")]
 async fn passes_on(State(shop): State<Shop>, token: RequestToken) -> Answer<Response<Body>> {
     let answer = shop.get("/stalls").under(&token).send().await?;
@@ -331,7 +331,7 @@ async fn a_body_that_is_passed_on_has_no_deadline_and_ends_with_its_client() {
     let mut call = h1::send(server.at, "GET", "/").await;
     call.until("begin").await;
     shop.marks.until("late").await;
-    // Another request has been there and back since, so whatever the deadline did was done.
+    // Another request has completed since, so the deadline has already taken effect.
     assert_eq!(h1::call(server.at, "GET", "/none").await.status, 404);
     assert!(!callee.marks.has("left /stalls"));
     call.hang_up();

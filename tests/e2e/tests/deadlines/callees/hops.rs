@@ -1,4 +1,4 @@
-//! What callees are told.
+//! The deadlines that callees are told.
 
 use axum::{
     Router,
@@ -23,7 +23,7 @@ fn nanos(token: &RequestToken) -> u128 {
     token.remaining().expect("every hop has a deadline").as_nanos()
 }
 
-/// What remains here, and at every hop after it.
+/// Returns the time that remains at this hop and at each later hop.
 #[cancellable(read, deadline = "1h")]
 async fn hop(
     State((shop, headers)): State<(Shop, DeadlineHeaders)>,
@@ -64,7 +64,7 @@ async fn what_remains_shrinks_from_hop_to_hop() {
     }
 }
 
-/// The deadline is that of the handler, and durable calls have none.
+/// The call in the read carries the handler's deadline, and the durable call carries none.
 #[cancellable(read, deadline = "1h")]
 async fn tells(State(shop): State<Shop>, cancel: CancellationToken) -> Answer<()> {
     shop.get("/now?cancellable").under(&cancel).forward(&grpc()).send().await?;
@@ -98,7 +98,7 @@ async fn tells_less(State(shop): State<Shop>, token: RequestToken) -> Answer<()>
 }
 
 #[tokio::test]
-async fn a_header_that_says_less_stands_and_none_is_written_unasked() {
+async fn a_shorter_header_stands_and_no_header_is_written_without_forward() {
     let callee = Callee::start().await;
     let app = Router::new().route("/", get(tells_less)).with_state(Shop::new(&callee.url("")));
     let server = Server::start(app).await;
@@ -110,7 +110,7 @@ async fn a_header_that_says_less_stands_and_none_is_written_unasked() {
 }
 
 #[tokio::test]
-async fn without_a_deadline_nothing_is_told() {
+async fn without_a_deadline_no_header_is_sent() {
     let callee = Callee::start().await;
     let shop = Shop::new(&callee.url(""));
     let token = RequestToken::never();
@@ -119,7 +119,7 @@ async fn without_a_deadline_nothing_is_told() {
     assert_eq!(callee.told("/now"), None);
 }
 
-/// Leaves a call to a task, which makes it when the request is over.
+/// Spawns a task that calls after the request has ended.
 #[cancellable(read, deadline = "1h")]
 async fn leaves_it(State(shop): State<Shop>, token: RequestToken) {
     tokio::spawn(async move {
@@ -130,7 +130,7 @@ async fn leaves_it(State(shop): State<Shop>, token: RequestToken) {
 }
 
 #[tokio::test]
-async fn after_its_request_a_call_has_all_the_time() {
+async fn a_call_after_its_request_has_no_deadline() {
     let callee = Callee::start().await;
     let shop = Shop::new(&callee.url(""));
     let server =

@@ -57,7 +57,7 @@ impl Shop {
         }
     }
 
-    /// Sends it without a token of its own.
+    /// Sends a request without a token of its own.
     async fn post(&self, path: &str) -> Result<(), CallError<hyper_util::client::legacy::Error>> {
         let request = Request::post(format!("{}{path}", self.url)).body(Empty::new());
         self.client.clone().oneshot(request.expect("a request")).await.map(drop)
@@ -107,7 +107,7 @@ fn app(shop: &Shop) -> Router {
 }
 
 #[tokio::test]
-async fn the_handlers_own_token_is_found() {
+async fn the_layer_finds_the_token_of_the_running_request() {
     let callee = Callee::start().await;
     let server = Server::start(app(&Shop::new(&callee.url("")))).await;
     let call = h1::send(server.at, "GET", "/reads").await;
@@ -166,7 +166,7 @@ async fn a_token_in_the_extensions_opens_no_connection_once_it_has_fired() {
     door.nobody_came().await;
 }
 
-/// A request under `token`.
+/// Returns a request with `token` in its extensions.
 fn under(token: &RequestToken) -> Request<()> {
     let mut request = Request::post("/").body(()).expect("a request");
     request.extensions_mut().insert(token.clone());
@@ -189,13 +189,13 @@ async fn an_answer_in_the_same_instant_wins() {
     let mut call = Box::pin(DeadlineLayer::new().layer(callee).oneshot(under(&token)));
     assert!(poll!(&mut call).is_pending());
     handle.cancel(Cause::DeadlineExceeded);
-    answer.send(Response::new(Body::from("in time"))).expect("somebody waits");
+    answer.send(Response::new(Body::from("in time"))).expect("the call waits");
     let answer = call.await.expect("it is there");
     assert_eq!(answer.into_body().collect().await.expect("it is whole").to_bytes(), "in time");
 }
 
 #[tokio::test]
-async fn a_callee_is_not_asked_once_the_token_has_fired() {
+async fn a_callee_is_not_called_once_the_token_has_fired() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = asked.clone();
     let callee = service_fn(move |_: Request<()>| {
@@ -230,7 +230,7 @@ async fn a_call_that_was_kept_until_its_token_fired_is_never_polled() {
 }
 
 #[tokio::test]
-async fn of_two_tokens_the_durable_one_counts() {
+async fn a_durable_token_wins_over_a_request_token() {
     let callee =
         service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(Body::empty())));
     let (token, handle) = RequestToken::new_pair();
@@ -260,7 +260,7 @@ async fn a_call_that_was_cut_is_dropped_with_its_error() {
     assert!(marks.has("dropped"), "although the future is kept");
 }
 
-/// Frames without end, always at once. As a socket's, they take from the budget of their task.
+/// Endless frames that are always ready. Like a socket, they take from the budget of the task.
 fn endless() -> Body {
     Body::from_stream(stream::poll_fn(|cx| {
         let budget = ready!(tokio::task::coop::poll_proceed(cx));
@@ -269,7 +269,7 @@ fn endless() -> Body {
     }))
 }
 
-/// Reads and never finds an end.
+/// Reads an endless body.
 #[cancellable(read, cooperative, deadline = "100ms")]
 async fn reads_on(marks: State<Marks>, token: RequestToken) {
     let callee = service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(endless())));
@@ -295,7 +295,7 @@ async fn a_body_without_end_ends_with_its_deadline() {
 
 type Silent = Request<Body>;
 
-/// A handler whose callee is silent for ever.
+/// Calls a callee that never answers.
 #[cancellable(read, deadline = "10s")]
 async fn waits() -> Result<(), CallError<Infallible>> {
     let silent =
@@ -304,9 +304,9 @@ async fn waits() -> Result<(), CallError<Infallible>> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn under_a_paused_clock_it_takes_as_long_as_it_says() {
+async fn under_a_paused_clock_a_call_ends_at_its_deadline() {
     let began = tokio::time::Instant::now();
-    let answer = waits().await.into_result().expect_err("nobody answers");
+    let answer = waits().await.into_result().expect_err("the callee does not answer");
     assert_eq!(answer.cause(), Cause::DeadlineExceeded);
     assert_eq!(began.elapsed().as_secs(), 10);
 }

@@ -1,4 +1,4 @@
-//! Calls to other services: what they are told, what ends them, and what does not.
+//! Calls to other services: the deadlines that they carry, and the signals that end them.
 
 mod callee;
 mod endings;
@@ -15,11 +15,11 @@ use followthrough_tests::Marks;
 
 type Answer<T> = Result<T, CallError<reqwest::Error>>;
 
-/// What the handlers of these tests call, and with what.
+/// The client and the callee of the handlers.
 #[derive(Clone)]
 struct Shop {
     client: reqwest::Client,
-    /// Of the callee.
+    /// The address of the callee.
     url: String,
     marks: Marks,
 }
@@ -48,7 +48,7 @@ fn cancelled<T, E>(answer: Result<T, CallError<E>>) -> Option<(Cause, Outcome)> 
     Some((cancelled.cause(), cancelled.outcome()))
 }
 
-/// The cause among the sources of somebody else's error.
+/// Returns the cause among the sources of a foreign error.
 fn cancelled_within(error: &(dyn Error + 'static)) -> Option<CancelledCall> {
     let mut next = Some(error);
     while let Some(error) = next {

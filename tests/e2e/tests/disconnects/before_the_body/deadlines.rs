@@ -44,7 +44,7 @@ async fn law_03_a_deadline_ends_the_wait_for_the_body_of_a_durable_write() {
 }
 
 #[tokio::test]
-async fn the_default_deadline_ends_it_by_the_name_of_the_handler() {
+async fn the_default_deadline_ends_the_wait_and_names_the_handler() {
     let marks = Marks::default();
     let server = Server::with(noting(&marks).default_deadline(DEADLINE), governed(&marks)).await;
     times_out(&server, &marks, "/patient", "patient").await;
@@ -58,7 +58,7 @@ async fn in_a_plain_router_the_default_deadline_ends_the_wait_for_an_upload() {
 }
 
 #[tokio::test]
-async fn a_caller_that_waits_no_longer_ends_it() {
+async fn the_deadline_of_the_caller_ends_the_wait() {
     for app in [governed, plain] {
         let marks = Marks::default();
         let callers = CallerDeadlines::new().grpc_timeout();
@@ -109,7 +109,7 @@ async fn an_exempt_handler_waits_for_its_upload_for_as_long_as_it_takes() {
     let mut late =
         h1::raw(server.at, "POST /exempted HTTP/1.1\r\nhost: test\r\ncontent-length: 5\r\n\r\nhe")
             .await;
-    // A deadline that passes on the same server is the sign that this one's has passed as well.
+    // The other request has the same deadline and began later, so both deadlines have passed.
     let mut other = h1::raw(server.at, format!("POST /patient{FIVE_OF_A_HUNDRED}")).await;
     assert_eq!(other.answer().await.status, 504);
     late.more("llo").await;

@@ -1,4 +1,4 @@
-//! A client that leaves while an extractor reads its upload: 499, like any other.
+//! A client that leaves while an extractor reads its upload is a disconnect: 499.
 
 use followthrough_tests::{Leaving, Marks, Server, h1, h2c};
 use h2::Reason;
@@ -6,7 +6,7 @@ use tokio::time::sleep;
 
 use super::handlers::{MS, governed, noting, plain};
 
-/// Path, media type, the begin of a body.
+/// The path, the media type, and the beginning of a body.
 const UPLOADS: [(&str, &str, &str); 5] = [
     ("/json", "application/json", "{\"half"),
     ("/lands", "application/octet-stream", "half"),
@@ -29,7 +29,7 @@ fn head(path: &str, media: &str, begin: &str, chunked: bool) -> String {
     }
 }
 
-/// What the hook is told. Multipart is read in the body of its handler.
+/// Returns the mark of the hook. The multipart handler reads in its body, so it has begun.
 fn ended(app: &str, path: &str) -> String {
     let outcome = if path == "/multipart" { "unknown" } else { "not_begun" };
     let handler = match app {
@@ -50,7 +50,7 @@ async fn is_told(server: Server, marks: &Marks, expected: &str, what: &str) {
 }
 
 #[tokio::test]
-async fn over_http1_every_extractor_that_reads_hears_of_it() {
+async fn over_http1_every_reading_extractor_ends_with_its_client() {
     for (name, app) in [("governed", governed as fn(&Marks) -> axum::Router), ("plain", plain)] {
         for (path, media, begin) in UPLOADS {
             for chunked in [false, true] {
@@ -69,7 +69,7 @@ async fn over_http1_every_extractor_that_reads_hears_of_it() {
 }
 
 #[tokio::test]
-async fn over_http2_every_extractor_that_reads_hears_of_it() {
+async fn over_http2_every_reading_extractor_ends_with_its_client() {
     for (name, app) in [("governed", governed as fn(&Marks) -> axum::Router), ("plain", plain)] {
         for path in ["/lands", "/patient"] {
             for reason in [Some(Reason::CANCEL), Some(Reason::INTERNAL_ERROR), None] {
@@ -90,7 +90,7 @@ async fn over_http2_every_extractor_that_reads_hears_of_it() {
     }
 }
 
-/// Waits until the extractor reads: there is no event for that, and a little later does no harm.
+/// Waits for the extractor to read, for which no event exists. A longer wait does no harm.
 async fn reading(server: &Server) {
     while server.lifecycle.in_flight().requests < 1 {
         tokio::task::yield_now().await;

@@ -1,4 +1,4 @@
-//! Handlers whose extractors wait, and a hook that notes how each request ended.
+//! Handlers whose extractors wait, and a hook that marks the end of each request.
 
 use std::{collections::HashMap, convert::Infallible, time::Duration};
 
@@ -17,13 +17,13 @@ use followthrough::{
 use followthrough_tests::{Marks, lifecycle};
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
-/// What `takes` and `lands` may take.
+/// The deadline of `takes` and `lands`.
 pub(crate) const DEADLINE: Duration = Duration::from_millis(300);
-/// The head of an upload of a hundred bytes, and five of them.
+/// The head of an upload of a hundred bytes, with its first five bytes.
 pub(crate) const FIVE_OF_A_HUNDRED: &str =
     " HTTP/1.1\r\nhost: test\r\ncontent-length: 100\r\n\r\nhello";
 
-/// An extractor that waits for a pool with nothing in it.
+/// An extractor that waits for an empty pool.
 pub(crate) struct FromPool;
 
 impl FromRequestParts<Marks> for FromPool {
@@ -100,7 +100,7 @@ async fn waits(State(marks): State<Marks>, request: Request, next: Next) -> Resp
     next.run(request).await
 }
 
-/// Every handler, in a router that knows their policies.
+/// Returns every handler in a router of this crate.
 pub(crate) fn governed(marks: &Marks) -> axum::Router {
     Router::new()
         .route("/takes", post(takes))
@@ -121,7 +121,7 @@ pub(crate) fn governed(marks: &Marks) -> axum::Router {
         .into_axum()
 }
 
-/// The same uploads in a plain axum router.
+/// Returns the same handlers in a plain axum router.
 pub(crate) fn plain(marks: &Marks) -> axum::Router {
     axum::Router::new()
         .route("/takes", axum::routing::post(takes))
@@ -134,7 +134,8 @@ pub(crate) fn plain(marks: &Marks) -> axum::Router {
         .with_state(marks.clone())
 }
 
-/// A lifecycle whose hook marks every cancellation as `handler status cause outcome`.
+/// Returns the builder of a lifecycle whose hook marks each cancellation as `handler status cause
+/// outcome`.
 pub(crate) fn noting(marks: &Marks) -> LifecycleBuilder {
     let marks = marks.clone();
     lifecycle().grace(9000 * MS).on_cancelled(move |cancelled, policy| {

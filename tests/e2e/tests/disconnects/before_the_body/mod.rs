@@ -1,5 +1,5 @@
-//! Before the body of a handler begins: the deadline, the shutdown and a client that leaves end the wait for
-//! middleware, for extractors and for the bytes of an upload (law 3).
+//! Before the body of a handler begins, the deadline, the shutdown and a disconnect end the wait
+//! for middleware, for extractors and for the bytes of an upload (law 3).
 
 mod deadlines;
 mod disconnects;

@@ -1,4 +1,4 @@
-//! A shutdown that begins before the body does.
+//! A shutdown that begins before the body of a handler.
 
 use axum::{
     extract::{Request, State},
@@ -95,7 +95,7 @@ async fn law_08_a_write_that_middleware_has_spawned_is_not_answered_503() {
     marks.until("begun").await;
     server.lifecycle.shutdown();
     server.lifecycle.stopping().cancelled().await;
-    // The connection is woken for *stopping* before this is.
+    // The connection is woken for *stopping* before this sleep ends.
     tokio::time::sleep(50 * MS).await;
     marks.set("go");
     let answer = call.answer().await;

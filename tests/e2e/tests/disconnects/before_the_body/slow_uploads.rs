@@ -1,4 +1,4 @@
-//! The time-out for the bytes of a request's body.
+//! The time-out for the bytes of a request body.
 
 use std::time::Duration;
 
@@ -101,7 +101,7 @@ async fn a_grpc_call_may_pause_between_its_messages() {
 }
 
 #[tokio::test]
-async fn no_time_and_no_rate_that_cannot_be() {
+async fn an_invalid_time_or_rate_is_refused() {
     let refused = async |set: fn(Serve) -> Serve, says: &str| {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let lifecycle = lifecycle().build().unwrap();

@@ -1,4 +1,4 @@
-//! What is no disconnect: a client that is slow, or quick, or unusual, gets its answers.
+//! Clients that are slow, quick or unusual, and do not leave, get their responses.
 
 use std::{sync::mpsc, thread, time::Duration};
 
@@ -19,7 +19,7 @@ use super::{
 /// Longer than a disconnect may go unnoticed.
 const A_WHILE: Duration = NOTICED.saturating_add(Duration::from_millis(50));
 
-/// No request was ended but by its handler.
+/// Asserts that no disconnect ended a request.
 async fn nobody_left(server: Server, what: &str) {
     let report = server.stop().await;
     assert_eq!(report.cancelled.client_disconnected, 0, "{what}: {report}");
@@ -28,7 +28,7 @@ async fn nobody_left(server: Server, what: &str) {
 
 async fn is_answered(case: Case, kind: Kind) {
     let what = format!("{case:?}, {kind:?}");
-    // Half an upload would be waited for, and rightly so.
+    // A handler that reads its upload would rightly wait for the missing half.
     let handler_waits = case.upload().is_read_by_the_handler();
     let probe = Probe::new(if handler_waits { Upload::NotTaken } else { case.upload() });
     let _end = probe.until_here();
@@ -65,7 +65,7 @@ async fn a_pipelining_client_gets_both_answers_whole() {
                 sleep(A_WHILE).await;
                 probe.marks.set("go");
             };
-            // What does not fit is taken once the first one is answered.
+            // The server takes the remaining bytes after the first response.
             let text = String::from_utf8(later).expect("it is text");
             let both = async {
                 call.more(&text).await;
@@ -98,7 +98,7 @@ fn plain(marks: &Marks) -> Router {
         .with_state(marks.clone())
 }
 
-/// How long a slow client stops in the middle of its upload.
+/// How long a slow client pauses within its upload.
 const PAUSE: Duration = Duration::from_millis(300);
 
 #[tokio::test]
@@ -146,18 +146,18 @@ async fn a_connection_with_an_unread_body_is_kept() {
     sleep(A_WHILE).await;
     marks.set("go");
     assert_eq!(call.answer().await.body, "waited");
-    // Between two requests there is nobody to be missed.
+    // An idle connection between two requests has no request to cancel.
     sleep(A_WHILE).await;
     call.more(whole).await;
     assert_eq!(call.answer().await.body, "waited");
     nobody_left(server, "an unread body").await;
 }
 
-/// Urgent data wakes whoever registered for the priority readiness of a socket, and says nothing
-/// about its end. A watch that believes otherwise cuts the request; one that only asks again
-/// never comes back and takes its runtime along, which is why this has a thread of its own.
+/// Urgent data wakes tasks that wait for the priority readiness of a socket, and does not mean that
+/// the connection ended. A watch that takes it for the end cuts the request. A watch that polls
+/// again in a loop never returns and blocks its runtime, so this test has a thread of its own.
 #[test]
-fn urgent_data_is_no_disconnect() {
+fn urgent_data_is_not_a_disconnect() {
     let (send, answers) = mpsc::channel();
     thread::spawn(move || {
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
@@ -167,7 +167,7 @@ fn urgent_data_is_no_disconnect() {
     assert_eq!(answers, Ok(2), "both answers come, and nothing spins");
 }
 
-/// A pipelined request and an urgent byte behind it; gives how many answers come back.
+/// Sends a pipelined request with an urgent byte behind it, and returns how many responses come.
 async fn urgent() -> usize {
     let marks = Marks::default();
     let server = Server::start(plain(&marks)).await;

@@ -1,4 +1,4 @@
-//! During extraction: the handler never begins, and neither does its write.
+//! A client that leaves during extraction: the handler and its write never begin.
 
 use followthrough_tests::{Leaving, Server, h1};
 use tokio::time::sleep;
@@ -10,7 +10,7 @@ use super::{
     verdict::{Table, Verdict, check, noticed},
 };
 
-/// What the client has sent, after the path.
+/// The end of the request head, after the path.
 const IDLE: &str = " HTTP/1.1\r\nhost: test\r\n\r\n";
 const WHOLE: &str = " HTTP/1.1\r\nhost: test\r\ncontent-length: 5\r\n\r\nhello";
 const HALF: &str = concat!(
@@ -42,9 +42,11 @@ async fn play(upload: Upload, rest: &str, how: Leaving, kind: Kind) -> Verdict {
     let report = server.stop().await;
     let seen = probe.marks.all();
     check(!probe.marks.has("begun"), || format!("the handler began: {seen:?}"))?;
-    check(!probe.marks.has("next"), || "a pipelined request was served for nobody".to_owned())?;
+    check(!probe.marks.has("next"), || {
+        "a pipelined request was served after its client had left".to_owned()
+    })?;
     let cancelled = (report.cancelled.client_disconnected, report.cancelled.shutting_down);
-    // A plain router does not tell an extractor that waits for something else from a handler without a policy.
+    // A plain router cannot tell a handler whose extractor waits from a handler without a policy.
     let counted = u64::from(upload != Upload::Lookup);
     let right = report.durable.begun == 0 && cancelled == (counted, 0);
     check(right, || format!("wrong counts: {report}"))?;

@@ -1,5 +1,5 @@
-//! `half_close(true)`: a client may close its sending half and still gets its answer. A reset is
-//! a disconnect all the same.
+//! `half_close(true)`: a client that closes its sending half still gets its response. A reset is
+//! still a disconnect.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ async fn answered(case: Case, kind: Kind) -> Verdict {
     let gone = |mark: &String| mark == "dropped" || mark.starts_with("token");
     check(!seen.iter().any(gone), || format!("the request was ended: {seen:?}"))?;
     let detached = server.lifecycle.in_flight().work.iter().any(|work| work.detached);
-    check(!detached, || "nobody waits for the write any more".to_owned())?;
+    check(!detached, || "the client does not wait for the write any more".to_owned())?;
     probe.marks.set("go");
     let answer = left.kept.expect("it still reads").answer().await;
     let whole = answer.status == 200 && answer.body.starts_with("answered");

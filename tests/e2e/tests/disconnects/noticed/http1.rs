@@ -1,4 +1,4 @@
-//! HTTP/1: each case by close, reset and half-close.
+//! HTTP/1: each case with a close, a reset and a half-close.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use super::{
     verdict::{NOTICED, Table, Verdict, Wrong, becomes, check},
 };
 
-/// Until the server has seen what was sent. Nothing hangs on it: a client that leaves before is a
-/// case of its own, below.
+/// The time for the server to read the request. A later read does no harm, because the case below
+/// covers a client that leaves before.
 pub(crate) const SETTLED: Duration = Duration::from_millis(20);
 
 /// Brings `server` into the state of the case.
@@ -29,7 +29,7 @@ pub(crate) async fn arrange(case: Case, kind: Kind, server: &Server, probe: &Pro
     call
 }
 
-/// One combination, where a half-close is a disconnect or is not.
+/// Plays one combination. `half_close` says whether a half-close is allowed.
 pub(crate) async fn play(case: Case, how: Leaving, kind: Kind, half_close: bool) -> Verdict {
     let probe = Probe::new(case.upload());
     let _end = probe.until_here();
@@ -88,8 +88,8 @@ cases! {
     held_and_larger_than_the_window: Case::LargerThanTheWindowHeld,
 }
 
-/// The client is gone before the server has looked at what it sent. Then nobody waits for
-/// anything when the time is over: what began has been told, the rest never began.
+/// The client leaves before the server reads its request. In the end no request waits: begun
+/// requests were cancelled, and the others never began.
 async fn play_at_once(case: Case, how: Leaving, kind: Kind) -> Verdict {
     let probe = Probe::new(case.upload());
     let _end = probe.until_here();
@@ -107,7 +107,7 @@ async fn play_at_once(case: Case, how: Leaving, kind: Kind) -> Verdict {
     let report = server.stop().await;
     let right = report.cancelled.shutting_down == 0 && report.exit_code() == 0;
     check(right, || format!("only the shutdown ended it: {report}"))?;
-    check(!probe.marks.has("written"), || "a write began for nobody".to_owned())?;
+    check(!probe.marks.has("written"), || "a write began after its client had left".to_owned())?;
     let whole = report.durable.begun == report.durable.completed;
     check(whole, || format!("a write was cut: {report}"))?;
     Ok(NOTICED)

@@ -32,7 +32,7 @@ impl Going {
     ];
 }
 
-/// Leaves; gives when, and what a half-close keeps.
+/// Leaves. Returns the time, and the connection that a half-close keeps.
 pub(crate) async fn leave(
     going: Going,
     connection: h2c::Connection,
@@ -55,7 +55,7 @@ pub(crate) async fn leave(
     (left.at, left.kept)
 }
 
-/// Sends what `upload` is about and waits for `mark`.
+/// Sends the request that `upload` is about and waits for `mark`.
 async fn arrange(
     connection: &mut h2c::Connection,
     kind: Kind,
@@ -183,7 +183,7 @@ async fn one_stream_among_many() {
 
 async fn one_among_many(kind: Kind) -> Verdict {
     const OTHERS: usize = 8;
-    // Two apps, so that the marks of the one are not those of the others.
+    // Two apps have separate marks.
     let (one, many) = (Probe::new(Upload::NotTaken), Probe::new(Upload::NotTaken));
     let _end = (one.until_here(), many.until_here());
     let server = Server::start(Router::new().nest("/many", app(&many)).merge(app(&one))).await;
@@ -210,9 +210,8 @@ async fn one_among_many(kind: Kind) -> Verdict {
     Ok(took)
 }
 
-/// `NO_ERROR` is how a server says that it has read enough. From a client it is a reset like any
-/// other: what has come by then is not the whole upload, and no write may begin on the strength
-/// of it.
+/// A server resets with `NO_ERROR` after it has read enough. A reset by the client always cuts the
+/// upload, so no write may begin with the bytes that came before.
 #[tokio::test]
 async fn an_upload_that_is_reset_without_an_error_is_not_whole() {
     for upload in [Upload::Text, Upload::Collected, Upload::Frames, Upload::Held] {

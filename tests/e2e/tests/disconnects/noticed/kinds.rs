@@ -1,4 +1,4 @@
-//! The handlers that each case is played against, and what must become of them.
+//! The kinds of handlers that each case plays, and their expected ends.
 
 use std::time::Instant;
 
@@ -11,16 +11,16 @@ use super::{
     verdict::{Verdict, Wrong, becomes, check, noticed},
 };
 
-/// A kind of handler. Each marks "begun" when it waits, and waits for "go".
+/// A kind of handler. Each sets the mark "begun" when it waits, and waits for the mark "go".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// `#[cancellable(read)]`, and it waits.
+    /// A `#[cancellable(read)]` handler that waits.
     Read,
-    /// It waits before its `#[durable_write]` statement.
+    /// A handler that waits before its `#[durable_write]` statement.
     UnbegunSite,
-    /// It waits in its `#[durable_write]` statement.
+    /// A handler that waits within its `#[durable_write]` statement.
     BegunSite,
-    /// A `#[durable_write]` handler, and it waits.
+    /// A `#[durable_write]` handler that waits.
     Write,
 }
 
@@ -36,7 +36,7 @@ impl Kind {
         }
     }
 
-    /// Whether it runs to its end without its client.
+    /// Returns whether the handler runs to its end without its client.
     pub(crate) const fn follows_through(self) -> bool {
         matches!(self, Self::BegunSite | Self::Write)
     }
@@ -84,7 +84,7 @@ async fn write(State(probe): State<Probe>, token: DurableToken, upload: Taken) -
     "answered"
 }
 
-/// The write itself.
+/// Waits within the write, and marks its end.
 async fn land(probe: &Probe, token: &DurableToken, mut upload: Taken) {
     let _dropped = probe.marks.on_drop("dropped");
     probe.marks.set("begun");
@@ -94,7 +94,7 @@ async fn land(probe: &Probe, token: &DurableToken, mut upload: Taken) {
     probe.marks.set(format!("landed, durable token {:?}", token.cause()));
 }
 
-/// What is pipelined behind a request.
+/// The handler of a pipelined request.
 #[cancellable(read)]
 async fn next(State(probe): State<Probe>, body: Bytes) -> String {
     probe.marks.set("next");
@@ -113,7 +113,7 @@ pub(crate) fn app(probe: &Probe) -> Router {
 }
 
 impl Kind {
-    /// Whether the client that left at `left` was noticed in time.
+    /// Returns how soon the server noticed the client that left at `left`.
     pub(crate) async fn noticed(self, server: &Server, probe: &Probe, left: Instant) -> Verdict {
         let marks = &probe.marks;
         match self {
@@ -121,7 +121,7 @@ impl Kind {
                 noticed(marks, &["dropped", "token ClientDisconnected"], left).await
             }
             Self::BegunSite => noticed(marks, &["token ClientDisconnected"], left).await,
-            // It has no token that hears of the client.
+            // A durable token does not fire when the client leaves.
             Self::Write => {
                 let work = || server.lifecycle.in_flight().work;
                 if becomes(|| work().iter().any(|work| work.detached)).await {
@@ -132,7 +132,7 @@ impl Kind {
         }
     }
 
-    /// What must hold once the client's leaving was noticed.
+    /// Checks the state after the server has noticed that the client left.
     pub(crate) async fn aftermath(self, server: Server, probe: &Probe) -> Result<(), Wrong> {
         let Probe { marks, .. } = probe;
         let work = || server.lifecycle.in_flight().work.len();
@@ -149,7 +149,9 @@ impl Kind {
         }
         self.reported(&server.stop().await)?;
         check(!marks.has("written"), || "a write began after its client had left".to_owned())?;
-        check(!marks.has("next"), || "a pipelined request was served for nobody".to_owned())?;
+        check(!marks.has("next"), || {
+            "a pipelined request was served after its client had left".to_owned()
+        })?;
         probe.was_told_of_the_upload(self.follows_through())
     }
 

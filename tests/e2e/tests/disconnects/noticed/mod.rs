@@ -1,9 +1,9 @@
-//! When a client's leaving must have been noticed: within 100 ms, whatever it has sent and
-//! whatever the handler does with that.
+//! The server notices within 100 ms that a client has left, whatever the client has sent and
+//! whatever the handler does with it.
 //!
-//! A test is a case, and plays it once for each way of leaving and each kind of handler. It lists
-//! every combination that went wrong, not the first alone; with `--nocapture` it prints how long
-//! each of the others took.
+//! A test is a case, and plays it once for each way to leave and each kind of handler. The test
+//! lists every combination that went wrong; with `--nocapture` it prints how long each of the
+//! others took.
 
 mod controls;
 mod extraction;

@@ -1,4 +1,4 @@
-//! What the handlers share: their marks, and what they do with the request's body.
+//! The state of the handlers: their marks, and how they use the request's body.
 
 use std::{future::poll_fn, pin::Pin};
 
@@ -17,24 +17,24 @@ const BROKEN: &str = "upload broken";
 const WHOLE: &str = "upload whole";
 const CUT_SHORT: &str = "upload cut short, with a clean end";
 
-/// What a handler does with the request's body.
+/// How a handler uses the request's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Upload {
-    /// It has no argument for it.
+    /// The handler has no argument for the body.
     NotTaken,
-    /// It has it as a `String`.
+    /// The handler takes a `String`.
     Text,
-    /// It has it as `Json`.
+    /// The handler takes `Json`.
     Json,
-    /// An extractor before it waits for something else.
+    /// An earlier extractor waits for something else.
     Lookup,
-    /// It keeps it and reads it at its end.
+    /// The handler keeps the body and reads it at its end.
     Held,
-    /// It reads one frame, and the others at its end.
+    /// The handler reads one frame first, and the others at its end.
     Sipped,
-    /// It waits for all of it.
+    /// The handler waits for the whole body.
     Collected,
-    /// It reads frame by frame.
+    /// The handler reads frame by frame.
     Frames,
 }
 
@@ -56,14 +56,14 @@ impl Probe {
         Self { marks: Marks::default(), upload }
     }
 
-    /// Lets everybody go on when it is dropped, so that nothing outlives a combination that went
-    /// wrong.
+    /// Returns a guard that lets all handlers go on when it is dropped, so that no handler outlives
+    /// a failed combination.
     #[must_use = "it lets them go when it is dropped"]
     pub(crate) fn until_here(&self) -> impl Sized + use<> {
         (self.marks.on_drop("found"), self.marks.on_drop("go"))
     }
 
-    /// Whether half an upload was told from a whole one, and its end came if it `must_end`.
+    /// Checks that half an upload did not look whole, and that the upload ended if it `must_end`.
     pub(crate) fn was_told_of_the_upload(&self, must_end: bool) -> Result<(), Wrong> {
         let marks = &self.marks;
         check(!marks.has(CUT_SHORT), || format!("half an upload looked whole: {:?}", marks.all()))?;
@@ -82,13 +82,13 @@ impl Probe {
     }
 }
 
-/// A request's body, as far as the handler has it.
+/// A request's body, as the handler has it.
 #[derive(Debug)]
 pub(crate) struct Taken {
     marks: Marks,
     upload: Upload,
     body: Option<Body>,
-    /// What `Content-Length` said.
+    /// The value of `Content-Length`.
     promised: Option<usize>,
     got: usize,
 }
@@ -120,7 +120,7 @@ impl FromRequest<Probe> for Taken {
                 drop(json.map_err(IntoResponse::into_response)?);
             }
             Upload::Lookup => {
-                // Nothing has been read, and nothing is while this waits.
+                // The body stays unread while the extractor waits.
                 let _request = request;
                 probe.marks.until("found").await;
             }
@@ -133,7 +133,7 @@ impl FromRequest<Probe> for Taken {
 }
 
 impl Taken {
-    /// Does with the body what is done when the handler begins.
+    /// Uses the body at the beginning of the handler.
     pub(crate) async fn at_first(&mut self) {
         match self.upload {
             Upload::Sipped => {
@@ -149,7 +149,7 @@ impl Taken {
         }
     }
 
-    /// Reads what is left of the body at the handler's end.
+    /// Reads the rest of the body at the end of the handler.
     pub(crate) async fn at_last(&mut self) {
         if self.body.is_some() {
             self.rest().await;
@@ -160,7 +160,7 @@ impl Taken {
         while self.frame().await {}
     }
 
-    /// Whether there was another frame.
+    /// Reads a frame. Returns whether there was one.
     async fn frame(&mut self) -> bool {
         let Some(body) = &mut self.body else { return false };
         match poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
@@ -176,8 +176,8 @@ impl Taken {
         false
     }
 
-    /// A clean end before the promised one is the worst that can happen to a write: it would
-    /// store half of an upload and believe that it is all.
+    /// Marks the end of the body. A clean end before `Content-Length` is the worst fault, because a
+    /// write would store half of an upload as the whole.
     fn ended(&mut self, got: Option<usize>) {
         self.marks.set(match got {
             None => BROKEN,

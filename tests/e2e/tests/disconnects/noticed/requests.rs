@@ -1,4 +1,4 @@
-//! What an HTTP/1 client has sent before it leaves.
+//! The requests that an HTTP/1 client has sent before it leaves.
 
 use axum::Router;
 use followthrough::LifecycleBuilder;
@@ -7,18 +7,18 @@ use tokio::net::TcpSocket;
 
 use super::probe::Upload;
 
-/// More than any receive window here.
+/// Larger than any receive window here.
 const HUGE: usize = 64 << 20;
 
 /// A case of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Case {
     Idle,
-    /// HTTP/1.0, as nginx speaks to its upstreams unless told otherwise.
+    /// HTTP/1.0, which nginx sends to its upstreams by default.
     OldProtocol,
     /// `Connection: close`.
     LastOnConnection,
-    /// Behind one that was answered.
+    /// The second request on a connection.
     AfterAnother,
     BodyRead,
     BodyUnread,
@@ -27,7 +27,7 @@ pub(crate) enum Case {
     StrayBytes,
     HalfSentUnread,
     HalfSentHeld,
-    /// The client waits for `100 Continue`, and nobody asks for the body.
+    /// The client waits for `100 Continue`, and the handler does not ask for the body.
     HalfSentExpecting,
     HalfSentSipped,
     HalfSentCollected,
@@ -36,7 +36,7 @@ pub(crate) enum Case {
     HalfSentChunkedFrames,
     Pipelined,
     PipelinedLater,
-    /// So many KiB behind the request and before the `FIN`.
+    /// That many KiB between the request and the `FIN`.
     PipelinedKib(usize),
     LargerThanTheWindow,
     LargerThanTheWindowHeld,
@@ -83,7 +83,7 @@ impl Case {
         }
     }
 
-    /// Sent at once.
+    /// Returns the bytes that the client sends at once.
     pub(crate) fn request(self, path: &str) -> String {
         let get = |fields: &str| format!("GET {path} HTTP/1.1\r\nhost: test\r\n{fields}\r\n");
         let post = |fields: &str| format!("POST {path} HTTP/1.1\r\nhost: test\r\n{fields}\r\n\r\n");
@@ -112,7 +112,7 @@ impl Case {
         }
     }
 
-    /// Sent when the handler has begun.
+    /// Returns the bytes that the client sends after the handler has begun.
     pub(crate) fn later(self) -> Vec<u8> {
         let body = |length| vec![b'x'; length];
         let next = |length: usize| {
@@ -121,7 +121,7 @@ impl Case {
             [head.into_bytes(), body(length)].concat()
         };
         match self {
-            // A part of it stays in the socket: no server reads ahead without a limit.
+            // A part stays in the socket, because no server reads ahead without a limit.
             Self::HalfSentUnread | Self::HalfSentHeld | Self::HalfSentSipped => body(30_000),
             Self::PipelinedLater => next(0),
             Self::PipelinedKib(kib) => next(kib << 10),
@@ -130,7 +130,7 @@ impl Case {
         }
     }
 
-    /// Whether all of it fits into the server's socket, so that a `FIN` behind it arrives.
+    /// Returns whether all bytes fit into the server's socket, so that a `FIN` behind them arrives.
     pub(crate) const fn fits(self) -> bool {
         match self {
             Self::LargerThanTheWindow | Self::LargerThanTheWindowHeld => false,
@@ -139,16 +139,16 @@ impl Case {
         }
     }
 
-    /// The ways of leaving that can be noticed: TCP keeps the `FIN` back for as long as the
+    /// Returns the ways to leave that the server can notice. TCP holds the `FIN` back while the
     /// window is full.
     pub(crate) fn leavings(self) -> impl Iterator<Item = Leaving> {
         Leaving::ALL.into_iter().filter(move |&how| self.fits() || how == Leaving::Reset)
     }
 
-    /// A server whose sockets have room for what the case sends.
+    /// Starts a server whose sockets have room for the bytes of the case.
     pub(crate) fn serve(self, builder: LifecycleBuilder, app: Router) -> Server {
-        // What every kernel allows unless it was told otherwise. Half of it becomes the window,
-        // which by default begins at 64 KiB and grows only while somebody reads.
+        // The default maximum of Linux. Half of it becomes the window, which begins at 64 KiB by
+        // default and grows only while the server reads.
         const ROOM: u32 = 208 << 10;
         let socket = TcpSocket::new_v4().expect("a descriptor is free");
         if matches!(self, Self::PipelinedKib(65..)) {

@@ -1,4 +1,4 @@
-//! While a response streams.
+//! Clients that leave while a response streams.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -16,14 +16,14 @@ use super::{
     verdict::{Table, Verdict, check, noticed},
 };
 
-/// How a response is sent.
+/// The pace of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pace {
-    /// One chunk, and then nothing.
+    /// One chunk, and then no more.
     Waits,
     /// A chunk every few milliseconds.
     KeepsSending,
-    /// As much as the client takes, which reads no more.
+    /// As many bytes as the client takes, which reads no more.
     Floods,
 }
 
@@ -31,7 +31,7 @@ impl Pace {
     const ALL: [Self; 3] = [Self::Waits, Self::KeepsSending, Self::Floods];
 }
 
-/// A handler whose answer streams.
+/// A kind of handler whose response streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Streaming {
     Stream,
@@ -108,7 +108,7 @@ fn app(probe: &Probe, pace: Pace) -> Router {
         .with_state(probe.clone())
 }
 
-/// What must hold once the client has left at `left`.
+/// Checks the state after the client has left at `left`.
 async fn judge(
     kind: Streaming,
     server: Server,
@@ -117,7 +117,7 @@ async fn judge(
 ) -> Verdict {
     let marks: &[_] = match kind {
         Streaming::Stream | Streaming::Read => &["dropped", "token ClientDisconnected"],
-        // Its token does not hear of the client, and the write itself has landed.
+        // Its durable token does not fire for the client, and the write has landed before.
         Streaming::Write => &["dropped"],
     };
     let took = noticed(&probe.marks, marks, left).await?;
@@ -188,7 +188,7 @@ async fn where_half_close_is_allowed() {
                 let reset = async || play1(case, pace, Leaving::Reset, kind, true).await;
                 table.cell(&name, reset).await;
             }
-            // A close looks like a half-close until something is sent.
+            // The server can tell a close from a half-close only when it sends.
             let (pace, how) = (Pace::KeepsSending, Leaving::Close);
             let name =
                 format!("{case:?}, half-close allowed, response {pace:?}, {how:?}, {kind:?}");

@@ -1,27 +1,27 @@
-//! What became of a combination, and the list of those that went wrong.
+//! The verdict on a combination, and the list of failed combinations.
 
 use std::time::{Duration, Instant};
 
 use followthrough_tests::Marks;
 use tokio::time::timeout;
 
-/// The contract.
+/// The time within which the server has to notice a disconnect.
 pub(crate) const NOTICED: Duration = Duration::from_millis(100);
-/// What is not noticed by then never is.
+/// A disconnect that is unnoticed by then counts as never noticed.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// On a busy machine a task may wait longer for its turn than the contract allows. The best of
-/// some attempts tells that from a server that is late each time; the limit stays what it is.
+/// On a busy machine a task may wait longer for its turn than the limit. A server that is late in
+/// every attempt fails; the limit stays the same.
 const ATTEMPTS: usize = 3;
 
-/// How long it took, or what went wrong.
+/// The time that the server took, or the fault.
 pub(crate) type Verdict = Result<Duration, Wrong>;
 
-/// What went wrong.
+/// The fault of a combination.
 #[derive(Debug)]
 pub(crate) enum Wrong {
-    /// It came after the limit.
+    /// The server noticed after the limit.
     Late(Duration),
-    /// Anything else; another attempt would hide it.
+    /// Any other fault, which is not tried again, because another attempt would hide it.
     Otherwise(String),
 }
 
@@ -30,7 +30,7 @@ pub(crate) fn check(right: bool, wrong: impl FnOnce() -> String) -> Result<(), W
     if right { Ok(()) } else { Err(Wrong::Otherwise(wrong())) }
 }
 
-/// How long after `left` the last of `marks` was set.
+/// Returns how long after `left` the last of `marks` was set.
 pub(crate) async fn noticed(seen: &Marks, marks: &[&str], left: Instant) -> Verdict {
     let mut took = Duration::ZERO;
     for mark in marks {
@@ -47,7 +47,7 @@ pub(crate) async fn noticed(seen: &Marks, marks: &[&str], left: Instant) -> Verd
     if took > NOTICED { Err(Wrong::Late(took)) } else { Ok(took) }
 }
 
-/// Waits until `is` holds, for as long as anything may take here.
+/// Waits until `is` holds, for at most [`PATIENCE`].
 pub(crate) async fn becomes(is: impl Fn() -> bool) -> bool {
     let wait = async {
         while !is() {
@@ -82,7 +82,7 @@ impl Table {
         self.wrong.push(format!("{name}: noticed after {late:?}, not within {NOTICED:?}"));
     }
 
-    /// Plays some tables at once, for what takes its time by waiting.
+    /// Plays several tables at once, because they spend their time waiting.
     pub(crate) async fn together<F: Future<Output = Self>>(
         tables: impl Iterator<Item = F>,
     ) -> Self {

@@ -1,8 +1,8 @@
-//! A client that leaves nginx or `HAProxy` has left the service behind it: each kind of request by
-//! each way of leaving, and the settings of theirs with which it goes unseen.
+//! nginx and `HAProxy` pass on that a client has left, for each kind of request and each way to
+//! leave, except with some settings.
 //!
-//! With `--nocapture` each test prints how long it took. Where a proxy cannot be had, it says so
-//! and passes.
+//! With `--nocapture` each test prints how long that took. A test prints the reason and passes if
+//! its proxy cannot be installed.
 
 mod service;
 mod settings;
@@ -19,16 +19,16 @@ use followthrough_tests::{
 
 use self::service::{Begun, Behind, half_sent, request};
 
-/// How soon a disconnect must be noticed.
+/// The time within which the service has to notice a disconnect.
 const LIMIT: Duration = Duration::from_millis(100);
-/// A machine that is busy elsewhere may take its time once or twice.
+/// A busy machine may be late once or twice.
 const ATTEMPTS: usize = 3;
-/// A body of which hyper leaves a part in the socket, if nobody reads it.
+/// A body of which hyper leaves a part in the socket if the handler does not read it.
 const BODY: usize = 20_000;
-/// A body that fills the receive window of the service.
+/// A body that fills the service's receive window.
 const LARGE: usize = 300_000;
 
-/// How long it takes from `left` until the token fires. The body is dropped then, too.
+/// Returns how long after `left` the token fires. The body is dropped then, too.
 async fn noticed(left: Instant, begun: Begun) -> Duration {
     soon("the token fires", begun.token.cancelled()).await;
     let elapsed = left.elapsed();
@@ -37,10 +37,10 @@ async fn noticed(left: Instant, begun: Begun) -> Duration {
     elapsed
 }
 
-/// Plays `request` and a client that leaves, in each way.
+/// Plays `request` with a client that leaves, in each way.
 async fn passes_on(make: Make, edits: &[(&str, &str)], request: &str) {
     let Some(mut behind) = Behind::start(make, edits).await else { return };
-    // The next request to the service goes over a connection that the proxy has kept.
+    // The next request uses a connection that the proxy has kept.
     behind.is_up().await;
     let head = request.lines().next().unwrap_or_default();
     for how in Leaving::ALL {
@@ -116,7 +116,7 @@ async fn nginx_passes_on_a_client_that_leaves_over_http_1_0_to_the_service() {
     passes_on(Nginx, &[old], &request("GET", "/waits", 0)).await;
 }
 
-/// nginx takes the whole body before it calls the service, unless it is told otherwise.
+/// By default nginx reads the whole body before it calls the service.
 const NO_REQUEST_BUFFERING: (&str, &str) =
     ("proxy_pass http", "proxy_request_buffering off; proxy_pass http");
 
@@ -154,7 +154,7 @@ async fn both_pass_on_a_client_that_leaves_over_http_2() {
     }
 }
 
-/// It resets its connection to the service, as nginx does not.
+/// `HAProxy` resets its connection to the service, and nginx does not.
 #[tokio::test]
 async fn haproxy_passes_on_a_client_that_leaves_behind_a_large_unread_body() {
     passes_on(Haproxy, &[], &request("POST", "/keeps", LARGE)).await;
@@ -169,7 +169,7 @@ async fn a_begun_write_follows_through() {
             behind.marks.until("begun").await;
             let left = call.leave(how).await;
             let work = || behind.server.lifecycle.in_flight().work;
-            soon("nobody waits for the write", async {
+            soon("the client does not wait for the write", async {
                 while !work().iter().any(|work| work.detached) {
                     tokio::task::yield_now().await;
                 }

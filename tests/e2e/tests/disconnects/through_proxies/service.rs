@@ -1,4 +1,4 @@
-//! A service behind a proxy that tells the test of each request that it begins.
+//! A service behind a proxy, which tells the test when each request begins.
 
 use std::time::{Duration, Instant};
 
@@ -26,11 +26,11 @@ use tokio::{
     time::timeout,
 };
 
-/// A request whose handler runs.
+/// A request whose handler has begun.
 #[derive(Debug)]
 pub(crate) struct Begun {
     pub(crate) token: RequestToken,
-    /// Closed when the handler, or its stream, drops the other end.
+    /// Closes when the handler, or its stream, drops the sender.
     dropped: oneshot::Receiver<()>,
 }
 
@@ -40,7 +40,7 @@ impl Begun {
         assert!(result.is_err(), "nothing is ever sent");
     }
 
-    /// Whether nothing ends it for that long.
+    /// Returns whether the request is not cancelled within `time`.
     pub(crate) async fn runs_on(&mut self, time: Duration) -> bool {
         let fired = timeout(time, self.token.cancelled()).await;
         fired.is_err() && self.dropped.try_recv() == Err(oneshot::error::TryRecvError::Empty)
@@ -54,7 +54,7 @@ struct Shared {
 }
 
 impl Shared {
-    /// Tells the test; what comes back is to be held as long as the body is there.
+    /// Tells the test. The body holds the returned sender until it is dropped.
     fn begin(&self, token: RequestToken) -> oneshot::Sender<()> {
         let (held, dropped) = oneshot::channel();
         let _ = self.begun.send(Begun { token, dropped });
@@ -67,7 +67,7 @@ async fn up() -> &'static str {
     "up"
 }
 
-/// A write that is refused at the limit before its body is read.
+/// A write that the limit refuses before its body is read.
 #[durable_write]
 async fn counts(State(Shared { marks, .. }): State<Shared>) -> &'static str {
     marks.set("counted");
@@ -98,7 +98,7 @@ async fn keeps(State(shared): State<Shared>, token: RequestToken, unread: Reques
 async fn drains(State(shared): State<Shared>, token: RequestToken, body: Body) -> &'static str {
     let _held = shared.begin(token);
     let _ = body.collect().await;
-    // The end of half a body is an error, and the request goes on until it is told.
+    // Half a body ends in an error, and the request then waits for its cancellation.
     std::future::pending().await
 }
 
@@ -122,7 +122,7 @@ async fn unbuffered_events(shared: State<Shared>, token: RequestToken) -> Respon
     ([("x-accel-buffering", "no")], events).into_response()
 }
 
-/// A large answer: how much goes out in a piece, and how many pieces. More than sockets hold.
+/// The size of a piece of the large response, and the number of pieces: more than the sockets hold.
 const PIECE: usize = 16 << 10;
 const PIECES: usize = 2048;
 
@@ -145,19 +145,19 @@ async fn writes(State(Shared { marks, .. }): State<Shared>, body: Bytes) -> &'st
     "written"
 }
 
-/// A request with a body of that size.
+/// Returns a request with a body of that size.
 pub(crate) fn request(method: &str, path: &str, size: usize) -> String {
     let head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\ncontent-length: {size}\r\n\r\n");
     head + &"x".repeat(size)
 }
 
-/// A request whose body is half there.
+/// Returns a request with half of its body.
 pub(crate) fn half_sent(path: &str) -> String {
     let whole = request("POST", path, 1_000);
     whole[..whole.len() - 500].to_owned()
 }
 
-/// The service with its proxy in front.
+/// The service and the proxy in front of it.
 #[derive(Debug)]
 pub(crate) struct Behind {
     pub(crate) server: Server,
@@ -167,12 +167,12 @@ pub(crate) struct Behind {
 }
 
 impl Behind {
-    /// Starts both; `None` if the proxy cannot be had.
+    /// Starts both. Returns `None` if the proxy cannot be installed.
     pub(crate) async fn start(make: Make, edits: &[(&str, &str)]) -> Option<Self> {
         Self::with(lifecycle(), make, edits).await
     }
 
-    /// Starts both, the service with what `builder` builds.
+    /// Starts both, the service with a lifecycle from `builder`.
     pub(crate) async fn with(
         builder: LifecycleBuilder,
         make: Make,
@@ -198,7 +198,7 @@ impl Behind {
         Some(Self { server, proxy, marks, begun })
     }
 
-    /// A request through the proxy comes back.
+    /// Sends a request through the proxy and waits for its response.
     pub(crate) async fn is_up(&self) {
         assert_eq!(h1::call(self.proxy.at, "GET", "/up").await.body, "up");
     }
@@ -208,18 +208,18 @@ impl Behind {
         h1::raw(self.proxy.at, request).await
     }
 
-    /// Waits until a handler runs.
+    /// Waits until a handler has begun.
     pub(crate) async fn begun(&mut self) -> Begun {
         soon("a handler begins", self.begun.recv()).await.expect("the service is there")
     }
 
-    /// Whether no handler has begun that the test does not know of.
+    /// Returns whether no further handler has begun.
     pub(crate) fn nothing_has_begun(&mut self) -> bool {
         self.begun.try_recv().is_err()
     }
 
-    /// Sends a read over HTTP/2 and leaves when it has begun, by a reset of its stream or with the
-    /// whole connection.
+    /// Sends a read over HTTP/2 and leaves after it has begun: by a reset of its stream, or with
+    /// the whole connection.
     pub(crate) async fn leave_over_http_2(
         &mut self,
         whole: bool,
@@ -236,7 +236,7 @@ impl Behind {
         (Left { at, kept: Some(connection) }, begun)
     }
 
-    /// Sends `request` to the proxy and waits until its handler runs, or its stream.
+    /// Sends `request` to the proxy and waits until its handler, or its stream, has begun.
     pub(crate) async fn send(&mut self, request: &str) -> (h1::Call, Begun) {
         let mut call = self.open(request).await;
         let begun = self.begun().await;

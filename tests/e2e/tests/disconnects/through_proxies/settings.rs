@@ -1,4 +1,4 @@
-//! The settings of the proxies: which break it, and which the guide tells to mind.
+//! Settings of the proxies: those that hide a disconnect, and those that the guide warns about.
 
 use std::{
     net::SocketAddr,
@@ -23,13 +23,13 @@ use tokio::{io::AsyncReadExt, net::TcpListener, time::timeout};
 
 use super::service::{Behind, request};
 
-/// Five times as long as it may take where it is passed on.
+/// Five times the limit that applies where the proxy passes the disconnect on.
 const UNSEEN: Duration = Duration::from_millis(500);
-/// Stands in front of what is added to nginx's `location`.
+/// The text in front of which additions to nginx's `location` go.
 pub(crate) const LOCATION: &str = "proxy_pass http";
 const ABORT_ON_CLOSE: &str = "    option abortonclose\n";
 
-/// A client that leaves `request` leaves it running.
+/// Asserts that the service goes on with `request` after its client has left.
 async fn stays_unseen(behind: &mut Behind, request: &str, how: Leaving) {
     let (call, mut begun) = behind.send(request).await;
     let _left = call.leave(how).await;
@@ -37,7 +37,8 @@ async fn stays_unseen(behind: &mut Behind, request: &str, how: Leaving) {
     assert!(begun.runs_on(UNSEEN).await, "{how:?} of {head} is seen");
 }
 
-/// With these settings, a client that leaves one of `requests` leaves it running.
+/// Asserts that the service goes on with each of `requests` under these settings after its client
+/// has left.
 async fn breaks_it(make: Make, edits: &[(&str, &str)], requests: &[String]) {
     let Some(mut behind) = Behind::start(make, edits).await else { return };
     for request in requests {
@@ -76,14 +77,14 @@ async fn haproxy_passes_nothing_on_with_abortonclose_in_the_backend_alone() {
     breaks_it(Haproxy, &[(ABORT_ON_CLOSE, ""), ("backend service\n", moved)], &reads()).await;
 }
 
-/// nginx closes its connection to the service without a reset, so that the end of the stream
-/// arrives behind the body; and behind one that fills the receive window, not at all.
+/// nginx closes its connection to the service without a reset. The end of the stream is behind the
+/// body, and does not arrive at all when the body fills the receive window.
 #[tokio::test]
 async fn nginx_passes_nothing_on_behind_a_large_unread_body() {
     breaks_it(Nginx, &[], &[request("POST", "/keeps", 900_000)]).await;
 }
 
-/// A service that lets clients close their sending side takes nginx for one when it leaves.
+/// A service that allows half-closed clients takes the close of nginx for a half-close.
 #[tokio::test]
 async fn nginx_passes_nothing_on_to_a_service_that_allows_half_closed_connections() {
     let builder = lifecycle().half_close(true);
@@ -93,7 +94,7 @@ async fn nginx_passes_nothing_on_to_a_service_that_allows_half_closed_connection
     }
 }
 
-/// It resets its connection to the service, which no client does that still reads.
+/// `HAProxy` resets its connection to the service, and a client that still reads does not do that.
 #[tokio::test]
 async fn haproxy_passes_on_to_a_service_that_allows_half_closed_connections() {
     let builder = lifecycle().half_close(true);
@@ -115,7 +116,7 @@ async fn haproxy_passes_on_the_reset_of_a_stream_alone_without_abortonclose() {
     assert!(begun.runs_on(UNSEEN).await);
 }
 
-/// What the service has handed over is sent, and nothing that the client does changes that.
+/// nginx has already taken the response, so the service does not see the client leave.
 #[tokio::test]
 async fn nginx_takes_a_large_answer_before_its_client_does() {
     let Some(mut behind) = Behind::start(Nginx, &[]).await else { return };
@@ -127,7 +128,7 @@ async fn nginx_takes_a_large_answer_before_its_client_does() {
     assert!(!token.is_cancelled(), "nginx has all of it");
 }
 
-/// How long the first event takes to come; for ever if it is held back.
+/// Returns how long the first event takes to arrive.
 async fn first_event(make: Make, edits: &[(&str, &str)], path: &str) -> Option<Duration> {
     let mut behind = Behind::start(make, edits).await?;
     let mut best = Duration::MAX;
@@ -161,11 +162,11 @@ async fn nginx_holds_events_back_over_http_1_0_unless_told_not_to_buffer() {
 async fn haproxy_sends_events_at_once_with_http_no_delay() {
     let no_delay = (ABORT_ON_CLOSE, "    option abortonclose\n    option http-no-delay\n");
     let Some(came) = first_event(Haproxy, &[no_delay], "/events").await else { return };
-    // Without it, what may be the beginning of more waits 200 ms for the rest.
+    // Without the option, HAProxy holds a partial segment back for 200 ms.
     assert!(came < Duration::from_millis(100), "{came:?}");
 }
 
-/// A proxy that waits for an answer no longer than this.
+/// Returns an edit that limits how long the proxy waits for a response.
 fn impatient(make: Make) -> (&'static str, &'static str) {
     match make {
         Nginx => ("proxy_read_timeout 60s", "proxy_read_timeout 300ms"),
@@ -187,11 +188,12 @@ async fn the_time_out_of_a_proxy_looks_like_a_client_that_left() {
     }
 }
 
-/// A write that a client sends once, and whose answer is late, is begun so many times.
+/// Asserts how often the service begins a write that a client sends once and whose response is
+/// late.
 async fn is_begun(make: Make, edits: &[(&str, &str)], method: &str, times: usize) -> Option<()> {
     let all = [&[impatient(make)], edits].concat();
     let behind = Behind::start(make, &all).await?;
-    // The proxy answers when it has given up, so no further try comes after that.
+    // The proxy answers after its last attempt.
     let answer = behind.open(&request(method, "/writes", 5)).await.answer().await;
     assert_eq!(answer.status, 504, "{make:?} {method}");
     let begun = || behind.marks.all().iter().filter(|mark| *mark == "begun").count();
@@ -266,7 +268,7 @@ async fn nginx_keeps_its_connections_to_the_service() {
     server.abort();
 }
 
-/// The whole line, which is enough to tell.
+/// Reads the whole line of the PROXY protocol.
 async fn proxy_line(mut io: HandshakeIo, _: String) -> std::io::Result<String> {
     let mut line = String::new();
     while !line.ends_with("\r\n") {
@@ -275,7 +277,7 @@ async fn proxy_line(mut io: HandshakeIo, _: String) -> std::io::Result<String> {
     Ok(line)
 }
 
-/// A peer that has a name.
+/// The address of the peer as text.
 #[derive(Clone, Debug)]
 struct Named(String);
 

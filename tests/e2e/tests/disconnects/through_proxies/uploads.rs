@@ -1,4 +1,4 @@
-//! Early answers to uploads through a proxy: none of them becomes a 502 of the proxy's own.
+//! Early responses to uploads through a proxy: none becomes a 502 of the proxy.
 
 use followthrough_tests::{
     h1, lifecycle,
@@ -13,10 +13,10 @@ use super::{
 
 const MIB: usize = 1 << 20;
 const TIMES: usize = 25;
-/// nginx refuses more than 1 MB by itself, and says it to the client.
+/// nginx refuses more than 1 MB by default with a response of its own.
 const LARGE_BODIES: (&str, &str) = (LOCATION, "client_max_body_size 20m; proxy_pass http");
 
-/// Uploads are refused at the durable limit, one after the other and then all at once.
+/// The durable limit refuses uploads, first one after the other and then all at once.
 async fn arrives(make: Make, edits: &[(&str, &str)]) {
     let limit = lifecycle().max_durable_writes(1);
     let Some(behind) = Behind::with(limit, make, edits).await else { return };

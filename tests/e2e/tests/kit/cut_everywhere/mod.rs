@@ -1,8 +1,8 @@
-//! A client that leaves at every suspension point there is, over a real database: a write that has begun
-//! is whole, and one that has not is absent.
+//! A client leaves at every suspension point of a handler over a real database. A write that has
+//! begun is whole, and one that has not begun is absent.
 //!
-//! The database holds one connection, so that a look at it comes after whatever a dropped statement or
-//! transaction left behind there.
+//! The database holds one connection, so a check runs only after a dropped statement or transaction
+//! has ended.
 
 mod shop;
 
@@ -20,12 +20,12 @@ use tempfile::TempDir;
 use self::shop::{Shop, spanning, two_sites, ungoverned, whole_handler};
 
 impl Shop {
-    /// A new database in a file of its own.
+    /// Creates a database in a file.
     async fn open(folder: &TempDir) -> Self {
         let options = SqliteConnectOptions::new()
             .filename(folder.path().join("shop.sqlite"))
             .create_if_missing(true)
-            // No power is cut here, only requests.
+            // Only requests are cut, not the power.
             .synchronous(SqliteSynchronous::Off);
         let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options);
         let db = pool.await.expect("the database opens");
@@ -35,7 +35,7 @@ impl Shop {
         Self { db, begun: Arc::default() }
     }
 
-    /// How many charges and orders the run has left; the next one finds none.
+    /// Returns the number of charges and orders since the last call, and deletes them.
     async fn take_rows(&self) -> [u64; 2] {
         let mut rows = [0; 2];
         for (rows, emptied) in rows.iter_mut().zip(["DELETE FROM charges", "DELETE FROM orders"]) {
@@ -46,7 +46,7 @@ impl Shop {
     }
 }
 
-/// Cuts `handler` everywhere, by each of these disconnects.
+/// Cuts `handler` at every suspension point, with each of these disconnects.
 async fn cut_everywhere(
     handler: MethodRouter<Shop>,
     by: &[Disconnect],
@@ -66,7 +66,8 @@ async fn cut_everywhere(
         .await
 }
 
-/// `awaits` are those that are written down; the database adds some.
+/// Asserts that each run is whole or absent. `awaits` counts those in the source; the database adds
+/// some.
 async fn is_whole_or_absent(handler: MethodRouter<Shop>, by: &[Disconnect], awaits: usize) {
     let all = cut_everywhere(handler, by, |cut, begun, rows| {
         assert_eq!(rows, [u64::from(begun); 2], "whole, or absent");

@@ -20,7 +20,7 @@ const ORDER: &str = "INSERT INTO orders VALUES (1)";
 #[derive(Clone)]
 pub(crate) struct Shop {
     pub(crate) db: SqlitePool,
-    /// The first durable statement was entered.
+    /// Set when the first durable statement is entered.
     pub(crate) begun: Arc<AtomicBool>,
 }
 
@@ -38,7 +38,7 @@ impl IntoResponse for Failed {
     }
 }
 
-/// Suspends around every statement, so that each gap is one to be cut in.
+/// Each statement suspends before and after, so that each gap can be cut.
 impl Shop {
     fn begins(&self) {
         self.begun.store(true, Ordering::SeqCst);
@@ -52,7 +52,7 @@ impl Shop {
         Ok(rows)
     }
 
-    /// A statement of its own.
+    /// Writes a row in a statement of its own.
     async fn write(&self, row: &'static str) -> Result<(), Failed> {
         let mut connection = self.db.acquire().await?;
         Self::insert(&mut connection, row).await
@@ -73,7 +73,7 @@ impl Shop {
     }
 }
 
-/// An extractor that waits, as one that looks up its caller does: nothing has begun there.
+/// An extractor that waits, as one does that looks up its caller. The handler has not begun then.
 pub(crate) struct Caller;
 
 impl FromRequestParts<Shop> for Caller {
@@ -135,7 +135,7 @@ pub(crate) async fn spanning(_: Caller, State(shop): State<Shop>) -> Result<(), 
     Ok(())
 }
 
-/// The same without a policy: what hyper does to a handler of plain axum.
+/// The handler without a policy: hyper drops it, as it drops a handler of plain axum.
 pub(crate) async fn ungoverned(_: Caller, State(shop): State<Shop>) -> Result<(), Failed> {
     shop.begins();
     shop.write(CHARGE).await?;
