@@ -1,5 +1,5 @@
-//! Middleware around a handler: it hands the request its [`Visit`], panics when it is told to, and
-//! says when it is dropped.
+//! Middleware around a handler: it gives the request its [`Visit`], panics when told to, and
+//! reports when it is dropped.
 
 use std::{
     collections::HashMap,
@@ -28,13 +28,14 @@ impl Expected {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(visit.id, visit);
     }
 
-    /// Whoever comes first has it: the request, or a driver that has given it up.
+    /// Removes and returns a visit. The first caller gets it: the request, or a driver that has
+    /// given it up.
     pub(crate) fn take(&self, id: i64) -> Option<Visit> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id)
     }
 }
 
-/// Says when what it is part of is dropped.
+/// Reports that the surrounding future or body is dropped.
 struct Around(Arc<Watch>);
 
 impl Drop for Around {
@@ -63,14 +64,14 @@ pub(crate) async fn around(
     response.map(|body| Body::new(AroundBody { body, around, pause }))
 }
 
-/// The stage between the head of an answer and its body.
+/// The stage between the head of a response and its body.
 pub(crate) const ANSWER: &str = "answer";
 
-/// The same around the response body.
+/// A response body that reports its drop.
 struct AroundBody {
     body: Body,
     around: Around,
-    /// What is between the head and the body.
+    /// The pause between the head and the body.
     pause: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 

@@ -20,11 +20,11 @@ use crate::{
     tally::Tally,
 };
 
-/// How many runs at once: each holds eight connections to `PostgreSQL`, which has 200.
+/// The number of runs at once. Each holds eight connections to `PostgreSQL`, which has 200.
 const SLOTS: usize = 20;
-/// Connections that look at what is committed there.
+/// The number of connections that read the committed rows.
 const LOOKS: u32 = 8;
-/// So often a run is drawn until one reaches its point.
+/// How often a run is drawn until it reaches its point.
 const DRAWS: u64 = 256;
 
 pub(crate) struct Campaign {
@@ -37,18 +37,18 @@ pub(crate) struct Campaign {
 
 struct Shared {
     settings: Settings,
-    /// The next run.
+    /// The number of the next run.
     next: AtomicU64,
     ids: AtomicI64,
     tally: Mutex<Tally>,
 }
 
-/// What holds for all runs.
+/// The settings of all runs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     pub(crate) seed: u64,
     pub(crate) sqlite_only: bool,
-    /// Every second request is left alone.
+    /// Leaves every second request without a fault.
     pub(crate) mixed: bool,
 }
 
@@ -66,14 +66,14 @@ impl Shared {
     }
 }
 
-/// When no new run begins.
+/// When new runs stop.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Until {
     pub(crate) runs: u64,
     pub(crate) time: Instant,
 }
 
-/// Starts `PostgreSQL`, which takes a few seconds and is no work for a runtime.
+/// Starts `PostgreSQL`, which blocks for a few seconds, so it must not run on a runtime.
 pub(crate) fn start_postgres(sqlite_only: bool) -> Option<&'static Postgres> {
     let server = if sqlite_only { None } else { postgres() };
     if server.is_none() {
@@ -117,14 +117,14 @@ impl Campaign {
         self.shared.tally()
     }
 
-    /// One run again, as its seed has it. Gives whether the fault fell.
+    /// Repeats the run of a seed. Returns whether its fault took effect.
     pub(crate) async fn replay(&mut self, seed: u64) -> bool {
         let plan = Plan::draw(seed, &self.stages, self.has_postgres);
         let outcome = self.slots[0].run(plan, self.shared.id()).await;
         self.tally().note(&outcome, self.shared.replay())
     }
 
-    /// Goes on until then, in every slot.
+    /// Runs in every slot until `until`.
     pub(crate) async fn run(&mut self, until: Until) -> Result<(), Failure> {
         let mut working = JoinSet::new();
         for slot in self.slots.drain(..) {
@@ -137,7 +137,7 @@ impl Campaign {
         Ok(())
     }
 
-    /// The same, with a line every few seconds.
+    /// Runs until `until`, and prints a line every few seconds.
     pub(crate) async fn run_aloud(&mut self, until: Until) -> Result<(), Failure> {
         const EVERY: Duration = Duration::from_secs(5);
         let (began, shared) = (Instant::now(), self.shared.clone());
@@ -151,12 +151,12 @@ impl Campaign {
         }
     }
 
-    /// Requests, permits and compensations that are in flight.
+    /// Returns how many requests, permits and compensations are in flight.
     pub(crate) fn in_flight(&self) -> usize {
         self.slots.iter().map(Slot::in_flight).sum()
     }
 
-    /// Ends every service, and compares its report with what happened there.
+    /// Ends every service, and compares its report with the records of its runs.
     pub(crate) async fn close(&mut self) {
         for slot in &mut self.slots {
             let wrong = slot.close().await;
@@ -173,7 +173,7 @@ impl Campaign {
     }
 }
 
-/// Run after run, until it is time.
+/// Starts run after run until `until`.
 async fn work(
     mut slot: Slot,
     shared: Arc<Shared>,

@@ -5,16 +5,16 @@ mod http2;
 
 use std::{io, net::SocketAddr, time::Duration};
 
-/// The header in which a client says how long it waits, in milliseconds.
+/// The header with the time that a client waits, in milliseconds.
 pub(crate) const TIMEOUT: &str = "x-timeout-ms";
 
-/// What came back.
+/// A response.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) retry_after: bool,
     pub(crate) body: String,
-    /// It came to its end.
+    /// Whether the body came to its end.
     pub(crate) whole: bool,
 }
 
@@ -22,7 +22,7 @@ pub(crate) struct Answer {
 pub(crate) const UPLOAD: [&str; 2] = ["first", "second"];
 
 impl Answer {
-    /// The outcome that a problem's body states.
+    /// Returns the outcome in the body of a problem document.
     pub(crate) fn outcome(&self) -> Option<&str> {
         self.body.split_once(r#""outcome":""#)?.1.split('"').next()
     }
@@ -49,7 +49,7 @@ impl Client {
         })
     }
 
-    /// Sends the other half, once. A service that has answered already may not take it.
+    /// Sends the second half, once. A service that has already answered may not take it.
     pub(crate) async fn finish(&mut self) {
         match self {
             Self::Http1(call) => call.finish().await,
@@ -57,11 +57,11 @@ impl Client {
         }
     }
 
-    /// Waits for the whole answer, or for as much of it as comes.
+    /// Waits for the response, or for as much of it as comes.
     ///
     /// # Cancel safety
     ///
-    /// What has come is kept for the next call.
+    /// The next call continues with the bytes that have come.
     pub(crate) async fn answer(&mut self) -> io::Result<Answer> {
         match self {
             Self::Http1(call) => call.answer().await,
@@ -77,7 +77,7 @@ impl Client {
         }
     }
 
-    /// Closes the connection with RST, or resets the stream. What is given back keeps the
+    /// Closes the connection with RST, or resets the stream. The returned client keeps the
     /// connection of the stream open.
     pub(crate) fn reset(self) -> Option<Self> {
         match self {

@@ -1,7 +1,7 @@
 //! Two databases behind one set of statements.
 //!
-//! Each has a pool of eight connections, so a compensation may come before the statement that it undoes,
-//! where that one was dropped while it was under way. It leaves a row that what comes late runs into.
+//! Each has a pool of eight connections, so a compensation may run before the dropped statement
+//! that it undoes. Then it leaves a row, with which the late statement conflicts.
 
 use std::path::Path;
 
@@ -64,25 +64,25 @@ pub(crate) enum Db {
     Postgres(PgPool),
 }
 
-/// An open transaction. Dropped, it is rolled back.
+/// An open transaction. Dropping it rolls it back.
 pub(crate) enum Tx {
     Sqlite(Transaction<'static, Sqlite>),
     Postgres(Transaction<'static, sqlx::Postgres>),
 }
 
 impl Db {
-    /// A new database in a file.
+    /// Creates a database in a file.
     pub(crate) async fn sqlite(file: &Path, connections: u32) -> Result<Self> {
         let options = SqliteConnectOptions::new()
             .filename(file)
             .create_if_missing(true)
-            // No power is cut here, only requests.
+            // Only requests are cut, not the power.
             .synchronous(SqliteSynchronous::Off)
-            // In KiB: a cache that fills would look like a leak.
+            // In KiB. A growing cache would look like a leak.
             .pragma("cache_size", "-256");
         let pool = SqlitePoolOptions::new()
             .max_connections(connections)
-            // What is opened later would look like a leak.
+            // A connection that is opened later would look like a leak.
             .min_connections(connections)
             .idle_timeout(None)
             .max_lifetime(None);
@@ -91,23 +91,23 @@ impl Db {
         Ok(db)
     }
 
-    /// Connections to the server. Its tables are shared.
+    /// Connects to the server, whose tables all runs share.
     pub(crate) async fn postgres(server: &Postgres, connections: u32) -> Result<Self> {
         let options = PgConnectOptions::new_without_pgpass()
             .host("127.0.0.1")
             .port(server.port)
             .username("postgres")
             .application_name("campaign")
-            // No power is cut here, only requests.
+            // Only requests are cut, not the power.
             .options([("synchronous_commit", "off"), ("client_min_messages", "error")]);
         let pool = PgPoolOptions::new()
             .max_connections(connections)
-            // What is opened later would look like a leak.
+            // A connection that is opened later would look like a leak.
             .min_connections(connections)
             .idle_timeout(None)
             .max_lifetime(None)
-            // sqlx 0.9 forgets a BEGIN whose future is dropped before its answer: what is written
-            // next on the connection would be part of that transaction, and lost with it.
+            // sqlx 0.9 forgets a BEGIN whose future is dropped before its answer. The next writes
+            // on the connection would belong to that transaction, and would be lost with it.
             .after_release(|connection, _| {
                 Box::pin(async move {
                     sqlx::raw_sql("ROLLBACK").execute(connection).await?;
@@ -117,7 +117,7 @@ impl Db {
         Ok(Self::Postgres(pool.connect_with(options).await?))
     }
 
-    /// Makes the tables where there are none.
+    /// Creates the tables unless they exist.
     pub(crate) async fn create(&self) -> Result<()> {
         self.all(&TABLES).await
     }
@@ -156,7 +156,8 @@ impl Db {
         self.statement(row.undo(), id).await
     }
 
-    /// Waits until what was dropped on any connection has ended there: then all can be had at once.
+    /// Waits until dropped statements have ended on all connections: then the pool can hand out all
+    /// of them at once.
     pub(crate) async fn settles(&self) -> Result<()> {
         let (mut sqlite, mut postgres) = (Vec::new(), Vec::new());
         for _ in 0..POOL {
@@ -168,7 +169,7 @@ impl Db {
         Ok(())
     }
 
-    /// How many charges and orders of this id there are.
+    /// Returns how many charges and orders of this id exist.
     pub(crate) async fn rows(&self, id: i64) -> Result<(i64, i64)> {
         match self {
             Self::Sqlite(db) => sqlx::query_as(ROWS).bind(id).fetch_one(db).await,
@@ -218,7 +219,7 @@ mod tests {
 
     use super::*;
 
-    /// Polls `future` until it has waited so often, and drops it then; whether it had ended.
+    /// Polls `future` until it has waited that often, then drops it. Returns whether it had ended.
     async fn cut<F: Future>(future: F, waits: u32) -> bool {
         let mut future = pin!(future);
         let mut waited = 0;

@@ -1,4 +1,4 @@
-//! How each fault falls on a request that is held at its point.
+//! The faults, on a request that is held at its point.
 
 use std::{io, time::Duration};
 
@@ -13,13 +13,14 @@ use crate::{
     visit::Watch,
 };
 
-/// How long a client waits whose deadline is the fault: enough to reach the point on a busy machine.
+/// How long a client waits whose deadline is the fault: long enough to reach the point on a busy
+/// machine.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(150);
-/// By then a deadline that changes nothing has passed for certain.
+/// After this time, a deadline without effect has certainly passed.
 const MARGIN: Duration = Duration::from_millis(20);
 
-/// Lets the fault fall, waits until it has, and lets the request go on. Gives the client's answer,
-/// if it still waited for one.
+/// Causes the fault, waits for its effect, and releases the request. Returns the client's response,
+/// if the client still waited for one.
 pub(crate) async fn fall(
     plan: &Plan,
     mut client: Client,
@@ -54,7 +55,7 @@ pub(crate) async fn fall(
                 Err(error) => Err(error),
             });
         }
-        // What is answered before its deadline has none any more.
+        // A request that is answered before its deadline has none any more.
         Fault::Deadline if !answers => {
             let answer = client.answer().await;
             watch.release();
@@ -68,7 +69,7 @@ pub(crate) async fn fall(
         Fault::Stopping => {
             service.lifecycle.shutdown();
             service.lifecycle.stopping().cancelled().await;
-            // The poll after which the request looks at its signals.
+            // In this poll the request reads its signals.
             watch.nudge().await;
             watch.release();
             return Some(client.answer().await);

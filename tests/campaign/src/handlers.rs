@@ -1,6 +1,6 @@
-//! The handlers, one for each policy and shape: each writes a charge and an order, or nothing.
+//! The handlers, one for each policy and shape. Each writes a charge and an order, or nothing.
 //!
-//! None of them panics: a panic of the body itself ends it by law 7, and is nothing to be tried here.
+//! No handler panics, because a panic of the body itself ends it by law 7.
 
 use std::{future::poll_fn, pin::pin};
 
@@ -20,22 +20,22 @@ use crate::{
     visit::{ON_PURPOSE, Visit},
 };
 
-/// What a handler promises when it is cut.
+/// The promise of a handler that is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Promise {
-    /// It leaves nothing.
+    /// The handler leaves no row.
     Nothing,
     /// Whole, once its client has sent it again.
     Again,
-    /// Whole, or undone.
+    /// Whole or undone.
     Undone,
-    /// Whole or absent, because it stops where it chooses.
+    /// Whole or absent, because the handler stops where it chooses.
     Cooperative,
     /// Whole once begun.
     Durable,
 }
 
-/// The handlers by name, which is their path, and what they promise.
+/// The handlers by name, which is their path, and their promises.
 pub(crate) const HANDLERS: [(&str, Promise); 10] = [
     ("read", Promise::Nothing),
     ("stream", Promise::Nothing),
@@ -64,7 +64,7 @@ pub(crate) fn router() -> Router {
         .route("/panics", post(panics))
 }
 
-/// Where the handler is, as its own catalogue says.
+/// Returns the location of the handler by the catalogue.
 pub(crate) fn location(name: &str) -> String {
     let is = |found: &str| found.rsplit("::").next() == Some(name);
     let policies = followthrough::policies();
@@ -88,8 +88,8 @@ impl IntoResponse for Failed {
 
 type Done = Result<&'static str, Failed>;
 
-/// An extractor that waits, as one that looks up its caller does, and then reads an upload: nothing has begun
-/// there.
+/// An extractor that waits, as one does that looks up its caller, and then reads an upload. The
+/// handler has not begun then.
 impl<S: Sync> FromRequest<S> for Visit {
     type Rejection = Response;
 
@@ -108,7 +108,7 @@ impl<S: Sync> FromRequest<S> for Visit {
 
 /// Statements with a point before, within and after each.
 impl Visit {
-    /// The whole upload; the rest of it is sent once this has waited for it.
+    /// Reads the whole upload. The client sends the rest of it once this waits.
     async fn upload(&self, body: Body) -> Option<Bytes> {
         let mut whole = pin!(to_bytes(body, 100));
         poll_fn(|cx| {
@@ -141,7 +141,7 @@ impl Visit {
         Ok(self.run("insert", tx.insert(row, self.id)).await?)
     }
 
-    /// The last thing in a body that holds a permit.
+    /// Marks the end of a body that holds a permit.
     fn ends(&self, answer: &'static str) -> &'static str {
         self.ended();
         answer
@@ -152,7 +152,7 @@ impl Visit {
     }
 }
 
-/// Its rows are for itself: it never commits them.
+/// Inserts its rows and never commits them.
 #[cancellable(read)]
 async fn read(visit: Visit) -> Done {
     let mut tx = visit.begin().await?;
@@ -163,7 +163,7 @@ async fn read(visit: Visit) -> Done {
     Ok("read")
 }
 
-/// The same, and its points are in the response body, too.
+/// Inserts its rows and never commits them, with further points in the response body.
 #[cancellable(stream)]
 async fn stream(visit: Visit) -> Result<Body, Failed> {
     let mut tx = visit.begin().await?;
@@ -184,7 +184,7 @@ async fn stream(visit: Visit) -> Result<Body, Failed> {
     })))
 }
 
-/// Half of it may be there until its client sends it again.
+/// May leave half of a write until its client sends it again.
 #[cancellable(idempotent_write)]
 async fn idempotent_write(visit: Visit) -> Done {
     visit.rows("read").await?;
@@ -205,7 +205,7 @@ async fn reversible_write(visit: Visit) -> Done {
     Ok("written")
 }
 
-/// Undoes the write, however far it got.
+/// Undoes the write, however far it came.
 async fn undo(visit: Visit) -> database::Result<()> {
     visit.db.undo(Row::Charge, visit.id).await?;
     visit.db.undo(Row::Order, visit.id).await?;
@@ -213,7 +213,7 @@ async fn undo(visit: Visit) -> database::Result<()> {
     Ok(())
 }
 
-/// Three safe points, the last of them just before it writes.
+/// Has three safe points, the last of them just before its write.
 #[cancellable(idempotent_write, cooperative)]
 async fn cooperative(cancel: CancellationToken, visit: Visit) -> Done {
     visit.enters();
@@ -285,7 +285,7 @@ async fn spanning(visit: Visit) -> Done {
     Ok(visit.ends("written"))
 }
 
-/// The statement after the site is open to the client and the deadline again.
+/// A disconnect or the deadline may cut the statement after the durable one.
 #[cancellable(read)]
 async fn reopened(visit: Visit) -> Done {
     visit.rows("read").await?;
@@ -300,7 +300,7 @@ async fn reopened(visit: Visit) -> Done {
     Ok(visit.ends("written"))
 }
 
-/// On another stream of the same connection.
+/// Panics on another stream of the same connection.
 #[cancellable(read)]
 async fn panics() {
     tokio::task::yield_now().await;

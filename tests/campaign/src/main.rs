@@ -1,8 +1,8 @@
-//! Every policy, cut at every await: by a client that leaves or resets, by a deadline, by a shutdown
-//! and by a panic elsewhere on the connection, over both protocols and on two databases.
+//! Every policy, cut at every await: by a disconnect, a reset, a deadline, a shutdown, and a panic
+//! elsewhere on the connection, over both protocols and on two databases.
 //!
-//! What has begun is whole, and what has not is absent. A panic of the body itself ends it by law
-//! 7 and is not tried here.
+//! Begun work is whole, and other work is absent. A panic of the body itself ends it by law 7 and
+//! is not a fault here.
 
 mod around;
 mod campaign;
@@ -34,45 +34,46 @@ use self::{
     visit::ON_PURPOSE,
 };
 
-/// Every policy, cut at every await: what has begun is whole, and what has not is absent.
+/// Every policy, cut at every await: begun work is whole, and other work is absent
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
-    /// How many faults have to fall
+    /// How many faults to cause
     #[arg(long, default_value_t = 10_000, value_parser = value_parser!(u64).range(1..=10_000_000))]
     runs: u64,
-    /// What all choices are drawn from; timing is not repeated
+    /// The seed of all choices; the timing is not repeated
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// No run begins after so many minutes
+    /// No run begins after this many minutes
     #[arg(long, default_value_t = 30, value_parser = value_parser!(u64).range(1..=1440))]
     minutes: u64,
-    /// The seed of one run, which is repeated until its fault has fallen ten times
+    /// The seed of one run, which is repeated until its fault has taken effect ten times
     #[arg(long)]
     replay: Option<u64>,
-    /// On the database that needs no server, and not on the other one
+    /// Uses only the embedded database, which needs no server
     #[arg(long)]
     sqlite_only: bool,
-    /// Breaks the runtime: bodies past their point of no return are dropped, and this has to fail
+    /// Breaks the runtime, so that bodies past their point of no return are dropped; the campaign
+    /// has to fail
     #[arg(long)]
     without_rescue: bool,
-    /// Where the report goes as JSON
+    /// The file for the report as JSON
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Where the table goes as Markdown
+    /// The file for the table as Markdown
     #[arg(long)]
     markdown: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// A mixed load with random faults, under which nothing may grow
+    /// A mixed load with random faults, under which no count may grow
     Soak(soak::Settings),
 }
 
-/// Leaves our own panics out of the output.
+/// Hides the campaign's own panics from the output.
 fn hush() {
     let loud = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
@@ -141,7 +142,7 @@ async fn run(mut campaign: Campaign, cli: &Cli) -> Result<bool, Failure> {
 
 async fn replay(mut campaign: Campaign, seed: u64) -> Result<bool, Failure> {
     let mut fell = 0;
-    // How often a statement suspends is the database's affair.
+    // How often a statement suspends depends on the database.
     for _ in 0..100 {
         fell += u32::from(campaign.replay(seed).await);
         if fell == 10 {

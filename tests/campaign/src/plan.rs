@@ -1,4 +1,4 @@
-//! What a run is: a handler, a fault and the point where it falls, all drawn from one seed.
+//! A run: a handler, a fault and its point, all drawn from one seed.
 
 use std::fmt;
 
@@ -6,12 +6,12 @@ use fastrand::Rng;
 
 use crate::handlers::HANDLERS;
 
-/// When the fault falls on a suspended request.
+/// The moment of the fault in a suspension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Moment {
-    /// As soon as it waits.
+    /// As soon as the statement waits.
     Waiting,
-    /// When what it waited for is there, and before it can look.
+    /// When the statement is woken, and before it is polled.
     Woken,
 }
 
@@ -19,14 +19,14 @@ pub(crate) enum Moment {
 /// from the last stage that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Point {
-    /// The statement, or the gap before or after one; the first is 1.
+    /// The statement, or the gap before or after one, counted from 1.
     pub(crate) stage: u32,
-    /// How often it has suspended within that; the first is 1.
+    /// The suspension within the stage, counted from 1.
     pub(crate) suspension: u32,
     pub(crate) moment: Moment,
 }
 
-/// What happens to a request.
+/// A fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// The client closes its connection (FIN).
@@ -35,9 +35,9 @@ pub(crate) enum Fault {
     Deadline,
     /// The service shuts down and its read grace is over.
     Stopping,
-    /// The client resets: RST on HTTP/1, `RST_STREAM` on HTTP/2.
+    /// The client sends RST on HTTP/1, and `RST_STREAM` on HTTP/2.
     Reset,
-    /// Something else on the connection panics.
+    /// A panic elsewhere on the connection.
     Panic,
 }
 
@@ -56,11 +56,11 @@ impl Fault {
     }
 }
 
-/// Two protocols, or two databases, by index into what is reported.
+/// The names of the protocols, by their index in a plan.
 pub(crate) const PROTOCOLS: [&str; 2] = ["HTTP/1", "HTTP/2"];
 pub(crate) const DATABASES: [&str; 2] = ["SQLite", "PostgreSQL"];
 
-/// One run.
+/// The plan of one run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
@@ -69,19 +69,21 @@ pub(crate) struct Plan {
     pub(crate) fault: Fault,
     pub(crate) http2: bool,
     pub(crate) postgres: bool,
-    /// Of a [`Fault::Panic`] on HTTP/2: whether another stream's handler panics, and not what is around this one.
+    /// For a [`Fault::Panic`] on HTTP/2: the handler of another stream panics, instead of the
+    /// middleware around this one.
     pub(crate) sibling: bool,
     pub(crate) point: Point,
 }
 
 impl Plan {
-    /// What a seed stands for. `stages` has how many there are in each handler.
+    /// Returns the plan of a seed. `stages` has the number of stages of each handler.
     pub(crate) fn draw(seed: u64, stages: &[u32], postgres: bool) -> Self {
         let mut random = Rng::with_seed(seed);
         let handler = random.usize(..HANDLERS.len());
         let fault = Fault::ALL[random.usize(..Fault::ALL.len())];
         let http2 = random.bool();
-        // Drawn in any case, so that a seed means the same without PostgreSQL, apart from the database.
+        // The draw happens in any case, so that a seed gives the same plan without PostgreSQL,
+        // apart from the database.
         let postgres = random.bool() && postgres;
         let sibling = random.bool() && http2 && fault == Fault::Panic;
         let moment = if random.bool() { Moment::Waiting } else { Moment::Woken };
@@ -99,7 +101,7 @@ impl Plan {
         }
     }
 
-    /// The seeds of a campaign: neighbours have nothing in common.
+    /// Returns the seed of a run. Seeds of neighbouring runs are unrelated.
     pub(crate) const fn seed(campaign: u64, n: u64) -> u64 {
         // SplitMix64.
         let mut z = campaign
@@ -110,7 +112,7 @@ impl Plan {
         z ^ (z >> 31)
     }
 
-    /// The same without its fault, which no request reaches.
+    /// Returns the plan without its fault, because no request reaches its point.
     pub(crate) const fn left_alone(self) -> Self {
         Self { point: Point { stage: 0, ..self.point }, ..self }
     }

@@ -1,4 +1,4 @@
-//! What a campaign shows at its end: as a table, and as JSON.
+//! The report of a campaign, as a table and as JSON.
 
 use std::{fmt, time::Duration};
 
@@ -87,7 +87,7 @@ impl Report {
     }
 }
 
-/// In Markdown, which reads well on a terminal, too.
+/// Writes Markdown, which also reads well on a terminal.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(

@@ -1,4 +1,4 @@
-//! A service on a free port of loopback, and what its report has to say at its end.
+//! A service on a free port of loopback, and the expected counts of its report.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -13,14 +13,14 @@ use crate::{
     handlers,
 };
 
-/// Longer than a run may take, so that nothing is abandoned before the run is given up.
+/// Longer than a run may take, so that a run is given up before its work is abandoned.
 const GRACE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Service {
     pub(crate) at: SocketAddr,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) expected: Expected,
-    /// Bodies that took a permit, and those that came to their end, by our own account.
+    /// The bodies that took a permit, and those that ended, by the handlers' own records.
     pub(crate) begun: u64,
     pub(crate) ended: u64,
     task: JoinHandle<io::Result<ShutdownReport>>,
@@ -45,13 +45,13 @@ impl Service {
 
     /// Waits until nothing is in flight: no request, no permit, no compensation.
     pub(crate) async fn is_quiet(&self) {
-        // There is no event for that: requests are counted apart from work.
+        // No event exists for that, because requests and work are counted separately.
         while self.in_flight().0 > 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 
-    /// How much is in flight, requests and work, and that in words.
+    /// Returns how much is in flight, requests and work, and a text of it.
     pub(crate) fn in_flight(&self) -> (usize, String) {
         let now = self.lifecycle.in_flight();
         let work: Vec<_> = now.work.iter().map(ToString::to_string).collect();
@@ -59,7 +59,7 @@ impl Service {
         (now.requests + work.len(), words)
     }
 
-    /// Shuts it down unless it is down already, and gives what is wrong with its report.
+    /// Shuts the service down, unless it is down already. Returns the faults of its report.
     pub(crate) async fn end(mut self) -> Vec<String> {
         self.lifecycle.shutdown();
         let report = match (&mut self.task).await {
@@ -87,7 +87,7 @@ impl Service {
     }
 }
 
-/// One that a run has given up ends by itself.
+/// A service that a run has given up ends by itself.
 impl Drop for Service {
     fn drop(&mut self) {
         self.lifecycle.shutdown();

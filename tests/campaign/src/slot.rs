@@ -1,5 +1,5 @@
-//! Where runs happen, one after the other: databases and a service of its own, so that what is in
-//! flight there is the run's.
+//! A slot for runs, one after the other. The databases and the service are its own, so all work in
+//! flight there belongs to the current run.
 
 use std::{error::Error, path::Path, sync::Arc, time::Duration};
 
@@ -19,7 +19,7 @@ use crate::{
 
 pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 
-/// No run takes longer unless it hangs.
+/// Longer than any run takes, unless it hangs.
 const LONGEST: Duration = Duration::from_secs(10);
 
 pub(crate) struct Slot {
@@ -28,7 +28,7 @@ pub(crate) struct Slot {
     service: Option<Service>,
 }
 
-/// A database, and another connection to look at it: what is not committed is not there.
+/// A database, and another connection, which sees only committed rows.
 #[derive(Clone)]
 struct Base {
     db: Db,
@@ -36,26 +36,27 @@ struct Base {
 }
 
 impl Base {
-    /// The rows of a request of which nothing is left but what was dropped on the connection.
+    /// Returns the rows of a request, after its dropped statements have ended.
     async fn rows(&self, id: i64) -> Result<(i64, i64), Failure> {
         self.db.settles().await?;
         Ok(self.look.rows(id).await?)
     }
 }
 
-/// What a run has found.
+/// The findings of a run.
 pub(crate) struct Outcome {
     pub(crate) plan: Plan,
-    /// The name of the stage at which the fault fell. None if the point was passed by.
+    /// The name of the stage at which the fault took effect; `None` if the request did not reach
+    /// the point.
     pub(crate) held: Option<&'static str>,
-    /// None if it did not end.
+    /// `None` if the request did not end.
     pub(crate) kind: Option<Kind>,
-    /// Empty is good.
+    /// The faults; empty if the run is good.
     pub(crate) wrong: Vec<String>,
 }
 
 impl Slot {
-    /// Opens its databases, the first in `folder`.
+    /// Opens the databases, the first in `folder`.
     pub(crate) async fn open(
         n: usize,
         folder: &Path,
@@ -72,7 +73,7 @@ impl Slot {
         Ok(Self { sqlite, postgres, service: None })
     }
 
-    /// The service of the next run.
+    /// Returns the service of the next run.
     async fn service(&mut self) -> Result<&mut Service, Failure> {
         let service = match self.service.take() {
             Some(service) => service,
@@ -81,12 +82,12 @@ impl Slot {
         Ok(self.service.insert(service))
     }
 
-    /// How much is in flight.
+    /// Returns how much is in flight.
     pub(crate) fn in_flight(&self) -> usize {
         self.service.as_ref().map_or(0, |service| service.in_flight().0)
     }
 
-    /// Ends its service, and gives what is wrong with its report.
+    /// Ends the service. Returns the faults of its report.
     pub(crate) async fn close(&mut self) -> Vec<String> {
         match self.service.take() {
             Some(service) => service.end().await,
@@ -103,7 +104,7 @@ impl Slot {
         Ok(())
     }
 
-    /// A request that nothing happens to; gives how many stages it has.
+    /// Sends a request without a fault, and returns the number of its stages.
     pub(crate) async fn stages(&mut self, handler: usize, id: i64) -> Result<u32, Failure> {
         let (name, promise) = HANDLERS[handler];
         let (base, watch) = (self.sqlite.clone(), Watch::new(None));
@@ -120,7 +121,7 @@ impl Slot {
         Ok(watch.seen().stage)
     }
 
-    /// One run.
+    /// Does one run.
     pub(crate) async fn run(&mut self, plan: Plan, id: i64) -> Outcome {
         let watch = Watch::new(Some(plan.point));
         let promise = HANDLERS[plan.handler].1;
@@ -175,7 +176,7 @@ impl Slot {
         }
         let held = watch.seen().held.filter(|_| early.is_none());
         let answer = match early {
-            // Or it would be held later, by a body that goes on.
+            // Without the release, a body that goes on would be held later.
             Some(answer) => {
                 watch.release();
                 Some(answer)
@@ -208,7 +209,7 @@ impl Slot {
     }
 }
 
-/// Sends a request that nothing happens to, and waits until nothing of it is left.
+/// Sends a request without a fault, and waits until it has settled.
 async fn send_again(
     service: &Service,
     db: &Db,
@@ -224,14 +225,14 @@ async fn send_again(
 }
 
 impl Service {
-    /// Waits until nothing is left of a request, by its own account and the service's.
+    /// Waits until a request has settled, by its own record and by the service's.
     async fn settles(&self, watch: &Watch, id: i64) {
         drop(self.expected.take(id));
         watch.until(|seen| seen.gone).await;
         self.is_quiet().await;
     }
 
-    /// Takes down what its report has to say of a request.
+    /// Adds the expected counts of a request to those of the service's report.
     fn account(&mut self, promise: Promise, watch: &Watch) {
         let seen = watch.seen();
         let took_permit = match promise {

@@ -1,6 +1,6 @@
-//! A mixed load for as long as it is told: nothing may grow from its first quarter to its last.
+//! A mixed load for a given time: no count may grow from its first quarter to its last.
 //!
-//! The load stops at the end of each of twelve parts: what is looked at then is what stays.
+//! The load stops at the end of each of twelve parts, so that a sample has only what remains.
 
 use std::{
     fs, io,
@@ -18,26 +18,26 @@ use crate::{
 
 const PARTS: u32 = 12;
 const QUARTER: usize = PARTS as usize / 4;
-/// What the allocator keeps differs from time to time, by as much as is freed at once: the buffers
-/// of the requests of a part's end. A leak of 1 KiB a request would come to 200 MiB here.
+/// The allocator keeps a varying amount of memory, up to the buffers of the requests that are freed
+/// at once at the end of a part. A leak of 1 KiB for each request would come to 200 MiB here.
 const MEMORY_KIB: u64 = 8 * 1024;
-/// Tasks and sockets that are closed are gone soon, and not at once.
+/// The time for closed tasks and sockets to disappear.
 const SETTLING: Duration = Duration::from_secs(5);
 
 #[derive(Args)]
 pub(crate) struct Settings {
-    /// How long; a quarter of the default is a minute
+    /// Seconds of the load; a quarter of the default is a minute
     #[arg(long, default_value_t = 240, value_parser = value_parser!(u64).range(6..=86_400))]
     seconds: u64,
-    /// What all choices are drawn from; timing is not repeated
+    /// The seed of all choices; the timing is not repeated
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// On the database that needs no server, and not on the other one
+    /// Uses only the embedded database, which needs no server
     #[arg(long)]
     pub(crate) sqlite_only: bool,
 }
 
-/// What is there while nothing happens.
+/// The counts while no request runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Sample {
     memory_kib: u64,
@@ -64,7 +64,7 @@ impl Sample {
         Ok(Self { memory_kib: memory_kib()?, tasks, permits, descriptors: descriptors()? })
     }
 
-    /// Waits until no task is left, and as few descriptors as there were, but not for ever.
+    /// Waits, for at most [`SETTLING`], until no task and no additional descriptor is left.
     async fn settled(permits: usize, before: usize) -> io::Result<Self> {
         let began = Instant::now();
         loop {
@@ -77,7 +77,7 @@ impl Sample {
         }
     }
 
-    /// The most of each.
+    /// Returns the highest of each count.
     fn most(samples: &[Self]) -> Self {
         samples.iter().fold(Self::default(), |most, sample| Self {
             memory_kib: most.memory_kib.max(sample.memory_kib),
@@ -88,7 +88,7 @@ impl Sample {
     }
 }
 
-/// What grew from the first quarter to the last, in words.
+/// Returns the counts that grew from the first quarter to the last, as text.
 fn grown(samples: &[Sample]) -> Vec<String> {
     let quarter = QUARTER.min(samples.len());
     let first = Sample::most(&samples[..quarter]);
@@ -106,10 +106,10 @@ fn grown(samples: &[Sample]) -> Vec<String> {
     grown
 }
 
-/// Runs the load and gives whether nothing grew and nothing was lost.
+/// Runs the load. Returns whether no count grew and no work was lost.
 pub(crate) async fn run(mut campaign: Campaign, settings: &Settings) -> Result<bool, Failure> {
     let whole = Duration::from_secs(settings.seconds);
-    // The services that counted the stages are gone before the first look.
+    // The services that counted the stages end before the first sample.
     campaign.close().await;
     let before = Sample::settled(0, usize::MAX).await?;
     println!("| seconds | requests | faults |   KiB | tasks | permits | descriptors |");
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_grows_is_named() {
+    fn each_growing_count_is_named() {
         assert_eq!(with_last(FLAT), Vec::<String>::new());
         assert_eq!(with_last(Sample { memory_kib: 58_192, ..FLAT }), Vec::<String>::new());
         let grown = [

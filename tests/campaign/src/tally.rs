@@ -1,4 +1,4 @@
-//! What all runs have found.
+//! The findings of all runs.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -11,12 +11,12 @@ use crate::{
     verdict::Kind,
 };
 
-/// Bad runs that are shown; all are counted.
+/// How many bad runs are printed. All of them are counted.
 const SHOWN: usize = 20;
-/// So many runs without an end, and it is of no use to wait for more of them.
+/// After this many runs without an end, the campaign gives up.
 const TOO_MANY_HUNG: u64 = 40;
 
-/// Runs by what was found.
+/// Runs by finding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Counts {
     pub(crate) begun_and_whole: u64,
@@ -64,15 +64,16 @@ pub(crate) struct Tally {
     pub(crate) points: [HashSet<Point>; HANDLERS.len()],
     /// Runs that did not reach their point. They are judged, too.
     pub(crate) passed_by: u64,
-    /// Runs with something wrong, also of those that passed by.
+    /// Bad runs, with those that did not reach their point.
     pub(crate) bad: u64,
-    /// Services whose report was wrong at their end.
+    /// Services with a wrong report.
     pub(crate) bad_services: u64,
     hung: u64,
 }
 
 impl Tally {
-    /// Counts a run; `replay` are the arguments that repeat it. Gives whether the fault fell.
+    /// Counts a run; `replay` are the arguments that repeat it. Returns whether the fault took
+    /// effect.
     pub(crate) fn note(&mut self, outcome: &Outcome, replay: &str) -> bool {
         let plan = &outcome.plan;
         let fault = Fault::ALL.iter().position(|fault| *fault == plan.fault).unwrap_or_default();
@@ -107,13 +108,13 @@ impl Tally {
         total
     }
 
-    /// The distinct stages of a handler at which a fault fell.
+    /// Returns how many stages of a handler had a fault.
     pub(crate) fn stages_hit(&self, handler: usize) -> usize {
         let stages: HashSet<_> = self.points[handler].iter().map(|point| point.stage).collect();
         stages.len()
     }
 
-    /// All requests, also those that nothing happened to.
+    /// Returns the number of all requests, with and without a fault.
     pub(crate) fn requests(&self) -> u64 {
         self.total().sum() + self.passed_by
     }
@@ -126,7 +127,7 @@ impl Tally {
         self.hung >= TOO_MANY_HUNG
     }
 
-    /// A line for whoever waits.
+    /// Returns a line of progress.
     pub(crate) fn progress(&self, took: Duration) -> String {
         let total = self.total();
         let rate = rate(total.sum(), took);

@@ -1,4 +1,4 @@
-//! What became of one request, compared with what its policy promises.
+//! The verdict on a request: its rows and its answer, compared with the promise of its policy.
 
 use crate::{
     around::ANSWER,
@@ -7,7 +7,7 @@ use crate::{
     plan::{Fault, Plan},
 };
 
-/// What was found, in one of four kinds.
+/// One of four findings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Begun and whole.
@@ -16,24 +16,24 @@ pub(crate) enum Kind {
     Lost,
     /// Unbegun and absent, or begun and undone where that is the promise.
     Absent,
-    /// Half done.
+    /// Half a write.
     Half,
 }
 
-/// What is known of a request once nothing of it is in flight.
+/// The facts about a settled request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
-    /// Where the fault fell: the name of the stage, and whether that was in the body. None if the
-    /// request passed the point by.
+    /// The name of the stage at which the fault took effect, and whether that was in the body;
+    /// `None` if the request did not reach the point.
     pub(crate) held: Option<(&'static str, bool)>,
     pub(crate) begun: bool,
     pub(crate) undone: bool,
     pub(crate) ended: bool,
     /// Charges and orders.
     pub(crate) rows: (i64, i64),
-    /// The same after the client had sent it again.
+    /// Charges and orders after the client had sent the request again.
     pub(crate) again: Option<(i64, i64)>,
-    /// What the client saw.
+    /// The client's response.
     pub(crate) answer: Option<Answer>,
 }
 
@@ -41,11 +41,11 @@ const WHOLE: (i64, i64) = (1, 1);
 const ABSENT: (i64, i64) = (0, 0);
 
 impl Facts {
-    /// The kind of it, by rows.
+    /// Returns the kind of the finding by the rows.
     pub(crate) fn kind(&self, promise: Promise) -> Kind {
         let rows = self.again.unwrap_or(self.rows);
         match (self.begun, rows) {
-            // What it began is what it sent again, so only that can be half.
+            // An unbegun request can be whole only because its client has sent it again.
             (false, _) if promise == Promise::Again && self.rows == ABSENT && rows == WHOLE => {
                 Kind::Absent
             }
@@ -57,7 +57,7 @@ impl Facts {
         }
     }
 
-    /// What is wrong, in words. Empty is good.
+    /// Returns the faults as text; none if the request is good.
     pub(crate) fn wrong(&self, plan: &Plan, promise: Promise) -> Vec<String> {
         let mut wrong = Vec::new();
         let (begun, rows) = (self.begun, self.rows);
@@ -66,7 +66,7 @@ impl Facts {
             Kind::Half => wrong.push(format!("half done: {rows:?}, then {:?}", self.again)),
             Kind::Whole | Kind::Absent => {}
         }
-        // A reopened statement ends the body of a client that does not wait any more.
+        // A reopened statement ends the body if its client does not wait any more.
         let may_end = HANDLERS[plan.handler].0 == "reopened" && plan.fault != Fault::Stopping;
         if promise == Promise::Durable && begun && !self.ended && !may_end {
             wrong.push("begun, and its body did not end".to_owned());
@@ -99,10 +99,10 @@ impl Facts {
         wrong
     }
 
-    /// What no answer may say, whatever happened.
+    /// Checks what no response may claim, whatever the fault.
     fn wrong_answer(&self, promise: Promise, answer: &Answer, wrong: &mut Vec<String>) {
         let writes = promise != Promise::Nothing;
-        // It ends well, too, where it stops by itself; then it has not begun.
+        // A cooperative body that stops by itself also answers 200, and has not begun.
         let stopped = promise == Promise::Cooperative && answer.body.ends_with("stopped");
         let mut require = |so: bool, otherwise: &str| {
             if !so {
@@ -133,8 +133,8 @@ impl Facts {
         );
     }
 
-    /// Whether the body of the answer is cut, which its client has to see (law 6). Where a deadline has
-    /// fallen is not known of a stream that was not held: then it is what the client saw.
+    /// Returns whether the body of the response is cut, which its client has to see (law 6). For a
+    /// stream that was not held, only the client's view tells whether the deadline has cut it.
     fn is_cut(&self, plan: &Plan, whole: bool) -> bool {
         let cuts = matches!(plan.fault, Fault::Deadline | Fault::Stopping);
         if HANDLERS[plan.handler].0 != "stream" || !cuts {
@@ -146,18 +146,20 @@ impl Facts {
         }
     }
 
-    /// The statuses that a client may see after the fault; none if it may see nothing.
+    /// Returns the statuses that a client may see after the fault, or `None` if it may see no
+    /// response.
     fn expected(&self, plan: &Plan, promise: Promise) -> Option<&'static [u16]> {
-        // Without the fault it is answered; a deadline may have fallen before its point.
+        // Without the fault the request is answered 200. A deadline may have passed before its
+        // point.
         let Some((label, _)) = self.held else {
             return Some(if plan.fault == Fault::Deadline { &[200, 504] } else { &[200] });
         };
-        // After the head the status stands.
+        // Behind the head, the status stands.
         let answered = label == ANSWER || label.starts_with("stream:");
         match plan.fault {
             Fault::Panic if plan.sibling => Some(&[200]),
             Fault::Disconnect | Fault::Reset | Fault::Panic => None,
-            // It may have fallen before.
+            // The deadline may have passed before.
             Fault::Deadline if label == ANSWER => Some(&[200, 504]),
             Fault::Deadline if answered => Some(&[200]),
             Fault::Deadline => Some(&[504]),

@@ -1,9 +1,9 @@
-//! One request, as its handler and its driver see it: where it is, and how a fault is made to fall
+//! One request, as its handler and its driver see it: where it is, and how a fault takes effect
 //! exactly there.
 //!
 //! Every statement of a handler goes through [`Visit::run`], which counts how often it suspends. At
-//! the chosen suspension it holds the request: it tells the driver, and polls what is inside only
-//! when the driver releases it. Whatever drops the request meanwhile, drops it there.
+//! the chosen suspension `run` holds the request: it tells the driver, and polls the statement only
+//! after the driver releases it. A drop of the request meanwhile drops it there.
 
 use std::{
     future::poll_fn,
@@ -19,19 +19,19 @@ use crate::{
     plan::{Moment, Point},
 };
 
-/// What panics on purpose says so, and is left out of the output.
+/// The message of the campaign's own panics, which are hidden from the output.
 pub(crate) const ON_PURPOSE: &str = "the campaign panics on purpose";
 
-/// What has happened to a request.
+/// The events of a request.
 #[derive(Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is an event that somebody waits for")]
+#[expect(clippy::struct_excessive_bools, reason = "tests wait for each of these events")]
 pub(crate) struct Seen {
     /// The stage that was reached last, and its name.
     pub(crate) stage: u32,
     pub(crate) label: &'static str,
-    /// The extractor of the upload waits for the rest of it.
+    /// The extractor of the upload waits for the second half.
     pub(crate) uploads: bool,
-    /// The extractors are through.
+    /// All extractors have run.
     pub(crate) extracted: bool,
     /// The body was polled.
     pub(crate) entered: bool,
@@ -41,24 +41,24 @@ pub(crate) struct Seen {
     pub(crate) ended: bool,
     /// The compensation has run to its end.
     pub(crate) undone: bool,
-    /// Held at the point: its name, and whether that is in the body.
+    /// The request is held: the name of the stage, and whether that is in the body.
     pub(crate) held: Option<(&'static str, bool)>,
-    /// Polls while it was held.
+    /// Polls of the request while it was held.
     pub(crate) polls: u64,
-    /// What was held was dropped.
+    /// The held statement was dropped.
     pub(crate) dropped: bool,
-    /// What is around it was dropped while it was held.
+    /// The surrounding middleware was dropped while the request was held.
     pub(crate) left: bool,
-    /// Nothing holds this request any more, nor its body, nor its compensation.
+    /// The request, its body and its compensation are dropped.
     pub(crate) gone: bool,
     released: bool,
-    /// What is around the handler panics at its next poll.
+    /// The surrounding middleware panics at its next poll.
     panic: bool,
     inner: Option<Waker>,
     outer: Option<Waker>,
 }
 
-/// What the driver keeps of a request.
+/// The driver's part of a request.
 #[derive(Debug)]
 pub(crate) struct Watch {
     point: Option<Point>,
@@ -66,32 +66,32 @@ pub(crate) struct Watch {
     news: Notify,
 }
 
-/// What the request keeps; when the last one is dropped, the request is gone.
+/// The request's part. When the last clone is dropped, the request is gone.
 #[derive(Clone, Debug)]
 pub(crate) struct Visit {
     watch: Arc<Watch>,
     pub(crate) db: Db,
     pub(crate) id: i64,
-    _life: Arc<Life>,
+    _gone: Arc<GoneOnDrop>,
 }
 
 #[derive(Debug)]
-struct Life(Arc<Watch>);
+struct GoneOnDrop(Arc<Watch>);
 
-impl Drop for Life {
+impl Drop for GoneOnDrop {
     fn drop(&mut self) {
         self.0.update(|seen| seen.gone = true);
     }
 }
 
 impl Watch {
-    /// A request that is held at `point`, if it is given and reached.
+    /// Returns the watch of a request that is held at `point`, if it reaches one.
     pub(crate) fn new(point: Option<Point>) -> Arc<Self> {
         Arc::new(Self { point, seen: Mutex::default(), news: Notify::new() })
     }
 
     pub(crate) fn visit(self: &Arc<Self>, db: Db, id: i64) -> Visit {
-        Visit { watch: self.clone(), db, id, _life: Arc::new(Life(self.clone())) }
+        Visit { watch: self.clone(), db, id, _gone: Arc::new(GoneOnDrop(self.clone())) }
     }
 
     pub(crate) fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -104,7 +104,7 @@ impl Watch {
         result
     }
 
-    /// Waits until `so`.
+    /// Waits until `so` holds.
     pub(crate) async fn until(&self, so: impl Fn(&Seen) -> bool) {
         loop {
             let mut news = pin!(self.news.notified());
@@ -116,7 +116,7 @@ impl Watch {
         }
     }
 
-    /// Lets what is held go on, wherever it is by now.
+    /// Releases the held statement, wherever it is by now.
     pub(crate) fn release(&self) {
         let waker = self.update(|seen| {
             seen.released = true;
@@ -125,7 +125,7 @@ impl Watch {
         waker.into_iter().for_each(Waker::wake);
     }
 
-    /// Has what is held polled, and waits for that.
+    /// Wakes the held statement, and waits for its poll.
     pub(crate) async fn nudge(&self) {
         let (polls, waker) = {
             let seen = self.seen();
@@ -135,7 +135,7 @@ impl Watch {
         self.until(|seen| seen.polls > polls || seen.dropped).await;
     }
 
-    /// Makes what is around the handler panic.
+    /// Makes the surrounding middleware panic.
     pub(crate) fn panic_around(&self) {
         let waker = self.update(|seen| {
             seen.panic = true;
@@ -144,7 +144,7 @@ impl Watch {
         waker.into_iter().for_each(Waker::wake);
     }
 
-    /// What is around the handler is polled.
+    /// Records a poll of the surrounding middleware.
     pub(crate) fn polled_around(&self, cx: &mut Context<'_>) {
         let panics = {
             let mut seen = self.seen();
@@ -154,18 +154,18 @@ impl Watch {
         assert!(!panics, "{ON_PURPOSE}");
     }
 
-    /// What is around the handler is dropped.
+    /// Records the drop of the surrounding middleware.
     pub(crate) fn dropped_around(&self) {
         self.update(|seen| seen.left |= seen.held.is_some());
     }
 
-    /// Whether it is held from here on.
+    /// Returns whether the statement is held from here on.
     fn holds(&self, at: Point, cx: &Context<'_>) -> bool {
         if self.point != Some(at) {
             return false;
         }
         self.update(|seen| {
-            // A driver that has its answer already lets nothing be held any more.
+            // After an early response, the driver has released the request.
             let holds = seen.held.is_none() && !seen.released;
             if holds {
                 seen.held = Some((seen.label, seen.extracted));
@@ -175,7 +175,7 @@ impl Watch {
         })
     }
 
-    /// Whether what is held may go on.
+    /// Returns whether the held statement may go on.
     fn is_released(&self, cx: &Context<'_>) -> bool {
         self.update(|seen| {
             seen.polls += 1;
@@ -185,7 +185,7 @@ impl Watch {
     }
 }
 
-/// Whether a stage holds the request, and what it says if it is dropped then.
+/// Whether a stage holds the request. A drop of this value while it holds is recorded.
 struct Hold<'a> {
     watch: &'a Watch,
     holds: bool,
@@ -204,42 +204,42 @@ impl Visit {
         &self.watch
     }
 
-    /// The extractor of the upload waits for the rest of it.
+    /// Records that the extractor of the upload waits for the second half.
     pub(crate) fn uploads(&self) {
         self.watch.update(|seen| seen.uploads = true);
     }
 
-    /// The extractors are through.
+    /// Records that all extractors have run.
     pub(crate) fn extracted(&self) {
         self.watch.update(|seen| seen.extracted = true);
     }
 
-    /// The first thing in a body that holds its permit from there on.
+    /// Records the first poll of a body that holds its permit from there on.
     pub(crate) fn enters(&self) {
         self.watch.update(|seen| seen.entered = true);
     }
 
-    /// The first thing past the point of no return.
+    /// Records that the body is past its point of no return.
     pub(crate) fn begins(&self) {
         self.watch.update(|seen| seen.begun = true);
     }
 
-    /// The last thing in a body that holds its permit until there.
+    /// Records the end of a body that holds its permit until there.
     pub(crate) fn ended(&self) {
         self.watch.update(|seen| seen.ended = true);
     }
 
-    /// The last thing of a compensation.
+    /// Records the end of a compensation.
     pub(crate) fn undone(&self) {
         self.watch.update(|seen| seen.undone = true);
     }
 
-    /// A suspension of our own, so that there is a point between any two statements.
+    /// Suspends once, so that there is a point between any two statements.
     pub(crate) async fn pause(&self, label: &'static str) {
         self.stage(label, true, tokio::task::yield_now()).await;
     }
 
-    /// A statement, with a pause before and after it.
+    /// Runs a statement with a pause before and after it.
     pub(crate) async fn run<F: Future>(&self, label: &'static str, statement: F) -> F::Output {
         self.pause(label).await;
         let output = self.stage(label, false, statement).await;
@@ -247,7 +247,7 @@ impl Visit {
         output
     }
 
-    /// `single`: it suspends once, whatever suspension was asked for.
+    /// Runs a stage. A `single` stage suspends once, and that suspension counts as the chosen one.
     async fn stage<F: Future>(&self, label: &'static str, single: bool, inner: F) -> F::Output {
         let stage = self.watch.update(|seen| {
             seen.stage += 1;

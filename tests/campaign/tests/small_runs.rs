@@ -1,4 +1,4 @@
-//! The campaign and the soak, small; and the campaign against a runtime that loses what it should rescue.
+//! A small campaign and a small soak, and a campaign against a runtime without the rescue.
 
 use std::{
     io::Write,
@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-/// Each takes all of the machine.
+/// Each test uses the whole machine.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 fn run(arguments: &[&str]) -> Output {
@@ -23,7 +23,7 @@ fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(out), String::from_utf8_lossy(err))
 }
 
-/// Runs it with a report, and gives that and what it said.
+/// Runs the program with a report. Returns the report and the output.
 fn report(arguments: &[&str], code: i32) -> (Value, String) {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("report.json");
@@ -42,7 +42,7 @@ fn number(report: &Value, path: &str) -> u64 {
 #[test]
 fn three_thousand_faults_lose_nothing() {
     let (report, said) = report(&["--runs", "3000", "--seed", "1"], 0);
-    // Not `println!`, which the test runner swallows when a test passes.
+    // The test runner hides the output of `println!` when a test passes.
     for line in said.lines().filter(|line| line.starts_with("ATTENTION")) {
         let _ = writeln!(std::io::stderr(), "{line}");
     }
@@ -50,7 +50,7 @@ fn three_thousand_faults_lose_nothing() {
     for count in ["begun_and_lost", "half_done", "without_end"] {
         assert_eq!(number(&report, &format!("/total/{count}")), 0, "{said}");
     }
-    // A campaign whose faults fall nowhere proves nothing.
+    // Each handler has to meet faults.
     for handler in report["handlers"].as_array().expect("a list") {
         let (hit, stages) = (number(handler, "/stages_hit"), number(handler, "/stages"));
         assert!(hit * 10 >= stages * 9, "{hit} of {stages} stages: {handler}");
@@ -58,7 +58,7 @@ fn three_thousand_faults_lose_nothing() {
         for fault in handler["faults"].as_array().expect("a list") {
             assert!(number(fault, "/unbegun_and_absent") > 0, "{handler}");
             let whole = number(fault, "/begun_and_whole") > 0;
-            // What is undone is absent, unless nothing was cut.
+            // An undone write counts as absent, unless no fault cut it.
             assert!(whole == writes || handler["name"] == "reversible_write", "{handler}");
         }
     }
@@ -68,7 +68,8 @@ fn three_thousand_faults_lose_nothing() {
     }
 }
 
-/// The switch that breaks the runtime: the campaign has to see it, and to say how to see it again.
+/// With the switch that breaks the runtime, the campaign has to fail and to print how to repeat the
+/// failure.
 #[test]
 fn without_the_rescue_it_fails() {
     let (report, said) =

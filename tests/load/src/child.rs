@@ -12,10 +12,10 @@ use tokio::time::timeout;
 
 use crate::Failure;
 
-/// A start takes no longer, even where the machine has other things to do.
+/// Longer than a start takes on a busy machine.
 const START: Duration = Duration::from_secs(30);
 
-/// A service that listens. It is killed when this is dropped.
+/// A listening service. Dropping the value kills it.
 pub(crate) struct Service {
     pub(crate) address: SocketAddr,
     child: Child,
@@ -23,9 +23,9 @@ pub(crate) struct Service {
     log: JoinHandle<Vec<String>>,
 }
 
-/// How a service ended.
+/// The end of a service.
 pub(crate) struct Ended {
-    /// From the signal to the end of the process.
+    /// The time from the signal to the end of the process.
     pub(crate) after: Duration,
     /// `None` if a signal killed it.
     pub(crate) code: Option<i32>,
@@ -36,7 +36,7 @@ pub(crate) struct Ended {
 }
 
 impl Service {
-    /// Starts the service and waits until it says where it listens.
+    /// Starts the service and waits until it prints its address.
     pub(crate) async fn start(mut command: Command) -> Result<Self, Failure> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.kill_on_drop(true).spawn()?;
@@ -53,18 +53,19 @@ impl Service {
         Ok(Self { address: address.parse()?, child, out, log })
     }
 
-    /// The process, while it lives.
+    /// Returns the id of the process while it runs.
     pub(crate) fn pid(&self) -> Option<Pid> {
         Pid::from_raw(self.child.id()?.try_into().ok()?)
     }
 
-    /// Sends SIGTERM and waits for the end of the process, for so long at most.
+    /// Sends SIGTERM and waits at most `within` for the end of the process.
     pub(crate) async fn terminate(mut self, within: Duration) -> Result<Ended, Failure> {
         let pid = self.pid().ok_or("the service ended before its signal")?;
         let signalled = Instant::now();
         kill_process(pid, Signal::TERM)?;
         let ended = async {
-            // Its output ends with it; what is printed last does not fit into a pipe.
+            // The output ends with the process. Its last line is longer than the buffer of a pipe,
+            // so this reads on.
             let out = all_lines(self.out).await;
             let status = self.child.wait().await?;
             let after = signalled.elapsed();

@@ -1,4 +1,4 @@
-//! HTTP/1 by hand: a connection that can be left at any byte.
+//! An HTTP/1 client by hand that can leave at any byte.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,23 +6,23 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// What came back, whole.
+/// A whole response.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) body: String,
     pub(crate) retry_after: bool,
-    /// The server closes the connection after this one.
+    /// Whether the server closes the connection after this response.
     pub(crate) last: bool,
 }
 
-/// A connection that is kept for several requests. Dropping it closes it.
+/// A connection for several requests. Dropping it closes it.
 pub(crate) struct Connection {
     stream: TcpStream,
     read: Vec<u8>,
 }
 
-/// The bytes of a request.
+/// Returns the bytes of a request.
 pub(crate) fn request(method: &str, path: &str, headers: &str, body: &str) -> String {
     let length = body.len();
     format!(
@@ -30,7 +30,7 @@ pub(crate) fn request(method: &str, path: &str, headers: &str, body: &str) -> St
     )
 }
 
-/// A request with a JSON body.
+/// Returns the bytes of a request with a JSON body.
 pub(crate) fn json(method: &str, path: &str, headers: &str, body: &str) -> String {
     request(method, path, &format!("content-type: application/json\r\n{headers}"), body)
 }
@@ -46,13 +46,13 @@ impl Connection {
         self.stream.write_all(bytes).await
     }
 
-    /// Sends a request and waits for its answer.
+    /// Sends a request and waits for its response.
     pub(crate) async fn call(&mut self, request: &str) -> io::Result<Answer> {
         self.send(request.as_bytes()).await?;
         self.answer().await
     }
 
-    /// Waits for an answer whose length is known.
+    /// Waits for a response whose length is known.
     pub(crate) async fn answer(&mut self) -> io::Result<Answer> {
         loop {
             if let Some((answer, length)) = parse(&self.read)? {
@@ -67,14 +67,14 @@ impl Connection {
         }
     }
 
-    /// Closes it with a reset instead of a FIN.
+    /// Closes the connection with a reset.
     pub(crate) fn reset(self) {
-        // Where that is not possible, it is a FIN.
+        // On an error the connection closes with a FIN.
         let _ = self.stream.set_zero_linger();
     }
 }
 
-/// A whole answer at the beginning of these bytes, and its length.
+/// Parses a whole response at the beginning of `bytes`, and returns it with its length.
 fn parse(bytes: &[u8]) -> io::Result<Option<(Answer, usize)>> {
     let invalid = || io::Error::new(io::ErrorKind::InvalidData, "not an answer that we can read");
     let Some(head) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {

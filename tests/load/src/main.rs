@@ -1,7 +1,7 @@
-//! Load on real processes: shutdowns in the middle of durable writes, and floods of resets.
+//! Load on real processes: shutdowns within durable writes, and floods of resets.
 //!
-//! Each run compares three accounts of what happened: what the clients saw, what was written, and
-//! what the report of the shutdown says.
+//! Each run compares three accounts: the responses that the clients saw, the rows that were
+//! written, and the report of the shutdown.
 
 mod child;
 mod http1;
@@ -15,10 +15,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// What ends this program early, as one line.
+/// An error that ends this program, as one line.
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// Load on real processes: what the clients saw, what was written and what the report says agree.
+/// Load on real processes: the clients' responses, the written rows and the report agree
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
@@ -32,7 +32,7 @@ enum Command {
     Shutdowns(shutdowns::Settings),
     /// Rapid HTTP/2 resets on a durable route
     Resets(resets::Settings),
-    /// The service that `resets` is aimed at
+    /// The service that `resets` attacks
     #[command(hide = true)]
     ResetTarget(resets::TargetSettings),
 }

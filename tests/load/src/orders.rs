@@ -1,4 +1,5 @@
-//! The order service's binary: the one beside ours if it is up to date, else cargo makes it.
+//! The binary of the order service: the one beside this program if it is up to date, or else one
+//! that cargo builds.
 
 use std::fs;
 use std::io;
@@ -10,17 +11,17 @@ use serde::Deserialize;
 
 use crate::Failure;
 
-/// The path of the binary, built with the profile that built us.
+/// Returns the path of the binary, built with the profile of this program.
 pub(crate) fn binary() -> Result<PathBuf, Failure> {
     let ours = std::env::current_exe()?;
     let directory = ours.parent().ok_or("no directory of our own")?;
     let beside = directory.join(format!("orders{}", std::env::consts::EXE_SUFFIX));
-    // After `cargo test --workspace` it is there, made with the features of the whole workspace.
-    // Cargo would make it again, because its features alone are fewer.
+    // `cargo test --workspace` has built the binary with the features of the whole workspace. Cargo
+    // would build it again with the features of its own package.
     if is_fresh(&beside).unwrap_or(false) { Ok(beside) } else { build(directory) }
 }
 
-/// Whether the binary is younger than all that went into it, by cargo's own list of that.
+/// Returns whether the binary is newer than all of its sources, by cargo's own list of them.
 fn is_fresh(binary: &Path) -> io::Result<bool> {
     let built = fs::metadata(binary)?.modified()?;
     let list = fs::read_to_string(binary.with_extension("d"))?;
@@ -31,7 +32,7 @@ fn is_fresh(binary: &Path) -> io::Result<bool> {
         return Ok(false);
     }
     for source in sources.split_whitespace() {
-        // A path with a blank in it is cut here and not found: then cargo decides.
+        // A path with a blank is cut here and not found, and then cargo decides.
         if age(source)? > built {
             return Ok(false);
         }

@@ -1,8 +1,8 @@
-//! The report of a shutdown, as another process printed it.
+//! The report of a shutdown that another process printed.
 
 use serde::Deserialize;
 
-/// The fields that are compared with other accounts; there are more.
+/// The fields that are compared with other accounts.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Report {
     pub(crate) durable: Durable,
@@ -26,7 +26,7 @@ pub(crate) struct Cancelled {
     pub(crate) refused: usize,
 }
 
-/// What is wrong, in words. Empty is good.
+/// The faults as text; empty if the run is good.
 #[derive(Debug, Default)]
 pub(crate) struct Troubles(Vec<String>);
 
@@ -35,14 +35,14 @@ impl Troubles {
         self.0.push(trouble.into());
     }
 
-    /// A trouble unless `so`.
+    /// Adds a fault unless `so` holds.
     pub(crate) fn require(&mut self, so: bool, trouble: impl FnOnce() -> String) {
         if !so {
             self.0.push(trouble());
         }
     }
 
-    /// A trouble unless both accounts agree.
+    /// Adds a fault unless both accounts agree.
     pub(crate) fn equal(&mut self, one: (&str, usize), other: (&str, usize)) {
         self.require(one.1 == other.1, || {
             format!("{} {}, but {} {}", one.1, one.0, other.1, other.0)
@@ -53,7 +53,7 @@ impl Troubles {
         self.0.is_empty()
     }
 
-    /// What every report of a shutdown with grace enough says, and the exit code.
+    /// Checks the exit code and the report of a shutdown with enough grace.
     pub(crate) fn of_shutdown(&mut self, code: Option<i32>, report: &Report) {
         self.require(code == Some(0), || format!("exit code {code:?}"));
         self.equal(("begun", report.durable.begun), ("completed", report.durable.completed));

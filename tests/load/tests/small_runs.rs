@@ -1,4 +1,4 @@
-//! Both commands, small: a shutdown under 20 clients, and 2,000 resets.
+//! Small runs of both commands: a shutdown under 20 clients, and 2,000 resets.
 
 use std::process::Command;
 

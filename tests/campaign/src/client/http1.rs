@@ -1,4 +1,4 @@
-//! HTTP/1 by hand.
+//! An HTTP/1 client by hand.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -52,17 +52,17 @@ impl Call {
     }
 
     pub(super) fn disconnect(self) {
-        // What is left unread would turn the FIN into a RST.
+        // Unread bytes would turn the FIN into a RST.
         while matches!(self.stream.try_read(&mut [0; 1024]), Ok(1..)) {}
     }
 
     pub(super) fn reset(self) {
-        // Where that is not possible, it is a FIN.
+        // On an error the connection closes with a FIN.
         let _ = self.stream.set_zero_linger();
     }
 }
 
-/// An answer whose head has come.
+/// Parses a response whose head has come.
 fn parse(bytes: &[u8]) -> Option<Answer> {
     let text = String::from_utf8_lossy(bytes);
     let (head, body) = text.split_once("\r\n\r\n")?;

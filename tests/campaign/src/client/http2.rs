@@ -1,4 +1,4 @@
-//! HTTP/2 with prior knowledge.
+//! An HTTP/2 client with prior knowledge.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -22,7 +22,7 @@ pub(crate) struct Call {
     finished: bool,
 }
 
-/// The connection. Dropping it closes it.
+/// The task that drives the connection. Dropping it closes the connection.
 struct Driver(JoinHandle<()>);
 
 impl Drop for Driver {
@@ -60,7 +60,7 @@ impl Call {
         stream.set_nodelay(true)?;
         let (send, connection) = h2::client::handshake(stream).await.map_err(failed)?;
         let driver = Driver(tokio::spawn(async move {
-            // What ends it is seen by its streams.
+            // The streams report an error of the connection.
             let _ = connection.await;
         }));
         let (head, mut stream) = request(&send, path, timeout, false).await?;
@@ -96,7 +96,7 @@ impl Call {
 
     pub(super) async fn disconnect(mut self) {
         self.driver.0.abort();
-        // It holds the socket.
+        // The driver holds the socket until it ends.
         let _ = (&mut self.driver.0).await;
     }
 
@@ -106,7 +106,7 @@ impl Call {
 
     pub(super) async fn sibling(&mut self, path: &str) -> io::Result<()> {
         let (head, _stream) = request(&self.send, path, None, true).await?;
-        // It is reset, because its handler panics.
+        // The server resets the stream, because its handler panics.
         drop(head.await);
         Ok(())
     }

@@ -1,8 +1,8 @@
-//! The flood: streams that are opened with a whole request and reset.
+//! A flood of streams that are opened with a whole request and reset.
 //!
-//! A server ends a connection with too many resets that it has not got to yet. So most connections
-//! send a few and wait for a PONG, which makes the server do as much as it can be made to do; some
-//! are greedy and are ended.
+//! A server ends a connection with too many pending resets. So most connections send a few and wait
+//! for a PONG, which makes the server do the most work. Greedy connections send many, and the
+//! server ends them.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -20,20 +20,20 @@ use tokio::time::sleep;
 
 /// Connections at once.
 const CONNECTIONS: usize = 4;
-/// Resets in a row on a connection that then waits for a PONG, and how often it does that.
+/// Resets in a row on a connection that then waits for a PONG, and the number of such rows.
 const FEW: usize = 8;
 const ROUNDS: usize = 100;
-/// Resets in a row on a greedy one, and how often it tries that.
+/// Resets in a row on a greedy connection, and the number of such rows.
 const MANY: usize = 64;
 const GREEDY_ROUNDS: usize = 4;
 
-/// A flood and how far it has come.
+/// A flood and its progress.
 #[derive(Debug)]
 pub(super) struct Flood {
     at: SocketAddr,
-    /// How many streams it opens in all.
+    /// The number of streams that the flood opens.
     pub(super) count: usize,
-    /// The numbers of the requests that are still to be sent.
+    /// The numbers of the requests that are not sent yet.
     left: Mutex<Vec<usize>>,
     reset: AtomicUsize,
     connections: AtomicUsize,
@@ -47,12 +47,13 @@ impl Flood {
         Arc::new(Self { at, count, left, reset, connections, calmed })
     }
 
-    /// Streams that were opened and reset so far.
+    /// Returns how many streams were opened and reset so far.
     pub(super) fn reset(&self) -> usize {
         self.reset.load(SeqCst)
     }
 
-    /// Connections so far, and how many of them the server ended with `ENHANCE_YOUR_CALM`.
+    /// Returns the number of connections so far, and of those that the server ended with
+    /// `ENHANCE_YOUR_CALM`.
     pub(super) fn connections(&self) -> (usize, usize) {
         (self.connections.load(SeqCst), self.calmed.load(SeqCst))
     }
@@ -75,7 +76,7 @@ impl Flood {
         while running.join_next().await.is_some() {}
     }
 
-    /// One connection, as long as it holds and there is something left to do.
+    /// Runs one connection until it ends or no stream is left.
     async fn connection(self: &Arc<Self>, random: &mut Rng) {
         let Ok(stream) = TcpStream::connect(self.at).await else {
             return sleep(Duration::from_millis(10)).await;
@@ -86,7 +87,7 @@ impl Flood {
         let pings = connection.ping_pong().expect("they are taken once");
         let driver = tokio::spawn(connection);
         self.rounds(send, pings, random).await;
-        // Nobody sends any more, so it ends, if the server has not ended it.
+        // All senders are dropped, so the connection ends, if the server has not ended it.
         let ended = driver.await.expect("the connection does not panic");
         if ended.is_err_and(|error| error.reason() == Some(Reason::ENHANCE_YOUR_CALM)) {
             self.calmed.fetch_add(1, SeqCst);
@@ -117,7 +118,7 @@ impl Flood {
         }
     }
 
-    /// Opens and resets one stream; `false` if that is not possible any more.
+    /// Opens and resets one stream. Returns `false` if the connection takes no more streams.
     async fn one(&self, send: SendRequest<Bytes>, mut random: Rng) -> bool {
         let Ok(mut send) = send.ready().await else { return false };
         let Some(id) = self.left().pop() else { return false };
@@ -128,7 +129,7 @@ impl Flood {
             return false;
         };
         match random.u8(..10) {
-            // In one packet with its request.
+            // The reset goes in one packet with its request.
             0..6 => {}
             6..8 => yield_now().await,
             _ => sleep(Duration::from_micros(random.u64(..3000))).await,

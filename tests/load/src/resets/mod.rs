@@ -1,4 +1,4 @@
-//! A flood of HTTP/2 resets on a durable route, while others want to be answered.
+//! A flood of HTTP/2 resets on a durable route, while other clients wait for responses.
 
 mod flood;
 mod patient;
@@ -35,12 +35,12 @@ pub(crate) struct Settings {
     /// How many streams are opened and reset
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
     count: u32,
-    /// Repeats the moments of the resets, as far as a seed decides them
+    /// Repeats the moments of the resets, as far as a seed determines them
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
 
-/// Prints one line; `true` if all is well.
+/// Runs and prints one line. Returns whether the run is good.
 pub(crate) async fn run(settings: &Settings) -> Result<bool, Failure> {
     let (line, good) = match flooded(settings).await {
         Ok(outcome) => outcome,
@@ -54,7 +54,8 @@ pub(crate) async fn run(settings: &Settings) -> Result<bool, Failure> {
 async fn flooded(settings: &Settings) -> Result<(String, bool), Failure> {
     let count = settings.count as usize;
     let mut random = Rng::with_seed(settings.seed);
-    // The flood's requests have the first half of the numbers, those of patient clients the other.
+    // The requests of the flood have the first half of the numbers, and those of patient clients
+    // the second half.
     let service = Service::start(command(2 * count)?).await?;
     let (at, pid) = (service.address, service.pid().ok_or("the target has ended")?);
 
@@ -64,14 +65,14 @@ async fn flooded(settings: &Settings) -> Result<(String, bool), Failure> {
     let sampled = tokio::spawn(witness::sample(at, pid, flood.clone(), running.clone()));
     let patient = Patient { at, next: Arc::new(AtomicUsize::new(count)), end: 2 * count };
     let waiting = tokio::spawn(patient.clone().write_until(running));
-    // A stuck flood is a failure, however long a flood of this size takes.
+    // A flood that is stuck is a failure. The limit grows with the size of the flood.
     let most = Duration::from_mins(1) + Duration::from_millis(10) * settings.count;
     let flooded = timeout(most, flood.clone().run(&mut random)).await;
     drop(over);
     flooded.map_err(|_| "the flood is stuck")?;
 
     let (witness, sampled, mut answers) = (witness.await??, sampled.await??, waiting.await??);
-    // All permits have come back if one can be had again.
+    // A write succeeds only if permits have been given back.
     witness::until_idle(at).await?;
     answers.push(patient.write_once().await?);
     let ended = service.terminate(END).await?;

@@ -1,4 +1,4 @@
-//! A client that writes on the same route and waits for its answers.
+//! A client that writes on the same route and waits for its responses.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use tokio::time::{sleep, timeout};
 use crate::Failure;
 use crate::http1::{Answer, Connection, request};
 
-/// Every answer comes within this time.
+/// The limit on the time of every response.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Between two writes.
+/// The pause between two writes.
 const PAUSE: Duration = Duration::from_millis(4);
 
-/// How many of these write at once.
+/// The number of patient clients.
 const CLIENTS: usize = 4;
 
-/// Clients with numbers of their own.
+/// A group of clients with numbers of their own.
 #[derive(Clone)]
 pub(super) struct Patient {
     pub(super) at: SocketAddr,
@@ -30,7 +30,7 @@ pub(super) struct Patient {
 }
 
 impl Patient {
-    /// Writes until the flood is over, and gives all answers by their number.
+    /// Writes until the flood is over. Returns all responses by their number.
     pub(super) async fn write_until(
         self,
         running: watch::Receiver<()>,
@@ -59,7 +59,7 @@ impl Patient {
         Ok(all)
     }
 
-    /// One write on a connection of its own.
+    /// Sends one write on a connection of its own.
     pub(super) async fn write_once(&self) -> Result<(usize, Answer), Failure> {
         self.write(&mut Connection::open(self.at).await?).await
     }

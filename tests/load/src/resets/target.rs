@@ -1,5 +1,5 @@
-//! The service under the flood: a durable route with side effects that are counted apart from what
-//! the runtime counts, and two routes for others.
+//! The service under the flood: a durable route whose side effects are counted apart from the
+//! runtime's counts, and two routes for other clients.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::SeqCst};
@@ -37,14 +37,14 @@ struct Effects {
     arrived: AtomicUsize,
 }
 
-/// What the target says about the side effects when it ends.
+/// The target's own counts of the side effects.
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) struct Account {
     /// The requests whose side effect began, one number for each time.
     pub(super) begun: Vec<usize>,
-    /// How many ended.
+    /// How many side effects ended.
     pub(super) ended: usize,
-    /// How many were under way at once, at most.
+    /// The highest number of side effects at once.
     pub(super) most: usize,
     /// Requests that reached the route.
     pub(super) arrived: usize,
@@ -57,7 +57,7 @@ struct LastLine {
     account: Account,
 }
 
-/// A side effect under way.
+/// A side effect that runs.
 struct Effect<'a>(&'a Effects);
 
 impl Effects {
@@ -117,7 +117,7 @@ async fn arrives(State(effects): State<Arc<Effects>>, request: Request, next: Ne
     next.run(request).await
 }
 
-/// Serves until SIGTERM; the last line on stdout is what happened.
+/// Serves until SIGTERM. The last line on stdout has the report and the counts.
 pub(crate) async fn run(settings: &TargetSettings) -> Result<bool, Failure> {
     let effects = Arc::new(Effects {
         begun: (0..settings.ids).map(|_| AtomicU8::new(0)).collect(),

@@ -1,4 +1,4 @@
-//! What the clients saw, what the side effects say and what the report says, compared.
+//! The verdict: the clients' responses, the counts of the side effects and the report, compared.
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -14,16 +14,16 @@ use crate::child::Ended;
 use crate::http1::Answer;
 use crate::report::{Report, Troubles};
 
-/// How much more memory the last quarter of a flood may take than the first one, in KiB: with
-/// 100,000 resets, about 50 bytes for each of those in between.
+/// How much more memory the last quarter of a flood may take than the first, in KiB: with 100,000
+/// resets, about 50 bytes for each of them.
 const MARGIN: u64 = 4 * 1024;
 
-/// What was seen from outside.
+/// The observations from outside.
 pub(super) struct Seen<'a> {
     pub(super) flood: &'a Flood,
     pub(super) witness: Witness,
     pub(super) sampled: Sampled,
-    /// The answers to patient clients; the last one came when all was quiet again.
+    /// The responses to patient clients. The last one came after the flood.
     pub(super) answers: Vec<(usize, Answer)>,
 }
 
@@ -34,7 +34,7 @@ struct LastLine {
     account: Account,
 }
 
-/// The line of the run, and whether it is good.
+/// Returns the line of the run, and whether the run is good.
 pub(super) fn judge(seen: &Seen<'_>, ended: &Ended) -> Result<(String, bool), Failure> {
     let line = ended.out.last().map_or("", String::as_str);
     let LastLine { report, account } = serde_json::from_str(line)
@@ -48,11 +48,11 @@ pub(super) fn judge(seen: &Seen<'_>, ended: &Ended) -> Result<(String, bool), Fa
     troubles.require(at_once <= LIMIT, || format!("{at_once} at once, the limit is {LIMIT}"));
     let [first, .., last] = seen.sampled.memory;
     troubles.require(last <= first + MARGIN, || "memory grows".to_owned());
-    troubles.require(seen.witness.reads > 0, || "nobody read".to_owned());
+    troubles.require(seen.witness.reads > 0, || "there was no read".to_owned());
     Ok((describe(seen, &account, &report, &troubles)?, troubles.is_empty()))
 }
 
-/// Each began once, ended, and was counted by the runtime.
+/// Checks that each side effect began once, ended, and was counted by the runtime.
 fn side_effects(account: &Account, report: &Report, troubles: &mut Troubles) {
     let begun = account.begun.len();
     let different: HashSet<_> = account.begun.iter().collect();
@@ -67,7 +67,8 @@ fn side_effects(account: &Account, report: &Report, troubles: &mut Troubles) {
     troubles.require(report.cancelled.refused > 0, || "nothing was refused".to_owned());
 }
 
-/// 200 with its side effect, or 503 with a `Retry-After` and without.
+/// Checks that each response is 200 with its side effect, or 503 with a `Retry-After` and without
+/// the side effect.
 fn answers(seen: &Seen<'_>, account: &Account, report: &Report, troubles: &mut Troubles) {
     let begun: HashSet<_> = account.begun.iter().collect();
     let mut refused = 0;

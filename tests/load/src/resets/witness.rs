@@ -1,4 +1,4 @@
-//! Others, during the flood: one who reads, and one who looks at memory and at what is in flight.
+//! Two witnesses during the flood: one reads, and one samples the memory and the work in flight.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -15,9 +15,9 @@ use super::patient::PATIENCE;
 use crate::Failure;
 use crate::http1::{Connection, request};
 
-/// Between two reads.
+/// The pause between two reads.
 const READ: Duration = Duration::from_millis(5);
-/// Between two looks.
+/// The pause between two samples.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// The reads during the flood, all of which were answered.
@@ -56,12 +56,12 @@ async fn get(connection: &mut Connection, path: &str) -> Result<String, Failure>
     }
 }
 
-/// What was seen from outside.
+/// The samples.
 #[derive(Debug, Default)]
 pub(super) struct Sampled {
-    /// The most work in flight, by the runtime's own account.
+    /// The highest number of work in flight by the runtime's count.
     pub(super) in_flight: usize,
-    /// Resident memory in KiB at most, by quarter of the flood; zeros where it cannot be seen.
+    /// The highest resident memory in KiB by quarter of the flood; zeros without `/proc`.
     pub(super) memory: [u64; 4],
 }
 
@@ -78,8 +78,8 @@ struct Work {
 }
 
 impl InFlight {
-    /// What was there at one moment. A snapshot is put together from several parts; what began
-    /// while that went on may stand beside what ended in the meantime, and has no age yet.
+    /// Returns the work at one moment. A snapshot is assembled from several parts, so work that
+    /// began meanwhile may stand beside work that ended meanwhile. Such work has no age yet.
     fn at_once(&self) -> usize {
         self.work.iter().filter(|work| work.age_ms > 0).count()
     }
@@ -89,7 +89,7 @@ async fn in_flight(connection: &mut Connection) -> Result<InFlight, Failure> {
     Ok(serde_json::from_str(&get(connection, "/in_flight").await?)?)
 }
 
-/// Looks every few milliseconds until the flood is over.
+/// Samples every few milliseconds until the flood is over.
 pub(super) async fn sample(
     at: SocketAddr,
     pid: Pid,
@@ -111,14 +111,14 @@ pub(super) async fn sample(
     }
 }
 
-/// Resident memory in KiB, where there is a `/proc`.
+/// Returns the resident memory in KiB, if there is a `/proc`.
 fn resident(pid: Pid) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().strip_suffix(" kB")?.trim().parse().ok()
 }
 
-/// Waits until nothing but the question itself is in flight.
+/// Waits until only the request of this function is in flight.
 pub(super) async fn until_idle(at: SocketAddr) -> Result<(), Failure> {
     let mut connection = Connection::open(at).await?;
     let start = Instant::now();

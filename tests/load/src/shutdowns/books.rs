@@ -1,4 +1,4 @@
-//! The database, read after the service has gone.
+//! The database, read after the service has ended.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -13,9 +13,9 @@ pub(super) struct Order {
     pub(super) sku: String,
     pub(super) quantity: i64,
     pub(super) charge: String,
-    /// What it costs by the prices in stock, shipping included, less what was charged.
+    /// The price of the order by the prices in stock, shipping included, minus the charge.
     pub(super) owed_cents: i64,
-    /// How many letters about it there are in the outbox.
+    /// How many letters about the order the outbox has.
     pub(super) letters: i64,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Transfer {
     pub(super) quantity: i64,
 }
 
-/// All that was written.
+/// All rows that were written.
 #[derive(Debug)]
 pub(super) struct Books {
     pub(super) orders: Vec<Order>,
@@ -35,7 +35,7 @@ pub(super) struct Books {
     pub(super) stock: HashMap<String, i64>,
     pub(super) letters: i64,
     pub(super) holds: i64,
-    /// What `SQLite` itself finds wrong.
+    /// The faults that `SQLite`'s integrity check reports.
     pub(super) broken: Vec<String>,
 }
 

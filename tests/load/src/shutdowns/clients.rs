@@ -1,4 +1,4 @@
-//! Clients over HTTP/1, and what both kinds of clients share.
+//! Clients over HTTP/1, and the parts that both kinds of clients share.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,10 +11,10 @@ use super::ledger::{Call, Ledger};
 use super::plan::{self, Leaves, Write};
 use crate::http1::{Answer, Connection, json};
 
-/// No answer takes longer; the deadline of an order is 10 s.
+/// Longer than any response takes; the deadline of an order is 10 s.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Writes until there is no connection to be had any more.
+/// Writes until no connection can be opened any more.
 pub(super) async fn http1(at: SocketAddr, ledger: &Ledger, mut random: Rng) {
     loop {
         sleep(plan::pause(&mut random)).await;
@@ -25,7 +25,7 @@ pub(super) async fn http1(at: SocketAddr, ledger: &Ledger, mut random: Rng) {
     }
 }
 
-/// Some requests, one after the other, as long as the connection holds.
+/// Sends some requests, one after the other, while the connection holds.
 async fn some_calls(mut connection: Connection, ledger: &Ledger, random: &mut Rng) {
     for _ in 0..random.u8(1..5) {
         let (call, write) = ledger.begin(random);
@@ -40,7 +40,7 @@ async fn some_calls(mut connection: Connection, ledger: &Ledger, random: &mut Rn
     }
 }
 
-/// One request; `false` if the connection is of no more use.
+/// Sends one request. Returns `false` if the connection cannot be used again.
 async fn one_call(
     connection: &mut Connection,
     call: Call<'_>,
@@ -53,7 +53,7 @@ async fn one_call(
     let patience = match leaves {
         Leaves::Sending(percent) => {
             let missing = body.len() - body.len() * percent / 100;
-            // That the server has gone already is nothing to this client.
+            // The client leaves in any case, so an error of the closed connection does not matter.
             let _ = connection.send(&request.as_bytes()[..request.len() - missing]).await;
             return false;
         }

@@ -1,4 +1,5 @@
-//! Clients over HTTP/2: several streams side by side, which end by reset or with their connection.
+//! Clients over HTTP/2 with several streams side by side, which end by reset or with their
+//! connection.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,10 +16,10 @@ use super::clients::PATIENCE;
 use super::ledger::{Call, Ledger};
 use super::plan::{self, Leaves, Write};
 
-/// A reset of a request that was just sent comes this much later, so that the request goes first.
+/// The least delay of a reset behind its request, so that the request is sent first.
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// Writes until there is no connection to be had any more.
+/// Writes until no connection can be opened any more.
 pub(super) async fn http2(at: SocketAddr, ledger: &Ledger, mut random: Rng) {
     loop {
         sleep(plan::pause(&mut random)).await;
@@ -29,11 +30,11 @@ pub(super) async fn http2(at: SocketAddr, ledger: &Ledger, mut random: Rng) {
     }
 }
 
-/// One connection with up to four requests at once. It may go while they are under way.
+/// Opens one connection with up to four requests at once, which may close before they have ended.
 async fn one_connection(stream: TcpStream, ledger: &Ledger, random: &mut Rng) {
     let _ = stream.set_nodelay(true);
     if random.bool() {
-        // However it ends on our side, it ends in a reset.
+        // When this side closes the connection, it sends a reset.
         let _ = stream.set_zero_linger();
     }
     let (send, connection) = match h2::client::handshake(stream).await {
@@ -53,7 +54,7 @@ async fn one_connection(stream: TcpStream, ledger: &Ledger, random: &mut Rng) {
     driver.abort();
 }
 
-/// Some requests, one after the other, as long as the connection holds.
+/// Sends some requests, one after the other, while the connection holds.
 async fn some_calls(send: SendRequest<Bytes>, ledger: &Ledger, mut random: Rng) {
     for _ in 0..random.u8(..4) {
         sleep(plan::pause(&mut random)).await;
@@ -105,7 +106,7 @@ async fn one_call(
     }
 }
 
-/// A whole answer.
+/// Waits for a whole response.
 async fn answer(response: ResponseFuture) -> Result<(u16, String), h2::Error> {
     let (head, mut incoming) = response.await?.into_parts();
     let mut body = Vec::new();

@@ -1,4 +1,4 @@
-//! What the clients did and saw: one entry for each request.
+//! The clients' records: one entry for each request.
 
 use std::sync::{
     Mutex, MutexGuard, PoisonError,
@@ -10,27 +10,27 @@ use serde::Deserialize;
 
 use super::plan::Write;
 
-/// One request.
+/// The entry of a request.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) write: Write,
-    /// Its last byte was sent, or could not be taken back.
+    /// Whether its last byte was sent, or could not be taken back.
     pub(super) whole: bool,
     pub(super) end: End,
 }
 
-/// How a request ended for its client.
+/// The end of a request for its client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// The client left, in whatever way.
+    /// The client left in one of the ways.
     HungUp,
-    /// An answer came, whole.
+    /// A whole response came.
     Answered(Answer),
-    /// The client would have waited, and the server ended the connection or the stream.
+    /// The client waited, and the server ended the connection or the stream.
     Lost { reason: String, before_signal: bool },
 }
 
-/// The part of an answer that is compared.
+/// The part of a response that is compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) status: u16,
@@ -38,7 +38,7 @@ pub(super) struct Answer {
     pub(super) said: Said,
 }
 
-/// The body of an answer: what was written, or why not.
+/// The body of a response: the row that was written, or the reason of a refusal.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 pub(super) struct Said {
     pub(super) id: Option<i64>,
@@ -54,14 +54,14 @@ pub(super) struct Ledger {
     signalled: AtomicBool,
 }
 
-/// A request under way. Dropped before its end is known, its client has hung up.
+/// A running request. If it is dropped before its end is recorded, its client has hung up.
 pub(super) struct Call<'a> {
     ledger: &'a Ledger,
     number: usize,
 }
 
 impl Ledger {
-    /// A new request of a kind that `random` picks.
+    /// Begins a request of a kind that `random` picks.
     pub(super) fn begin(&self, random: &mut Rng) -> (Call<'_>, Write) {
         let mut entries = lock(&self.entries);
         let number = entries.len();
@@ -74,7 +74,7 @@ impl Ledger {
         (Call { ledger: self, number }, write)
     }
 
-    /// The signal is about to be sent.
+    /// Records that the signal is about to be sent.
     pub(super) fn signal(&self) {
         self.signalled.store(true, Ordering::SeqCst);
     }
@@ -83,7 +83,7 @@ impl Ledger {
         !self.signalled.load(Ordering::SeqCst)
     }
 
-    /// A connection that was not to be had; that is how a client learns of the end.
+    /// Records a failed connection, by which a client learns of the end.
     pub(super) fn no_connection(&self, reason: &impl ToString) {
         if self.before_signal() {
             let reason = reason.to_string();
@@ -91,7 +91,7 @@ impl Ledger {
         }
     }
 
-    /// All requests, and what should not have happened to connections.
+    /// Returns all requests, and the faults of connections.
     pub(super) fn close(&self) -> (Vec<Entry>, Vec<String>) {
         (std::mem::take(&mut *lock(&self.entries)), std::mem::take(&mut *lock(&self.strange)))
     }
@@ -102,7 +102,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Call<'_> {
-    /// All of it goes out now: from here on, the server may act on it.
+    /// Records that the whole request is about to be sent, so that the server may act on it from
+    /// here on.
     pub(super) fn whole(&self) {
         lock(&self.ledger.entries)[self.number].whole = true;
     }

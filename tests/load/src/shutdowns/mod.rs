@@ -15,18 +15,18 @@ use crate::orders;
 
 #[derive(Args)]
 pub(crate) struct Settings {
-    /// How many shutdowns; each has the next seed
+    /// The number of shutdowns; each has the next seed
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
     runs: u64,
     /// Repeats the choices of the clients and the settings of the service; not the timing
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Half of them over HTTP/1, half over HTTP/2
+    /// Half of them use HTTP/1, and half HTTP/2
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(2..=1000))]
     clients: u64,
 }
 
-/// Prints a line a run; `true` if all are good.
+/// Prints a line for each run. Returns whether all are good.
 pub(crate) async fn run(settings: &Settings) -> Result<bool, Failure> {
     let binary = tokio::task::spawn_blocking(orders::binary).await??;
     let mut bad = Vec::new();

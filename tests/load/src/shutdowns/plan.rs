@@ -1,18 +1,18 @@
-//! What a seed decides.
+//! The choices that a seed determines.
 
 use std::time::Duration;
 
 use fastrand::Rng;
 use serde_json::json;
 
-/// What is sold and moved about.
+/// The goods that orders and transfers name.
 pub(super) const GOODS: [&str; 8] =
     ["tea", "coffee", "cocoa", "kettle", "part-01", "part-02", "part-03", "part-04"];
 
-/// On each shelf at the start: more than a run can ask for.
+/// The stock of each SKU at the start: more than a run can ask for.
 pub(super) const STOCK: i64 = 1_000_000;
 
-/// The whole drain may take this long, which is much longer than it needs.
+/// The grace of the whole drain, much longer than it needs.
 pub(super) const GRACE: Duration = Duration::from_secs(20);
 
 /// The settings of one run.
@@ -20,18 +20,18 @@ pub(super) const GRACE: Duration = Duration::from_secs(20);
 pub(super) struct Plan {
     /// The limit on durable work: from fewer than the clients ask for to more than there can be.
     pub(super) max_durable_writes: usize,
-    /// Before the charge, an order may go on for this long after the signal.
+    /// How long after the signal an order may still go on before its charge.
     pub(super) read_grace: Duration,
-    /// Added to each SQL statement, so that a cut may fall within a transaction.
+    /// The latency of each SQL statement, so that a cut may fall within a transaction.
     pub(super) slow: Duration,
-    /// From the first client to the signal.
+    /// The time from the first client to the signal.
     pub(super) signal_after: Duration,
 }
 
 impl Plan {
     pub(super) fn draw(random: &mut Rng) -> Self {
         let max_durable_writes = [32, 96, 200, 1024][random.usize(..4)];
-        // One writer has to be fast enough for all that may queue for it.
+        // A single writer has to serve all writes that may queue for it.
         let slow = if max_durable_writes < 100 { random.u64(..3) } else { 0 };
         Self {
             max_durable_writes,
@@ -42,12 +42,12 @@ impl Plan {
     }
 }
 
-/// One durable write, which can be told from all others in the database.
+/// One durable write, which differs from all others in the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Write {
-    /// Known by its key.
+    /// An order, identified by its key.
     Order { key: String, sku: &'static str, quantity: i64 },
-    /// No two have the same source, target and quantity.
+    /// A transfer. No two have the same source, target and quantity.
     Transfer { source: &'static str, target: &'static str, quantity: i64 },
 }
 
@@ -96,17 +96,17 @@ impl Write {
 /// When a client leaves a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Leaves {
-    /// It waits for the answer.
+    /// The client waits for the response.
     Never,
-    /// In the middle of its request: this much of the body has been sent, in percent.
+    /// Within the request, after this percentage of its body.
     Sending(usize),
-    /// So long after its request, unless the answer was faster.
+    /// This long after the request, unless the response comes first.
     After(Duration),
 }
 
 impl Leaves {
     pub(super) fn draw(random: &mut Rng, write: &Write) -> Self {
-        // As long as an answer takes, and a little longer: a second, and some milliseconds.
+        // About as long as a response takes: a second, or some milliseconds.
         let most = match write {
             Write::Order { .. } => 1_400_000,
             Write::Transfer { .. } => 60_000,
@@ -120,7 +120,7 @@ impl Leaves {
     }
 }
 
-/// Between two requests of a client.
+/// Returns the pause between two requests of a client.
 pub(super) fn pause(random: &mut Rng) -> Duration {
     Duration::from_millis(random.u64(..150))
 }

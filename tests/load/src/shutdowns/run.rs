@@ -19,14 +19,14 @@ use crate::Failure;
 use crate::child::Service;
 use crate::http1::{Connection, json};
 
-/// Longer than the grace and its last second, so that a late end is reported as one.
+/// Longer than the grace and its last second, so that a late end is reported as late.
 const END: Duration = Duration::from_secs(plan::GRACE.as_secs() + 10);
 
-/// Prints the line of the run; `true` if it is good.
+/// Prints the line of the run. Returns whether it is good.
 pub(super) async fn one(binary: &Path, seed: u64, clients: u64) -> Result<bool, Failure> {
     let mut random = Rng::with_seed(seed);
     let plan = Plan::draw(&mut random);
-    // A name of our own, because a bad run leaves its directory for somebody to find.
+    // The directory has a prefix, because a bad run keeps it for inspection.
     let directory = tempfile::Builder::new().prefix("followthrough-load-").tempdir()?;
     let file = directory.path().join("orders.db");
     let service = Service::start(command(binary, &plan, &file)).await?;
@@ -77,7 +77,7 @@ fn command(binary: &Path, plan: &Plan, file: &Path) -> Command {
     command
 }
 
-/// Puts more on each shelf than the clients can ask for.
+/// Stocks more of each SKU than the clients can ask for.
 async fn fill_shelves(at: SocketAddr) -> io::Result<()> {
     let mut connection = Connection::open(at).await?;
     for sku in GOODS {

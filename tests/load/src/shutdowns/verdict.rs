@@ -102,8 +102,8 @@ const fn is_success(status: u16) -> bool {
     status >= 200 && status < 300
 }
 
-/// What a client that waits may see: 201, a refusal with a cause that fits the moment, 504, and
-/// the end of its connection once there was a signal.
+/// Checks the response of a client that waits: 201, a refusal whose cause fits the moment, 504, or
+/// the end of its connection after the signal.
 fn answer_makes_sense(Entry { write, end, .. }: &Entry, troubles: &mut Troubles) {
     match end {
         End::HungUp | End::Lost { before_signal: false, .. } => {}
@@ -120,7 +120,7 @@ fn answer_makes_sense(Entry { write, end, .. }: &Entry, troubles: &mut Troubles)
     }
 }
 
-/// Every 2xx has its row, and every row a request that may have made it.
+/// Checks that every 2xx has its row, and every row a request that may have written it.
 fn rows_and_answers(entries: &[Entry], books: &Books, troubles: &mut Troubles) {
     let by_body: HashMap<_, _> = entries.iter().map(|entry| (mark(&entry.write), entry)).collect();
     let mut rows: HashMap<(&str, String), i64> = HashMap::new();
@@ -136,7 +136,7 @@ fn rows_and_answers(entries: &[Entry], books: &Books, troubles: &mut Troubles) {
     }
     for (mark, id) in &rows {
         let Some(entry) = by_body.get(mark) else {
-            troubles.push(format!("nobody asked for {mark:?}"));
+            troubles.push(format!("no request asked for {mark:?}"));
             continue;
         };
         let Entry { write, whole, end } = entry;
@@ -164,7 +164,7 @@ fn rows_and_answers(entries: &[Entry], books: &Books, troubles: &mut Troubles) {
     }
 }
 
-/// What tells a request from all others.
+/// Returns the text that identifies a request.
 fn mark(write: &Write) -> (&str, String) {
     match write {
         Write::Order { key, sku, quantity } => (key, format!("{sku} {quantity}")),
@@ -190,7 +190,7 @@ fn rows<T>(rows: &[T]) -> i64 {
     i64::try_from(rows.len()).unwrap_or(i64::MAX)
 }
 
-/// Each shelf holds what it held at the start, less what was ordered, and what transfers moved.
+/// Checks that each SKU has its initial stock, minus the orders, plus and minus the transfers.
 fn stock_is_conserved(books: &Books, troubles: &mut Troubles) {
     let mut expected: HashMap<_, _> = GOODS.iter().map(|sku| ((*sku), STOCK)).collect();
     let mut moves = |sku: &str, by: i64| {
@@ -213,7 +213,7 @@ fn stock_is_conserved(books: &Books, troubles: &mut Troubles) {
     }
 }
 
-/// Every order was paid, and nothing was paid without its order.
+/// Checks that every order was paid, and that each payment has its order.
 fn money(books: &Books, ended: &Ended, troubles: &mut Troubles) {
     let totals =
         ended.log.iter().find(|line| line.contains("the payment provider closes its books"));
@@ -222,22 +222,22 @@ fn money(books: &Books, ended: &Ended, troubles: &mut Troubles) {
         words.filter_map(|word| word.split_once('=')).find(|(key, _)| *key == name)?.1.parse().ok()
     };
     let (charges, refunds): (Option<usize>, Option<usize>) = (field("charges"), field("refunds"));
-    // Stock is plenty and no key is used twice, so there is no reason for a refund.
+    // The stock is large and each key is used once, so no order is refunded.
     let paid = (charges, refunds) == (Some(books.orders.len()), Some(0));
     troubles.require(paid, || {
         format!("{} orders, {charges:?} charges, {refunds:?} refunds", books.orders.len())
     });
 }
 
-/// The report counts what the database holds and what the clients saw.
+/// Checks that the counts of the report agree with the rows and the responses.
 fn counts(entries: &[Entry], books: &Books, report: &Report, troubles: &mut Troubles) {
     troubles.equal(("completed", report.durable.completed), ("rows", books.rows()));
     let count = |so: &dyn Fn(&End) -> bool| entries.iter().filter(|entry| so(&entry.end)).count();
     let caused = |cause| count(&|end| is_caused(end, cause));
     let successes = count(&|end| status(end).is_some_and(is_success));
     let unseen = count(&|end| status(end).is_none());
-    // Who leaves may leave before or after the server is done with the request; so what nobody saw
-    // is between nothing and all of them.
+    // A client may leave before or after the server has ended its request, so each count lies
+    // between none and all of the requests whose clients left.
     let cancelled = &report.cancelled;
     let sums = [
         ("refused", cancelled.refused, caused("limit_reached"), unseen),
