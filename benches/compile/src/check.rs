@@ -9,7 +9,7 @@ use crate::{
 
 const ROUNDS: usize = 3;
 
-/// The ways, the name of each one's package, and what it may cost over the first.
+/// The ways, the package of each, and the most that each may cost over the first.
 const WAYS: [(Way, &str, &str, Option<f64>); 4] = [
     (Way::Identity, "plain", "an attribute that changes nothing", None),
     (Way::ByHand, "by-hand", "the body in an `async move` block, by hand", None),
@@ -17,7 +17,7 @@ const WAYS: [(Way, &str, &str, Option<f64>); 4] = [
     (Way::Site, "sites", "a policy, and one attributed statement", Some(1.6)),
 ];
 
-/// The packages of all ways.
+/// Returns the packages of all ways.
 pub(crate) fn scratch() -> Result<Scratch, Failure> {
     let ours = format!("{MANIFEST}{}", runtime());
     let sources = WAYS.map(|way| handlers::source(way.0));
@@ -32,7 +32,7 @@ pub(crate) fn scratch() -> Result<Scratch, Failure> {
 /// Prints the table.
 pub(crate) fn run() -> Result<(), Failure> {
     let scratch = scratch()?;
-    // What each depends on, in the features that it wants.
+    // Builds the dependencies of each way with its features.
     for way in &WAYS {
         scratch.compile(&["check", "--package", way.1])?;
     }

@@ -1,4 +1,4 @@
-//! What we add to the first build of a service.
+//! The time that followthrough adds to the first build of a service.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::{
 
 const ROUNDS: usize = 2;
 
-/// What such a service has without us.
+/// The dependencies of such a service without followthrough.
 const SERVICE: &str = "[dependencies]\n\
     axum = \"0.8\"\n\
     tokio = { version = \"1\", features = [\"rt-multi-thread\", \"macros\", \"net\", \"signal\", \"time\"] }\n\
@@ -26,7 +26,7 @@ const SOURCE: &str = "use axum::{Router, routing::get};\n\n\
         axum::serve(listener, app).await.unwrap();\n\
     }\n";
 
-/// One side of the comparison: least times, by package.
+/// One side of the comparison: the least time of each package.
 struct Side {
     scratch: Scratch,
     total: f64,
@@ -60,7 +60,8 @@ impl Side {
 /// Prints the table.
 pub(crate) fn run() -> Result<(), Failure> {
     let mut without = Side::new("cold-without", SERVICE)?;
-    // The same, and what we switch on in packages that the service has anyway: HTTP/2.
+    // The same dependencies with HTTP/2, which followthrough enables in packages that the service
+    // already has.
     let http2 =
         SERVICE.replace("axum = \"0.8\"", "axum = { version = \"0.8\", features = [\"http2\"] }");
     let mut http2 = Side::new("cold-http2", &http2)?;
@@ -77,7 +78,8 @@ pub(crate) fn run() -> Result<(), Failure> {
     println!("| the same, and axum's `http2` | {:.1} | {over:+.1} | |", http2.total);
     let over = with.total - without.total;
     println!("| the first, and followthrough | {:.1} | {over:+.1} | 3.0 |", with.total);
-    // Only these are sure to be ours: all others were compiled at another moment of the machine.
+    // Only these packages certainly come from followthrough. The others were compiled at another
+    // time.
     for (name, other) in [("the first", &without), ("the second", &http2)] {
         let new =
             with.packages.iter().filter(|(package, _)| !other.packages.contains_key(*package));

@@ -1,4 +1,5 @@
-//! Processor time of each compiler run, by standing in for the compiler (`RUSTC_WRAPPER`).
+//! The processor time of each compiler run. This program runs in the compiler's place
+//! (`RUSTC_WRAPPER`).
 
 use std::{
     ffi::OsStr,
@@ -21,12 +22,12 @@ pub(crate) const LOG: &str = "FOLLOWTHROUGH_COMPILE_COST_LOG";
 /// One run of the compiler.
 #[derive(Clone)]
 pub(crate) struct Run {
-    /// `name version`; a build script belongs to its package.
+    /// `name version`. A build script counts for its package.
     pub(crate) package: String,
     pub(crate) seconds: f64,
 }
 
-/// Processor time of all children that have ended, and of theirs.
+/// Returns the processor time of all children that have ended, and of their children.
 pub(crate) fn of_children() -> Result<f64, Failure> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
     let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
@@ -34,7 +35,7 @@ pub(crate) fn of_children() -> Result<f64, Failure> {
     Ok(micros as f64 / 1e6)
 }
 
-/// Runs the compiler that the arguments name, and notes what it took.
+/// Runs the compiler that the arguments name, and records its time.
 pub(crate) fn compile(log: &OsStr) -> ExitCode {
     match compile_and_note(Path::new(log)) {
         Ok(code) => code,
@@ -49,18 +50,18 @@ fn compile_and_note(log: &Path) -> Result<ExitCode, Failure> {
     let mut arguments = std::env::args_os().skip(1);
     let compiler = arguments.next().ok_or("no compiler was named")?;
     let status = Command::new(compiler).args(arguments).status()?;
-    // Cargo asks each compiler for its version, too, and then there is no package.
+    // Cargo also asks the compiler for its version, without a package.
     if let Ok(name) = std::env::var("CARGO_PKG_NAME") {
         let version = std::env::var("CARGO_PKG_VERSION").unwrap_or_default();
         let line = format!("{name} {version}\t{}\n", of_children()?);
-        // One write: compilers run side by side.
+        // Compilers run in parallel, so a line is one write.
         OpenOptions::new().append(true).create(true).open(log)?.write_all(line.as_bytes())?;
     }
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(ExitCode::from(code.unwrap_or(1)))
 }
 
-/// What is in the file.
+/// Returns the runs in the file.
 pub(crate) fn read(log: &Path) -> Result<Vec<Run>, Failure> {
     let mut runs = Vec::new();
     for line in fs::read_to_string(log).unwrap_or_default().lines() {

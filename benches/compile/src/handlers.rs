@@ -1,26 +1,26 @@
-//! The handlers that are compiled, as text.
+//! The source of the handlers that are compiled.
 
 use std::fmt::Write as _;
 
-/// How many.
+/// The number of handlers.
 pub(crate) const HANDLERS: usize = 500;
 
-/// Lines of each, without its attribute.
+/// The lines of each handler without its attribute.
 pub(crate) const LINES: usize = 48;
 
-/// What stands around the body of each handler.
+/// The code around the body of each handler.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
     /// An attribute that changes nothing.
     Identity,
-    /// The least that a policy can be: the body as a coroutine of its own.
+    /// The least code of a policy: the body as a coroutine of its own.
     ByHand,
     Policy,
-    /// And a statement of each handler has an attribute, too.
+    /// A policy, and an attribute on a statement of each handler.
     Site,
 }
 
-/// What the packages depend on.
+/// The dependencies of the packages.
 pub(crate) const MANIFEST: &str = "[dependencies]\n\
     identity = { path = \"../identity\" }\n\
     axum = \"0.8\"\n\
@@ -39,7 +39,7 @@ const POLICIES: [(&str, &str); 4] = [
     ("#[durable_write]", "#[cancellable(read)]\n    #[deadline = \"2s\"]"),
 ];
 
-/// The crate: every second handler reads, and takes a token.
+/// Returns the source of the crate. Every second handler reads and takes a token.
 pub(crate) fn source(way: Way) -> String {
     let mut source = COMMON.to_owned();
     if matches!(way, Way::Policy | Way::Site) {

@@ -1,9 +1,9 @@
-//! What we cost the compiler: the attributes, the router and the dependencies.
+//! The cost of followthrough for the compiler: the attributes, the router and the dependencies.
 //!
 //! `cargo run --release -p followthrough-compile-cost` prints every table; `… -- check`, `routes`,
-//! `cold` and `size` print theirs only. It writes crates below the target directory and lets cargo
-//! compile them. Times are processor time, user and system, of the one compiler run that a row is
-//! about: they do not depend on how many cores there are or what else is running, wall times do.
+//! `cold` and `size` print their own only. The program writes crates below the target directory and
+//! lets cargo compile them. Times are the processor time, user and system, of the compiler run of a
+//! row, because wall time depends on the number of cores and on other load.
 
 mod check;
 mod cold;
@@ -16,7 +16,7 @@ mod table;
 
 use std::process::ExitCode;
 
-/// What ends this program early, as one line.
+/// An error that ends this program, as one line.
 type Failure = Box<dyn std::error::Error>;
 
 /// Prints the tables of one part.

@@ -1,4 +1,4 @@
-//! Compiling an application of many routes: through our router, and through axum's.
+//! Compiling an application with many routes: with followthrough's router and with axum's.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ use crate::{
 
 const ROUNDS: usize = 3;
 
-/// The routers, the name of each one's package, and what it may cost over the first.
+/// The routers, the package of each, and the most that each may cost over the first.
 const WAYS: [(&str, &str, &str, Option<f64>); 2] = [
     ("axum", "through-axum", "the same handlers through `axum::Router`", None),
     ("followthrough", "through-ours", "through `followthrough::Router`", Some(0.0)),

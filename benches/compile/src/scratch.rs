@@ -12,7 +12,7 @@ use crate::{
     cpu::{self, Run},
 };
 
-/// The workspace, and where cargo puts what it makes of it.
+/// The workspace, and cargo's target directory for it.
 pub(crate) struct Scratch {
     root: PathBuf,
     target: PathBuf,
@@ -22,14 +22,13 @@ pub(crate) struct Scratch {
 /// One generated package.
 pub(crate) struct Package<'a> {
     pub(crate) name: &'a str,
-    /// What stands in its `Cargo.toml` behind the name.
+    /// The part of its `Cargo.toml` behind the name.
     pub(crate) manifest: &'a str,
     /// Its `src/lib.rs`, or `src/main.rs` if it has a `fn main`.
     pub(crate) source: &'a str,
 }
 
-/// An attribute that gives its item back unchanged, in the place of one of ours: what any attribute
-/// costs is not ours to save.
+/// An attribute that returns its item unchanged, as the baseline: every attribute has this cost.
 pub(crate) const IDENTITY: Package<'_> = Package {
     name: "identity",
     manifest: "[lib]\nproc-macro = true\n",
@@ -39,19 +38,20 @@ pub(crate) const IDENTITY: Package<'_> = Package {
              pub fn identity(_: TokenStream, item: TokenStream) -> TokenStream {\n    item\n}\n",
 };
 
-/// The root of our own workspace.
+/// Returns the root of the repository.
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The runtime as a path in a manifest.
+/// Returns the runtime as a path dependency in a manifest.
 pub(crate) fn runtime() -> String {
-    // Quoted as TOML quotes what it takes literally.
+    // A literal string of TOML.
     format!("followthrough = {{ path = '{}' }}\n", repository().join("runtime").display())
 }
 
 impl Scratch {
-    /// Writes the packages, and gets what they depend on: in the versions of our own lock file.
+    /// Writes the packages, and fetches their dependencies in the versions of the repository's lock
+    /// file.
     pub(crate) fn new(name: &str, packages: &[Package<'_>]) -> Result<Self, Failure> {
         let itself = std::env::current_exe()?;
         let target = itself.ancestors().nth(2).ok_or("the program is in no target directory")?;
@@ -78,13 +78,13 @@ impl Scratch {
         Ok(scratch)
     }
 
-    /// The same packages, compiled by another toolchain.
+    /// Returns the same packages, compiled by another toolchain.
     pub(crate) fn with_toolchain(self, toolchain: &'static str) -> Self {
         let target = self.root.join(format!("target-{}", &toolchain[1..]));
         Self { toolchain: Some(toolchain), target, ..self }
     }
 
-    /// Throws away what cargo has made.
+    /// Deletes the target directory.
     pub(crate) fn cold(&self) -> Result<(), Failure> {
         if self.target.exists() {
             fs::remove_dir_all(&self.target)?;
@@ -92,14 +92,14 @@ impl Scratch {
         Ok(())
     }
 
-    /// Makes cargo believe that `package` was edited.
+    /// Changes a time stamp, so that cargo compiles `package` again.
     pub(crate) fn touch(&self, package: &str) -> Result<(), Failure> {
         let source = self.root.join(package).join("src/lib.rs");
         File::options().append(true).open(source)?.set_modified(SystemTime::now())?;
         Ok(())
     }
 
-    /// Runs cargo in the workspace; gives what each compiler took.
+    /// Runs cargo in the workspace. Returns the time of each compiler run.
     pub(crate) fn compile(&self, arguments: &[&str]) -> Result<Vec<Run>, Failure> {
         let log = self.root.join("times");
         fs::write(&log, "")?;
@@ -110,7 +110,7 @@ impl Scratch {
         cpu::read(&log)
     }
 
-    /// What the compiler said, too.
+    /// Runs cargo in the workspace. Returns the output of the compilers.
     pub(crate) fn said(&self, arguments: &[&str]) -> Result<String, Failure> {
         let output = self.cargo(arguments).output()?;
         let said = [output.stdout, output.stderr].concat();
@@ -118,7 +118,7 @@ impl Scratch {
         if output.status.success() { Ok(said) } else { Err(said.into()) }
     }
 
-    /// Compiles `package` alone and from the start: what it depends on is there.
+    /// Compiles `package` alone from scratch; its dependencies are built.
     pub(crate) fn recompile(&self, how: &str, package: &str) -> Result<f64, Failure> {
         self.touch(package)?;
         let runs = self.compile(&[how, "--package", package])?;
@@ -140,7 +140,7 @@ impl Scratch {
             }
         };
         command.args(arguments).current_dir(&self.root).env("CARGO_TARGET_DIR", &self.target);
-        // A second compilation is to do the work of the first.
+        // A second compilation has to repeat the work of the first.
         command.env("CARGO_INCREMENTAL", "0");
         command
     }

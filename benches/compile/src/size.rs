@@ -1,5 +1,5 @@
-//! The code that each attribute writes, as nightly's `-Zmacro-stats` counts it, and the time that
-//! takes.
+//! The size of the code that each attribute writes, by nightly's `-Zmacro-stats`, and the time of
+//! the expansion.
 
 use std::process::Command;
 
@@ -41,7 +41,7 @@ fn source(policy: &str, site: &str) -> String {
     )
 }
 
-/// Prints the table, or why there is none.
+/// Prints the table, or the reason why there is none.
 pub(crate) fn run() -> Result<(), Failure> {
     let nightly = Command::new("rustc").args([NIGHTLY, "--version"]).output();
     if !nightly.is_ok_and(|output| output.status.success()) {
@@ -88,8 +88,8 @@ fn sizes() -> Result<(), Failure> {
     Ok(())
 }
 
-/// The time of the pass that expands all macros. It is wall time, and the macros' own share of it
-/// is what the rows differ by.
+/// Measures the pass that expands all macros. The pass has only a wall time; the rows differ by the
+/// macros' own share.
 fn expansion() -> Result<(), Failure> {
     let scratch = check::scratch()?.with_toolchain(NIGHTLY);
     println!(
@@ -127,10 +127,10 @@ fn expansion() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Lines and bytes of the macro `name`.
+/// Returns the lines and the bytes of the macro `name`.
 fn of(said: &str, name: &str) -> Option<(i64, i64)> {
     let row = said.lines().find(|line| line.contains(&format!("#[{name}]")))?;
-    // Macro, uses, lines, lines on average, bytes, bytes on average.
+    // The columns: macro, uses, lines, average lines, bytes, average bytes.
     let number = |word: &str| word.replace([',', '_'], "").parse().ok();
     let numbers: Vec<f64> = row.split_whitespace().filter_map(number).collect();
     let [_, lines, _, bytes, _] = numbers[..] else { return None };

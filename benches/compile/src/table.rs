@@ -1,7 +1,7 @@
 //! Rows of times.
 
-/// Alternates the variants over some rounds, so that what else the machine does meets all alike,
-/// and gives each one's least time: noise only adds.
+/// Alternates the variants over some rounds, so that other load meets all alike. Returns the least
+/// time of each, because noise only adds.
 pub(crate) fn least<T>(
     rounds: usize,
     variants: &[T],
@@ -16,7 +16,7 @@ pub(crate) fn least<T>(
     Ok(least)
 }
 
-/// A table of times, each beside the first.
+/// Prints a table of times, each beside the first.
 pub(crate) fn print(head: &str, rows: &[(&str, f64)], aims: &[Option<f64>]) {
     println!("| {head} | s | over the first | aim |");
     println!("|---|---:|---:|---:|");
