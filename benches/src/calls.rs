@@ -1,4 +1,4 @@
-//! Calls of a service, in process.
+//! In-process calls of a service.
 
 use std::{
     convert::Infallible,
@@ -19,14 +19,14 @@ use crate::{
 const WARM_UP: u64 = 20;
 const TASKS: u64 = 16;
 
-/// Calls the service for `way` that many times within `measure`, on one thread and after a warm-up.
+/// Calls the service for `way` `calls` times within `measure`, on one thread and after a warm-up.
 ///
 /// # Panics
 ///
-/// If there is no such way, or an answer is not 200.
+/// If there is no such way, or a response is not 200.
 pub fn calls<T>(way: &str, calls: u64, measure: impl FnOnce(&mut dyn FnMut()) -> T) -> T {
     let runtime = on_this_thread();
-    // As a connection is made where it is served: the timers that it keeps belong there.
+    // A connection is created within its runtime, because its timers belong there.
     let made = runtime.block_on(async { app::<Once>(way) });
     match made {
         App::Plain(mut app) => {
@@ -40,8 +40,7 @@ pub fn calls<T>(way: &str, calls: u64, measure: impl FnOnce(&mut dyn FnMut()) ->
     }
 }
 
-/// Within `measure`, begins that many requests of `way` whose bodies wait for ever, a task each, as
-/// a server has them.
+/// Begins that many requests of `way` within `measure`, each in a task. Their bodies wait for ever.
 ///
 /// # Panics
 ///
@@ -68,7 +67,7 @@ where
     until_waiting(all).await;
 }
 
-/// Calls the service for `way` from many tasks on so many threads; gives how long that took.
+/// Calls the service for `way` from many tasks on `threads` threads. Returns the time.
 ///
 /// # Panics
 ///
@@ -95,19 +94,19 @@ pub fn on_threads(threads: usize, way: &str, calls: u64) -> Duration {
     })
 }
 
-/// A runtime on the thread that asks.
+/// Returns a runtime on the current thread.
 pub(crate) fn on_this_thread() -> Runtime {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_all().build().expect("a runtime can be built")
 }
 
-/// A runtime on so many threads of its own.
+/// Returns a runtime with `threads` worker threads.
 pub(crate) fn on_workers(threads: usize) -> Runtime {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.worker_threads(threads).enable_all().build().expect("a runtime can be built")
 }
 
-/// The request that everybody gets.
+/// Returns the request that every service gets.
 pub(crate) fn request() -> Request<Body> {
     Request::post("/x").body(Body::empty()).expect("the request is sound")
 }
@@ -129,7 +128,7 @@ where
         let Ok(service) = app.ready().await;
         let Ok(response) = service.call(request()).await;
         assert_eq!(response.status(), 200);
-        // A response that is dropped unread is a client that left, and costs what that costs.
+        // Dropping an unread response would count as a disconnect, and would cost as much as one.
         assert!(response.into_body().collect().await.is_ok());
     }
 }

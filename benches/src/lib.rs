@@ -1,8 +1,8 @@
-//! What a policy costs, beside bare axum and beside what people write by hand.
+//! The cost of a policy, beside bare axum and beside hand-written code.
 //!
-//! The services are in [`apps`], what their bodies do in [`work`]; a module of [`parts`] measures one
-//! thing and gives a [`results::Table`]. The tables are kept in `results/results.json`, and
-//! [`page`] makes a page of the guide of them.
+//! The services are in [`apps`], and their bodies in [`work`]. Each module of [`parts`] measures
+//! one thing and returns a [`results::Table`]. The tables are stored in `results/results.json`, and
+//! [`page`] renders a page of the guide from them.
 
 pub mod apps;
 mod calls;

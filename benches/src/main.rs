@@ -1,6 +1,7 @@
-//! `cargo run --release -p followthrough-benches` measures everything, keeps the tables in
+//! `cargo run --release -p followthrough-benches` measures everything, stores the tables in
 //! `benches/results/results.json` and renders the page of the guide. Names of parts measure those
-//! only; `page` only renders; `--quick` tries everything with counts that mean nothing.
+//! parts only; `page` only renders; `--quick` tries everything with counts that are too small for
+//! figures.
 
 use std::process::ExitCode;
 
@@ -17,7 +18,7 @@ fn main() -> ExitCode {
         number.parse::<u32>().map_err(|error| format!("`{number}` is no number: {error}"))
     };
     let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        // What callgrind counts.
+        // The calls that callgrind counts.
         ["calls", way, number] => {
             counted(number).map(|number| calls(way, number.into(), |call| call()))
         }
@@ -67,14 +68,14 @@ const WIRE: &str = "wire";
 
 fn on_the_wire(options: &[&str]) -> Result<(), String> {
     let settings = wire::Settings::parse(options)?;
-    // What is not all of it is for the eye.
+    // A partial run is only printed.
     for table in wire::measure(&settings)? {
         show(&table);
     }
     Ok(())
 }
 
-/// Shows them, and keeps those of a run whose figures mean something.
+/// Prints the tables, and stores them unless the run was quick.
 fn keep(tables: Vec<Table>, quick: bool) -> Result<(), String> {
     tables.iter().for_each(show);
     if quick {

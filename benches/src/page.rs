@@ -1,5 +1,5 @@
-//! The page of the guide that shows the tables: what they mean is written in `page.md`, the figures come
-//! from the results.
+//! The page of the guide that shows the tables. `page.md` explains them, and the figures come from
+//! the results.
 
 use std::{
     fmt::Write,
@@ -15,7 +15,7 @@ use crate::{
 
 const TEMPLATE: &str = include_str!("page.md");
 
-/// What Markdown and HTML would take for theirs within a link's destination.
+/// The characters with a meaning in the destination of a Markdown link or in HTML.
 const IN_A_LINK: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -35,19 +35,19 @@ const IN_A_LINK: &AsciiSet = &CONTROLS
 /// A file of the guide.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
-    /// Where it goes.
+    /// The path of the file.
     pub path: PathBuf,
-    /// What is in it.
+    /// The text of the file.
     pub text: String,
 }
 
-/// Makes the page and what belongs to it: `costs.md`, five rows of the README, a plot for each table, and
-/// `costs-plots.md`, which rustdoc reads before the page: it ships no files, so there the plots are within the links,
-/// and the first definition of a link wins.
+/// Renders the page and its files: `costs.md`, five rows of the README, a plot for each table, and
+/// `costs-plots.md`. rustdoc reads `costs-plots.md` before the page, because it ships no files:
+/// there the plots are within the links, and the first definition of a link wins.
 ///
 /// # Errors
 ///
-/// If a table cannot be drawn, or the README has no place for it.
+/// If a table cannot be drawn, or the README has no place for the rows.
 pub fn render(results: &Results) -> Result<Vec<File>, String> {
     let mut page = TEMPLATE.to_owned();
     let (mut files, mut embedded) = (String::new(), String::new());
@@ -87,7 +87,7 @@ fn in_guide(name: &str, text: String) -> File {
     File { path: guide.join(name), text }
 }
 
-/// A table with its plot, its command, its goals and its notes.
+/// Returns a table with its plot, its command, its goals and its notes.
 fn section(table: &Table) -> String {
     let id = &table.id;
     let mut section = format!(
@@ -113,7 +113,7 @@ fn section(table: &Table) -> String {
     section.trim_end().to_owned()
 }
 
-/// A line for each goal.
+/// Returns a line for each goal.
 pub(crate) fn goals(table: &Table) -> String {
     table.goals.iter().map(line).collect()
 }
@@ -124,7 +124,8 @@ fn line(goal: &Goal) -> String {
     format!("| {} | {} | {sign} {} | {met} |\n", goal.name, reached(goal), figure(goal.aim))
 }
 
-/// What a goal has come to, with a digit more where it is missed by less than can be seen.
+/// Returns the value that a goal reached, with another digit if it misses the goal by less than the
+/// rounding.
 #[must_use]
 pub fn reached(goal: &Goal) -> String {
     let seen = figure(goal.is);
@@ -135,7 +136,7 @@ pub fn reached(goal: &Goal) -> String {
     }
 }
 
-/// The table alone, in Markdown.
+/// Returns the table alone, in Markdown.
 #[must_use]
 pub fn rows(table: &Table) -> String {
     let mut rows = format!("| | {} |\n|---|", table.columns.join(" | "));
@@ -151,11 +152,11 @@ pub fn rows(table: &Table) -> String {
     rows
 }
 
-/// A figure as people read it.
+/// Returns a figure in a form for readers.
 #[must_use]
 pub fn figure(value: f64) -> String {
     if value.abs() >= 100.0 || value.fract() == 0.0 {
-        // Not `-0`.
+        // Avoids `-0`.
         format!("{:.0}", value + 0.0)
     } else {
         format!("{value:.2}")

@@ -1,4 +1,4 @@
-//! One bar chart for a table: its first column.
+//! A bar chart of the first column of a table.
 
 use plotters::{
     prelude::*,
@@ -15,11 +15,11 @@ const INK: RGBColor = RGBColor(0x33, 0x33, 0x33);
 const BARS: RGBColor = RGBColor(0x3b, 0x78, 0xb5);
 const LINES: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
 
-/// The chart as SVG. Its ground is white, so that it can be read on any page.
+/// Returns the chart as SVG. The background is white, so that the chart is readable on any page.
 ///
 /// # Errors
 ///
-/// If it cannot be drawn.
+/// If the chart cannot be drawn.
 pub(crate) fn svg(table: &Table) -> Result<String, String> {
     let values = table.rows.iter().filter_map(|row| Some((row, (*row.values.first()?)?)));
     let bars: Vec<(String, f64)> =
@@ -42,7 +42,7 @@ fn draw(
     let (least, most) = bars.iter().fold((0.0_f64, 0.0_f64), |(least, most), (_, value)| {
         (least.min(*value), most.max(*value))
     });
-    // For the figure behind the longest bar.
+    // Room for the figure behind the longest bar.
     let space = ((most - least) * 0.15).max(0.01);
     let title = format!("{}: {}", table.title, table.columns.first().map_or("", String::as_str));
     let mut chart = ChartBuilder::on(&root)
@@ -50,7 +50,7 @@ fn draw(
         .margin(10)
         .margin_left(NAMES)
         .set_label_area_size(LabelAreaPosition::Bottom, 28)
-        // Downwards, as a table goes.
+        // The rows go downwards, as in a table.
         .build_cartesian_2d(least..most + space, f64::from(rows.max(1))..0.0)?;
     chart
         .configure_mesh()

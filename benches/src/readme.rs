@@ -1,4 +1,4 @@
-//! The five rows of cost in the README, between two comments. The page has all of them.
+//! The five rows of cost in the README, between two comments. The page has all rows.
 
 use std::{
     fmt::Write,
@@ -16,7 +16,7 @@ use crate::{
 const BEGIN: &str = "<!-- made by `cargo run --release -p followthrough-benches` -->\n";
 const END: &str = "<!-- as far as here -->";
 
-/// The rows: two that people write today, and three policies.
+/// The rows: two hand-written ways, and three policies.
 const SHOWN: [&str; 5] = ["timeout_layer", "spawn_idiom", "read", "read_deadline", "durable_write"];
 
 /// The columns: a table, one of its columns, and its title in the README.
@@ -26,11 +26,11 @@ const COLUMNS: [(&str, usize, &str); 3] = [
     ("memory", 0, "bytes over it while pending"),
 ];
 
-/// The README with the rows of these results.
+/// Returns the README with the rows of these results.
 ///
 /// # Errors
 ///
-/// If it cannot be read, or has no place for them.
+/// If the README cannot be read, or has no place for the rows.
 pub(crate) fn render(results: &Results) -> Result<File, String> {
     let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
     let text = fs::read_to_string(&path)
@@ -63,7 +63,7 @@ fn rows(results: &Results) -> String {
     text
 }
 
-/// The least and the most of what the policies reach; nothing where the wire was not measured.
+/// Returns the least and the greatest ratio of the policies; empty if the wire was not measured.
 fn on_the_wire(results: &Results) -> String {
     let policies = || SERVERS.iter().filter(|server| server.kind == Kind::Ours);
     let tables =

@@ -1,9 +1,9 @@
-//! Why a goal is missed, by the goal's name or a part of it. The page prints a reason below the table while its goal is
-//! missed; a test fails for a missed goal without one.
+//! The reasons for missed goals, by the name of the goal or a part of it. The page prints a reason
+//! below the table while its goal is missed, and a test fails for a missed goal without a reason.
 
 use crate::results::Results;
 
-/// What the goals' names begin or end with, and the reason in numbers.
+/// The beginning or the end of the goals' names, and the reason in numbers.
 const REASONS: &[(&str, &str)] = &[
     (
         "instructions over bare: a read / by hand",
@@ -46,14 +46,14 @@ const REASONS: &[(&str, &str)] = &[
     ),
 ];
 
-/// The reason for missing `goal`.
+/// Returns the reason for missing `goal`.
 #[must_use]
 pub fn of(goal: &str) -> Option<&'static str> {
     let is_of = |part: &str| goal.starts_with(part) || goal.ends_with(part);
     REASONS.iter().find(|(part, _)| is_of(part)).map(|(_, reason)| *reason)
 }
 
-/// The goals that are missed without a reason, each with its table.
+/// Returns the missed goals without a reason, each with its table.
 #[must_use]
 pub fn missing(results: &Results) -> Vec<String> {
     let goals = results.tables.iter().flat_map(|table| {

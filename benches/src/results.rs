@@ -1,4 +1,4 @@
-//! The tables that were measured, and the file that keeps them.
+//! The measured tables, and the file that stores them.
 
 use std::{
     fs, io,
@@ -7,49 +7,49 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// What one part of the benchmarks measured.
+/// The result of one part of the benchmarks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Table {
-    /// Names the table for the page and the command line: `memory`.
+    /// The name of the table on the page and on the command line, such as `memory`.
     pub id: String,
-    /// What it is about, in a few words.
+    /// The subject in a few words.
     pub title: String,
-    /// What measures it again.
+    /// The command that repeats the measurement.
     pub command: String,
-    /// What the values are. The plot shows the first one.
+    /// The names of the values. The plot shows the first one.
     pub columns: Vec<String>,
-    /// One for each thing that is compared.
+    /// A row for each compared item.
     pub rows: Vec<Row>,
-    /// What was aimed at.
+    /// The goals.
     pub goals: Vec<Goal>,
-    /// What a reader has to know, in Markdown, a sentence or more each.
+    /// Notes for the reader, in Markdown, of a sentence or more.
     pub notes: Vec<String>,
 }
 
-/// One thing that is compared.
+/// One compared item.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// What it is, in Markdown.
+    /// The name in Markdown.
     pub name: String,
-    /// A value for each column, where there is one.
+    /// The value for each column, if it was measured.
     pub values: Vec<Option<f64>>,
 }
 
-/// A figure that was aimed at.
+/// A goal for a figure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Goal {
-    /// What it is, in Markdown. A [reason](crate::reasons) for missing it goes by this name.
+    /// The name in Markdown. A [reason](crate::reasons) for missing the goal refers to this name.
     pub name: String,
-    /// What was measured.
+    /// The measured figure.
     pub is: f64,
-    /// What was aimed at.
+    /// The aim.
     pub aim: f64,
-    /// Whether less is better.
+    /// Whether the aim is an upper limit.
     pub at_most: bool,
 }
 
 impl Goal {
-    /// Whether it is met.
+    /// Returns whether the goal is met.
     #[must_use]
     pub fn is_met(&self) -> bool {
         if self.at_most { self.is <= self.aim } else { self.is >= self.aim }
@@ -57,7 +57,7 @@ impl Goal {
 }
 
 impl Table {
-    /// The row of that name in that column.
+    /// Returns the value in the row of that name and in that column.
     #[must_use]
     pub fn value(&self, row: &str, column: usize) -> Option<f64> {
         let row = self.rows.iter().find(|candidate| candidate.name == row)?;
@@ -65,15 +65,15 @@ impl Table {
     }
 }
 
-/// All tables, as the file has them.
+/// All tables of the file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Results {
-    /// By their ids.
+    /// The tables.
     pub tables: Vec<Table>,
 }
 
 impl Results {
-    /// Puts `table` in the place of the one with its id; the others stay.
+    /// Replaces the table with the same id, or adds `table`.
     pub fn put(&mut self, table: Table) {
         match self.tables.iter_mut().find(|known| known.id == table.id) {
             Some(known) => *known = table,
@@ -82,17 +82,17 @@ impl Results {
         self.tables.sort_by(|a, b| a.id.cmp(&b.id));
     }
 
-    /// The table of that id.
+    /// Returns the table of that id.
     #[must_use]
     pub fn table(&self, id: &str) -> Option<&Table> {
         self.tables.iter().find(|table| table.id == id)
     }
 
-    /// Reads the file; without one, there are no results yet.
+    /// Reads the file. Without a file, the results are empty.
     ///
     /// # Errors
     ///
-    /// If it cannot be read, or is none of ours.
+    /// If the file cannot be read or parsed.
     pub fn load() -> Result<Self, String> {
         let path = file();
         let json = match fs::read_to_string(&path) {
@@ -112,7 +112,7 @@ impl Results {
     ///
     /// # Errors
     ///
-    /// If it cannot be written.
+    /// If the file cannot be written.
     pub fn save(&self) -> Result<(), String> {
         let json = serde_json::to_string_pretty(self).map_err(|error| error.to_string())?;
         write(&file(), &(json + "\n"))
@@ -123,11 +123,11 @@ fn file() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("results/results.json")
 }
 
-/// Writes `text` to `path`, and says where if it cannot.
+/// Writes `text` to `path`, and names the path in an error.
 ///
 /// # Errors
 ///
-/// If it cannot.
+/// If the file cannot be written.
 pub(crate) fn write(path: &Path, text: &str) -> Result<(), String> {
     let directory = path.parent().map_or(Ok(()), fs::create_dir_all);
     directory
@@ -135,7 +135,7 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<(), String> {
         .map_err(|error| format!("cannot write `{}`: {error}", path.display()))
 }
 
-/// As many digits as a ratio of one run deserves.
+/// Rounds to the digits that a ratio of one run supports.
 #[must_use]
 pub fn rounded(value: f64) -> f64 {
     let digits = if value.abs() >= 100.0 { 1.0 } else { 1000.0 };

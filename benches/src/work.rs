@@ -1,4 +1,4 @@
-//! What a handler's body does, the same under every policy.
+//! The bodies of the handlers, the same under every policy.
 
 use std::{
     future::{pending, poll_fn},
@@ -17,11 +17,11 @@ use tokio::sync::{
 
 /// A body.
 pub trait Work: 'static {
-    /// Runs it once.
+    /// Runs the body once.
     fn work() -> impl Future<Output = &'static str> + Send;
 }
 
-/// Pending once, as a query that has to wait is.
+/// Returns `Pending` once, as a query does.
 #[derive(Debug)]
 pub enum Once {}
 
@@ -39,22 +39,22 @@ impl Work for Once {
     }
 }
 
-/// How many bodies of [`Forever`] and [`Gated`] have begun to wait in this process.
+/// The number of bodies of [`Forever`] and [`Gated`] that have begun to wait in this process.
 static WAITING: AtomicUsize = AtomicUsize::new(0);
 
-/// How many bodies have begun to wait so far.
+/// Returns how many bodies have begun to wait so far.
 pub fn waiting() -> usize {
     WAITING.load(Ordering::SeqCst)
 }
 
-/// Waits until so many bodies have begun to wait.
+/// Waits until that many bodies have begun to wait.
 pub async fn until_waiting(bodies: usize) {
     while waiting() < bodies {
         tokio::task::yield_now().await;
     }
 }
 
-/// Pending until it is dropped, and counted then.
+/// Is pending until it is dropped, and is counted then.
 #[derive(Debug)]
 pub enum Forever {}
 
@@ -74,21 +74,21 @@ impl Work for Forever {
     }
 }
 
-/// Pending until the gate opens, and counted when it has ended.
+/// Is pending until the gate opens, and is counted when it has ended.
 #[derive(Debug)]
 pub enum Gated {}
 
 static GATE: Notify = Notify::const_new();
-/// How many bodies have still to end.
+/// The number of bodies that have not ended.
 static LEFT: AtomicUsize = AtomicUsize::new(0);
 static LAST: Mutex<Option<Sender<Instant>>> = Mutex::new(None);
 
-/// From here on, so many bodies of [`Forever`] or [`Gated`] will end; gives when the last one did. One such
-/// crowd at a time.
+/// Expects that many bodies of [`Forever`] or [`Gated`] to end from here on, and returns the time
+/// of the last end. Only one such crowd may exist at a time.
 ///
 /// # Panics
 ///
-/// If the bodies are lost.
+/// If the bodies do not end.
 pub fn expect(bodies: usize) -> impl Future<Output = Instant> + Send {
     let (last, ended) = channel();
     LEFT.store(bodies, Ordering::SeqCst);
@@ -97,7 +97,7 @@ pub fn expect(bodies: usize) -> impl Future<Output = Instant> + Send {
 }
 
 fn ended() {
-    // Those that nobody expects are not counted down.
+    // Bodies that no crowd expects are not counted.
     let left = LEFT.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
     if left == Ok(1) {
         let last = LAST.lock().expect("nothing panics while it is held").take();
@@ -106,7 +106,7 @@ fn ended() {
 }
 
 impl Gated {
-    /// Lets every body that waits go on.
+    /// Opens the gate for all waiting bodies.
     pub fn open() {
         GATE.notify_waiters();
     }

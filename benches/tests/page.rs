@@ -1,4 +1,4 @@
-//! The page that is committed is the one that the committed results give.
+//! The committed page is the one that the committed results render.
 
 use std::{collections::BTreeSet, fs};
 
@@ -44,12 +44,12 @@ fn every_missed_goal_has_its_reason() {
     assert!(missing.is_empty(), "missed, and without a reason in `reasons.rs`: {missing:#?}");
 }
 
-/// A table that nobody has explained.
-fn unheard_of(is: f64) -> Results {
+/// Returns results with a table that has no explanation.
+fn unexplained(is: f64) -> Results {
     let goal = Goal { name: "leaps of a hare".into(), is, aim: 2.0, at_most: false };
     let mut results = Results::default();
     let table = Table {
-        id: "unheard_of".into(),
+        id: "unexplained".into(),
         title: "Unheard of".into(),
         command: "true".into(),
         columns: vec!["leaps".into()],
@@ -62,8 +62,8 @@ fn unheard_of(is: f64) -> Results {
 }
 
 #[test]
-fn what_is_missed_by_little_is_shown_with_a_digit_more() {
-    let shown = |is| page::reached(&unheard_of(is).tables[0].goals[0]);
+fn a_goal_missed_by_little_is_shown_with_another_digit() {
+    let shown = |is| page::reached(&unexplained(is).tables[0].goals[0]);
     assert_eq!(shown(1.998), "1.998");
     assert_eq!(shown(1.98), "1.98");
     assert_eq!(shown(2.001), "2.00");
@@ -71,23 +71,23 @@ fn what_is_missed_by_little_is_shown_with_a_digit_more() {
 
 #[test]
 fn a_missed_goal_without_a_reason_is_named() {
-    assert_eq!(reasons::missing(&unheard_of(1.0)), ["unheard_of: leaps of a hare"]);
-    assert!(reasons::missing(&unheard_of(2.0)).is_empty());
+    assert_eq!(reasons::missing(&unexplained(1.0)), ["unexplained: leaps of a hare"]);
+    assert!(reasons::missing(&unexplained(2.0)).is_empty());
 }
 
 #[test]
 fn a_table_without_a_place_of_its_own_is_shown_at_the_end() {
-    let rendered = page::render(&unheard_of(1.0)).expect("it can be shown");
+    let rendered = page::render(&unexplained(1.0)).expect("it can be shown");
     let page = rendered.iter().find(|file| file.path.ends_with("costs.md")).expect("it is a page");
     let (_, shown) = page.text.split_once("## Unheard of").expect("it has a heading");
     for part in [
         "| a hare | 1 |",
-        "![Unheard of: the figures are in the table above][plot-unheard_of]",
+        "![Unheard of: the figures are in the table above][plot-unexplained]",
         "Made by `true`.",
         "| leaps of a hare | 1 | ≥ 2 | missed |",
         "Missed, leaps of a hare: ",
         "- It leaps.",
-        "[plot-unheard_of]: costs-unheard_of.svg",
+        "[plot-unexplained]: costs-unexplained.svg",
     ] {
         assert!(shown.contains(part), "`{part}` is not in {shown}");
     }

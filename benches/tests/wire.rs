@@ -1,4 +1,5 @@
-//! The wire benchmark without its load: it reads h2load right, leaves nothing out, and its servers answer.
+//! The wire benchmark without its load: the parsers of h2load's output, the plan, and the responses
+//! of the servers.
 
 use std::collections::HashSet;
 use std::io::Write;
@@ -12,7 +13,7 @@ use followthrough_benches::wire::{
     all_succeeded, plan, probe, read_log, tables, time,
 };
 
-/// What nghttp2 1.52 printed.
+/// The output of nghttp2 1.52.
 const SAID: &str = include_str!("h2load/said.txt");
 
 #[test]
@@ -37,7 +38,8 @@ fn another_form_of_the_summary_is_an_error() {
     }
 }
 
-/// Of `count` requests, one every 100 µs, the n-th of which took n µs; the last to end is the first line.
+/// Returns a log of `count` requests, one every 100 µs, of which the n-th took n µs. The last to
+/// end has the first line.
 fn log(count: u64) -> String {
     let line = |n: u64| format!("{}\t200\t{n}", 1_795_187_472_935_947 + 100 * n - n);
     (1..=count).rev().map(line).collect::<Vec<_>>().join("\n")
@@ -47,7 +49,7 @@ fn log(count: u64) -> String {
 fn the_rate_and_the_percentile_are_of_the_middle_of_the_log() {
     let Load { rate, p99, .. } = read_log(&log(1000)).unwrap();
     assert!((rate - 10_000.0).abs() < 1e-6, "{rate}");
-    // From 101 to 800, and 7 of these 700 took longer.
+    // The middle is from 101 to 800, and 7 of these 700 took longer.
     assert!((p99 - 793.0).abs() < 1e-6, "{p99}");
     let slow_ends = log(1000).replace("\t200\t1000", "\t200\t9000000");
     assert_eq!(read_log(&slow_ends), read_log(&log(1000)));
@@ -56,7 +58,7 @@ fn the_rate_and_the_percentile_are_of_the_middle_of_the_log() {
 #[test]
 fn a_captured_log_is_read() {
     let Load { rate, p99, .. } = read_log(include_str!("h2load/log.tsv")).unwrap();
-    // Counted apart, by a few lines of another language.
+    // A separate program in another language computed these values.
     assert!((rate - 31_939.34).abs() < 0.01, "{rate}");
     assert!((p99 - 1630.0).abs() < 1e-6, "{p99}");
 }
@@ -97,7 +99,7 @@ fn the_plan_has_every_server_protocol_and_number_of_connections_once_a_round() {
 }
 
 #[test]
-fn what_is_compared_is_loaded_one_after_the_other_and_begins_elsewhere_each_round() {
+fn compared_servers_are_loaded_one_after_the_other_and_another_begins_each_round() {
     let steps = plan(SERVERS.len(), 5);
     let mut firsts = HashSet::new();
     for compared in steps.chunks(SERVERS.len()) {
@@ -119,18 +121,19 @@ fn a_default_run_takes_less_than_a_quarter_of_an_hour() {
     assert!(whole < Duration::from_mins(15), "{whole:?}");
 }
 
-/// Three rounds of a machine that slows down: in each, `serve` has nine tenths of bare axum's rate.
+/// Returns three rounds of a machine that slows down. In each, `serve` has nine tenths of bare
+/// axum's rate.
 fn found() -> Vec<Found> {
     let server = |name: &str| SERVERS.iter().position(|server| server.name == name).unwrap();
     let mut found = Vec::new();
     for step in plan(SERVERS.len(), 3) {
         let of_bare = match step.cell.server {
-            // A round that something else disturbed.
+            // A round that other load disturbed.
             _ if step.round == 2 && step.cell.server == server("serve") => 0.1,
             place if place == server("serve") => 0.9,
             place if place == server("durable_write") => 0.8,
             place if place == server("dropshot_detached") => 0.5,
-            // Never measured.
+            // A server without a measurement.
             place if place == server("trillium") => continue,
             _ => 1.0,
         };
@@ -168,7 +171,7 @@ fn a_cell_is_the_median_of_the_ratios_within_each_round() {
         assert_eq!(trillium.values, [None; 3]);
         assert_eq!(table.notes, ["a note"]);
     }
-    // Where the system does not say, nothing is said.
+    // Without the processor time, the table has no values.
     let unknown = |table: &Table| table.rows.iter().all(|row| row.values == [None; 3]);
     assert!(tables[4..].iter().all(unknown));
 }
@@ -197,7 +200,7 @@ fn each_installed_server_answers_over_both_protocols_and_ends_with_its_stdin() {
     for server in &SERVERS {
         let Some(command) = server.command(&places) else {
             assert!(!server.is_ours());
-            // Not `println!`, which the test runner swallows when a test passes.
+            // The test runner hides the output of `println!` when a test passes.
             let _ = writeln!(std::io::stderr(), "skipped: {} is not installed", server.name);
             continue;
         };

@@ -1,17 +1,17 @@
-//! What every server of this package does alike.
+//! The parts that every server of this package has.
 
 use std::{io::Read, net::SocketAddr};
 
 use tokio::runtime::Runtime;
 
-/// What every handler answers.
+/// The body of every response.
 pub const TEXT: &str = "ok";
 
-/// The runtime that every server has: as many worker threads as the others.
+/// Returns the runtime of every server, with as many worker threads as the others have.
 ///
 /// # Panics
 ///
-/// If the system gives no threads.
+/// If the system cannot start threads.
 pub fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -20,21 +20,21 @@ pub fn runtime() -> Runtime {
         .expect("a runtime can be built")
 }
 
-/// The port in the first argument from `at`; 0, any free one, without it.
+/// Returns the port in argument `at`, or 0 for any free port if the argument is absent.
 ///
 /// # Panics
 ///
-/// If it is none.
+/// If the argument is not a port.
 pub fn port(at: usize) -> u16 {
     std::env::args().nth(at).map_or(0, |port| port.parse().expect("the argument is a port"))
 }
 
-/// Says where the server listens, and ends the process when stdin closes.
+/// Prints the address, and ends the process when stdin closes.
 pub fn announce(address: SocketAddr) {
     let port = address.port();
     println!("http1 {port} h2c {port}");
     std::thread::spawn(|| {
-        // An error ends it, too.
+        // An error of stdin also ends the process.
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         std::process::exit(0);
     });

@@ -1,4 +1,4 @@
-//! What people use today.
+//! The ways to write a handler without this crate.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::work::Work;
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// The routes for `way`, if it is a way by hand, with `root` as the token that a shutdown cancels.
+/// Returns the routes for `way`, if `way` is one by hand. A shutdown cancels the token `root`.
 pub fn router<W: Work>(way: &str, root: &CancellationToken) -> Option<Router> {
     let method = match way {
         "bare" | "timeout_layer" | "tower_timeout" => plain::<W>(),
@@ -38,7 +38,7 @@ pub fn router<W: Work>(way: &str, root: &CancellationToken) -> Option<Router> {
     })
 }
 
-/// What a careful team writes: a child token, cancelled by a drop guard, in a select.
+/// A careful version by hand: a child token, cancelled by a drop guard, in a select.
 async fn governed<W: Work>(root: CancellationToken) -> Result<&'static str, StatusCode> {
     let token = root.child_token();
     let _guard = token.clone().drop_guard();

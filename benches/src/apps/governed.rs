@@ -1,4 +1,4 @@
-//! Ours, in each policy.
+//! The handler in each policy of this crate.
 
 use std::future::ready;
 
@@ -74,11 +74,11 @@ async fn durable_site_token<W: Work>(token: RequestToken) -> &'static str {
     answer
 }
 
-/// The routes for `way`, to be put under a lifecycle.
+/// Returns the routes for `way`, which belong under a lifecycle.
 ///
 /// # Panics
 ///
-/// If `way` is none of ours.
+/// If no policy has the name `way`.
 pub fn router<W: Work>(way: &str) -> Router {
     let method = match way {
         "linked_bare" => plain::<W>(),

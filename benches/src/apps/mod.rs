@@ -1,4 +1,4 @@
-//! The same body, governed in each way.
+//! The same body under each way to govern it.
 
 pub mod by_hand;
 pub mod governed;
@@ -19,9 +19,9 @@ use crate::work::Work;
 /// A way to govern a handler.
 #[derive(Clone, Copy, Debug)]
 pub struct Way {
-    /// For the command line.
+    /// The name on the command line.
     pub id: &'static str,
-    /// For the tables, in Markdown.
+    /// The name in the tables, in Markdown.
     pub name: &'static str,
 }
 
@@ -29,7 +29,7 @@ const fn way(id: &'static str, name: &'static str) -> Way {
     Way { id, name }
 }
 
-/// The ways, in the order of the tables. The first one is what the others are compared with.
+/// The ways, in the order of the tables. The others are compared with the first.
 pub const WAYS: [Way; 19] = [
     way("bare", "bare axum"),
     way("timeout_layer", "tower-http's `TimeoutLayer`"),
@@ -52,29 +52,29 @@ pub const WAYS: [Way; 19] = [
     way("durable_site_token", "the same and a token parameter"),
 ];
 
-/// What the tables call the way `id`.
+/// Returns the name of the way `id` in the tables.
 ///
 /// # Panics
 ///
-/// If there is none of that name.
+/// If there is no such way.
 pub fn name_of(id: &str) -> &'static str {
     let way = WAYS.iter().find(|way| way.id == id);
     way.unwrap_or_else(|| panic!("unknown way `{id}`; expected one of {WAYS:?}")).name
 }
 
-/// One way's service; two types, because boxing them alike would be measured, too.
+/// The service of a way. Two types, because a common box would be measured, too.
 pub enum App {
-    /// Without us.
+    /// Without this crate.
     Plain(Router),
-    /// With what `serve` puts around it.
+    /// With the services that `serve` puts around it.
     Linked(Served<Router>),
 }
 
-/// The service for `way`.
+/// Returns the service for `way`.
 ///
 /// # Panics
 ///
-/// If `way` is none of [`WAYS`], or outside of a runtime.
+/// If `way` is not in [`WAYS`], or outside of a runtime.
 pub fn app<W: Work>(way: &str) -> App {
     if let Some(router) = by_hand::router::<W>(way, &CancellationToken::new()) {
         return App::Plain(router);
@@ -82,18 +82,18 @@ pub fn app<W: Work>(way: &str) -> App {
     App::Linked(served(&lifecycle(), governed::router::<W>(way)))
 }
 
-/// `router` as the requests on one connection of `serve` see it.
+/// Returns `router` as the requests on one connection of `serve` see it.
 ///
 /// # Panics
 ///
-/// Outside of a runtime, or where there is no loopback.
+/// Outside of a runtime, or without a loopback device.
 pub(crate) fn served(lifecycle: &Lifecycle, router: Router) -> Served<Router> {
     let stream = connected().expect("there is a loopback");
     followthrough::__private::linked(lifecycle, stream, router).expect("it is connected")
 }
 
-/// A stream for a connection over which nothing comes or goes. Its other end has been closed, which
-/// nobody looks for.
+/// Returns a stream for a connection without traffic. Its other end is closed, and no benchmark
+/// reads it.
 pub(crate) fn connected() -> io::Result<TcpStream> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     let stream = std::net::TcpStream::connect(listener.local_addr()?)?;
@@ -102,21 +102,21 @@ pub(crate) fn connected() -> io::Result<TcpStream> {
     TcpStream::from_std(stream)
 }
 
-/// A lifecycle with room for what is measured here.
+/// Returns a lifecycle with room for the benchmarks.
 ///
 /// # Panics
 ///
-/// Never: the settings are sound.
+/// Never: the settings are valid.
 pub fn lifecycle() -> Lifecycle {
     let builder = Lifecycle::builder().max_durable_writes(1 << 20).signals(false);
     builder.build().expect("the settings are sound")
 }
 
-/// What every service here has as its state, used or not: a route with a state is cloned with it, and
-/// only those who need one would pay for that.
+/// The state of every service here, used or not. A route with a state clones it, so a state only
+/// for some ways would make those slower.
 #[derive(Clone, Default)]
 struct Shared {
-    /// What a shutdown by hand cancels.
+    /// The token that a shutdown by hand cancels.
     root: CancellationToken,
     tracker: TaskTracker,
 }
@@ -142,7 +142,7 @@ async fn bare<W: Work>() -> &'static str {
     W::work().await
 }
 
-/// The handler without any policy.
+/// Returns the handler without a policy.
 fn plain<W: Work>() -> MethodRouter<Shared> {
     post(bare::<W>)
 }

@@ -1,5 +1,5 @@
-//! Counts allocations for `followthrough-benches`, which starts it: in one line of JSON, the names of
-//! the ways and a number for each.
+//! Counts allocations for `followthrough-benches`, which starts this program. The output is one
+//! line of JSON with the names of the ways and a number for each.
 
 use std::process::ExitCode;
 
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// A count for each way; none if `number` is none.
+/// Returns a count for each way, or nothing if `number` is not a number.
 fn counted(number: &str, count: impl Fn(&'static str, u64) -> u64) -> Vec<(&'static str, u64)> {
     let Ok(number) = number.parse() else { return Vec::new() };
     WAYS.iter().map(|way| (way.id, count(way.id, number))).collect()

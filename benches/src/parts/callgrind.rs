@@ -1,11 +1,12 @@
-//! Counts of instructions: this program runs itself under callgrind, once with few of something and once
-//! with many, and divides the difference, so that start-up cancels out.
+//! Counts of instructions. This program runs itself under callgrind, once with few repetitions and
+//! once with many, and divides the difference, so that the start-up cancels out.
 
 use std::process::Command;
 
 use super::number;
 
-/// The instructions of one more of what `arguments` do so often as the argument after them says.
+/// Returns the instructions of one repetition. The argument after `arguments` is the number of
+/// repetitions.
 pub(super) fn each(arguments: &[&str], (few, many): (u64, u64)) -> Result<f64, String> {
     let more = counted(arguments, many)?.saturating_sub(counted(arguments, few)?);
     Ok(number(more) / number(many - few))

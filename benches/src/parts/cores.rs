@@ -1,4 +1,4 @@
-//! What a second core is worth.
+//! The gain of a second core.
 
 use super::{Scale, at_least, command, median, row};
 use crate::{apps::name_of, on_threads, results::Table};
@@ -13,7 +13,7 @@ const COMPARED: [&str; 7] = [
     "durable_write",
 ];
 
-/// What one way took in one round.
+/// The times of one way in one round.
 #[derive(Clone, Copy)]
 struct Times {
     one: f64,
@@ -30,7 +30,7 @@ pub(super) fn run(scale: &Scale) -> Result<Table, String> {
         };
         rounds.push(COMPARED.iter().copied().map(times).collect());
     }
-    // Within a round, so that what else the machine does meets both sides.
+    // The ratio is taken within a round, so that other load meets both sides.
     let beside_bare = |way: usize, what: fn(&Times) -> f64| {
         median(rounds.iter().map(|times| what(&times[way]) / what(&times[0])).collect())
     };

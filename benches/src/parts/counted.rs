@@ -1,8 +1,8 @@
-//! Counts of allocations, made by a program of its own.
+//! Counts of allocations, made by a separate program.
 
 use std::{collections::HashMap, process::Command};
 
-/// What `count-allocations` says of each way.
+/// Returns the counts of `count-allocations` for each way.
 pub(super) fn counted(what: &str, number: u64) -> Result<HashMap<String, u64>, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);

@@ -1,6 +1,6 @@
-//! Instructions and allocations of one call.
+//! The instructions and allocations of one call.
 //!
-//! Counts repeat, where wall times on a shared machine do not.
+//! Counts are reproducible, and wall times on a shared machine are not.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! Bytes that a pending request holds, with many in flight.
+//! The bytes that a pending request holds, with many in flight.
 
 use super::{Scale, at_most, command, counted::counted, number, row};
 use crate::{WAYS, results::Table};

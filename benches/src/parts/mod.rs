@@ -1,4 +1,4 @@
-//! What is measured, a module for each table.
+//! The parts of the benchmarks, a module for each table.
 
 mod callgrind;
 mod cores;
@@ -15,7 +15,7 @@ use crate::results::{Goal, Row, Table, rounded};
 /// A part of the benchmarks.
 #[derive(Debug)]
 pub struct Part {
-    /// Its name on the command line, and its table's.
+    /// The name of the part on the command line, and of its table.
     pub id: &'static str,
     /// Measures it.
     pub run: fn(&Scale) -> Result<Table, String>,
@@ -30,27 +30,27 @@ pub const PARTS: [Part; 5] = [
     Part { id: "cores", run: cores::run },
 ];
 
-/// How much is measured.
+/// How much a run measures.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {
-    /// Calls under callgrind: few and many.
+    /// The calls under callgrind: few and many.
     pub calls: (u64, u64),
-    /// Calls whose allocations are counted.
+    /// The calls whose allocations are counted.
     pub counted: u64,
-    /// Requests that are stopped under callgrind: few and many.
+    /// The requests that are stopped under callgrind: few and many.
     pub stopped: (u64, u64),
-    /// Requests that are pending at once.
+    /// The requests that are pending at once.
     pub pending: usize,
-    /// Requests that are reset at once.
+    /// The requests that are reset at once.
     pub resets: usize,
-    /// Calls for a throughput.
+    /// The calls for a throughput.
     pub throughput: u64,
-    /// How often what is timed is timed.
+    /// How often each time is measured.
     pub rounds: usize,
 }
 
 impl Scale {
-    /// What the page shows.
+    /// The scale of the page.
     pub const FULL: Self = Self {
         calls: (200, 1200),
         counted: 1000,
@@ -60,7 +60,7 @@ impl Scale {
         throughput: 100_000,
         rounds: 15,
     };
-    /// Enough to see that it runs.
+    /// A scale that only shows that the part runs.
     pub const QUICK: Self = Self {
         calls: (20, 60),
         counted: 10,
@@ -72,7 +72,7 @@ impl Scale {
     };
 }
 
-/// The command that measures the part `id`.
+/// Returns the command that measures the part `id`.
 fn command(id: &str) -> String {
     format!("cargo run --release -p followthrough-benches -- {id}")
 }
@@ -90,7 +90,7 @@ fn at_least(aim: f64, name: &str, is: f64) -> Goal {
     Goal { name: name.to_owned(), is: rounded(is), aim, at_most: false }
 }
 
-/// The middle one.
+/// Returns the median.
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)

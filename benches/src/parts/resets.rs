@@ -1,4 +1,4 @@
-//! Many requests past their point of no return lose their clients at once.
+//! Many requests past their point of no return whose clients leave at once.
 
 use std::{
     convert::Infallible,

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use super::Protocol;
 
-/// A start takes no longer, even where the machine has other things to do.
+/// Longer than a start takes on a busy machine.
 const START: Duration = Duration::from_secs(30);
-/// Nor does an end, once stdin is closed.
+/// Longer than an end takes once stdin is closed.
 const END: Duration = Duration::from_secs(5);
 
-/// A server that listens. It ends when this is dropped.
+/// A listening server. Dropping the value ends it.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
@@ -21,18 +21,18 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts the server and waits until it says where it listens.
+    /// Starts the server and waits until it prints its address.
     ///
     /// # Errors
     ///
-    /// If it cannot be started, or does not say so.
+    /// If the server cannot be started, or does not print its address.
     pub fn start(mut command: Command) -> Result<Self, String> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let child = command.spawn().map_err(|error| format!("it cannot be started: {error}"))?;
         let mut running = Self { child, http1: 0, h2c: 0 };
         let out = running.child.stdout.take().ok_or("the server has no stdout")?;
         let (said, hears) = mpsc::channel();
-        // A read has no time-out; the end of the server ends this thread.
+        // A read has no time-out. The end of the server ends this thread.
         std::thread::spawn(move || {
             let mut line = String::new();
             let _ = BufReader::new(out).read_line(&mut line);
@@ -45,7 +45,8 @@ impl Running {
         Ok(running)
     }
 
-    /// The processor time of all its threads until now, in nanoseconds; `None` where the system does not say.
+    /// Returns the processor time of all its threads until now, in nanoseconds, or `None` if the
+    /// system does not report it.
     pub(super) fn cpu(&self) -> Option<u64> {
         let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).ok()?;
         // A thread may end meanwhile.
@@ -56,11 +57,11 @@ impl Running {
         Some(times.sum()).filter(|sum| *sum > 0)
     }
 
-    /// Closes its stdin, and waits for the end of it.
+    /// Closes stdin, and waits for the end of the server.
     ///
     /// # Errors
     ///
-    /// If it did not end by itself; then it was killed.
+    /// If the server did not end by itself and was killed.
     pub fn stop(mut self) -> Result<(), String> {
         self.end()
     }
@@ -74,13 +75,13 @@ impl Running {
                 let _ = self.child.wait();
                 return Err(format!("it did not end within {END:?} of its stdin"));
             }
-            // The standard library cannot wait for a process and a time at once.
+            // The standard library cannot wait for a process with a time-out.
             std::thread::sleep(Duration::from_millis(5));
         }
         Ok(())
     }
 
-    /// Where it speaks that protocol.
+    /// Returns the port of a protocol.
     pub fn port(&self, protocol: Protocol) -> u16 {
         match protocol {
             Protocol::Http1 => self.http1,
@@ -89,7 +90,7 @@ impl Running {
     }
 }
 
-/// Of `http1 40001 h2c 40002`.
+/// Parses a line such as `http1 40001 h2c 40002`.
 fn ports(line: &str) -> Option<(u16, u16)> {
     let (http1, h2c) = line.trim().strip_prefix("http1 ")?.split_once(" h2c ")?;
     Some((http1.parse().ok()?, h2c.parse().ok()?))
@@ -97,7 +98,7 @@ fn ports(line: &str) -> Option<(u16, u16)> {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Nobody is left to tell.
+        // A drop cannot return the error.
         let _ = self.end();
     }
 }

@@ -1,6 +1,6 @@
-//! Who runs where: the servers on one core and the load generator on another. Left to the scheduler, a client
-//! and a server with one connection have either one core or two, whichever they began with, and that
-//! decides about their rate by a third.
+//! The cores: the servers run on one core and the load generator on another. Left to the scheduler,
+//! a client and a server with one connection share a core or use two, depending on where they
+//! began, which changes their rate by a third.
 
 use std::{ffi::OsStr, fs, process::Command};
 
@@ -12,8 +12,8 @@ pub(super) struct Cores {
 }
 
 impl Cores {
-    /// The first two that this process may run on; `None` if it has one, or the system cannot keep a
-    /// process on one.
+    /// Returns the first two cores that this process may run on, or `None` if it has only one, or
+    /// the system cannot pin a process to a core.
     pub(super) fn find() -> Option<Self> {
         Command::new("taskset").arg("--version").output().ok()?;
         let status = fs::read_to_string("/proc/self/status").ok()?;
@@ -23,12 +23,12 @@ impl Cores {
     }
 }
 
-/// What starts `program` as a server.
+/// Returns the command that starts `program` as a server.
 pub(super) fn server(cores: Option<Cores>, program: impl AsRef<OsStr>) -> Command {
     kept_on(cores.map(|cores| cores.server), program.as_ref())
 }
 
-/// What starts `program` as a client.
+/// Returns the command that starts `program` as a client.
 pub(super) fn client(cores: Option<Cores>, program: impl AsRef<OsStr>) -> Command {
     kept_on(cores.map(|cores| cores.client), program.as_ref())
 }
@@ -40,11 +40,11 @@ fn kept_on(core: Option<u32>, program: &OsStr) -> Command {
     command
 }
 
-/// Of a list like `0-3,8`.
+/// Parses a list such as `0-3,8`.
 fn first_two(allowed: &str) -> Option<(u32, u32)> {
     let mut cores = allowed.split(',').flat_map(|part| {
         let (from, to) = part.split_once('-').unwrap_or((part, part));
-        // What is no number is no core.
+        // A part that is not a number is not a core.
         let bounds = from.parse::<u32>().ok().zip(to.parse::<u32>().ok());
         bounds.map(|(from, to)| from..=to).into_iter().flatten()
     });

@@ -1,7 +1,8 @@
-//! Runs of `h2load`, and what they say.
+//! Runs of `h2load`, and their output.
 //!
-//! A run has a number of requests, not a time: the timed mode of the versions that Debian has often hangs at
-//! its end when the machine is busy. So the rate is taken out of the log of all requests, from its middle.
+//! A run has a number of requests instead of a time, because the timed mode of Debian's versions
+//! often hangs at its end on a busy machine. So the rate comes from the middle of the log of all
+//! requests.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -11,34 +12,34 @@ use super::{
     cores::{self, Cores},
 };
 
-/// Beyond this a run is stuck, on whatever machine: it is meant to take ten seconds at the very most.
+/// A run of this length is stuck on any machine, because it should take ten seconds at most.
 const STUCK: Duration = Duration::from_mins(1);
 
-/// What a run found out.
+/// The figures of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Load {
-    /// Requests a second.
+    /// Requests per second.
     pub rate: f64,
-    /// What 99 of 100 requests took no longer than, in microseconds.
+    /// The 99th percentile of the times of the requests, in microseconds.
     pub p99: f64,
-    /// What one request took of the server's processor time, in nanoseconds; `None` where the system does not
-    /// say.
+    /// The server's processor time for one request, in nanoseconds; `None` if the system does not
+    /// report it.
     pub cpu: Option<f64>,
 }
 
-/// What is loaded, and with how many connections.
+/// The server under load, and the number of connections.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Target<'a> {
     pub(super) protocol: Protocol,
     pub(super) server: &'a Running,
     pub(super) connections: u32,
-    /// Where h2load's log goes meanwhile.
+    /// The path of h2load's log.
     pub(super) log: &'a Path,
     pub(super) cores: Option<Cores>,
 }
 
 impl Target<'_> {
-    /// How many requests take about that long: tried with ever more of them.
+    /// Returns how many requests take about `duration`, after tries with more and more of them.
     pub(super) fn calibrate(&self, duration: Duration) -> Result<u32, String> {
         let mut requests = self.connections.max(20);
         loop {
@@ -50,17 +51,17 @@ impl Target<'_> {
         }
     }
 
-    /// How many requests take about that long, if they go as those of `load` did.
+    /// Returns how many requests take about `duration` at the rate of `load`.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
     pub(super) fn requests(&self, load: Load, duration: Duration) -> u32 {
-        // Each connection has to have something to do.
+        // Each connection needs requests.
         ((load.rate * duration.as_secs_f64()) as u32).max(self.connections * 4)
     }
 
-    /// Sends that many requests.
+    /// Sends `requests` requests.
     pub(super) fn load(&self, requests: u32) -> Result<Load, String> {
         let log = self.log;
-        // h2load appends.
+        // h2load appends to its log.
         if log.exists() {
             fs::remove_file(log)
                 .map_err(|error| format!("cannot remove {}: {error}", log.display()))?;
@@ -88,15 +89,15 @@ impl Target<'_> {
     }
 }
 
-/// Whether all requests were answered with a success, by what h2load printed at its end.
+/// Checks the summary of h2load: all requests were answered with a success.
 ///
 /// # Errors
 ///
-/// If not, or if that is not there.
+/// If a request failed, or the summary is missing.
 pub fn all_succeeded(said: &str) -> Result<(), String> {
     let count = |line: &str, of: &str| -> Result<u32, String> {
         let line = said.lines().find_map(|said| said.strip_prefix(line));
-        // Each part is a number and what it counts.
+        // Each part is a number and its name.
         let mut parts = line.into_iter().flat_map(|line| line.split(", "));
         let count = parts.find_map(|part| part.strip_suffix(of)?.trim().parse().ok());
         count.ok_or_else(|| format!("h2load printed no number of `{of}`:\n{said}"))
@@ -109,12 +110,13 @@ pub fn all_succeeded(said: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The rate and the percentile, by the log of a run: of the requests that ended between the first tenth and
-/// the last fifth of them, because connections are made before and run out of requests after.
+/// Reads the rate and the percentile from the log of a run: of the requests that ended between the
+/// first tenth and the last fifth, because connections are opened before and run out of requests
+/// after.
 ///
 /// # Errors
 ///
-/// If it has another form, or too few requests, or one of them failed.
+/// If the log has another form, or too few requests, or a failed request.
 pub fn read_log(log: &str) -> Result<Load, String> {
     let mut requests = Vec::new();
     for line in log.lines() {
@@ -140,7 +142,7 @@ pub fn read_log(log: &str) -> Result<Load, String> {
     let mut took: Vec<u64> = middle.iter().map(|(_, took)| *took).collect();
     let at = (took.len() * 99).div_ceil(100) - 1;
     let (_, p99, _) = took.select_nth_unstable(at);
-    // The first one's end is where the time begins.
+    // The time begins at the end of the first request.
     let rate = float(middle.len() as u64 - 1) * 1e6 / float(microseconds);
     Ok(Load { rate, p99: float(*p99), cpu: None })
 }

@@ -1,20 +1,20 @@
-//! Gets what is missing: the load generator, and the peers with their toolchains.
+//! Installs the load generator, and the peers with their toolchains.
 
 use std::{fs, path::Path, process::Command};
 
 use super::servers::{Kind, Places, Server};
 
 const PEERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers");
-/// Seconds; enough for a toolchain over a slow line.
+/// The limit in seconds, enough for a toolchain over a slow line.
 const LIMIT: &str = "300";
 
-/// Makes sure of the load generator.
+/// Installs the load generator if it is missing.
 pub(super) fn h2load() -> Result<(), String> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/e2e/proxies/install.sh");
     run("install.sh h2load", Command::new("bash").arg(script).arg("h2load"))
 }
 
-/// Builds or installs `server`, if it is not of this program.
+/// Builds or installs `server`, unless it is part of this program.
 pub(super) fn server(server: &Server, places: &Places) -> Result<(), String> {
     match server.kind {
         Kind::Bare | Kind::Ours => Ok(()),
@@ -24,7 +24,7 @@ pub(super) fn server(server: &Server, places: &Places) -> Result<(), String> {
     }
 }
 
-/// One binary at a time, so that one that does not compile takes no other with it.
+/// Builds one binary at a time, so that a failed one does not prevent the others.
 fn cargo(binary: &str, places: &Places) -> Result<(), String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
@@ -33,7 +33,7 @@ fn cargo(binary: &str, places: &Places) -> Result<(), String> {
     run("cargo build", command.arg("--target-dir").arg(places.target()))
 }
 
-/// The toolchain comes as a Python package, into an environment of its own.
+/// Installs the Go toolchain as a Python package, into an environment of its own.
 fn go(places: &Places) -> Result<(), String> {
     let source = Path::new(PEERS).join("go");
     let environment = places.scratch().join("go");
@@ -44,14 +44,14 @@ fn go(places: &Places) -> Result<(), String> {
     pip.args(["install", "--quiet", "--disable-pip-version-check", "--requirement"]);
     run("pip install", pip.arg(source.join("requirements.txt")))?;
     let mut build = bounded(environment.join("bin/go"));
-    // Neither another toolchain nor a module is to come from anywhere.
+    // The build must download neither another toolchain nor a module.
     build.env("GOTOOLCHAIN", "local").env("GOPROXY", "off").env_remove("GOFLAGS");
     build.env("GOCACHE", environment.join("cache")).env("GOPATH", environment.join("path"));
     build.current_dir(source).args(["build", "-o"]).arg(places.go_server()).arg(".");
     run("go build", &mut build)
 }
 
-/// In a copy, so that no `node_modules` is among the sources.
+/// Installs into a copy, so that the sources get no `node_modules`.
 fn fastify(places: &Places) -> Result<(), String> {
     let (source, copy) = (Path::new(PEERS).join("fastify"), places.fastify());
     let failed = |error| format!("cannot copy to {}: {error}", copy.display());
@@ -77,8 +77,8 @@ fn bounded(program: impl AsRef<std::ffi::OsStr>) -> Command {
     command
 }
 
-/// Runs it to its end. The error is for a published note, so it has no path of this machine but those that
-/// the program itself names.
+/// Runs a command to its end. The error goes into a published note, so it has no path of this
+/// machine except those that the command prints.
 fn run(what: &str, command: &mut Command) -> Result<(), String> {
     let output = command.output().map_err(|error| format!("cannot run `{what}`: {error}"))?;
     if output.status.success() {
@@ -86,7 +86,8 @@ fn run(what: &str, command: &mut Command) -> Result<(), String> {
     }
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
-    // Compilers say first what is wrong, and last that it was in vain; others end with the reason.
+    // Compilers print the fault first, and at last that they failed; other programs end with the
+    // reason.
     let lines = || said.lines().map(str::trim).filter(|line| !line.is_empty());
     let reason = lines().find(|line| line.starts_with("error")).or_else(|| lines().next_back());
     Err(format!("`{what}`: {}, {}", output.status, reason.unwrap_or("no reason given")))

@@ -1,12 +1,13 @@
-//! What a policy costs a server, seen by its clients: bare axum, ours and those of others, each in a process
-//! of its own, loaded by `h2load` in turn.
+//! The cost of a policy for a server, seen by its clients: bare axum, this crate and other
+//! frameworks, each in a process of its own, loaded by `h2load` in turn.
 //!
-//! `cargo run --release -p followthrough-benches -- wire` installs what is missing, builds the peers and prints
-//! the tables. `wire serve <name> <port>` is one of our servers; the others are in `benches/peers`. A server
-//! says on its first line where it listens, and ends when its stdin closes.
+//! `cargo run --release -p followthrough-benches -- wire` installs missing programs, builds the
+//! peers and prints the tables. `wire serve <name> <port>` is one of this program's servers; the
+//! others are in `benches/peers`. A server prints its address on its first line, and ends when its
+//! stdin closes.
 //!
-//! Only ratios are shown, and each is taken within one round, where every server has had its turn: the load
-//! generator is on the same cores, and so is whatever else the machine does.
+//! The tables show only ratios, each taken within one round, in which every server has its turn.
+//! The load generator and all other load share the same cores.
 
 mod child;
 mod cores;
@@ -33,13 +34,13 @@ pub use self::{
 };
 use crate::results::Table;
 
-/// What every handler answers.
+/// The body of every response.
 pub const TEXT: &str = "ok";
 
-/// What every server has; the peers have it in their own sources.
+/// The worker threads of every server; the peers have this number in their own sources.
 const WORKER_THREADS: usize = 1;
 
-/// What a client speaks, in the clear.
+/// A protocol, without TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// HTTP/1.1.
@@ -67,22 +68,22 @@ impl Protocol {
     }
 }
 
-/// Is one of our servers, until its input closes.
+/// Runs one of this program's servers until stdin closes.
 ///
 /// # Errors
 ///
-/// If there is none of that name, or it cannot listen.
+/// If there is no server of that name, or it cannot listen.
 pub fn serve(name: &str, port: &str) -> Result<(), String> {
     let port = port.parse().map_err(|error| format!("`{port}` is not a port: {error}"))?;
     ours::serve(name, port)
 }
 
-/// Measures the servers that `settings` ask for. Says on stderr what it does.
+/// Measures the servers that `settings` select, and prints progress on stderr.
 ///
 /// # Errors
 ///
-/// If there is no load generator, or bare axum or a server of ours fails. A peer that does is left out, and
-/// the notes say why.
+/// If the load generator is missing, or bare axum or a server of this crate fails. A peer that
+/// fails is left out, and the notes have the reason.
 pub fn measure(settings: &Settings) -> Result<Vec<Table>, String> {
     settings.check()?;
     let itself = std::env::current_exe().map_err(|error| format!("cannot find itself: {error}"))?;
@@ -104,7 +105,7 @@ pub fn measure(settings: &Settings) -> Result<Vec<Table>, String> {
     }
     let found = load_all(settings, &places, &wanted, &running, &mut notes)?;
     let mut tables = tables(&wanted, &found, &settings.command(), &notes);
-    // Once on a page is enough.
+    // The general notes appear once on the page.
     tables[0].notes.splice(0..0, general_notes(places.cores()));
     Ok(tables)
 }
@@ -168,7 +169,7 @@ fn load_all(
     Ok(found)
 }
 
-/// A note about a peer; the end, if the server is one of ours.
+/// Returns a note about a peer, or the error if the server belongs to this program.
 fn complain(
     server: &Server,
     protocol: Protocol,

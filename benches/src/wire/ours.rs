@@ -1,4 +1,4 @@
-//! Bare axum, and our servers: the same handler under each policy.
+//! Bare axum and the servers of this crate: the same handler under each policy.
 
 use std::{io::Read, net::SocketAddr};
 
@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 
 use super::{TEXT, WORKER_THREADS};
 
-/// Pending once, as a query that has to wait is.
+/// Returns `Pending` once, as a query does.
 async fn work() -> &'static str {
     tokio::task::yield_now().await;
     TEXT
@@ -50,7 +50,7 @@ async fn reversible_write() -> &'static str {
 #[cancellable(read, cooperative)]
 async fn cooperative(token: RequestToken) -> &'static str {
     let answer = work().await;
-    // Where it would stop.
+    // The safe point.
     if token.is_cancelled() { "stopped" } else { answer }
 }
 
@@ -66,7 +66,7 @@ async fn durable_site() -> &'static str {
     answer
 }
 
-/// The handler for our server `name`; `None` if it is none of ours.
+/// Returns the handler for the server `name`, or `None` if this program has no such server.
 fn handler(name: &str) -> Option<MethodRouter> {
     Some(match name {
         "bare" | "bare_again" | "serve" => get(bare),
@@ -82,7 +82,7 @@ fn handler(name: &str) -> Option<MethodRouter> {
     })
 }
 
-/// Serves `name` on that port of the loopback, 0 for any free one, until stdin closes.
+/// Serves `name` on that port of loopback, or on any free one for 0, until stdin closes.
 pub(super) fn serve(name: &str, port: u16) -> Result<(), String> {
     let handler = handler(name).ok_or_else(|| format!("`{name}` is no server of ours"))?;
     let app = Router::new().route("/x", handler);
@@ -104,12 +104,12 @@ pub(super) fn serve(name: &str, port: u16) -> Result<(), String> {
     })
 }
 
-/// Says where the server listens, and ends the process when stdin closes.
+/// Prints the address, and ends the process when stdin closes.
 fn announce(address: SocketAddr) {
     let port = address.port();
     println!("http1 {port} h2c {port}");
     std::thread::spawn(|| {
-        // An error ends it, too.
+        // An error of stdin also ends the process.
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         std::process::exit(0);
     });

@@ -1,37 +1,37 @@
-//! Which server is loaded when.
+//! The order in which the servers are loaded.
 
 use std::time::Duration;
 
 use super::Protocol;
 
-/// What is open at a time; each has one request under way.
+/// The numbers of open connections. Each has one request in flight.
 pub const CONNECTIONS: [u32; 3] = [1, 16, 256];
 
-/// What a process of h2load, its connections and its log take.
+/// The time for a process of h2load, its connections and its log.
 const AROUND: Duration = Duration::from_millis(60);
 
 /// One run of the load generator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Step {
-    /// Of the rounds; ratios are taken within one.
+    /// The round. Ratios are taken within one.
     pub round: usize,
-    /// Which server over which protocol, and with how many connections.
+    /// The server, the protocol and the number of connections.
     pub cell: Cell,
 }
 
-/// What has a figure in each round.
+/// A cell of the tables, which has a figure in each round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Cell {
-    /// What is spoken.
+    /// The protocol.
     pub protocol: Protocol,
-    /// How many of them.
+    /// The number of connections.
     pub connections: u32,
-    /// Which server, by its place in the list.
+    /// The index of the server in the list.
     pub server: usize,
 }
 
-/// Every server over every protocol with every number of connections, in every round. What is compared is
-/// loaded one after the other, and each time another one begins.
+/// Returns the steps: every server over every protocol with every number of connections, in every
+/// round. Compared servers are loaded one after the other, and another one begins each time.
 pub fn plan(servers: usize, rounds: usize) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut turn = 0;
@@ -48,7 +48,7 @@ pub fn plan(servers: usize, rounds: usize) -> Vec<Step> {
     steps
 }
 
-/// How long these steps take, the calibration of each cell included.
+/// Returns how long these steps take, with the calibration of each cell.
 pub fn time(steps: &[Step], each: Duration) -> Duration {
     let firsts = steps.iter().filter(|step| step.round == 0).count();
     let times = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);

@@ -1,4 +1,4 @@
-//! One request, to see that a server answers what all are to answer.
+//! One request, which checks that a server gives the expected response.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -8,11 +8,11 @@ use super::{Protocol, TEXT};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Asks the server on `port` once.
+/// Sends one request to the server on `port`.
 ///
 /// # Errors
 ///
-/// What it did instead of answering 200 and the text.
+/// If the response is not 200 with the text.
 pub fn probe(protocol: Protocol, port: u16) -> Result<(), String> {
     match protocol {
         Protocol::Http1 => {

@@ -1,4 +1,4 @@
-//! Which servers there are, and where each one's program is.
+//! The servers, and the path of each program.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,15 +8,15 @@ use super::cores::{self, Cores};
 /// One server of the tables.
 #[derive(Debug)]
 pub struct Server {
-    /// What `--only` takes.
+    /// The name for `--only`.
     pub name: &'static str,
-    /// What the tables say.
+    /// The name in the tables.
     pub title: &'static str,
-    /// Whose it is.
+    /// The kind of the server.
     pub kind: Kind,
 }
 
-/// Whose a server is.
+/// The program that a server belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// `axum::serve`, in this program.
@@ -35,7 +35,8 @@ const fn server(name: &'static str, title: &'static str, kind: Kind) -> Server {
     Server { name, title, kind }
 }
 
-/// All of them, in the order of the tables. Bare axum is the first, because the rest is divided by it.
+/// The servers, in the order of the tables. Bare axum is first, because the others are divided by
+/// it.
 pub const SERVERS: [Server; 16] = [
     server("bare", "axum::serve", Kind::Bare),
     server("bare_again", "axum::serve, a second process", Kind::Bare),
@@ -60,12 +61,12 @@ pub const SERVERS: [Server; 16] = [
 ];
 
 impl Server {
-    /// Whether it is in this program, where it cannot be missing.
+    /// Returns whether the server is in this program, and so cannot be missing.
     pub fn is_ours(&self) -> bool {
         matches!(self.kind, Kind::Bare | Kind::Ours)
     }
 
-    /// What starts it; `None` if it is not installed.
+    /// Returns the command that starts the server, or `None` if it is not installed.
     pub fn command(&self, places: &Places) -> Option<Command> {
         let command = |program: PathBuf, arguments: &[&str]| {
             let mut command = cores::server(places.cores, &program);
@@ -87,23 +88,23 @@ impl Server {
     }
 }
 
-/// Where things are.
+/// The paths of the programs.
 #[derive(Debug, Clone)]
 pub struct Places {
     /// This program.
     itself: PathBuf,
     /// Cargo's target directory.
     target: PathBuf,
-    /// For them to run on.
+    /// The cores that they run on.
     cores: Option<Cores>,
 }
 
 impl Places {
-    /// For the program at that path, which cargo has put there.
+    /// Returns the places for the program at that path, where cargo has put it.
     ///
     /// # Errors
     ///
-    /// If that is no path within a target directory.
+    /// If the path is not within a target directory.
     pub fn of(program: &Path) -> Result<Self, String> {
         let target = program.ancestors().nth(2);
         let target =
@@ -119,7 +120,7 @@ impl Places {
         &self.target
     }
 
-    /// Where what we install goes.
+    /// Returns the folder for installations.
     pub(super) fn scratch(&self) -> PathBuf {
         self.target.join("wire")
     }

@@ -1,17 +1,18 @@
-//! What is measured, and for how long.
+//! The settings of a measurement.
 
 use std::time::Duration;
 
 use super::servers::{SERVERS, Server};
 
-/// What is measured, and for how long. The default takes some fourteen minutes, and what has to be built before.
+/// The servers, the duration and the rounds. The default takes about fourteen minutes, plus the
+/// builds.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// How long one server is loaded at a time.
+    /// How long each server is loaded at a time, in seconds.
     pub seconds: f64,
-    /// How often each one is.
+    /// The number of rounds.
     pub rounds: usize,
-    /// Names of servers; none for all. Bare axum is always there.
+    /// Names of servers; empty for all. Bare axum is always measured.
     pub only: Vec<String>,
 }
 
@@ -22,7 +23,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Whether it is to be measured.
+    /// Returns whether `server` is to be measured.
     pub(super) fn wants(&self, server: &Server) -> bool {
         let is_named = || self.only.iter().any(|name| name == server.name);
         self.only.is_empty() || server.name == SERVERS[0].name || is_named()
@@ -50,7 +51,7 @@ impl Settings {
         }
     }
 
-    /// What measures the same again.
+    /// Returns the command that repeats the measurement.
     pub(super) fn command(&self) -> String {
         let mut words = vec!["cargo run --release -p followthrough-benches -- wire".to_owned()];
         let default = Self::default();
@@ -66,17 +67,17 @@ impl Settings {
         words.join(" ")
     }
 
-    /// Enough to see that it runs.
+    /// Returns settings that only show that the measurement runs.
     #[must_use]
     pub fn quick() -> Self {
         Self { seconds: 0.1, rounds: 1, only: Vec::new() }
     }
 
-    /// Of the command line.
+    /// Parses the command line.
     ///
     /// # Errors
     ///
-    /// For an option that is none, or a value that is out of bounds.
+    /// If an option is unknown, or a value is out of bounds.
     pub fn parse(options: &[&str]) -> Result<Self, String> {
         let mut settings = Self::default();
         let mut options = options.iter();

@@ -1,4 +1,4 @@
-//! Ratios, medians and goals, out of what the runs found.
+//! The ratios, medians and goals of the runs.
 
 use super::{
     Protocol,
@@ -8,10 +8,10 @@ use super::{
 };
 use crate::results::{Goal, Row, Table};
 
-/// What one step found; nothing of those that failed.
+/// The result of one step. Failed steps have none.
 pub type Found = (Step, Load);
 
-/// What is read from a [`Load`].
+/// A figure of a [`Load`].
 #[derive(Debug, Clone, Copy)]
 struct Measure {
     id: &'static str,
@@ -26,7 +26,7 @@ const P99: Measure =
 const CPU: Measure =
     Measure { id: "cpu", title: "the server's processor time a request", of: |load| load.cpu };
 
-/// The tables of `found`; `servers` are the rows, and the first of them is the base.
+/// Returns the tables of `found`. The rows are `servers`, and the first is the base.
 pub fn tables(servers: &[&Server], found: &[Found], command: &str, notes: &[String]) -> Vec<Table> {
     let mut tables = Vec::new();
     for measure in [RATE, P99, CPU] {
@@ -64,7 +64,8 @@ struct Ratios<'a> {
 }
 
 impl Ratios<'_> {
-    /// The median over the rounds of one server's figure divided by another's of the same round.
+    /// Returns the median over the rounds of one server's figure divided by the base's of the same
+    /// round.
     fn median(&self, server: usize, base: usize, connections: u32) -> Option<f64> {
         let of = |server| {
             let cell = Cell { protocol: self.protocol, connections, server };
@@ -79,7 +80,7 @@ impl Ratios<'_> {
         median(ratios.collect())
     }
 
-    /// The geometric mean of the medians over the numbers of connections.
+    /// Returns the geometric mean of the medians over the numbers of connections.
     fn mean(&self, server: usize, base: usize) -> Option<f64> {
         let (mut product, mut count) = (1.0, 0.0);
         for connections in CONNECTIONS {
@@ -113,7 +114,7 @@ impl Ratios<'_> {
 
 const MEAN: &str = "geometric mean over the numbers of connections";
 
-/// The mean of the two in the middle, if there are two.
+/// Returns the median, which is the mean of the two middle values if there are two.
 fn median(mut ratios: Vec<f64>) -> Option<f64> {
     ratios.sort_unstable_by(f64::total_cmp);
     let (low, high) = (ratios.len().checked_sub(1)? / 2, ratios.len() / 2);

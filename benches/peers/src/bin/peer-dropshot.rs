@@ -21,7 +21,7 @@ fn main() -> Result<(), String> {
     runtime().block_on(async {
         let mut api = ApiDescription::new();
         api.register(answer).map_err(|error| error.to_string())?;
-        // Nobody else logs either.
+        // The other servers do not log either.
         let log = slog::Logger::root(slog::Discard, slog::o!());
         let config = ConfigDropshot {
             bind_address: ([127, 0, 0, 1], port(2)).into(),

@@ -1,4 +1,4 @@
-//! Many requests that wait for their end.
+//! Many pending requests.
 
 use std::{
     convert::Infallible,
@@ -19,7 +19,7 @@ use crate::{
     work::{until_waiting, waiting},
 };
 
-/// Requests that wait for their end.
+/// Pending requests.
 pub(super) struct Crowd {
     left: AtomicUsize,
     last: OnceLock<Instant>,
@@ -27,7 +27,7 @@ pub(super) struct Crowd {
 }
 
 impl Crowd {
-    /// So many requests to `app`, a task each, all of them pending.
+    /// Starts `requests` requests to `app`, each in a task. All of them are pending.
     pub(super) async fn of<S, B>(app: &S, requests: usize) -> Arc<Self>
     where
         S: Service<Request<Body>, Response = Response<B>, Error = Infallible>,
@@ -57,7 +57,7 @@ impl Crowd {
         }
     }
 
-    /// When the last one was answered.
+    /// Waits for the last response, and returns its time.
     pub(super) async fn gone(&self) -> Instant {
         self.gone.notified().await;
         *self.last.get_or_init(Instant::now)

@@ -1,5 +1,5 @@
-//! From *stopping* to the last of many pending reads that it ends, beside the children of one token,
-//! and how long that holds up who needs a lock meanwhile.
+//! The time from *stopping* to the end of the last of many pending reads, beside the children of
+//! one token, and how long that blocks another user of a lock.
 
 mod crowd;
 mod once;
@@ -25,7 +25,7 @@ use crate::{
     work::Forever,
 };
 
-/// For the wake-ups of the earlier phases to be over with.
+/// Long enough for the wake-ups of the earlier phases to end.
 const READ_GRACE: Duration = Duration::from_secs(1);
 
 pub(super) fn run(scale: &Scale) -> Result<Table, String> {
@@ -101,7 +101,7 @@ fn least(values: &[f64]) -> f64 {
     values.iter().copied().fold(f64::INFINITY, f64::min)
 }
 
-/// A lifecycle, and a read that never ends under its layer.
+/// Returns a lifecycle, and a read that never ends under its layer.
 fn layered(
     set: impl FnOnce(LifecycleBuilder) -> LifecycleBuilder,
 ) -> (Lifecycle, LifecycleService<Router>) {
@@ -111,7 +111,7 @@ fn layered(
     (lifecycle, app)
 }
 
-/// A token, and a handler that never ends unless it is cancelled.
+/// Returns a token, and a handler that never ends unless the token is cancelled.
 fn by_token() -> (CancellationToken, Router) {
     let root = CancellationToken::new();
     let app = by_hand::router::<Forever>("token_idiom", &root).expect("the way is by hand");

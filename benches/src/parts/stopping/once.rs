@@ -5,15 +5,15 @@ use std::{process, time::Duration};
 use super::{by_token, crowd::Crowd, layered};
 use crate::calls::on_this_thread;
 
-/// More than anything here takes.
+/// Longer than any step here takes.
 const LONG: Duration = Duration::from_secs(20);
 
 /// Enough for every task of a small crowd to be polled.
 const YIELDS: usize = 2000;
 
-/// Stops so many requests on one thread, or goes half the way there, and ends the process, so that
-/// nothing else is counted. Each side has something to be compared with: `children` with
-/// `children_pending`, and `ours` with `ours_not_ready`, where the service has just ceased to be ready.
+/// Stops `requests` requests on one thread, or goes half the way, and ends the process, so that no
+/// other code is counted. Each side has a baseline: `children` has `children_pending`, and `ours`
+/// has `ours_not_ready`, in which the service has just ceased to be ready.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! How long somebody else is held up meanwhile, who needs a lock that stopping takes.
+//! How long another thread is blocked that needs a lock which stopping takes.
 
 use std::{
     pin::Pin,
@@ -23,7 +23,7 @@ use crate::{
     work::Forever,
 };
 
-/// Repeats `operation` on a thread of its own until told to stop; gives the longest time it took.
+/// Repeats `operation` on a thread of its own until told to stop. Returns its longest time.
 fn stalls(
     until: Arc<AtomicBool>,
     mut operation: impl FnMut() -> Duration + Send + 'static,
@@ -43,16 +43,17 @@ fn poll(call: &mut Call) {
     assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
 }
 
-/// The longest that a request is held up while the others are stopped: one whose wake-up is behind
-/// the lock that stopping takes, polled again and again, and one that comes, waits and leaves.
+/// Returns the longest time that a request is blocked while the others are stopped. One request is
+/// polled again and again, and its wake-up is behind the lock that stopping takes. Another arrives,
+/// waits and leaves.
 pub(super) fn stall_of_ours(requests: usize, stops: bool) -> Duration {
     let (lifecycle, app) = layered(|builder| builder.read_grace(Duration::ZERO));
-    // Without a policy, so that nothing ends it.
+    // A handler without a policy, so that no signal ends it.
     let mut pending = lifecycle.layer().layer(governed::router::<Forever>("linked_bare"));
     let done = Arc::new(AtomicBool::new(false));
     let longest = on_workers(1).block_on(async {
         let crowd = Crowd::of(&app, requests).await;
-        // Received by the thread that received the others, so it waits where they wait.
+        // The same thread received the other requests, so this one waits in the same shard.
         let mut received = pending.clone();
         #[expect(clippy::async_yields_async, reason = "it is to be polled by another thread")]
         let beside = tokio::spawn(async move { Box::pin(received.call(request())) });
@@ -79,7 +80,7 @@ pub(super) fn stall_of_ours(requests: usize, stops: bool) -> Duration {
     longest.join().expect("it does not panic")
 }
 
-/// The longest that making a child is held up while the others are cancelled.
+/// Returns the longest time that the creation of a child is blocked while the others are cancelled.
 pub(super) fn stall_of_children(requests: usize) -> Duration {
     let (root, app) = by_token();
     let done = Arc::new(AtomicBool::new(false));

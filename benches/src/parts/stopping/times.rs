@@ -1,4 +1,4 @@
-//! How long it takes until all are reached, and until all are answered, on two threads.
+//! The times until all requests are reached and until all are answered, on two threads.
 
 use std::{
     pin::pin,
@@ -10,7 +10,7 @@ use std::{
 use super::{by_token, crowd::Crowd, layered};
 use crate::{calls::on_workers, work::expect};
 
-/// Notes when a token fires, within the call that fires it.
+/// Records when a token fires, within the call that fires it.
 #[derive(Default)]
 struct Stamp(OnceLock<Instant>);
 
@@ -20,13 +20,13 @@ impl Wake for Stamp {
     }
 }
 
-/// What is timed.
+/// The times of one stop.
 pub(super) struct Times {
-    /// From *stopping* until the last body is gone.
+    /// From *stopping* until the last body is dropped.
     pub(super) reached: Duration,
-    /// From there to the last answer.
+    /// From then to the last response.
     pub(super) answered: Duration,
-    /// From `shutdown()` to the last answer.
+    /// From `shutdown()` to the last response.
     pub(super) in_all: Duration,
 }
 
