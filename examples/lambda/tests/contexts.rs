@@ -1,4 +1,4 @@
-//! Invocations' contexts in the extensions of requests, where `lambda_http` puts them.
+//! Contexts of invocations in the extensions of requests, where `lambda_http` puts them.
 
 use std::{
     future::pending,
@@ -28,7 +28,8 @@ async fn waits() {
     pending::<()>().await;
 }
 
-/// What is left for the answer in seconds, rounded up to tens, so that a slow machine does not matter.
+/// Returns the seconds that remain for the answer, rounded up to tens, so that a slow machine gives
+/// the same text.
 #[cancellable(read)]
 async fn remaining(token: RequestToken) -> String {
     tens(&token)
@@ -47,7 +48,7 @@ fn tens(token: &RequestToken) -> String {
 #[durable_write(needs = "10s")]
 async fn writes() {}
 
-/// What takes its time before the handler is reached.
+/// Middleware that takes time before the handler.
 async fn first_waits(request: axum::extract::Request, next: Next) -> Response<Body> {
     if let Some(Wait(time)) = request.extensions().get() {
         tokio::time::sleep(*time).await;
@@ -68,7 +69,7 @@ fn app(lifecycle: LifecycleBuilder) -> Router {
         .layer(lifecycle.build().unwrap().layer())
 }
 
-/// A request of an invocation that has so long.
+/// Returns a request of an invocation with that much time.
 fn request(method: &str, path: &str, time: Option<Duration>) -> Request<Body> {
     let mut request = Request::builder().method(method).uri(path);
     if let Some(time) = time {
@@ -124,9 +125,9 @@ async fn a_write_needs_time_until_the_process_is_killed_and_not_until_the_answer
     let app = app(Lifecycle::builder());
     for (ms, status) in [
         (0, StatusCode::OK),
-        // 8.5 s until the answer, 11.5 s until the end.
+        // 8.5 s remain until the answer, and 11.5 s until the end of the process.
         (48_500, StatusCode::OK),
-        // 6 s until the answer, 9 s until the end.
+        // 6 s remain until the answer, and 9 s until the end of the process.
         (51_000, StatusCode::SERVICE_UNAVAILABLE),
         (57_500, StatusCode::GATEWAY_TIMEOUT),
     ] {
@@ -144,7 +145,7 @@ async fn a_dropped_request_leaves_nothing_for_the_next() {
         let mut dropped = pin!(app.clone().oneshot(request("GET", "/waits", Some(5 * SECOND))));
         assert!(matches!(futures_util::poll!(&mut dropped), Poll::Pending));
     }
-    // Its state was in a box that this one gets.
+    // This request gets the box with the state of the dropped one.
     assert_eq!(get_text(&app, "/remaining", None).await, "none");
     let written = app.oneshot(request("POST", "/writes", None)).await.unwrap();
     assert_eq!(written.status(), StatusCode::OK);

@@ -1,5 +1,5 @@
 //! Functions under a stand-in for Lambda's runtime API: processes that are invoked over HTTP, each
-//! with a deadline.
+//! time with a deadline.
 
 mod fake;
 
@@ -10,7 +10,7 @@ use fake::{Sandbox, ahead};
 const SECOND: Duration = Duration::from_secs(1);
 const ORDERS: &str = env!("CARGO_BIN_EXE_orders-lambda");
 const TRIAL: &str = env!("CARGO_BIN_EXE_trial");
-/// Of `graceful_stop`, unless it is set.
+/// The default of `graceful_stop`.
 const MARGIN: Duration = Duration::from_secs(3);
 
 fn too_late() -> (u64, String, String) {
@@ -20,10 +20,10 @@ fn too_late() -> (u64, String, String) {
 #[tokio::test]
 async fn a_slow_read_of_the_orders_is_answered_before_the_platform_ends_it() {
     let mut sandbox = Sandbox::start(ORDERS, &[("ORDERS_SLOW_MS", "60000")]).await;
-    // Lambda starts a sandbox before it lets an invocation's time begin.
+    // Lambda starts a sandbox before the time of an invocation begins.
     assert_eq!(sandbox.invoke(ahead(60 * SECOND), "GET", "/health").await.status(), 200);
     for _ in 0..2 {
-        // Its own deadline of 5 s is later than that.
+        // The handler's deadline of 5 s is later.
         let limit = MARGIN + SECOND;
         let answer = sandbox.invoke(ahead(limit), "GET", "/orders/1").await;
         assert_eq!(answer.problem(), too_late());
@@ -55,7 +55,7 @@ async fn a_write_does_not_begin_with_too_little_left() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_meant_leaves_the_margin() {
+async fn an_implausible_deadline_leaves_the_margin() {
     let mut sandbox = Sandbox::start(TRIAL, &[]).await;
     let day_ago = ahead(Duration::ZERO) - 25 * 3600 * 1000;
     let decades = ahead(30 * 366 * 24 * 3600 * SECOND);
@@ -105,7 +105,7 @@ async fn events_give_what_they_have_a_cut_body_fails_and_a_write_goes_on() {
     let answer = sandbox.invoke(ahead(limit), "GET", "/events").await;
     assert_eq!((answer.status(), answer.text()), (200, "first"), "{}", answer.value);
     assert!(answer.after < limit, "{:?}", answer.after);
-    // What was cut does not look whole.
+    // A cut body does not look whole.
     let answer = sandbox.invoke(ahead(limit), "GET", "/streams").await;
     assert_eq!(answer.kind, "error", "{}", answer.value);
     assert!(answer.after < limit, "{:?}", answer.after);

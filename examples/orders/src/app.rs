@@ -1,4 +1,4 @@
-//! The routes, and what their handlers share.
+//! The routes, and the state of the handlers.
 
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ use crate::peers::{Payments, Shipping};
 use crate::problem::problem;
 use crate::{events, health, holds, orders, recount, report, stock, transfers};
 
-/// What the handlers share.
+/// The state of the handlers.
 #[derive(Clone, FromRef)]
 pub(crate) struct App {
     pub(crate) db: Db,
@@ -26,8 +26,8 @@ pub(crate) struct App {
     pub(crate) events: Events,
 }
 
-/// All routes. What ends a request does to its handler is said on the handler; one that does not
-/// say it, or that writes behind GET, does not compile here.
+/// Returns all routes. The policy of each handler is an attribute on it. A handler without a
+/// policy, or one that writes behind GET, does not compile here.
 pub(crate) fn router(app: App, lifecycle: &Lifecycle) -> Router {
     Router::new()
         .route("/orders", get(orders::list).post(orders::place))
@@ -51,7 +51,7 @@ pub(crate) fn router(app: App, lifecycle: &Lifecycle) -> Router {
         .with_state(app)
 }
 
-/// Puts every line that a request logs in its span, also when it outlives its client.
+/// Puts every log line of a request into its span, also after its client has left.
 async fn trace(request: Request, next: Next) -> Response {
     let path = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
     let span = tracing::info_span!("request", method = %request.method(), path);

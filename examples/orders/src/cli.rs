@@ -8,7 +8,7 @@ use tracing_subscriber::filter::Targets;
 
 use crate::db::Location;
 
-/// Our outcomes, and what the runtime says about the requests that ended early.
+/// The service's own lines, and the runtime's lines about cancelled requests.
 pub(crate) const DEFAULT_LOG: &str = "orders=info,followthrough=debug";
 
 /// An order service that shows what happens to a request when its client leaves.
@@ -23,15 +23,15 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Start the service on a free port, play its clients, and check what became of their requests
+    /// Start the service on a free port, play its clients, and check the end of each request
     Tour,
-    /// Print what may end which handler, and stop
+    /// Print which signals end which handler
     Policies {
-        /// What the source says, without its lines and without an operator's deadlines, as
-        /// `policies.txt` has it
+        /// The policies of the source, without lines and without an operator's deadlines, as in
+        /// `policies.txt`
         #[arg(long)]
         review: bool,
-        /// Deadlines by the names of handlers, as the service takes them
+        /// A TOML file of deadlines by the names of handlers, as the service takes it
         #[arg(long, value_name = "FILE", conflicts_with = "review")]
         deadlines: Option<PathBuf>,
     },
@@ -45,10 +45,10 @@ pub(crate) struct Settings {
     /// Database file, created if missing
     #[arg(long, value_name = "FILE", default_value = ":memory:")]
     pub(crate) db: Location,
-    /// How long shutdown may take
+    /// The grace of a shutdown
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub(crate) grace: Duration,
-    /// How long of that reads may go on [default: 5s, or a sixth of the grace if that is less]
+    /// The part of the grace for reads [default: 5s, or a sixth of the grace if that is less]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) read_grace: Option<Duration>,
     /// Latency added to every SQL statement, so that a person can hang up in time
@@ -57,18 +57,18 @@ pub(crate) struct Settings {
     /// How many requests may be past their point of no return at once
     #[arg(long, value_name = "N", default_value_t = 256)]
     pub(crate) max_durable_writes: usize,
-    /// Deadlines by the names of handlers, in TOML; `ORDERS_DEADLINE_<NAME>` wins over them
+    /// A TOML file of deadlines by the names of handlers; `ORDERS_DEADLINE_<NAME>` wins over it
     #[arg(long, value_name = "FILE")]
     pub(crate) deadlines: Option<PathBuf>,
-    /// How the report of the shutdown is printed: for people, or as one line of JSON
+    /// The form of the shutdown report: text, or one line of JSON
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) report: ReportFormat,
-    /// What is logged, as `target=level,…`
+    /// The log filter, as `target=level,…`
     #[arg(long, value_name = "FILTER", default_value = DEFAULT_LOG)]
     pub(crate) log: Targets,
 }
 
-/// The report of the shutdown, for whom.
+/// The form of the shutdown report.
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum ReportFormat {
     Text,
@@ -76,7 +76,7 @@ pub(crate) enum ReportFormat {
 }
 
 impl Cli {
-    /// Reads the arguments; does not return when they are wrong, or ask for help.
+    /// Reads the arguments. Exits if they are wrong, or ask for help.
     pub(crate) fn read() -> Self {
         Self::try_parse().unwrap_or_else(|error| {
             if error.use_stderr() {
@@ -89,7 +89,7 @@ impl Cli {
     }
 }
 
-/// `500ms`, `2s`, `1m` or `1h`, up to a day.
+/// Parses `500ms`, `2s`, `1m` or `1h`, up to a day.
 fn duration(text: &str) -> Result<Duration, String> {
     let unit_at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(unit_at);

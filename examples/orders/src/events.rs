@@ -1,4 +1,4 @@
-//! `GET /events`: what the relay delivered, as it happens.
+//! `GET /events`: a stream of the delivered letters.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio_stream::{Stream, StreamExt};
 
 use crate::db::Letter;
 
-/// Everybody who listens.
+/// The channel to all listeners.
 #[derive(Clone)]
 pub(crate) struct Events(broadcast::Sender<Letter>);
 
@@ -21,20 +21,20 @@ impl Events {
     }
 
     pub(crate) fn send(&self, letter: Letter) {
-        // An error means that nobody listens, which is fine.
+        // `send` fails only without a listener.
         let _ = self.0.send(letter);
     }
 }
 
 /// `GET /events`
 ///
-/// When the client leaves, the stream is dropped. At shutdown it says goodbye and ends.
+/// A disconnect drops the stream. At shutdown the stream sends a last event and ends.
 #[cancellable(stream)]
 pub(crate) async fn listen(
     State(Events(events)): State<Events>,
 ) -> (LastEvent, Sse<impl Stream<Item = Result<sse::Event, axum::Error>>>) {
     let letters = BroadcastStream::new(events.subscribe());
-    // A listener that was too slow misses some letters, and goes on with the next one.
+    // A listener that is too slow misses some letters and continues with the next one.
     let events = letters.filter_map(Result::ok);
     let events = events.map(|letter| sse::Event::default().event("order").json_data(letter));
     let bye = sse::Event::default().event("bye").retry(Duration::from_secs(1)).data("reconnect");

@@ -1,4 +1,4 @@
-//! axum's extractors, except that what they refuse is answered as a problem document.
+//! Axum's extractors, with problem documents as rejections.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
@@ -12,14 +12,14 @@ use serde_json::{Map, Value};
 
 use crate::problem::AppError;
 
-/// A JSON object, in or out.
+/// A JSON object, as a request or a response.
 pub(crate) struct Json<T>(pub(crate) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = AppError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, AppError> {
-        // By way of a map, because serde would take the fields from an array, too.
+        // Serde alone would also read the fields from an array.
         let axum::Json(object) = axum::Json::<Map<_, _>>::from_request(request, state).await?;
         let value = serde_json::from_value(Value::Object(object));
         value.map(Self).map_err(|error| AppError::invalid(error.to_string()))
@@ -54,7 +54,7 @@ macro_rules! refused {
 
 refused!(JsonRejection, PathRejection, QueryRejection);
 
-/// The `Idempotency-Key` header, or a fresh key for a client that sends none.
+/// The `Idempotency-Key` header, or a fresh key if the client sends none.
 pub(crate) struct IdempotencyKey(pub(crate) String);
 
 impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
@@ -71,8 +71,8 @@ impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
     }
 }
 
-/// A fresh id. As an argument, it is known before the body runs, so that a compensation can name
-/// what the body was about to create.
+/// A fresh id. As an argument, it exists before the body runs, so that a compensation can name the
+/// row that the body was about to create.
 pub(crate) struct NewId(pub(crate) String);
 
 impl<S: Sync> FromRequestParts<S> for NewId {
@@ -83,7 +83,7 @@ impl<S: Sync> FromRequestParts<S> for NewId {
     }
 }
 
-/// 128 bits that do not repeat: the standard library seeds each of its hashers at random.
+/// Returns a random id of 128 bits: the standard library seeds each of its hashers at random.
 pub(crate) fn new_id() -> String {
     let random = || RandomState::new().build_hasher().finish();
     format!("{:016x}{:016x}", random(), random())

@@ -1,8 +1,8 @@
-//! `GET /health`: is the process alive?
+//! `GET /health`: answers while the process is alive.
 
 use followthrough::exempt;
 
-/// Alive, also while draining; whether to send requests here is for `GET /ready` to say.
+/// Answers also during a drain. `GET /ready` tells a load balancer whether to send requests.
 #[exempt(reason = "answers at once and touches nothing")]
 pub(crate) async fn health() -> &'static str {
     "ok\n"

@@ -1,4 +1,4 @@
-//! Holds: goods put aside for a client, until it leaves before it knows about them.
+//! Holds: goods put aside for a client, and put back if the client leaves before the answer.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -29,8 +29,8 @@ pub(crate) struct Hold {
 /// `POST /holds`
 ///
 /// A hold that its client does not know of would block goods for ever. So when the client leaves
-/// before the answer, what was put aside is put back. Its id is made before the body begins, so that
-/// the release knows it whatever was cut.
+/// before the answer, a compensation puts the goods back. The id exists before the body begins, so
+/// that the compensation knows it wherever the body is cut.
 #[cancellable(reversible_write, on_cancel = release(db.clone(), id.clone()))]
 #[deadline = "10s"]
 pub(crate) async fn create(
@@ -51,7 +51,7 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, Json(Hold { id, sku, quantity, shipping_cents: quote.cents })))
 }
 
-/// Undoes `create`, however far it got. An error is logged by the runtime, and counted.
+/// Undoes `create`, however far it came. The runtime logs and counts an error.
 async fn release(db: Db, id: String) -> sqlx::Result<()> {
     if db.release(&id).await? {
         tracing::info!(hold = id, "hold released");

@@ -1,9 +1,9 @@
-//! An order service on axum: what becomes of a request when its client leaves, its deadline passes
-//! or the process shuts down is said on its handler, by an attribute of `followthrough`.
+//! An order service on axum. An attribute of `followthrough` on each handler sets what happens to a
+//! request when its client leaves, its deadline passes or the process shuts down.
 //!
 //! Begin with `orders.rs`. `cargo run -p orders -- tour` plays the clients and checks the outcome.
 //!
-//! It is a library for [`routes`], which other examples put under other servers.
+//! The library exports [`routes`], which other examples put under other servers.
 
 mod app;
 mod cli;
@@ -34,7 +34,7 @@ use crate::cli::{Cli, Command, ReportFormat, Settings};
 pub use crate::service::{Latency, routes};
 use crate::service::{Service, StartError};
 
-/// The command: reads its arguments, serves until a signal, and says how that went.
+/// Runs the command: reads its arguments, serves until a signal, and prints the report.
 pub async fn main() -> ExitCode {
     let cli = Cli::read();
     match cli.command {
@@ -77,7 +77,7 @@ async fn serve(settings: &Settings) -> ExitCode {
     }
 }
 
-/// Ends the process over bad input: one line, exit code 2.
+/// Ends the process because of bad input: one line, exit code 2.
 fn refuse(reason: impl Display) -> ! {
     eprintln!("orders: {reason}");
     std::process::exit(2)
@@ -85,7 +85,7 @@ fn refuse(reason: impl Display) -> ! {
 
 #[cfg(test)]
 mod tests {
-    /// A change that weakens a policy shows in the diff of `policies.txt`, or fails here.
+    /// A change that weakens a policy is visible in the diff of `policies.txt`, or this test fails.
     #[test]
     fn the_policies_are_those_that_were_reviewed() {
         let now = format!("{:#}", followthrough::policies());

@@ -1,4 +1,4 @@
-//! Orders: two reads, and the write that this example is about.
+//! Orders: two reads, and the central write of this example.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -47,8 +47,8 @@ pub(crate) struct NewOrder {
 
 /// `POST /orders`
 ///
-/// Up to the charge, the client may leave and nothing has happened. From there on the order follows
-/// through, with the client or without: charged and stored, or refunded.
+/// Before the charge, a disconnect ends the request and nothing has happened. From the charge on,
+/// the order follows through, with or without its client: charged and stored, or refunded.
 #[cancellable(read)]
 #[deadline = "10s"]
 pub(crate) async fn place(
@@ -71,7 +71,7 @@ pub(crate) async fn place(
     #[durable_write]
     let placed = db.insert_order(&bill, &charge).await;
 
-    // Somebody else may have bought the last one in the meantime.
+    // Another request may have bought the last item in the meantime.
     #[durable_write]
     if placed.is_err() {
         payments.refund(&charge, &cancel).await?;

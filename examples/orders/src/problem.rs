@@ -1,4 +1,4 @@
-//! Every refusal is a problem document (RFC 9457), and so is every failure.
+//! Every refusal and every failure is a problem document (RFC 9457).
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -9,15 +9,15 @@ use crate::peers::PeerError;
 /// Why a request was not served.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AppError {
-    /// The request is at fault; nothing was written.
+    /// The request is at fault. No row was written.
     #[error("{detail}")]
     Refused { status: StatusCode, detail: String },
     #[error("this idempotency key was used for another order")]
     KeyReused,
-    /// A service that we depend on is at fault.
+    /// Another service is at fault.
     #[error("{0}")]
     Peer(#[from] PeerError),
-    /// We are at fault.
+    /// This service is at fault.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
 }
@@ -28,27 +28,27 @@ impl AppError {
         Self::Refused { status: StatusCode::BAD_REQUEST, detail: detail.into() }
     }
 
-    /// 404: what the path names does not exist.
+    /// 404: the path names an item that does not exist.
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {
         Self::Refused { status: StatusCode::NOT_FOUND, detail: detail.into() }
     }
 
-    /// 409: a sensible request that stock does not allow.
+    /// 409: a valid request that stock does not allow.
     pub(crate) fn conflict(detail: impl Into<String>) -> Self {
         Self::Refused { status: StatusCode::CONFLICT, detail: detail.into() }
     }
 
-    /// 422: readable, and makes no sense.
+    /// 422: a readable request without a valid meaning.
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {
         Self::Refused { status: StatusCode::UNPROCESSABLE_ENTITY, detail: detail.into() }
     }
 
-    /// 422: the body names goods that we do not have.
+    /// 422: the body names unknown goods.
     pub(crate) fn unknown_sku(sku: &str) -> Self {
         Self::invalid(format!("there is no SKU {sku:?}"))
     }
 
-    /// 404: the path does.
+    /// 404: the path names unknown goods.
     pub(crate) fn no_item(sku: &str) -> Self {
         Self::not_found(format!("there is no SKU {sku:?}"))
     }
@@ -67,7 +67,7 @@ impl IntoResponse for AppError {
     fn into_response(self) -> Response {
         let status = self.status();
         let detail = match &self {
-            // What the database says is for the log, not for the client.
+            // The error of the database is only for the log.
             Self::Database(_) => "the database failed".to_owned(),
             _ => self.to_string(),
         };
@@ -80,7 +80,7 @@ impl IntoResponse for AppError {
     }
 }
 
-/// The document itself.
+/// Returns the document.
 pub(crate) fn problem(status: StatusCode, detail: &str) -> Response {
     let document = json!({
         "type": "about:blank",

@@ -1,4 +1,4 @@
-//! The recount: long, and worth keeping as far as it got.
+//! The recount: a long write whose partial results are kept.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::problem::AppError;
 /// Items that are counted together, or not at all.
 pub(crate) const BATCH: usize = 4;
 
-/// How long one item lies on the scales.
+/// How long the weighing of one item takes.
 const WEIGHING: Duration = Duration::from_millis(25);
 
 #[derive(Serialize)]
@@ -24,8 +24,8 @@ pub(crate) struct Recount {
 
 /// `POST /recount`
 ///
-/// Cooperative: the body is not dropped, its token fires, and it stops where it is safe to. That is
-/// also the only way to reach the part on a blocking thread.
+/// Cooperative: the body is not dropped, its token fires, and the body stops at a safe point. A
+/// drop could not stop the part on a blocking thread.
 #[cancellable(idempotent_write, cooperative)]
 pub(crate) async fn run(
     State(db): State<Db>,
@@ -46,7 +46,7 @@ pub(crate) async fn run(
     Ok(Json(Recount { counted, of: stock.len() }))
 }
 
-/// Puts every item on the scales, on a thread that may block; `false` when told to stop.
+/// Weighs every item on a thread that may block. Returns `false` when told to stop.
 async fn weigh(batch: Vec<Item>, cancel: RequestToken) -> bool {
     let weighing = tokio::task::spawn_blocking(move || {
         batch.iter().all(|_item| {

@@ -1,4 +1,4 @@
-//! The relay: tells the warehouse about every order, at least once.
+//! The relay: delivers every order to the warehouse, at least once.
 
 use std::time::Duration;
 
@@ -9,11 +9,10 @@ use crate::events::Events;
 use crate::peers::Warehouse;
 use crate::problem::AppError;
 
-/// How often the outbox is looked at.
+/// The pause between two reads of the outbox.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Delivers what lies in the outbox until it is told to stop. What is left then, the next start
-/// delivers.
+/// Delivers the letters of the outbox until it is told to stop. The next start delivers the rest.
 #[background]
 pub(crate) async fn relay(stop: ShutdownToken, db: Db, warehouse: Warehouse, events: Events) {
     while !stop.is_cancelled() {
@@ -25,7 +24,8 @@ pub(crate) async fn relay(stop: ShutdownToken, db: Db, warehouse: Warehouse, eve
     tracing::info!("relay stopped");
 }
 
-/// First delivered, then marked: cut in between, a letter is delivered twice, and never lost.
+/// Delivers the letter first, then marks it. A cut in between delivers the letter twice, and never
+/// loses it.
 async fn deliver(
     stop: &ShutdownToken,
     db: &Db,

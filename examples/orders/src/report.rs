@@ -1,4 +1,4 @@
-//! The report: a query that takes as long as it is asked to.
+//! The report: a query of adjustable length.
 
 use axum::extract::State;
 use followthrough::cancellable;
@@ -9,7 +9,7 @@ use crate::db::{Db, Report};
 use crate::extract::{Json, Query};
 use crate::problem::AppError;
 
-/// Minutes of work; the deadline will not let it come to that.
+/// Minutes of work; the deadline ends it earlier.
 const MAX_ROWS: i64 = 1_000_000_000;
 
 #[derive(Deserialize)]
@@ -19,7 +19,7 @@ pub(crate) struct Size {
 
 /// `GET /report?rows=N`
 ///
-/// The token goes to the database, so that the query stops there too.
+/// The database gets the token, so that the query stops there, too.
 #[cancellable(read)]
 #[deadline = "2s"]
 pub(crate) async fn run(

@@ -1,4 +1,4 @@
-//! Start, and run to the end.
+//! The service: its start, and its run to the end.
 
 use std::error::Error;
 use std::fs;
@@ -19,7 +19,7 @@ use crate::events::Events;
 use crate::peers::{Payments, Provider, Shipping, Warehouse};
 use crate::relay::relay;
 
-/// Why the service did not start; each is one line.
+/// Why the service did not start, in one line each.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
     #[error("cannot use these settings: {0}")]
@@ -36,7 +36,7 @@ pub(crate) enum StartError {
     Database { location: Location, error: OpenError },
 }
 
-/// The service, listening and about to serve.
+/// The service, which listens and does not serve yet.
 pub(crate) struct Service {
     pub(crate) address: SocketAddr,
     pub(crate) lifecycle: Lifecycle,
@@ -47,8 +47,8 @@ pub(crate) struct Service {
     warehouse: Warehouse,
 }
 
-/// A lifecycle with the deadlines that the operator has chosen: in a file, or for one start in the
-/// environment, as in `ORDERS_DEADLINE_ORDERS__REPORT__RUN=500ms`.
+/// Returns the builder of a lifecycle with the operator's deadlines: from a file, or for one start
+/// from the environment, as in `ORDERS_DEADLINE_ORDERS__REPORT__RUN=500ms`.
 pub(crate) fn with_deadlines(file: Option<&Path>) -> Result<LifecycleBuilder, StartError> {
     let mut lifecycle = Lifecycle::builder();
     if let Some(file) = file {
@@ -61,14 +61,14 @@ pub(crate) fn with_deadlines(file: Option<&Path>) -> Result<LifecycleBuilder, St
     Ok(lifecycle.overrides(environment))
 }
 
-/// How slow the world around the service is.
+/// The latencies around the service.
 #[derive(Clone, Copy, Debug)]
 pub struct Latency {
     /// Every SQL statement.
     pub statement: Duration,
     /// A quote of the shipping service.
     pub quote: Duration,
-    /// A charge of the payment provider: long enough to hang up on.
+    /// A charge of the payment provider: long enough to hang up in between.
     pub charge: Duration,
 }
 
@@ -82,8 +82,8 @@ impl Default for Latency {
     }
 }
 
-/// All routes, over a database in memory, for a server that is not [`followthrough::serve`]. Nothing
-/// relays the orders there: that is a worker, and takes a process that lives between requests.
+/// Returns all routes over an in-memory database, for another server than [`followthrough::serve`].
+/// The orders have no relay there, because a worker needs a process that lives between requests.
 ///
 /// # Errors
 ///
@@ -99,8 +99,8 @@ pub async fn routes(
 }
 
 impl Service {
-    /// Takes the port before it touches the database, and the database last: a start that fails
-    /// leaves nothing behind. `signals` says whether SIGTERM and Ctrl-C end it.
+    /// Binds the port first and opens the database last, so that a start that fails leaves nothing
+    /// behind. `signals` says whether SIGTERM and Ctrl-C end the service.
     pub(crate) async fn start(settings: &Settings, signals: bool) -> Result<Self, StartError> {
         let mut lifecycle = with_deadlines(settings.deadlines.as_deref())?
             .grace(settings.grace)
@@ -129,7 +129,7 @@ impl Service {
         Ok(Self { address, lifecycle, db, provider, app, listener, warehouse })
     }
 
-    /// Serves until a signal, or `lifecycle.shutdown()`, and then until everything has drained.
+    /// Serves until a signal or `lifecycle.shutdown()`, and then until the service has drained.
     pub(crate) async fn run(self) -> io::Result<ShutdownReport> {
         let Self { lifecycle, db, app, listener, warehouse, .. } = self;
         let events = app.events.clone();

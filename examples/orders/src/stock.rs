@@ -1,4 +1,4 @@
-//! Stock of one SKU: look, and set.
+//! The stock of one SKU: a read, and a write that sets it.
 
 use axum::extract::State;
 use followthrough::cancellable;
@@ -8,7 +8,7 @@ use crate::db::{Db, Item};
 use crate::extract::{Json, Path};
 use crate::problem::AppError;
 
-/// The most that one shelf takes.
+/// The highest quantity of one SKU.
 const MAX_QUANTITY: i64 = 1_000_000;
 
 /// `GET /stock/{sku}`
@@ -30,8 +30,8 @@ pub(crate) struct Level {
 
 /// `PUT /stock/{sku}`
 ///
-/// Doing it twice is doing it once. So when the client leaves, stopping is fine: it will repeat
-/// the request if it cares.
+/// A repetition has the same effect. So when the client leaves, the write may stop; the client can
+/// repeat the request.
 #[cancellable(idempotent_write)]
 #[deadline = "5s"]
 pub(crate) async fn set(

@@ -27,8 +27,8 @@ pub(crate) struct Transfer {
 
 /// `POST /transfers`
 ///
-/// Durable as a whole: there is nothing worth stopping for. The deadline bounds how long the client
-/// waits, not the transfer.
+/// The whole body is durable, because a stopped transfer would save nothing. The deadline limits
+/// the wait of the client, and not the transfer.
 #[durable_write(reason = "somebody is carrying the boxes already")]
 #[deadline = "5s"]
 pub(crate) async fn create(

@@ -1,4 +1,4 @@
-//! A start that cannot work: one line on stderr, exit code 2, and nothing left behind.
+//! Starts that must fail: one line on stderr, exit code 2, and no file left behind.
 
 use std::fs;
 use std::net::TcpListener;
@@ -9,12 +9,12 @@ fn start(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_orders")).args(arguments).output().unwrap()
 }
 
-/// Starts on a free port with this database, in vain.
+/// Starts on a free port with this database, and expects a failure.
 fn start_with(db: &Path) -> String {
     refused(&["--port", "0", "--db", db.to_str().unwrap()])
 }
 
-/// Starts in vain, and gives the line that says why.
+/// Starts, expects a failure, and returns the line with the reason.
 fn refused(arguments: &[&str]) -> String {
     let output = start(arguments);
     let stderr = String::from_utf8(output.stderr).unwrap();
@@ -30,7 +30,7 @@ fn files(directory: &Path) -> usize {
 }
 
 #[test]
-fn bad_arguments() {
+fn bad_arguments_are_refused() {
     assert!(refused(&["--port", "65536"]).contains("--port"));
     assert!(refused(&["--port", "-1"]).contains("-1"));
     assert!(refused(&["--port", "http"]).contains("--port"));
@@ -50,7 +50,7 @@ fn start_in(environment: (&str, &str), arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn deadlines_of_nobody() {
+fn a_deadline_without_a_handler_is_refused() {
     let misspelt = ("ORDERS_DEADLINE_ORDERS__STOCK__SHWO", "1s");
     let output = start_in(misspelt, &["--port", "0"]);
     let line = String::from_utf8(output.stderr).unwrap();
@@ -106,7 +106,7 @@ fn a_port_in_use_creates_no_database() {
 }
 
 #[test]
-fn a_database_that_is_no_file() {
+fn a_database_path_that_is_not_a_file_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     start_with(directory.path());
     start_with(&directory.path().join("missing").join("orders.db"));
@@ -118,7 +118,7 @@ fn a_database_that_is_no_file() {
 fn a_database_that_this_start_created_is_removed_again() {
     let directory = tempfile::tempdir().unwrap();
     let db = directory.path().join("orders.db");
-    // Where the write-ahead log belongs.
+    // A directory at the path of the write-ahead log makes the start fail.
     fs::create_dir(directory.path().join("orders.db-wal")).unwrap();
     start_with(&db);
     assert!(!db.exists());
@@ -126,7 +126,7 @@ fn a_database_that_this_start_created_is_removed_again() {
 }
 
 #[test]
-fn a_read_only_database() {
+fn a_read_only_database_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let db = directory.path().join("orders.db");
     fs::write(&db, "").unwrap();
@@ -139,7 +139,7 @@ fn a_read_only_database() {
 }
 
 #[test]
-fn a_file_that_is_no_database_stays_as_it_is() {
+fn a_file_that_is_not_a_database_stays_as_it_is() {
     let directory = tempfile::tempdir().unwrap();
     let db = directory.path().join("letter.txt");
     fs::write(&db, "Dear reader, this is not a database.").unwrap();

@@ -1,4 +1,4 @@
-//! The two routes that charge and put aside, with a client that leaves at every `await` they have.
+//! The routes of orders and holds, with a client that leaves at each of their `await`s.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tower::ServiceExt;
 const PLENTY: usize = 100_000;
 const BRIEF: Duration = Duration::from_millis(2);
 
-/// The service over a database in memory, with plenty of tea.
+/// Returns the service over an in-memory database with enough tea.
 async fn shop() -> Router {
     let lifecycle = Lifecycle::builder().signals(false).build().expect("the defaults are sound");
     let quick = Latency { quote: BRIEF, charge: BRIEF, ..Latency::default() };
@@ -48,7 +48,7 @@ async fn tea(app: &Router) -> usize {
     usize::try_from(tea).expect("not that much")
 }
 
-/// What has begun, or was not cut, is there.
+/// Returns whether the row must exist: its write had begun, or was not cut.
 fn is_kept(cut: &DisconnectRun) -> bool {
     cut.is_begun() || !cut.was_cut()
 }

@@ -1,5 +1,5 @@
-//! Requests that cannot be served: the right 4xx, a problem document, and nothing written. And one
-//! that can.
+//! Requests that are refused: the right 4xx, a problem document, and no row. And one that is
+//! served.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -28,7 +28,7 @@ impl Server {
         Self { process, address }
     }
 
-    /// Sends one request and gives its status, media type and body.
+    /// Sends one request and returns its status, media type and body.
     fn ask(&self, request: &str, headers: &str, body: &str) -> (u16, String, Value) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         let length = body.len();
@@ -65,7 +65,7 @@ impl Drop for Server {
     }
 }
 
-/// Every row of every table.
+/// Returns every row of every table.
 async fn rows(db: &Path) -> Vec<(String, i64)> {
     let options = SqliteConnectOptions::new().filename(db).read_only(true);
     let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
@@ -83,7 +83,7 @@ async fn rows(db: &Path) -> Vec<(String, i64)> {
 const JSON: &str = "content-type: application/json\r\n";
 
 #[tokio::test]
-async fn what_cannot_be_served_writes_nothing() {
+async fn a_refused_request_writes_no_row() {
     let directory = tempfile::tempdir().unwrap();
     let db = directory.path().join("orders.db");
     let server = Server::start(&db);
@@ -139,7 +139,7 @@ async fn what_cannot_be_served_writes_nothing() {
 }
 
 #[tokio::test]
-async fn what_can_be_served_is_written() {
+async fn a_valid_order_is_written() {
     let directory = tempfile::tempdir().unwrap();
     let db = directory.path().join("orders.db");
     let server = Server::start(&db);

@@ -1,5 +1,5 @@
-//! A stand-in for the API that Lambda offers its runtimes, and one sandbox that asks it. It says when
-//! invocations end and never ends one: what comes late is seen to come late.
+//! A stand-in for Lambda's runtime API, and one sandbox that uses it. The API reports when
+//! invocations end and never kills one, so that a test sees a late answer.
 
 use std::{
     process::Stdio,
@@ -24,10 +24,10 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// What is waited for, comes within this time or not at all.
+/// Longer than any step takes, unless it never ends.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Milliseconds of the epoch, so far ahead.
+/// Returns the time after `time`, in milliseconds since the epoch.
 pub(crate) fn ahead(time: Duration) -> u64 {
     let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + time;
     at.as_millis().try_into().unwrap()
@@ -72,7 +72,7 @@ async fn answered(
     StatusCode::ACCEPTED
 }
 
-/// One process, invoked again and again.
+/// A process that is invoked again and again.
 pub(crate) struct Sandbox {
     process: Child,
     log: JoinHandle<String>,
@@ -82,12 +82,12 @@ pub(crate) struct Sandbox {
     count: u64,
 }
 
-/// What the caller gets.
+/// The answer to the caller.
 pub(crate) struct Answer {
     /// `response`, or `error` for a function that failed.
     pub(crate) kind: String,
     pub(crate) value: Value,
-    /// Since the invocation.
+    /// The time since the invocation.
     pub(crate) after: Duration,
 }
 
@@ -100,7 +100,7 @@ impl Answer {
         self.value["body"].as_str().unwrap_or_default()
     }
 
-    /// A problem document, with its cause and outcome.
+    /// Returns the status, the cause and the outcome of a problem document.
     pub(crate) fn problem(&self) -> (u64, String, String) {
         assert_eq!(
             self.value["headers"]["content-type"], "application/problem+json",
@@ -143,7 +143,7 @@ impl Sandbox {
         Self { process, log, invocations, answers, api, count: 0 }
     }
 
-    /// Sends an event of API Gateway's, and waits for the answer, however late.
+    /// Sends an event of API Gateway, and waits for the answer, however late.
     pub(crate) async fn invoke(&mut self, deadline: u64, method: &str, path: &str) -> Answer {
         self.count += 1;
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
@@ -185,7 +185,7 @@ impl Sandbox {
         }
     }
 
-    /// Ends the process, and gives what it has logged.
+    /// Ends the process, and returns its log.
     pub(crate) async fn end(mut self) -> String {
         self.process.kill().await.unwrap();
         self.api.abort();

@@ -1,4 +1,4 @@
-//! A function whose handlers wait, panic and write, for `fake_runtime.rs` to invoke.
+//! A function for `fake_runtime.rs`, whose handlers wait, panic and write.
 
 use std::{convert::Infallible, future::pending, io, time::Duration};
 
@@ -17,7 +17,7 @@ async fn waits() {
     pending::<()>().await;
 }
 
-/// What is left for the answer, in milliseconds.
+/// Returns the milliseconds that remain for the answer.
 #[cancellable(read)]
 async fn remaining(token: RequestToken) -> String {
     token.remaining().map_or("none".to_owned(), |left| left.as_millis().to_string())
@@ -39,7 +39,7 @@ async fn needs_ten_seconds() -> &'static str {
     "written"
 }
 
-/// Goes on past the answer.
+/// Writes until after the answer.
 #[durable_write]
 async fn writes() {
     pending::<()>().await;
@@ -55,7 +55,7 @@ async fn streams() -> Body {
     first_and_no_more()
 }
 
-/// What its client asks for again.
+/// Returns an event stream, whose client reconnects.
 #[cancellable(stream)]
 async fn events() -> Response {
     ([(CONTENT_TYPE, "text/event-stream")], first_and_no_more()).into_response()

@@ -1,7 +1,7 @@
 use super::Db;
 
 impl Db {
-    /// Takes goods out of stock and puts them on hold; `false` when there are not enough.
+    /// Takes goods out of stock and puts them on hold. Returns `false` when there are not enough.
     pub(crate) async fn hold(&self, id: &str, sku: &str, quantity: i64) -> sqlx::Result<bool> {
         let mut tx = self.begin().await?;
         if !self.take(&mut tx, sku, quantity).await? {
@@ -13,8 +13,8 @@ impl Db {
         Ok(true)
     }
 
-    /// Puts the goods of a hold back, and keeps it from coming later; `false` when there was none
-    /// so far.
+    /// Puts the goods of a hold back, and prevents a later hold of this id. Returns `false` when
+    /// there was no hold so far.
     pub(crate) async fn release(&self, id: &str) -> sqlx::Result<bool> {
         let mut tx = self.begin().await?;
         let select = "SELECT sku, quantity FROM holds WHERE id = ? AND sku IS NOT NULL";
@@ -70,7 +70,7 @@ mod tests {
         assert_eq!(tea(&db).await, 100);
     }
 
-    /// Polls `future` until it has waited so often, and drops it then.
+    /// Polls `future` until it has waited that often, then drops it.
     async fn cut(future: impl Future, waits: usize) {
         let mut future = pin!(future);
         let mut waited = 0;
@@ -90,7 +90,7 @@ mod tests {
             cut(db.hold(&id, "tea", 5), n % 12 + 1).await;
             db.release(&id).await.expect("it writes");
         }
-        // A write that was dropped is over when all connections can be had.
+        // A dropped write has ended when the pool can hand out all connections.
         let mut all = Vec::new();
         for _ in 0..8 {
             all.push(db.writes.acquire().await.expect("the pool has all its connections"));

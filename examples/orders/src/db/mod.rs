@@ -1,8 +1,9 @@
 //! The database: embedded `SQLite`, in a file or in memory.
 //!
 //! Writes have a pool of eight connections, and `SQLite` lets one of them write at a time; the others
-//! wait for its lock. A `hold` that is dropped with its statement under way may get that lock after the
-//! `release` that undoes it. So a release leaves a row under the hold's key, which a late hold runs into.
+//! wait for its lock. A `hold` that is dropped during its statement may get that lock after the
+//! `release` that undoes it. So a release leaves a row under the hold's key, with which a late hold
+//! conflicts.
 
 mod holds;
 mod open;
@@ -39,12 +40,12 @@ impl Db {
         statement.await
     }
 
-    /// Begins a transaction that may write. Dropped before its commit, it is rolled back.
+    /// Begins a transaction that may write. Dropping it before its commit rolls it back.
     async fn begin(&self) -> sqlx::Result<Transaction<'static, Sqlite>> {
         self.run(self.writes.begin_with("BEGIN IMMEDIATE")).await
     }
 
-    /// How many connections are running a read at this moment.
+    /// Returns how many connections are running a read.
     pub(crate) fn busy_reads(&self) -> usize {
         self.reads.size() as usize - self.reads.num_idle()
     }

@@ -1,5 +1,5 @@
-//! Opening the database: created on the first start, left alone if it is not ours, and removed
-//! again if the start that created it fails.
+//! Opening the database: the first start creates it, a foreign file stays as it is, and a start
+//! that fails removes the file that it created.
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -15,10 +15,10 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 
 use super::Db;
 
-/// `PRAGMA application_id` of our files; `schema.sql` writes it.
+/// The `PRAGMA application_id` of this service's files, which `schema.sql` writes.
 const APPLICATION_ID: i32 = 0x4F52_4452;
 
-/// Where the database lives: `--db`.
+/// The value of `--db`.
 #[derive(Clone, Debug)]
 pub(crate) enum Location {
     Memory,
@@ -62,7 +62,8 @@ impl Db {
     pub(crate) async fn open(location: &Location, slow: Duration) -> Result<Self, OpenError> {
         match location {
             Location::Memory => {
-                // An in-memory database belongs to its connection: one, for reads and writes, kept.
+                // An in-memory database belongs to its connection, so reads and writes share one
+                // kept connection.
                 let pool = pool(SqliteConnectOptions::new().in_memory(true), 1).await?;
                 prepare(&pool).await?;
                 Ok(Self { reads: pool.clone(), writes: pool, slow })
@@ -77,9 +78,9 @@ impl Db {
     }
 
     async fn open_file(path: &Path, slow: Duration) -> Result<Self, OpenError> {
-        // Absolute, because SQLite reads a name like `file:x` as a URI.
+        // SQLite reads a relative name like `file:x` as a URI.
         let options = SqliteConnectOptions::new().filename(std::path::absolute(path)?);
-        // Before write-ahead logging is switched on, which would change a stranger's file.
+        // The check comes before write-ahead logging, which would change a foreign file.
         let first = pool(options.clone(), 1).await?;
         let prepared = prepare(&first).await;
         first.close().await;
@@ -98,7 +99,8 @@ async fn pool(options: SqliteConnectOptions, connections: u32) -> sqlx::Result<S
         .min_connections(1)
         .idle_timeout(None)
         .max_lifetime(None)
-        // A connection whose test is cut is closed, and a database in memory would go with it.
+        // A connection whose test is cut is closed, and an in-memory database would be lost with
+        // it.
         .test_before_acquire(false)
         // A cancelled report leaves its progress handler behind (`report.rs`).
         .after_release(|connection, _| {
@@ -111,7 +113,7 @@ async fn pool(options: SqliteConnectOptions, connections: u32) -> sqlx::Result<S
         .await
 }
 
-/// Creates the tables in a new database, and refuses one that is not ours or cannot be written.
+/// Creates the tables in a new database. Refuses a file of another program and a read-only file.
 async fn prepare(pool: &SqlitePool) -> Result<(), OpenError> {
     let mut connection = pool.acquire().await?;
     let id: i32 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await?;
@@ -130,8 +132,8 @@ async fn prepare(pool: &SqlitePool) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// A database file that we may write. If it did not exist before, it is removed on drop, unless
-/// the start got through and kept it.
+/// A database file that this process may write. If the file did not exist before, dropping the
+/// claim removes it, unless the start succeeded and kept it.
 struct Claim(Option<PathBuf>);
 
 impl Claim {
@@ -144,7 +146,7 @@ impl Claim {
                     return Err(OpenError::NotAFile);
                 }
                 if metadata.permissions().readonly() {
-                    // One that may not even be read says so instead.
+                    // A file without read permission gives its own error.
                     fs::File::open(path)?;
                     return Err(OpenError::ReadOnly);
                 }
@@ -166,7 +168,7 @@ impl Drop for Claim {
         for suffix in ["", "-wal", "-shm"] {
             let mut name = OsString::from(path);
             name.push(suffix);
-            // The start has failed already; that the file stays is not worth a second message.
+            // The start has already failed, so an error of the removal is not reported.
             let _ = fs::remove_file(name);
         }
     }

@@ -15,7 +15,7 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    /// This order as the answer to a repeated request, if it was for the same goods.
+    /// Returns this order as the answer to a repeated request, if that names the same goods.
     pub(crate) fn answers(self, sku: &str, quantity: i64) -> Result<Self, AppError> {
         if self.sku == sku && self.quantity == quantity {
             Ok(self)
@@ -25,7 +25,7 @@ impl Order {
     }
 }
 
-/// What an order will cost, worked out before anything is written.
+/// The price of an order, computed before any write.
 pub(crate) struct Bill {
     pub(crate) key: String,
     pub(crate) sku: String,
@@ -35,8 +35,9 @@ pub(crate) struct Bill {
 }
 
 impl Bill {
-    /// What the provider knows the charge by. The goods are in it, so that a key used for two
-    /// different orders makes two charges, and refunding the one leaves the other alone.
+    /// Returns the provider's key of the charge. The goods are part of it, so that one idempotency
+    /// key for two different orders makes two charges, and the refund of one leaves the other
+    /// alone.
     pub(crate) fn payment_key(&self) -> String {
         format!("{} {} {}", self.key, self.sku, self.quantity)
     }
@@ -58,7 +59,8 @@ impl Db {
         self.run(query.fetch_all(&self.reads)).await
     }
 
-    /// Stores the order, takes the goods from stock and leaves word in the outbox: all or nothing.
+    /// Stores the order, takes the goods from stock and adds a letter to the outbox: all or
+    /// nothing.
     pub(crate) async fn insert_order(
         &self,
         bill: &Bill,
@@ -77,7 +79,7 @@ impl Db {
         .bind(bill.total_cents)
         .bind(&charge.id);
         let Some(order): Option<Order> = self.run(insert.fetch_optional(&mut *tx)).await? else {
-            // A request with the same key was faster.
+            // A concurrent request with the same key was faster.
             tx.rollback().await?;
             let order = self.order_by_key(&bill.key).await?.ok_or(AppError::KeyReused)?;
             return order.answers(&bill.sku, bill.quantity);

@@ -1,6 +1,6 @@
 use super::Db;
 
-/// What the relay delivers: one row of the outbox.
+/// One row of the outbox, which the relay delivers.
 #[derive(Clone, Debug, serde::Deserialize, serde::Serialize, sqlx::FromRow)]
 pub(crate) struct Letter {
     pub(crate) id: i64,
@@ -8,7 +8,7 @@ pub(crate) struct Letter {
 }
 
 impl Db {
-    /// The oldest letters that nobody has confirmed.
+    /// Returns the oldest letters without a confirmation.
     pub(crate) async fn undelivered(&self) -> sqlx::Result<Vec<Letter>> {
         let query = sqlx::query_as(
             "SELECT id, order_id FROM outbox WHERE delivered_at IS NULL ORDER BY id LIMIT 20",

@@ -2,7 +2,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Db;
 
-/// Virtual machine steps between two looks at the token: well under a millisecond.
+/// Virtual machine steps between two checks of the token: well under a millisecond.
 const STEPS: i32 = 10_000;
 
 /// The answer of `GET /report`.
@@ -13,9 +13,9 @@ pub(crate) struct Report {
 }
 
 impl Db {
-    /// A slow query, and one that really stops. Dropping the future of a query does not stop
-    /// `SQLite`: the connection would stay busy to the end. So the token goes along, into the
-    /// progress handler that `SQLite` calls while it works.
+    /// Runs a slow query that stops with its token. Dropping the future of a query does not stop
+    /// `SQLite`: the connection would stay busy to the end. So the progress handler, which `SQLite`
+    /// calls while it works, reads the token.
     pub(crate) async fn report(
         &self,
         rows: i64,
@@ -24,7 +24,7 @@ impl Db {
         let mut connection = self.run(self.reads.acquire()).await?;
         let cancel = cancel.clone();
         connection.lock_handle().await?.set_progress_handler(STEPS, move || !cancel.is_cancelled());
-        // Removed when the connection goes back to its pool (`open.rs`), dropped or not.
+        // The pool removes the handler when the connection returns (`open.rs`), dropped or not.
         sqlx::query_as(
             "WITH RECURSIVE sale (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM sale WHERE n < ?)
              SELECT count(*) AS rows, sum(n * 7919 % 101) AS checksum FROM sale",

@@ -13,7 +13,7 @@ pub(crate) struct Item {
 }
 
 impl Item {
-    /// Refuses a quantity that makes no sense, or that stock does not allow.
+    /// Refuses a quantity that is not positive or exceeds the stock.
     pub(crate) fn has(&self, quantity: i64) -> Result<(), AppError> {
         if quantity < 1 {
             return Err(AppError::invalid("`quantity` must be at least 1"));
@@ -37,12 +37,12 @@ impl Db {
         self.run(query.bind(quantity).bind(sku).fetch_optional(&self.writes)).await
     }
 
-    /// All of stock, in an order that stays the same.
+    /// Returns all of stock in a stable order.
     pub(crate) async fn inventory(&self) -> sqlx::Result<Vec<Item>> {
         self.run(sqlx::query_as("SELECT * FROM stock ORDER BY sku").fetch_all(&self.reads)).await
     }
 
-    /// Records that these items were recounted: neighbours in the inventory, one statement.
+    /// Records that these items were recounted, in one statement.
     pub(crate) async fn mark_recounted(&self, batch: &[Item]) -> sqlx::Result<()> {
         let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return Ok(()) };
         let query =
@@ -51,7 +51,7 @@ impl Db {
         Ok(())
     }
 
-    /// Takes goods out of stock; `false` when there are not enough.
+    /// Takes goods out of stock. Returns `false` when there are not enough.
     pub(super) async fn take(
         &self,
         tx: &mut Transaction<'static, Sqlite>,

@@ -1,7 +1,7 @@
 use super::Db;
 
 impl Db {
-    /// Moves goods from one item to another; `None` when there are not enough.
+    /// Moves goods from one item to another. Returns `None` when there are not enough.
     pub(crate) async fn transfer(
         &self,
         source: &str,

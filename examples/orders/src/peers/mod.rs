@@ -1,6 +1,6 @@
-//! The other services: a client for each, and a stand-in that answers it on the loopback device.
+//! The other services: a client for each, and a stand-in that answers it on loopback.
 //!
-//! The stand-ins are other people's servers: plain axum, no policies.
+//! The stand-ins are plain axum servers without policies.
 
 mod payments;
 mod shipping;
@@ -25,10 +25,10 @@ pub(crate) use payments::{Charge, Payments, Provider};
 pub(crate) use shipping::{Quote, Shipping};
 pub(crate) use warehouse::Warehouse;
 
-/// No peer is given longer than this for one answer.
+/// The longest wait for one answer of a peer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Why another service did not do what it was asked.
+/// Why another service did not fulfil a call.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PeerError {
     #[error("{peer} refused: {status}")]
@@ -50,8 +50,8 @@ impl Peer {
         Self { name, address, http: Client::builder(TokioExecutor::new()).build_http() }
     }
 
-    /// Posts `body` and waits for the answer until `cancel` fires. Which token that is, the caller
-    /// says: the request's ends the wait when the client leaves, the durable one does not.
+    /// Posts `body` and waits for the answer until `cancel` fires. The caller chooses the token:
+    /// the request's ends the wait when the client leaves, and the durable one does not.
     async fn post<T: DeserializeOwned>(
         &self,
         path: &str,

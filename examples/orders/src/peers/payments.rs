@@ -1,5 +1,6 @@
-//! The payment provider. It charges when the request arrives and answers later, so whoever hangs
-//! up in between has paid without knowing it: the reason why orders have a point of no return.
+//! The payment provider. It charges when the request arrives and answers later, so a client that
+//! hangs up in between has paid without knowing it. That is the reason for the point of no return
+//! of an order.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Peer, PeerError, stand_in};
 use crate::extract::new_id;
 
-/// How often a charge is tried; the key makes a repetition safe.
+/// How often a charge is tried. The key makes a repetition safe.
 const TRIES: usize = 3;
 
 /// A charge that was made.
@@ -31,7 +32,7 @@ pub(crate) struct Charge {
 pub(crate) struct Payments(Peer);
 
 impl Payments {
-    /// Starts the stand-in, which thinks for so long.
+    /// Starts the stand-in, which answers after `latency`.
     pub(crate) async fn start(latency: Duration) -> io::Result<(Self, Provider)> {
         let provider = Provider { latency, ..Provider::default() };
         let routes = Router::new()
@@ -41,7 +42,8 @@ impl Payments {
         Ok((Self(Peer::new("payments", stand_in(routes).await?)), provider))
     }
 
-    /// Charges once, however often it has to ask: the provider knows a repetition by its key.
+    /// Charges once, however often it has to ask, because the provider recognizes a repetition by
+    /// its key.
     pub(crate) async fn charge(
         &self,
         key: &str,
@@ -59,7 +61,8 @@ impl Payments {
                     tracing::warn!(key, tries, reason, "charging again");
                 }
                 Err(error @ PeerError::NoAnswer { .. }) => {
-                    // It may have been made. Honest is to say so, with what it takes to find out.
+                    // The provider may have charged, so the log has the key with which a person can
+                    // find out.
                     tracing::error!(key, %error, "charge unknown: settle it by its key");
                     return Err(error);
                 }
@@ -109,13 +112,13 @@ impl Provider {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Charges ever made, and how many of them were refunded.
+    /// Returns the number of charges, and of those that were refunded.
     pub(crate) fn totals(&self) -> (usize, usize) {
         let entries = self.entries();
         (entries.len(), entries.iter().filter(|entry| entry.refunded).count())
     }
 
-    /// The stand-in ends with the process and takes its books along, so they go to the log.
+    /// Logs the totals, because the stand-in's books end with the process.
     pub(crate) fn log_totals(&self) {
         let (charges, refunds) = self.totals();
         tracing::info!(charges, refunds, "the payment provider closes its books");

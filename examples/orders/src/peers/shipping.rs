@@ -1,4 +1,4 @@
-//! Quotes and pick-up slots. Asking costs nothing and changes nothing.
+//! Quotes and pick-up slots. A quote costs nothing and changes nothing.
 
 use std::io;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Peer, PeerError, stand_in};
 
-/// What shipping will cost.
+/// The price of shipping.
 #[derive(Deserialize, Serialize)]
 pub(crate) struct Quote {
     pub(crate) cents: i64,
@@ -28,7 +28,7 @@ struct Parcel {
 pub(crate) struct Shipping(Peer);
 
 impl Shipping {
-    /// Starts the stand-in, which thinks for so long.
+    /// Starts the stand-in, which answers after `latency`.
     pub(crate) async fn start(latency: Duration) -> io::Result<Self> {
         let routes = Router::new().route("/quotes", post(quote)).with_state(latency);
         Ok(Self(Peer::new("shipping", stand_in(routes).await?)))

@@ -1,4 +1,5 @@
-//! The warehouse: where the outbox is delivered to. It takes the same letter twice without harm.
+//! The warehouse, to which the relay delivers the outbox. The warehouse ignores a letter that it
+//! already has.
 
 use std::io;
 
@@ -19,7 +20,7 @@ impl Warehouse {
         Ok(Self(Peer::new("warehouse", stand_in(routes).await?)))
     }
 
-    /// Delivers one letter; once this is `Ok`, the warehouse has it.
+    /// Delivers one letter. After `Ok`, the warehouse has it.
     pub(crate) async fn deliver(
         &self,
         letter: &Letter,

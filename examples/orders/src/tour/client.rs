@@ -1,4 +1,4 @@
-//! A client that can hang up whenever it likes: HTTP/1 by hand, and HTTP/2 frame by frame.
+//! A client that can hang up at any moment: HTTP/1 by hand, and HTTP/2 frame by frame.
 
 use std::error::Error;
 use std::io;
@@ -12,16 +12,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// No answer of the tour takes longer.
+/// Longer than any answer of the tour takes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// One request on its way. Dropping it is hanging up.
+/// One request in flight. Dropping it hangs up.
 pub(super) struct Call {
     stream: TcpStream,
     read: Vec<u8>,
 }
 
-/// What came back.
+/// An answer.
 pub(super) struct Answer {
     pub(super) status: u16,
     head: String,
@@ -36,7 +36,7 @@ impl Answer {
         })
     }
 
-    /// `504, cause deadline_exceeded, outcome unknown`
+    /// Returns a text such as `504, cause deadline_exceeded, outcome unknown`.
     pub(super) fn summary(&self) -> String {
         let mut text = self.status.to_string();
         for key in ["cause", "outcome"] {
@@ -53,7 +53,7 @@ impl Call {
         Self::send(server, &format!("GET {path} HTTP/1.1\r\nhost: tour\r\n\r\n")).await
     }
 
-    /// `key` becomes the `Idempotency-Key`.
+    /// Posts `body`, with `key` as the `Idempotency-Key`.
     pub(super) async fn post(
         server: SocketAddr,
         path: &str,
@@ -95,7 +95,7 @@ impl Call {
         Ok(answer)
     }
 
-    /// Reads until `text` has come, and gives the position after it.
+    /// Reads until `text` has come, and returns the position after it.
     pub(super) async fn read_until(&mut self, text: &str) -> io::Result<usize> {
         loop {
             let mut windows = self.read.windows(text.len());
@@ -115,13 +115,13 @@ impl Call {
     }
 }
 
-/// One HTTP/2 connection, on which single streams can be reset.
+/// One HTTP/2 connection that can reset single streams.
 pub(super) struct Http2 {
     server: SocketAddr,
     requests: h2::client::SendRequest<Bytes>,
 }
 
-/// One stream of it.
+/// One stream of the connection.
 pub(super) struct Http2Call {
     answer: h2::client::ResponseFuture,
     stream: h2::SendStream<Bytes>,
@@ -144,7 +144,7 @@ impl Http2 {
 }
 
 impl Http2Call {
-    /// Hangs up on this stream; its connection stays.
+    /// Resets this stream and keeps its connection.
     pub(super) fn reset(mut self) {
         self.stream.send_reset(h2::Reason::CANCEL);
     }

@@ -1,4 +1,4 @@
-//! The service's log: shown as it comes, and kept so that the scenes can look things up.
+//! The service's log: printed as it comes, and kept for the checks of the scenes.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,12 +9,12 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::cli::DEFAULT_LOG;
 
-/// All lines so far; a clone is the same book.
+/// All lines so far. A clone shares them.
 #[derive(Clone, Default)]
 pub(super) struct Logbook(Arc<Mutex<Vec<String>>>);
 
 impl Logbook {
-    /// Makes this the process's log.
+    /// Installs this as the log of the process.
     pub(super) fn install(self) -> Self {
         let log = tracing_subscriber::fmt::layer()
             .without_time()
@@ -30,12 +30,12 @@ impl Logbook {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where the book ends now: what comes later is after this mark.
+    /// Returns the current end of the log. Later lines are after this mark.
     pub(super) fn mark(&self) -> usize {
         self.lines().len()
     }
 
-    /// The lines after `mark` that have all of `words` in them.
+    /// Returns the lines after `mark` that contain all of `words`.
     pub(super) fn find(&self, mark: usize, words: &[&str]) -> Vec<String> {
         let lines = self.lines();
         let found =
@@ -45,10 +45,10 @@ impl Logbook {
 }
 
 impl Write for Logbook {
-    /// One line each: that is how the formatter writes.
+    /// The formatter writes one line at a time.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line);
-        // Whoever reads the tour may have left; the service must not fall over that.
+        // The reader of the tour may have closed stdout, which must not end the service.
         let _ = write!(io::stdout(), "    | {text}");
         self.lines().push(text.trim_end().to_owned());
         Ok(line.len())

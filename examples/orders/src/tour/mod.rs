@@ -1,4 +1,5 @@
-//! `orders tour`: the service, its clients, and whether each request ended as its handler says.
+//! `orders tour`: runs the service and its clients, and checks that each request ended by its
+//! policy.
 
 mod client;
 mod logbook;
@@ -23,7 +24,7 @@ SQLite file and takes 100 ms for each statement. A charge takes the payment prov
 Each scene says what a client does; lines with a bar are the service's own log. The table at the end
 is filled from what the client saw and from the database, read through a connection of its own.";
 
-/// Plays all scenes; fails if one verdict does.
+/// Plays all scenes. Fails if one verdict fails.
 pub(crate) async fn run() -> ExitCode {
     println!("{INTRODUCTION}");
     let scenes = match play().await {

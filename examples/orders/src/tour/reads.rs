@@ -1,4 +1,4 @@
-//! Reads: they stop, and so does their query.
+//! Reads: a disconnect stops the read and its query.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use super::client::{Call, Http2};
 use super::scene::Scene;
 use super::stage::{Facts, Stage};
 
-/// Minutes of work, if nobody stops it.
+/// Minutes of work, unless the query is stopped.
 pub(super) const ENDLESS: &str = "/report?rows=1000000000";
 
 pub(super) const REPORT: &str = "orders::report::run";
@@ -67,7 +67,7 @@ pub(super) async fn run_into_the_deadline(stage: &mut Stage) -> Played {
     Ok(scene)
 }
 
-/// The read left nothing behind: no row, and no query that runs on.
+/// Checks that the read left no row and no running query.
 async fn untouched(stage: &Stage, scene: &mut Scene, before: &Facts) -> sqlx::Result<()> {
     let idle = stage.until_database_idle().await;
     let facts = stage.facts().await?;

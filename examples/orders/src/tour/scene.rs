@@ -1,4 +1,4 @@
-//! One scene: what was done, what came of it, and whether that is right.
+//! One scene: the action, its result, and the verdict.
 
 use std::error::Error;
 
@@ -17,7 +17,7 @@ impl Scene {
         Self { did: did.to_owned(), saw: String::new(), holds: String::new(), checks: Vec::new() }
     }
 
-    /// A scene that could not be played to its end.
+    /// Returns a scene that could not be played to its end.
     #[expect(clippy::needless_pass_by_value, reason = "the shape that `unwrap_or_else` asks for")]
     pub(super) fn broken(error: Box<dyn Error>) -> Self {
         let mut scene = Self::begin("(broke off)");
@@ -33,7 +33,7 @@ impl Scene {
         self.holds = holds.into();
     }
 
-    /// One thing that must be so.
+    /// Adds one check.
     pub(super) fn check(&mut self, expected: impl Into<String>, so: bool) {
         self.checks.push((expected.into(), so));
     }
@@ -47,7 +47,7 @@ impl Scene {
         self.check(format!("{what} to be {expected:?}, and it is {is:?}"), is == expected);
     }
 
-    /// Whether there were checks, and all of them held.
+    /// Returns whether there were checks and all of them held.
     pub(super) fn passed(&self) -> bool {
         !self.checks.is_empty() && self.checks.iter().all(|(_, so)| *so)
     }

@@ -1,4 +1,4 @@
-//! The end of the service, in the middle of a write.
+//! The end of the service during a write.
 
 use std::error::Error;
 
@@ -34,7 +34,7 @@ pub(super) async fn mid_write(stage: &mut Stage) -> Played {
     scene.check("a Retry-After", read.header("retry-after").is_some());
     scene.check_eq("the read's connection", &read.header("connection"), &Some("close"));
     scene.check_eq("the write's status", &write.status, &201);
-    // The last chunk of a body that ended, and was not cut.
+    // The last chunk, which a cut body does not have.
     let bye = events.read_until("event: bye\n").await.is_ok();
     let ended = bye && events.read_until("\r\n0\r\n\r\n").await.is_ok();
     scene.check("the events to say goodbye and end cleanly", ended);

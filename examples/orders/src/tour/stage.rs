@@ -1,5 +1,5 @@
-//! The stage: the real service on a free port with a fresh database file, and a second, independent
-//! look at that file.
+//! The stage: the real service on a free port with a fresh database file, and a separate connection
+//! to that file.
 
 use std::error::Error;
 use std::io;
@@ -19,10 +19,10 @@ use crate::db::{Db, Location};
 use crate::peers::Provider;
 use crate::service::Service;
 
-/// How many requests may be past their point of no return at once, on this stage.
+/// The limit of requests past their point of no return on this stage.
 pub(super) const LIMIT: usize = 3;
 
-/// What is waited for, comes within this time or not at all.
+/// Longer than any step takes, unless it never ends.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How soon the server has to notice that a client has left.
@@ -41,7 +41,7 @@ pub(super) struct Stage {
     _directory: TempDir,
 }
 
-/// What the scenes did so far, to be compared with the report of the shutdown.
+/// The expected counts of the shutdown report, from the scenes so far.
 #[derive(Default)]
 pub(super) struct Expected {
     /// Requests past their point of no return, and cooperative ones.
@@ -51,7 +51,7 @@ pub(super) struct Expected {
     pub(super) refused: u64,
 }
 
-/// What the database holds.
+/// The contents of the database.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
 pub(super) struct Facts {
     pub(super) orders: i64,
@@ -62,7 +62,7 @@ pub(super) struct Facts {
     pub(super) coffee: i64,
     pub(super) kettles: i64,
     pub(super) recounted: i64,
-    /// Everything in stock, ordered or on hold: transfers only move it about.
+    /// All goods in stock, ordered or on hold. Transfers leave the sum unchanged.
     pub(super) goods: i64,
 }
 
@@ -99,7 +99,7 @@ impl Stage {
         Ok(stage)
     }
 
-    /// Reads the database, through a connection that is not the service's.
+    /// Reads the database through a separate connection.
     pub(super) async fn facts(&self) -> sqlx::Result<Facts> {
         sqlx::query_as(
             "SELECT (SELECT count(*) FROM orders) AS orders,
@@ -118,7 +118,7 @@ impl Stage {
         .await
     }
 
-    /// Waits until the database is as it should be; `false` if it does not come to that.
+    /// Waits until `so` holds of the database. Returns `false` after a time-out.
     pub(super) async fn until_facts(&self, so: impl Fn(&Facts) -> bool) -> sqlx::Result<bool> {
         let start = Instant::now();
         while start.elapsed() < PATIENCE {
@@ -130,7 +130,7 @@ impl Stage {
         Ok(false)
     }
 
-    /// Waits until something is so; `false` if it does not come to that.
+    /// Waits until `so` holds. Returns `false` after a time-out.
     pub(super) async fn until(&self, so: impl Fn() -> bool) -> bool {
         until(PATIENCE, so).await
     }
@@ -140,13 +140,13 @@ impl Stage {
         self.until(|| !self.log.find(mark, words).is_empty()).await
     }
 
-    /// Waits for the line that says that this handler's client has left, as long as that may take.
+    /// Waits for the log line that this handler's client has left, within the allowed time.
     pub(super) async fn noticed(&self, mark: usize, handler: &str) -> bool {
         let words = [handler, "client_disconnected"];
         until(NOTICE, || !self.log.find(mark, &words).is_empty()).await
     }
 
-    /// Waits until a report keeps `SQLite` busy: longer than the relay ever does.
+    /// Waits until a report keeps `SQLite` busy, longer than the relay ever does.
     pub(super) async fn until_database_busy(&self) -> bool {
         for _ in 0..5 {
             if !self.until(|| self.db.busy_reads() > 0).await {
@@ -157,7 +157,7 @@ impl Stage {
         self.db.busy_reads() > 0
     }
 
-    /// Whether the database has stopped working, too.
+    /// Waits until the database is idle. Returns `false` after a time-out.
     pub(super) async fn until_database_idle(&self) -> bool {
         until(Duration::from_millis(500), || self.db.busy_reads() == 0).await
     }

@@ -6,7 +6,7 @@ const WIDTHS: [usize; 5] = [2, 34, 30, 38, 7];
 const HEADS: [&str; 5] =
     ["", "what the client did", "what it saw", "what the database holds", "verdict"];
 
-/// One row a scene, and what failed below it.
+/// Returns one row for each scene, and the failed checks below it.
 pub(super) fn render(scenes: &[Scene]) -> String {
     let mut table = rule() + &row(&HEADS.map(str::to_owned)) + &rule();
     for (number, scene) in scenes.iter().enumerate() {
@@ -49,7 +49,7 @@ fn row(cells: &[String; 5]) -> String {
     text
 }
 
-/// Breaks `text` between words; a word that is too long keeps its length.
+/// Breaks `text` between words. A word that is too long keeps its length.
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
