@@ -7,7 +7,7 @@ use crate::{
     plan::{Fault, Plan},
 };
 
-/// One of four findings.
+/// A finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Begun and whole.

@@ -1,4 +1,4 @@
-//! One request, as its handler and its driver see it: where it is, and how a fault takes effect
+//! A request, as its handler and its driver see it: where it is, and how a fault takes effect
 //! exactly there.
 //!
 //! Every statement of a handler goes through [`Visit::run`], which counts how often it suspends. At

@@ -1,7 +1,7 @@
 # A PostgreSQL server for as long as standard input is open; `$1` is its port. It prints its directory when it
 # accepts connections.
 #
-# Whoever starts it holds the other end of the pipe, so it ends with that process, however that one ends.
+# The process that starts the server holds the other end of the pipe, so the server ends with that process.
 set -eu
 trap '' HUP INT TERM PIPE # the terminal's signals are for the tests, and nobody may be left to talk to
 dir=$(mktemp -d)

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Installs what the tests go through, where it is absent: install.sh nginx haproxy pg_ctl
+# Installs the programs that the tests need, if they are absent: install.sh nginx haproxy pg_ctl
 #
 # Debian's packages, by root, without questions and without starting their services. Exits with 1
-# and says why on standard error if that cannot be. It takes seven minutes at the very most.
+# and prints the reason on standard error if that fails. The script takes seven minutes at most.
 set -euo pipefail
 
-# A user's PATH often has no sbin, and that is where both of them live.
+# The programs are in sbin, which a user's PATH often lacks.
 export PATH="$PATH:/usr/sbin:/usr/local/sbin" DEBIAN_FRONTEND=noninteractive LC_ALL=C
-# Debian keeps the programs of a PostgreSQL server to itself.
+# Debian does not put the programs of a PostgreSQL server on the PATH.
 for bin in /usr/lib/postgresql/*/bin; do PATH="$PATH:$bin"; done
 
 absent() {
@@ -42,7 +42,7 @@ packages() {
     done
 }
 
-# What may hang is done first, so that no time limit ends dpkg in the middle of its work.
+# The download may hang, so it comes first: then no time limit ends dpkg in the middle of its work.
 fetch() {
     # shellcheck disable=SC2046  # one word for each package
     get 60 install --yes --no-install-recommends --download-only $(packages "$@") 2>/dev/null
@@ -62,7 +62,7 @@ read -ra wanted < <(absent "$@"; echo)
 command -v apt-get >/dev/null || give_up "${wanted[*]}: not installed, and there is no apt-get"
 [ "$(id -u)" = 0 ] || give_up "${wanted[*]}: not installed, and only root may install packages"
 
-# Others may run this at the same time. The directory is there on any Debian.
+# Other tests may run this script at the same time. Every Debian has the directory.
 exec 9</var/lib/dpkg
 flock --wait 120 9 || give_up "${wanted[*]}: others have been installing for two minutes"
 read -ra wanted < <(absent "$@"; echo)

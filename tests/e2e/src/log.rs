@@ -33,7 +33,7 @@ thread_local! {
 
 /// The log of this thread while the value lives, for tests on one thread.
 ///
-/// One subscriber serves the whole process. Threads with and without a subscriber of their own
+/// A single subscriber serves the whole process. Threads with and without a subscriber of their own
 /// would let `tracing` cache that no subscriber is interested.
 #[derive(Debug)]
 pub struct Log {

@@ -8,7 +8,7 @@
 //! The models do not set `cfg(loom)`, because tokio changes under it and hyper does not build with
 //! that tokio.
 //!
-//! Loom weakens `SeqCst` loads and stores to acquire and release. It models `SeqCst` fences and the
+//! Loom weakens `SeqCst` loads and stores to acquire and release. Loom models `SeqCst` fences and the
 //! modification order of each atomic in full. The runtime relies on those two alone.
 
 #![cfg(test)]

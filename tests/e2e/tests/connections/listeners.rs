@@ -195,7 +195,7 @@ async fn a_handshake_that_fails_closes_its_connection_and_is_logged() {
     stop(running).await;
 }
 
-/// One type for the peers of both listeners.
+/// A common type for the peers of both listeners.
 async fn over_unix(path: &std::path::Path) -> String {
     let mut client = UnixStream::connect(path).await.unwrap();
     client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();

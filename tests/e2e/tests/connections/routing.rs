@@ -64,7 +64,7 @@ async fn routes_are_found_nested_merged_layered_and_missed_as_in_axum() {
     let app = Router::new()
         .nest("/orders", orders)
         .merge(Router::new().route("/peer", any(peer)))
-        .merge_axum(plain, "somebody else's")
+        .merge_axum(plain, "of another crate")
         .route_layer(middleware::from_fn(move |request, next: middleware::Next| {
             layered.set("layered");
             next.run(request)

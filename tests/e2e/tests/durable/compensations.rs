@@ -181,7 +181,7 @@ async fn law_14_compensations_are_bounded_by_the_limit_on_durable_writes() {
         let report = server.stop().await;
         assert_eq!(gauge.most.load(Ordering::SeqCst), LIMIT, "{path}");
         assert_eq!(gauge.undone.load(Ordering::SeqCst), LIMIT, "{path}");
-        assert_eq!(report.durable.begun, 0, "it can be undone, so it is none: {report}");
+        assert_eq!(report.durable.begun, 0, "a reversible write is not durable: {report}");
     }
 }
 

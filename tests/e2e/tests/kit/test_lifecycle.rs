@@ -45,7 +45,7 @@ async fn a_test_drives_each_phase_of_the_shutdown() {
     lifecycle.stop().await;
     let read = reads.await.expect("no panic").into_response();
     assert_eq!(read.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert!(!writes.is_finished(), "a durable write hears nothing of it");
+    assert!(!writes.is_finished(), "the signal does not end a durable write");
 
     lifecycle.end_grace().await;
     let Ok(write) = writes.await.expect("no panic");

@@ -323,7 +323,7 @@ async fn remaining_connections_are_dropped_at_the_end_with_half_close_allowed() 
     let _call = h1::send(server.at, "GET", "/").await;
     marks.until("waiting").await;
     let report = server.stop().await;
-    assert!(marks.has("dropped"), "nothing of it is left when `serve` returns");
+    assert!(marks.has("dropped"), "the handler is dropped before `serve` returns");
     let cut = &report.connections_cut[0];
     assert_eq!(
         (&*cut.requests[0].handler, cut.requests[0].kind),

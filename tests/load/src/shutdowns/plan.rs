@@ -42,7 +42,7 @@ impl Plan {
     }
 }
 
-/// One durable write, which differs from all others in the database.
+/// A durable write, which differs from all others in the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Write {
     /// An order, identified by its key.

@@ -1,4 +1,4 @@
-//! One run: start, clients, signal, end, verdict.
+//! A run: start, clients, signal, end, verdict.
 
 use std::io;
 use std::net::SocketAddr;

@@ -294,7 +294,7 @@ async fn the_timeout_of_reqwest_holds_beside_the_deadline_and_is_answered_502() 
         Server::start(Router::new().route("/", get(has_time)).with_state(shop.clone())).await;
     let answer = h1::call(server.at, "GET", "/").await;
     assert_eq!(answer.status, 502);
-    assert!(!answer.body.contains("127.0.0.1"), "no address of ours: {}", answer.body);
+    assert!(!answer.body.contains("127.0.0.1"), "the answer shows an address: {}", answer.body);
     assert!(shop.marks.has("timed out"));
     callee.marks.until("left /read").await;
     let failed = log.with("a call to another service failed");

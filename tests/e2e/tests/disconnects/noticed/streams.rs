@@ -19,7 +19,7 @@ use super::{
 /// The pace of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pace {
-    /// One chunk, and then no more.
+    /// A single chunk.
     Waits,
     /// A chunk every few milliseconds.
     KeepsSending,
