@@ -26,7 +26,7 @@ pub struct Table {
     pub notes: Vec<String>,
 }
 
-/// One compared item.
+/// A compared item.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// The name in Markdown.

@@ -26,7 +26,7 @@ const SOURCE: &str = "use axum::{Router, routing::get};\n\n\
         axum::serve(listener, app).await.unwrap();\n\
     }\n";
 
-/// One side of the comparison: the least time of each package.
+/// A side of the comparison: the least time of each package.
 struct Side {
     scratch: Scratch,
     total: f64,

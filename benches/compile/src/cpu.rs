@@ -19,7 +19,7 @@ use crate::Failure;
 /// The environment variable that names the file for the times.
 pub(crate) const LOG: &str = "FOLLOWTHROUGH_COMPILE_COST_LOG";
 
-/// One run of the compiler.
+/// A run of the compiler.
 #[derive(Clone)]
 pub(crate) struct Run {
     /// `name version`. A build script counts for its package.

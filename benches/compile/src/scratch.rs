@@ -19,7 +19,7 @@ pub(crate) struct Scratch {
     toolchain: Option<&'static str>,
 }
 
-/// One generated package.
+/// A generated package.
 pub(crate) struct Package<'a> {
     pub(crate) name: &'a str,
     /// The part of its `Cargo.toml` behind the name.

@@ -5,7 +5,7 @@
 const { setImmediate } = require('node:timers/promises')
 const fastify = require('fastify')
 
-// Pending once, as a query that has to wait is.
+// Waits once, as a query does.
 async function work (signal) {
   await setImmediate(undefined, { signal })
 }

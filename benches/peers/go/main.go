@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Pending once, as a query that has to wait is.
+// Waits once, as a query does.
 func work(ctx context.Context) error {
 	runtime.Gosched()
 	return ctx.Err()

@@ -10,7 +10,7 @@ pub const CONNECTIONS: [u32; 3] = [1, 16, 256];
 /// The time for a process of h2load, its connections and its log.
 const AROUND: Duration = Duration::from_millis(60);
 
-/// One run of the load generator.
+/// A run of the load generator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Step {
     /// The round. Ratios are taken within one.

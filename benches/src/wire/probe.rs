@@ -1,4 +1,4 @@
-//! One request, which checks that a server gives the expected response.
+//! A request, which checks that a server gives the expected response.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};

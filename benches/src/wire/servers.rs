@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::cores::{self, Cores};
 
-/// One server of the tables.
+/// A server of the tables.
 #[derive(Debug)]
 pub struct Server {
     /// The name for `--only`.

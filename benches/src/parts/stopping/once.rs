@@ -1,4 +1,4 @@
-//! One stop, for the count of its instructions.
+//! A stop, for the count of its instructions.
 
 use std::{process, time::Duration};
 
