@@ -84,6 +84,6 @@ pub(crate) async fn place(
 
 fn bill(key: String, item: &Item, quantity: i64, quote: &Quote) -> Result<Bill, AppError> {
     let total = item.price_cents.checked_mul(quantity).and_then(|sum| sum.checked_add(quote.cents));
-    let total_cents = total.ok_or_else(|| AppError::invalid("nobody can pay that much"))?;
+    let total_cents = total.ok_or_else(|| AppError::invalid("the total is too large"))?;
     Ok(Bill { key, sku: item.sku.clone(), quantity, shipping_cents: quote.cents, total_cents })
 }

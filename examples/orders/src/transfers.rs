@@ -29,7 +29,7 @@ pub(crate) struct Transfer {
 ///
 /// The whole body is durable, because a stopped transfer would save nothing. The deadline limits
 /// the wait of the client, and not the transfer.
-#[durable_write(reason = "somebody is carrying the boxes already")]
+#[durable_write(reason = "a person is already carrying the boxes")]
 #[deadline = "5s"]
 pub(crate) async fn create(
     State(db): State<Db>,

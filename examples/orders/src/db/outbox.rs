@@ -1,6 +1,6 @@
 use super::Db;
 
-/// One row of the outbox, which the relay delivers.
+/// A row of the outbox, which the relay delivers.
 #[derive(Clone, Debug, serde::Deserialize, serde::Serialize, sqlx::FromRow)]
 pub(crate) struct Letter {
     pub(crate) id: i64,

@@ -1,7 +1,7 @@
 -- Run once, on a new database, as one transaction: a start that fails here leaves nothing behind.
 BEGIN IMMEDIATE;
 
-PRAGMA application_id = 0x4F524452; -- "ORDR": tells our files from other programs'
+PRAGMA application_id = 0x4F524452; -- "ORDR": tells this service's files from those of other programs
 
 CREATE TABLE stock (
     sku         TEXT    PRIMARY KEY,
@@ -23,14 +23,14 @@ CREATE TABLE orders (
 
 CREATE INDEX orders_by_sku ON orders (sku);
 
--- What the world has to hear about. A row is written with its order, and delivered by the relay.
+-- Letters to the warehouse. A row is written with its order, and the relay delivers it.
 CREATE TABLE outbox (
     id           INTEGER PRIMARY KEY,
     order_id     INTEGER NOT NULL UNIQUE REFERENCES orders (id),
     delivered_at TEXT
 ) STRICT;
 
--- A hold that was released keeps its row, without goods: one that arrives after its release runs into it.
+-- A hold that was released keeps its row, without goods: a late hold with the same id conflicts with that row.
 CREATE TABLE holds (
     id       TEXT    PRIMARY KEY,
     sku      TEXT    REFERENCES stock (sku),

@@ -3,7 +3,7 @@ use sqlx::{Sqlite, Transaction};
 use super::Db;
 use crate::problem::AppError;
 
-/// One line of stock.
+/// A line of stock.
 #[derive(Clone, Debug, serde::Serialize, sqlx::FromRow)]
 pub(crate) struct Item {
     pub(crate) sku: String,

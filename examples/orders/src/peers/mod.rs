@@ -37,7 +37,7 @@ pub(crate) enum PeerError {
     NoAnswer { peer: &'static str, reason: String },
 }
 
-/// One HTTP service.
+/// An HTTP service.
 #[derive(Clone)]
 struct Peer {
     name: &'static str,

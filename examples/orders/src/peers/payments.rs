@@ -1,4 +1,4 @@
-//! The payment provider. It charges when the request arrives and answers later, so a client that
+//! The payment provider. The stand-in charges when the request arrives and answers later, so a client that
 //! hangs up in between has paid without knowing it. That is the reason for the point of no return
 //! of an order.
 

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 /// Longer than any answer of the tour takes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// One request in flight. Dropping it hangs up.
+/// A request in flight. Dropping it hangs up.
 pub(super) struct Call {
     stream: TcpStream,
     read: Vec<u8>,
@@ -115,13 +115,13 @@ impl Call {
     }
 }
 
-/// One HTTP/2 connection that can reset single streams.
+/// An HTTP/2 connection that can reset single streams.
 pub(super) struct Http2 {
     server: SocketAddr,
     requests: h2::client::SendRequest<Bytes>,
 }
 
-/// One stream of the connection.
+/// A stream of the connection.
 pub(super) struct Http2Call {
     answer: h2::client::ResponseFuture,
     stream: h2::SendStream<Bytes>,

@@ -1,4 +1,4 @@
-//! One scene: the action, its result, and the verdict.
+//! A scene: the action, its result, and the verdict.
 
 use std::error::Error;
 
