@@ -50,7 +50,7 @@ fn unexplained(is: f64) -> Results {
     let mut results = Results::default();
     let table = Table {
         id: "unexplained".into(),
-        title: "Unheard of".into(),
+        title: "Unexplained".into(),
         command: "true".into(),
         columns: vec!["leaps".into()],
         rows: vec![Row { name: "a hare".into(), values: vec![Some(is)] }],
@@ -79,10 +79,10 @@ fn a_missed_goal_without_a_reason_is_named() {
 fn a_table_without_a_place_of_its_own_is_shown_at_the_end() {
     let rendered = page::render(&unexplained(1.0)).expect("it can be shown");
     let page = rendered.iter().find(|file| file.path.ends_with("costs.md")).expect("it is a page");
-    let (_, shown) = page.text.split_once("## Unheard of").expect("it has a heading");
+    let (_, shown) = page.text.split_once("## Unexplained").expect("it has a heading");
     for part in [
         "| a hare | 1 |",
-        "![Unheard of: the figures are in the table above][plot-unexplained]",
+        "![Unexplained: the figures are in the table above][plot-unexplained]",
         "Made by `true`.",
         "| leaps of a hare | 1 | ≥ 2 | missed |",
         "Missed, leaps of a hare: ",
