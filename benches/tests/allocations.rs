@@ -26,7 +26,7 @@ fn a_call_allocates_what_the_page_says() {
 }
 
 #[test]
-fn the_table_has_what_is_counted() {
+fn the_table_has_the_counted_allocations() {
     let results = Results::load().expect("the results can be read");
     let table = results.table("instructions").expect("it was measured");
     let column = "allocations over bare";

@@ -60,7 +60,9 @@ fn sizes() -> Result<(), Failure> {
         "[dependencies]\nidentity = {{ path = \"../identity\" }}\naxum = \"0.8\"\n{}",
         runtime()
     );
-    println!("| the code that the attribute of one handler writes | lines | bytes | bytes over the first |");
+    println!(
+        "| the code that the attribute of one handler writes | lines | bytes | bytes over the first |"
+    );
     println!("|---|---:|---:|---:|");
     let mut first = None;
     for (policy, site) in POLICIES {

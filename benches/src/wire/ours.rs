@@ -84,7 +84,8 @@ fn handler(name: &str) -> Option<MethodRouter> {
 
 /// Serves `name` on that port of loopback, or on any free one for 0, until stdin closes.
 pub(super) fn serve(name: &str, port: u16) -> Result<(), String> {
-    let handler = handler(name).ok_or_else(|| format!("`{name}` is not a server of this program"))?;
+    let handler =
+        handler(name).ok_or_else(|| format!("`{name}` is not a server of this program"))?;
     let app = Router::new().route("/x", handler);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKER_THREADS)

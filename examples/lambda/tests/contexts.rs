@@ -91,14 +91,14 @@ async fn get_text(app: &Router, path: &str, time: Option<Duration>) -> String {
 }
 
 #[tokio::test]
-async fn without_a_context_nothing_happens() {
+async fn without_a_context_there_is_no_deadline() {
     let app = app(Lifecycle::builder().graceful_stop(SECOND));
     assert_eq!(get_text(&app, "/remaining", None).await, "none");
     assert_eq!(get_text(&app, "/remaining-of-twenty", None).await, "20");
 }
 
 #[tokio::test]
-async fn an_invocation_only_ever_shortens() {
+async fn an_invocation_only_shortens_the_deadline() {
     let lifecycle = Lifecycle::builder()
         .default_deadline(80 * SECOND)
         .caller_deadlines(CallerDeadlines::new().grpc_timeout());

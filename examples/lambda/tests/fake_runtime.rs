@@ -114,7 +114,7 @@ async fn events_give_what_they_have_a_cut_body_fails_and_a_write_goes_on() {
 }
 
 #[tokio::test]
-async fn a_time_out_within_the_margin_is_told_once() {
+async fn a_time_out_within_the_margin_is_logged_once() {
     let mut sandbox = Sandbox::start(TRIAL, &[]).await;
     for _ in 0..2 {
         let answer = sandbox.invoke(ahead(SECOND * 2), "GET", "/remaining").await;

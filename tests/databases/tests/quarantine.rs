@@ -26,7 +26,7 @@ async fn backend(pool: &Pool) -> i32 {
 }
 
 #[tokio::test]
-async fn the_same_backend_comes_back() {
+async fn the_pool_keeps_its_backend_after_a_cut() {
     let Some(postgres) = postgres() else { return };
     let (pool, inspector) = (postgres.pool("same", 1), postgres.inspector().await);
     let before = backend(&pool).await;
@@ -36,7 +36,7 @@ async fn the_same_backend_comes_back() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn it_works_over_a_unix_socket() {
+async fn a_query_is_cancelled_over_a_unix_socket() {
     let Some(postgres) = postgres() else { return };
     let inspector = postgres.inspector().await;
     let mut config = deadpool_postgres::tokio_postgres::Config::new();

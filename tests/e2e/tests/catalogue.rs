@@ -115,7 +115,7 @@ fn a_row_says_what_the_attribute_said() {
 }
 
 #[test]
-fn the_table_has_the_exempt_ones_apart_and_its_lines_on_demand() {
+fn the_table_lists_exempt_handlers_apart_and_line_numbers_on_demand() {
     let table = policies().to_string();
     let lines: Vec<_> = table.lines().collect();
     let longest = "catalogue::changes::for_another_reason::handler";

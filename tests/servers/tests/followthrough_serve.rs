@@ -95,7 +95,7 @@ async fn no_peer_delays_the_end_of_serve() {
 }
 
 #[tokio::test]
-async fn an_open_websocket_is_told_and_awaited_and_cut() {
+async fn an_open_websocket_is_told_to_close_and_awaited_and_cut() {
     let marks = Marks::default();
     let server = start_with_a_short_grace(&marks).await;
     let mut told = WebSocket::connect(server.at, "/socket").await;
@@ -110,7 +110,7 @@ async fn an_open_websocket_is_told_and_awaited_and_cut() {
 }
 
 #[tokio::test]
-async fn the_token_of_a_websocket_is_told_that_its_client_has_left() {
+async fn the_token_of_a_websocket_fires_when_its_client_leaves() {
     let marks = Marks::default();
     let server = start(&marks).await;
     let mut socket = WebSocket::connect(server.at, "/socket-raw").await;

@@ -80,7 +80,7 @@ async fn at_the_limit_the_next_connection_waits_until_one_ends() {
 }
 
 #[tokio::test]
-async fn an_upgraded_connection_counts() {
+async fn an_upgraded_connection_counts_towards_the_limit() {
     let server = Server::with(1, lifecycle()).await;
     let socket = ws::open(server.at, "/ws").await;
     let mut second = waits(&server).await;

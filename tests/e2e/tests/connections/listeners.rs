@@ -118,7 +118,7 @@ fn proxied(marks: Marks) -> IntoMakeServiceWithConnectInfo<Router, Client> {
 const ASK: &str = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
 
 #[tokio::test]
-async fn a_handshake_says_who_the_peer_is() {
+async fn a_handshake_sets_the_address_of_the_peer() {
     let (listener, at) = tcp().await;
     let running = run(Proxied(listener), proxied(Marks::default()), |serve| serve);
     let mut call = h1::raw(at, format!("from moon\r\n{ASK}")).await;

@@ -64,7 +64,7 @@ async fn a_connection_that_waits_for_too_long_is_closed() {
 }
 
 #[tokio::test]
-async fn a_slow_handler_and_a_slow_upload_are_no_slow_heads() {
+async fn a_slow_handler_and_a_slow_upload_do_not_meet_the_header_time_out() {
     let slow = async |body: String| {
         sleep(300 * MS).await;
         body

@@ -127,7 +127,7 @@ async fn an_unreadable_header_is_ignored_and_counted() {
 }
 
 #[tokio::test]
-async fn past_it_a_write_lands_and_its_outcome_is_unknown() {
+async fn past_the_deadline_of_the_caller_a_write_lands_with_an_unknown_outcome() {
     let marks = Marks::default();
     let server = Server::with(reading(), app(&marks)).await;
     let head = "POST /writes HTTP/1.1\r\nhost: x\r\ngrpc-timeout: 1S\r\ncontent-length: 0\r\n\r\n";

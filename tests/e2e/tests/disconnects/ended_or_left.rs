@@ -157,7 +157,7 @@ async fn the_layer_within_serve_counts_and_logs_once() {
 }
 
 #[tokio::test]
-async fn a_request_that_ends_in_a_service_error_is_over() {
+async fn a_request_that_ends_in_a_service_error_is_not_cancelled() {
     let kept = Kept::default();
     let lifecycle = lifecycle().build().unwrap();
     let keeps = kept.clone();

@@ -96,7 +96,7 @@ async fn a_handler_that_loses_a_write_is_found_with_its_line() {
 }
 
 #[tokio::test]
-async fn a_seed_repeats_what_it_was_printed_for() {
+async fn a_seed_repeats_the_failure_that_printed_it() {
     let first = try_all(Disconnects::default(), post(plain)).await.expect_err("it loses one");
     let seed = first.cut().expect("it was cut").seed();
     let seed = seed.to_string().parse().expect("what is printed is read");
@@ -245,7 +245,7 @@ async fn a_request_that_waits_for_ever_ends_the_search() {
 }
 
 #[tokio::test]
-async fn a_seed_whose_point_is_never_reached_is_no_success() {
+async fn a_seed_whose_point_is_never_reached_fails() {
     let far = "0x0000004000000000".parse().expect("it is a seed");
     let lost = try_all(Disconnects::default().replay(far), post(durable)).await;
     let said = lost.expect_err("there is no such await").to_string();

@@ -279,7 +279,7 @@ async fn tells_where_it_runs(State(marks): State<Marks>) -> &'static str {
 }
 
 #[tokio::test]
-async fn law_13_detached_work_keeps_the_span_and_what_is_carried() {
+async fn law_13_detached_work_keeps_the_span_and_the_carried_task_locals() {
     for panics in [false, true] {
         let (log, marks) = (Log::capture(), Marks::default());
         if panics {

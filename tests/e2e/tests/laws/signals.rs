@@ -60,7 +60,7 @@ async fn law_01_the_first_cause_never_changes() {
 }
 
 #[tokio::test]
-async fn law_01_the_status_follows_from_what_ended_the_wait() {
+async fn law_01_the_status_follows_from_the_signal_that_ended_the_wait() {
     let (marks, told) = (Marks::default(), Arc::new(Mutex::new(Vec::new())));
     let hook = told.clone();
     let builder = lifecycle().on_cancelled(move |cancelled, policy| {
@@ -151,7 +151,7 @@ async fn law_03_a_body_that_is_cancelled_already_is_never_polled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn law_03_a_body_that_is_late_on_arrival_is_never_polled() {
+async fn law_03_a_body_whose_deadline_has_passed_is_never_polled() {
     let marks = Marks::default();
     let lifecycle = lifecycle().default_deadline(50 * MS).build().unwrap();
     let app = Router::new().route("/", post(write_if_polled)).with_state(marks.clone());
@@ -214,7 +214,7 @@ async fn site_runs_out(State(marks): State<Marks>) -> &'static str {
 }
 
 #[tokio::test(start_paused = true)]
-async fn law_04_a_site_that_runs_out_ends_the_handler() {
+async fn law_04_the_deadline_of_a_statement_ends_the_handler() {
     let (marks, begun) = (Marks::default(), Instant::now());
     let cancelled = site_runs_out(State(marks.clone())).await.into_result().unwrap_err();
     assert_eq!(cancelled.cause(), Cause::DeadlineExceeded);

@@ -242,7 +242,7 @@ impl FromRequestParts<Kept> for SlowExtractor {
 async fn is_reached_too_late(_slow: SlowExtractor) {}
 
 #[tokio::test(start_paused = true)]
-async fn the_tokens_of_a_request_fire_when_its_handler_is_late_on_arrival() {
+async fn the_tokens_of_a_request_fire_when_its_deadline_passes_before_its_handler() {
     let kept = Kept::default();
     let lifecycle = lifecycle().build().unwrap();
     let app = Router::new().route("/", get(is_reached_too_late)).with_state(kept.clone());

@@ -110,7 +110,7 @@ async fn a_plain_handler_that_never_answers_is_cut() {
 }
 
 #[tokio::test]
-async fn all_of_it_at_once_is_bounded_and_named() {
+async fn all_kinds_of_stuck_work_at_once_are_bounded_and_named() {
     let mut server = server(&["--deaf-worker"]).await;
     let _half_a_head = h1::raw(server.at, "GET /quick HT").await;
     let _half_a_preface = h1::raw(server.at, "PRI * HTTP/2.0\r\n\r\nS").await;

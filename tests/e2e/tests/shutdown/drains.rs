@@ -106,7 +106,7 @@ async fn a_hook_may_call_shutdown_itself() {
 /// An idle connection and no request: the drain ends within one poll, and a worker that is spawned
 /// meanwhile is told to stop.
 #[tokio::test]
-async fn workers_of_every_phase_end() {
+async fn workers_spawned_in_every_phase_end() {
     let server = Server::start(Router::new().route("/", get(async || "here"))).await;
     h1::call(server.at, "GET", "/").await;
     let lifecycle = server.lifecycle.clone();

@@ -152,7 +152,7 @@ async fn the_shutdown_is_bounded_and_names_the_abandoned_work() {
 }
 
 #[tokio::test]
-async fn the_last_moments_are_told_to_durable_work() {
+async fn durable_tokens_fire_in_the_last_moments() {
     let marks = Marks::default();
     let app = Router::new().route("/", post(heeds_the_last_moments)).with_state(marks.clone());
     let server = Server::with(lifecycle().grace(2000 * MS), app).await;

@@ -106,7 +106,7 @@ async fn a_write_dropped_outside_its_runtime_follows_through() {
 }
 
 #[test]
-fn a_runtime_may_go_with_writes_in_flight() {
+fn a_runtime_may_end_with_writes_in_flight() {
     for runtime in [one_thread(), two_threads()] {
         let marks = Marks::default();
         let (lifecycle, _call) = runtime.block_on(async {

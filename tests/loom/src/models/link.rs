@@ -15,7 +15,7 @@ fn never() -> bool {
 }
 
 #[test]
-fn all_threads_see_the_same_first_source() {
+fn all_threads_see_the_same_first_source_of_a_link() {
     bounded(|| {
         let sources = [CancellationToken::new(), CancellationToken::new()];
         let first = Arc::new(First::of(sources.clone()));

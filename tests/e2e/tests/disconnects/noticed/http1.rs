@@ -114,7 +114,7 @@ async fn play_at_once(case: Case, how: Leaving, kind: Kind) -> Verdict {
 }
 
 #[tokio::test]
-async fn gone_at_once() {
+async fn a_client_that_leaves_at_once_is_noticed() {
     let played = async |case: Case| {
         let mut table = Table::default();
         for how in Leaving::ALL {
