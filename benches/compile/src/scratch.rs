@@ -145,7 +145,7 @@ impl Scratch {
         command
     }
 
-    #[expect(clippy::unused_self, reason = "it reads as what is done in the workspace")]
+    #[expect(clippy::unused_self, reason = "it reads as an operation of the workspace")]
     fn run(&self, command: &mut Command) -> Result<(), Failure> {
         let output = command.output()?;
         if output.status.success() {

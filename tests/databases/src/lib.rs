@@ -45,7 +45,7 @@ pub fn postgres() -> Option<&'static Postgres> {
         installed()?;
         // Another process may take the port before the server binds it.
         let started = (0..3).find_map(|_| Postgres::start());
-        Ok(started.expect("what is installed starts"))
+        Ok(started.expect("an installed program starts"))
     });
     if let Err(reason) = server {
         // The test runner hides the output of `println!` when a test passes.

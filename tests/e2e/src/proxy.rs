@@ -129,8 +129,8 @@ impl Proxy {
             .replace("@service@", &service.to_string())
             .replace("@dir@", &dir.path().to_string_lossy());
         let file = dir.path().join("config");
-        fs::write(&file, config).expect("the directory is ours");
-        let output = File::create(dir.path().join("output")).expect("the directory is ours");
+        fs::write(&file, config).expect("the directory is writable");
+        let output = File::create(dir.path().join("output")).expect("the directory is writable");
         let process = make
             .command(&file, dir.path())
             .stdin(Stdio::null())

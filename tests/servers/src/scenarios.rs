@@ -172,7 +172,7 @@ pub async fn a_signal_ends_reads_and_lets_writes_land(start: impl AsyncFn(&Marks
     assert!(read_1.header("retry-after").is_some());
     let (read_2, stream_2) = tokio::join!(read_2.answer(), stream_2.answer());
     assert_eq!(read_2.status, 503);
-    assert!(!stream_2.whole, "what was cut does not look whole");
+    assert!(!stream_2.whole, "a cut body does not look whole");
     // The body has no last chunk.
     assert!(!stream_1.rest().await.contains("0\r\n\r\n"));
     assert!(!deaf_1.rest().await.contains("0\r\n\r\n"));

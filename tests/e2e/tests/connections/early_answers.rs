@@ -179,7 +179,10 @@ async fn a_client_that_sends_more_than_it_promised_gets_its_answers() {
         let mut answers = String::new();
         soon("the answers", stream.read_to_string(&mut answers)).await.expect("nor now");
         assert!(answers.starts_with("HTTP/1.1 503"), "{answers}");
-        assert!(answers.contains("HTTP/1.1 400"), "what follows is no request: {answers}");
+        assert!(
+            answers.contains("HTTP/1.1 400"),
+            "the following bytes are not a request: {answers}"
+        );
     }
     server.stop().await;
 }

@@ -306,7 +306,7 @@ async fn streams_of_odd_frames_do_not_hang() {
     let of_plain = to_plain.send("GET", "/").await.answer().await;
     assert_eq!((of_plain.body.len(), of_plain.whole), (whole, true), "one, axum::serve");
     let one = h2c::connect(server.at).await.send("GET", "/").await.answer().await;
-    assert_eq!((one.body.len(), one.whole), (whole, true), "one, ours");
+    assert_eq!((one.body.len(), one.whole), (whole, true), "one, followthrough::serve");
     let mut calls = Vec::new();
     for _ in 0..5 {
         calls.push(to_plain.send("GET", "/").await);

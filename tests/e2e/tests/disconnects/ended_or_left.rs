@@ -82,7 +82,7 @@ async fn under_another_server_closing_wakes_streams_and_stopping_reads() {
     let cut = stream.await.unwrap().unwrap_err();
     assert!(cut.to_string().contains("cut before its end: shutting_down"), "{cut}");
     assert!(begun.elapsed() < READ_GRACE);
-    assert_eq!(polls.load(SeqCst), 1, "woken for what cannot end it");
+    assert_eq!(polls.load(SeqCst), 1, "woken for a signal that cannot end it");
     assert_eq!(read.await.unwrap().unwrap().status(), 503);
     assert!(begun.elapsed() >= READ_GRACE);
     assert_eq!(polls.load(SeqCst), 2, "once, before it is cut");

@@ -99,7 +99,7 @@ async fn a_handler_that_loses_a_write_is_found_with_its_line() {
 async fn a_seed_repeats_the_failure_that_printed_it() {
     let first = try_all(Disconnects::default(), post(plain)).await.expect_err("it loses one");
     let seed = first.cut().expect("it was cut").seed();
-    let seed = seed.to_string().parse().expect("what is printed is read");
+    let seed = seed.to_string().parse().expect("a printed seed can be read");
     let again = Disconnects::default().replay(seed);
     let again = try_all(again, post(plain)).await.expect_err("it loses it again");
     let place =

@@ -18,7 +18,7 @@ const SETTLE: [&str; 2] = ["--drain-delay-ms", "400"];
 fn cut(exit: &Exit, expected: &[(&str, Vec<(&str, &str)>)]) {
     assert!(exit.took >= GRACE, "a response has the whole grace: {exit}");
     assert!(exit.took < LIMIT, "{exit}");
-    assert_eq!(exit.code, Some(0), "a connection that was cut is no lost work: {exit}");
+    assert_eq!(exit.code, Some(0), "a cut connection is not lost work: {exit}");
     assert!(exit.abandoned().is_empty(), "{exit}");
     assert_eq!(exit.cut(), expected, "{exit}");
 }

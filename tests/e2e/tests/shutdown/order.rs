@@ -148,7 +148,7 @@ async fn the_shutdown_is_bounded_and_names_the_abandoned_work() {
     assert_eq!(json["abandoned"].as_array().unwrap().len(), report.abandoned.len());
     assert!(json["elapsed_ms"].as_u64().unwrap() >= 1900);
     assert!(log.with("abandoned: ").iter().all(|line| line.level == Level::ERROR));
-    assert!(!log.with("draining").is_empty(), "a line a second says what is going on");
+    assert!(!log.with("draining").is_empty(), "a log line each second names the remaining work");
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ fn a_drain_that_two_threads_end_is_named_and_published_once() {
         drain.end(2);
         join(watchdog);
         assert_eq!(drain.named.load(Relaxed), 1);
-        let left = *drain.ending.left().expect("one has set it");
+        let left = *drain.ending.left().expect("a thread has set it");
         assert_eq!(drain.ending.report(), Some(&left));
     });
 }

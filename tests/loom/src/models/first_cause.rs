@@ -63,7 +63,7 @@ fn a_request_either_finishes_or_is_settled() {
         third.finish();
         let seen = third.settled();
         let settled = join(settles);
-        assert_eq!(seen, settled, "what stands when it has finished stands for good");
+        assert_eq!(seen, settled, "the cause at the finish never changes");
         assert_eq!(state.settled(), settled);
         let (made, token) = (join(makes), state.token());
         assert_eq!(made.is_cancelled(), settled.is_some());

@@ -24,7 +24,7 @@ pub(crate) async fn arrange(case: Case, kind: Kind, server: &Server, probe: &Pro
     }
     probe.marks.until("begun").await;
     let whole = call.offer(&case.later()).await;
-    assert!(whole || !case.fits(), "{case:?} is not what it says");
+    assert!(whole || !case.fits(), "{case:?} differs from its name");
     sleep(SETTLED).await;
     call
 }

@@ -136,7 +136,7 @@ async fn play1(case: Case, pace: Pace, how: Leaving, kind: Streaming, half_close
     let mut call = h1::raw(server.at, &case.request(kind.path())).await;
     call.until("first").await;
     let whole = call.offer(&case.later()).await;
-    assert!(whole || !case.fits(), "{case:?} is not what it says");
+    assert!(whole || !case.fits(), "{case:?} differs from its name");
     sleep(SETTLED).await;
     check(!probe.marks.has("dropped"), || "it ended before the client left".to_owned())?;
     let left = call.leave(how).await;

@@ -125,7 +125,7 @@ async fn nginx_takes_a_large_answer_before_its_client_does() {
     begun.body_is_dropped().await;
     call.hang_up();
     behind.is_up().await;
-    assert!(!token.is_cancelled(), "nginx has all of it");
+    assert!(!token.is_cancelled(), "nginx has the whole answer");
 }
 
 /// Returns how long the first event takes to arrive.

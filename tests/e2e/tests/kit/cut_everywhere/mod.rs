@@ -71,7 +71,7 @@ async fn cut_everywhere(
 async fn is_whole_or_absent(handler: MethodRouter<Shop>, by: &[Disconnect], awaits: usize) {
     let all = cut_everywhere(handler, by, |cut, begun, rows| {
         assert_eq!(rows, [u64::from(begun); 2], "whole, or absent");
-        assert!(begun || !cut.is_begun(), "what had begun had its first statement entered");
+        assert!(begun || !cut.is_begun(), "a begun request had entered its first statement");
         if !cut.was_cut() {
             assert_eq!(cut.status(), Some(StatusCode::OK), "the statements are sound");
         }
