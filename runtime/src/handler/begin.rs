@@ -5,7 +5,7 @@ use std::mem;
 use tokio::time::Instant;
 
 use super::{
-    core::{Begun, Core, Nested, Passed, Role},
+    core::{Core, Nested, Passed, Role},
     judge::beside_others,
 };
 use crate::{
@@ -30,42 +30,95 @@ impl Core {
     /// Reads every signal before the first poll (law 3), and passes the point of no return of a durable body.
     fn begin(&mut self) -> Result<(), Cancelled> {
         let given = if self.uncommon.is_some() { self.begin_to_follow()? } else { None };
-        let policy = self.policy;
+        let core = &mut *self;
         let begun = request::with(|request| {
             if request.body.is_running() {
-                return begin_nested(request, policy);
+                return core.begin_nested(request);
             }
-            request.flags.may_land |= request.body.has_landed();
-            match request.body.stage {
-                Stage::Vacant => {
-                    begin_top(request, policy, given).map(|()| Begun::Primary(request.body.id))
-                }
-                _ => begin_second(request, policy, given),
+            let first = if request.body.has_begun() { request.set_attempt_aside() } else { None };
+            let begun = core.begin_top(request, given);
+            if let Some(first) = first {
+                core.stand_beside(request, *first);
             }
+            begun
         });
-        match begun.unwrap_or_else(|| Ok(Begun::Primary(request::next_id()))) {
-            Ok(Begun::Primary(id)) => {
-                self.id = id;
-                self.role = Role::Primary;
-                return Ok(());
-            }
-            Ok(Begun::Secondary(mut body)) => {
-                self.id = body.id;
-                self.permit = body.permit.take();
-                self.stand_alone(*body);
-            }
-            Ok(Begun::Nested(nested)) => {
-                self.id = request::next_id();
-                self.uncommon().nested = *nested;
-                self.role = Role::Nested;
-            }
-            Err(refused) => {
-                self.role = Role::Over;
-                let nested = request::with_body(|_| ()).is_some();
-                return Err(if nested { refused } else { beside_others(settled(self, refused)) });
-            }
+        if let Some(Err(refused)) = begun {
+            return Err(self.refused(refused));
         }
-        self.install(Stage::Polled);
+        if self.role != Role::Primary {
+            self.install(Stage::Polled);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn refused(&mut self, refused: Cancelled) -> Cancelled {
+        self.role = Role::Over;
+        let nested = request::with_body(|_| ()).is_some();
+        if nested { refused } else { beside_others(settled(self, refused)) }
+    }
+
+    /// Begins a body that no other handler has called, with its state in the request.
+    fn begin_top(
+        &mut self,
+        request: &mut RequestContext,
+        given: Option<Box<SeenToken>>,
+    ) -> Result<(), Cancelled> {
+        let policy = self.policy;
+        let deadline = request.deadline_of(policy);
+        let (deadline, cause) = match &given {
+            Some(given) => (nearer(deadline, given.deadline), given.cause),
+            None => (deadline, None),
+        };
+        // A durable body is checked at its point of no return.
+        let durable = policy.mode() == Mode::DurableWrite;
+        if let Some(cause) = cause.or_else(|| if durable { None } else { request.check(deadline) })
+        {
+            return Err(Cancelled::new(cause, cause, Outcome::NotBegun));
+        }
+        self.id = request::next_id();
+        self.role = Role::Primary;
+        request.body.begin(Frame::new(policy, deadline), self.id);
+        if let Some(given) = given {
+            request.body.given = Some(given.own);
+        }
+        if let Err(refused) = take_permit(request, policy) {
+            request.body.stage = Stage::Vacant;
+            return Err(refused.with(Outcome::NotBegun));
+        }
+        request.progress = Progress::Begun;
+        request.body.stage = Stage::Polled;
+        Ok(())
+    }
+
+    /// Begins a body that the body of another handler has called.
+    #[cold]
+    fn begin_nested(&mut self, request: &mut RequestContext) -> Result<(), Cancelled> {
+        let policy = self.policy;
+        let inherited = request.body.frame.deadline;
+        let own =
+            request.life().deadline_of(policy).and_then(|after| Instant::now().checked_add(after));
+        // The nearer deadline counts. The callee's own deadline ends the call and not the request.
+        let narrowed = request.body.frame.narrowed
+            || own.is_some_and(|own| inherited.is_none_or(|caller| own < caller));
+        let level = Level::Callee { past: false };
+        let frame = Frame { level, narrowed, ..Frame::new(policy, nearer(inherited, own)) };
+        let mut nested = Nested { frame, inherited, stage: Stage::Polled, passed: None };
+        // A durable write takes its permit at its point of no return.
+        if policy.compensates() && policy.mode() != Mode::DurableWrite {
+            let place = Place { policy, site: None };
+            let held = hold_permit(request, place, WorkKind::Reversible);
+            held.map_err(|refused| refused.with(Outcome::NotBegun))?;
+        }
+        if policy.mode() == Mode::DurableWrite {
+            mem::swap(&mut request.body.frame, &mut nested.frame);
+            let passed = cross_as_callee(request, policy);
+            mem::swap(&mut request.body.frame, &mut nested.frame);
+            nested.passed = Some(Passed::within(request, passed?));
+        }
+        self.id = request::next_id();
+        self.role = Role::Nested;
+        self.uncommon().nested = nested;
         Ok(())
     }
 
@@ -99,76 +152,6 @@ pub(super) fn settled(core: &Core, refused: Cancelled) -> Cancelled {
         request::with(|request| request.flags.close = true);
     }
     Cancelled::new(first, ended_by, refused.outcome()).cut((refused.outcome(), refused.fate()))
-}
-
-/// Begins a body that the body of another handler has called.
-#[cold]
-fn begin_nested(
-    request: &mut RequestContext,
-    policy: &'static HandlerPolicy,
-) -> Result<Begun, Cancelled> {
-    let inherited = request.body.frame.deadline;
-    let own =
-        request.life().deadline_of(policy).and_then(|after| Instant::now().checked_add(after));
-    // The nearer deadline counts. The callee's own deadline ends the call and not the request.
-    let narrowed = request.body.frame.narrowed
-        || own.is_some_and(|own| inherited.is_none_or(|caller| own < caller));
-    let level = Level::Callee { past: false };
-    let frame = Frame { level, narrowed, ..Frame::new(policy, nearer(inherited, own)) };
-    let mut nested = Nested { frame, inherited, stage: Stage::Polled, passed: None };
-    // A durable write takes its permit at its point of no return.
-    if policy.compensates() && policy.mode() != Mode::DurableWrite {
-        let place = Place { policy, site: None };
-        let held = hold_permit(request, place, WorkKind::Reversible);
-        held.map_err(|refused| refused.with(Outcome::NotBegun))?;
-    }
-    if policy.mode() == Mode::DurableWrite {
-        mem::swap(&mut request.body.frame, &mut nested.frame);
-        let passed = cross_as_callee(request, policy);
-        mem::swap(&mut request.body.frame, &mut nested.frame);
-        nested.passed = Some(Passed::within(request, passed?));
-    }
-    Ok(Begun::Nested(Box::new(nested)))
-}
-
-/// Begins a body that no other handler has called, with its state in the request.
-#[inline]
-fn begin_top(
-    request: &mut RequestContext,
-    policy: &'static HandlerPolicy,
-    given: Option<Box<SeenToken>>,
-) -> Result<(), Cancelled> {
-    let deadline =
-        nearer(request.deadline_of(policy), given.as_ref().and_then(|given| given.deadline));
-    let cause = given.as_ref().and_then(|given| given.cause);
-    // A durable body is checked at its point of no return.
-    let durable = policy.mode() == Mode::DurableWrite;
-    if let Some(cause) = cause.or_else(|| if durable { None } else { request.check(deadline) }) {
-        return Err(Cancelled::new(cause, cause, Outcome::NotBegun));
-    }
-    request.body = Body::of(Frame::new(policy, deadline), request::next_id());
-    request.body.given = given.map(|given| given.own);
-    if let Err(refused) = take_permit(request, policy) {
-        request.body.stage = Stage::Vacant;
-        return Err(refused.with(Outcome::NotBegun));
-    }
-    request.progress = Progress::Begun;
-    request.body.stage = Stage::Polled;
-    Ok(())
-}
-
-/// Begins a body beside another one of the same request, as middleware does that calls a handler twice.
-#[cold]
-fn begin_second(
-    request: &mut RequestContext,
-    policy: &'static HandlerPolicy,
-    given: Option<Box<SeenToken>>,
-) -> Result<Begun, Cancelled> {
-    let first = request.body.vacate();
-    let begun = begin_top(request, policy, given);
-    let mut second = mem::replace(&mut request.body, first);
-    second.stage = Stage::Parked;
-    begun.map(|()| Begun::Secondary(Box::new(second)))
 }
 
 /// Takes the permit that a body holds from its beginning, if its policy needs one.

@@ -131,16 +131,6 @@ impl Default for Nested {
     }
 }
 
-/// The relation to the request with which a body began.
-pub(super) enum Begun {
-    /// The request keeps the body, which has this number and runs.
-    Primary(u64),
-    /// The request has a body already, and this one runs beside it.
-    Secondary(Box<Body>),
-    /// The body runs within the body of another handler.
-    Nested(Box<Nested>),
-}
-
 impl Core {
     #[inline]
     pub(super) fn new(policy: &'static HandlerPolicy, given: CallerToken) -> Self {

@@ -25,6 +25,7 @@ impl Core {
     }
 
     /// Moves the body's state into the request before its code runs.
+    #[inline]
     pub(super) fn install(&mut self, stage: Stage) {
         let installed = self.role == Role::Primary
             && request::with(|request| self.install_primary(request, stage)) == Some(true);
@@ -160,6 +161,15 @@ impl Core {
         let body = body.unwrap_or_else(|| self.remembered());
         self.role = Role::Over;
         (body, self.permit.take())
+    }
+
+    /// Keeps the body that has begun, and gives its place in the request back to the `first` one.
+    #[cold]
+    pub(super) fn stand_beside(&mut self, request: &mut RequestContext, first: Body) {
+        let mut second = mem::replace(&mut request.body, first);
+        second.stage = Stage::Parked;
+        self.permit = second.permit.take();
+        self.stand_alone(second);
     }
 
     /// Turns this into a runner that keeps its own body.

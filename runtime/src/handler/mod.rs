@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! Run::poll
-//!    ├─ first poll: enter, or begin_once: reads every signal and takes the permit    refused ──▶ 503, 504
+//!    ├─ first poll: begin: reads every signal and takes the permit                   refused ──▶ 503, 504
 //!    ├─ install ──▶ poll the body ──▶ uninstall                                      ready ────▶ its value
 //!    └─ pending: judge looks at disconnect, deadline and stopping, and asks Commitment
 //!         ├─ nothing ends the wait                                                   ─────────▶ pending
@@ -20,7 +20,7 @@
 //! 1. The current request marks a body as running exactly while that body is polled or dropped, because tokens,
 //!    sites and guards look it up there. A nested core swaps its own frame in for that time.
 //! 2. The body is polled before its signals are read, because completion wins a tie (law 2).
-//! 3. `past` goes from false to true only at a checkpoint that has read every signal and holds a
+//! 3. `Body::past` goes from false to true only at a checkpoint that has read every signal and holds a
 //!    permit, within the body's own poll. A body that is `past` is never dropped by a runner
 //!    unless it is reopened, or the grace is over.
 //! 4. A wait that ends early is reported once, because `report` sets `Flags::reported` first.

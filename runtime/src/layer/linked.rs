@@ -262,11 +262,16 @@ fn prepare_head(request: &PooledRequest, status: StatusCode, headers: &mut Heade
         // An upgraded connection stays open, and its head has a `Connection` header already.
         && status != StatusCode::SWITCHING_PROTOCOLS
     {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        insert_close(headers);
     }
     if request.flags.upload {
         request.on().into_iter().for_each(OnConnection::answered_early);
     }
+}
+
+#[cold]
+fn insert_close(headers: &mut HeaderMap) {
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
 }
 
 #[cold]

@@ -134,7 +134,15 @@ impl Body {
         body
     }
 
-    /// Removes the body. The frame and the counters stay as they are, because the next body overwrites them.
+    /// Begins a body where there is none, so that all other fields are at rest.
+    #[inline]
+    pub(crate) const fn begin(&mut self, frame: Frame, id: u64) {
+        self.id = id;
+        self.frame = frame;
+        self.stage = Stage::Parked;
+    }
+
+    /// Removes the body. The frame stays as it is, because the next body overwrites it.
     #[inline]
     pub(super) fn reset(&mut self) {
         let Self {
@@ -146,9 +154,9 @@ impl Body {
             stage,
             past,
             frame: _,
-            detached: _,
-            guards: _,
-            late_guards: _,
+            detached,
+            guards,
+            late_guards,
         } = self;
         *id = 0;
         *permit = None;
@@ -157,17 +165,19 @@ impl Body {
         *refused = None;
         *stage = Stage::Vacant;
         *past = false;
+        *detached = false;
+        *guards = 0;
+        *late_guards = 0;
     }
 
     pub(crate) const fn is_running(&self) -> bool {
         !matches!(self.stage, Stage::Vacant | Stage::Parked)
     }
 
-    /// Returns whether a body of the same request has passed its point of no return and has ended, so
-    /// that the next body is another attempt.
+    /// Returns whether a body has begun in this request. It may have ended.
     #[inline]
-    pub(crate) const fn has_landed(&self) -> bool {
-        self.id != 0 && self.past
+    pub(crate) const fn has_begun(&self) -> bool {
+        self.id != 0
     }
 
     /// Returns the shield, which a nested handler holds while it must not be cut.

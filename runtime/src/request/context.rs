@@ -153,15 +153,32 @@ impl RequestContext {
     /// Returns the effective deadline of a handler (law 4).
     #[inline]
     pub(crate) fn deadline_of(&self, policy: &'static HandlerPolicy) -> Option<Instant> {
-        let own =
-            self.life().deadline_of(policy).and_then(|after| self.arrival().checked_add(after));
-        nearer(self.deadline, own)
+        match self.life().deadline_of(policy) {
+            Some(own) => self.deadline_within(own),
+            None => self.deadline,
+        }
+    }
+
+    /// Returns the deadline of the request, or `time` after its arrival if that is nearer. On overflow, `time` sets
+    /// no deadline.
+    // Out of line, because most handlers have no deadline of their own.
+    #[inline(never)]
+    fn deadline_within(&self, time: Duration) -> Option<Instant> {
+        nearer(self.deadline, self.arrival().checked_add(time))
+    }
+
+    /// Makes room for another attempt, as when middleware calls a handler again. Returns the body of the earlier
+    /// attempt if it has not ended.
+    #[cold]
+    pub(crate) fn set_attempt_aside(&mut self) -> Option<Box<Body>> {
+        self.flags.may_land |= self.body.past;
+        let earlier = self.body.vacate();
+        (earlier.stage == Stage::Parked).then(|| Box::new(earlier))
     }
 
     /// Bounds the request to `time` from its arrival.
     pub(super) fn shorten(&mut self, time: Duration) {
-        // On overflow there is no deadline.
-        self.deadline = nearer(self.deadline, self.arrival().checked_add(time));
+        self.deadline = self.deadline_within(time);
     }
 
     /// Notes that the platform ends the process `time` after the arrival.
@@ -264,7 +281,7 @@ impl RequestContext {
     pub(crate) fn policy(&self) -> Option<&'static HandlerPolicy> {
         match self.progress {
             Progress::Handler(policy) => Some(policy),
-            _ => (self.body.id != 0).then_some(self.body.frame.policy),
+            _ => self.body.has_begun().then_some(self.body.frame.policy),
         }
     }
 

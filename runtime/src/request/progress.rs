@@ -46,7 +46,7 @@ impl RequestContext {
     /// and that has ended, does not count as begun.
     pub(crate) fn advance_to(&mut self, progress: Progress) {
         let called_before =
-            self.body.id != 0 && self.body.stage == Stage::Vacant && !self.body.past;
+            self.body.has_begun() && self.body.stage == Stage::Vacant && !self.body.past;
         if called_before || !matches!(self.progress, Progress::Begun) {
             self.progress = progress;
         }
