@@ -7,6 +7,8 @@
 //! 2. The connection ends in the poll that found it vacant, because a request may arrive before the next poll.
 //! 3. A disconnect that hyper does not see drops hyper's connection future, because that takes the path of every
 //!    other disconnect.
+//! 4. Over HTTP/2, a poll beside the task of a stream wakes its own task and leaves everything to the next poll,
+//!    because the runtime puts that task behind the streams that are ready. So their frames leave in one write.
 
 use std::{
     fmt,
@@ -170,7 +172,14 @@ impl ConnectionDriver {
         let mut pong: Option<Pin<Box<Sleep>>> = None;
         // Boxed, because it is needed only when hyper is not reading.
         let mut watch: Option<Pin<Box<_>>> = None;
+        let mut gathered = false;
         poll_fn(|cx| {
+            // Invariant 4.
+            gathered = !gathered && connection.open_streams().have_tasks();
+            if gathered {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             let mut had_streams;
             loop {
                 connection.begin_poll();
