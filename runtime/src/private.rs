@@ -16,7 +16,7 @@ pub use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use crate::{
-    connection::{Connection, OnConnection, Socket},
+    connection::{Ahead, Connection, OnConnection, Socket},
     handler::Answer,
     layer::ResponseBody,
     request::{self, PooledRequest},
@@ -124,8 +124,8 @@ pub fn linked<S>(
     inner: S,
 ) -> io::Result<Served<S>> {
     let peer = stream.peer_addr()?;
-    let connection =
-        Connection::open(lifecycle.life.clone(), Socket::Tcp(stream), Box::new(peer), None);
+    let (life, socket) = (lifecycle.life.clone(), Socket::Tcp(stream));
+    let connection = Connection::open(life, socket, Box::new(peer), None, Ahead::of_buffer(None));
     Ok(Served { connection, inner })
 }
 

@@ -2,6 +2,8 @@
 
 mod activity;
 mod backpressure;
+mod batch;
+mod flushes;
 mod held_frame;
 mod on_connection;
 mod open;
@@ -18,7 +20,9 @@ mod upload_memory;
 mod wakers;
 
 pub(crate) use self::{
-    backpressure::{Backpressure, HeadWait},
+    backpressure::Backpressure,
+    batch::Ahead,
+    flushes::HeadWait,
     on_connection::OnConnection,
     open::Connection,
     open_streams::OpenStreams,

@@ -36,8 +36,8 @@ use slab::Slab;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{
-    activity::Activity, backpressure::Flushes, open_streams::OpenStreams, protocol::Protocol,
-    silence, socket::Socket, stall::Stall, unsent::Unsent, wakers::Wakers,
+    activity::Activity, batch::Ahead, flushes::Flushes, open_streams::OpenStreams,
+    protocol::Protocol, silence, socket::Socket, stall::Stall, unsent::Unsent, wakers::Wakers,
 };
 use crate::{
     alarm::Alarms,
@@ -71,6 +71,8 @@ pub(crate) struct Connection {
     blocked: AtomicBool,
     stall: Stall,
     flushes: Flushes,
+    /// How much hyper may hold of a stream.
+    ahead: Ahead,
     /// Requests that are being answered, the sending of their bodies included.
     requests: AtomicUsize,
     /// Requests that are not answered. A response body that is watched counts until it has ended.
@@ -96,6 +98,7 @@ impl Connection {
         socket: Socket,
         peer: Peer,
         slot: Option<OwnedSemaphorePermit>,
+        ahead: Ahead,
     ) -> Arc<Self> {
         Arc::new_cyclic(|weak: &Weak<Self>| Self {
             key: life.connections.enter(weak.clone() as Weak<dyn OpenConnection>),
@@ -111,6 +114,7 @@ impl Connection {
             blocked: AtomicBool::new(false),
             stall: Stall::default(),
             flushes: Flushes::default(),
+            ahead,
             requests: AtomicUsize::new(0),
             unanswered: AtomicUsize::new(0),
             activity: Activity::new(),
@@ -188,6 +192,10 @@ impl Connection {
 
     pub(crate) const fn flushes(&self) -> &Flushes {
         &self.flushes
+    }
+
+    pub(super) const fn ahead(&self) -> Ahead {
+        self.ahead
     }
 
     /// Returns whether the peer could leave unnoticed, because hyper does not read.

@@ -71,8 +71,8 @@ impl<A> Server<A> {
         if let Some(idle) = self.settings.tcp_keepalive {
             socket.keep_alive(idle);
         }
-        let connection =
-            Connection::open(self.life.clone(), socket, Box::new(peer.clone()), Some(slot));
+        let (life, ahead) = (self.life.clone(), self.settings.ahead());
+        let connection = Connection::open(life, socket, Box::new(peer.clone()), Some(slot), ahead);
         let stream = Stream::new(connection.clone());
         let made = self.app.connect(shake_hands(connection.clone(), peer, handshake));
         let (settings, half_close) = (self.settings, self.half_close);
@@ -187,6 +187,10 @@ impl ConnectionDriver {
                 if let Poll::Ready(ended) = serving.as_mut().poll(cx) {
                     connection.handed_over();
                     return Poll::Ready(ended.map(|()| Ended::Sent));
+                }
+                // Each turn has written to the socket, which uses up the task's budget.
+                if connection.flushes().take_due() {
+                    continue;
                 }
                 let closing = !told && connection.phase() >= Phase::Closing;
                 if !closing || connection.is_new() || arrived.as_mut().poll(cx).is_pending() {

@@ -5,7 +5,11 @@ use std::{io, ops::RangeInclusive, time::Duration};
 use hyper_util::{rt::TokioTimer, server::conn::auto};
 
 use super::{Serve, executor::Executor};
-use crate::{connection::UploadLimits, layer::BodyTimes, service::SilenceLimits};
+use crate::{
+    connection::{Ahead, UploadLimits},
+    layer::BodyTimes,
+    service::SilenceLimits,
+};
 
 /// The settings of [`Serve`], copied into every connection.
 #[derive(Clone, Copy, Debug)]
@@ -147,6 +151,11 @@ impl Settings {
         BodyTimes { pause: self.body_read_timeout.min(LONGEST), min_rate, rated_after }
     }
 
+    /// Returns how much hyper may hold of a stream over HTTP/1.
+    pub(super) fn ahead(&self) -> Ahead {
+        Ahead::of_buffer(self.http1_max_buf_size)
+    }
+
     /// Returns the limits on the memory of unfinished uploads.
     pub(super) const fn upload_limits(&self) -> UploadLimits {
         UploadLimits {
@@ -276,7 +285,7 @@ settings! {
     /// The number of headers that an HTTP/1 request may have; a request with more is answered 431. Default: 100.
     /// Any other number costs an allocation a request.
     http1_max_headers: usize,
-    /// The number of bytes that an HTTP/1 connection may buffer; a longer head is answered 431. Default: 400 KiB,
+    /// The number of bytes that an HTTP/1 connection may buffer; a longer head is answered 431. Default: 408 KiB,
     /// and at least 8 KiB.
     http1_max_buf_size: usize,
     /// The interval of PINGs to an HTTP/2 peer, with open requests or without. Default: 20 s.

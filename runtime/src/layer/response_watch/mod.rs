@@ -8,15 +8,16 @@
 //! ResponseBody::poll_frame
 //!    ├─ a piece of a long frame is left (HTTP/2)      ──▶ next_piece
 //!    ├─ ended: client left, service closes, deadline  ──▶ cut_short ──▶ the last event, or an error
-//!    ├─ the connection still holds the last frame     ──▶ pending
+//!    ├─ the connection holds enough of its frames     ──▶ pending
 //!    └─ the handler's own body                        ──▶ its frame; with the last one, finish
 //! dropped before its end                              ──▶ over: the token fires
 //! ```
 //!
 //! A stream ends when the service stops accepting. If its handler took the request's token, the token fires and
 //! the stream has a second to close; with `finish` it has the read grace. A body that is cut ends in an error, so
-//! that it never looks complete, unless its clients reconnect (law 6). A stream is polled for its next frame after
-//! the connection has taken the previous one, so a peer that does not read keeps one frame in memory.
+//! that it never looks complete, unless its clients reconnect (law 6). A stream is polled for its next frame while
+//! the connection holds little of it ([`Backpressure`](crate::connection::Backpressure)), so a peer that does not
+//! read keeps few frames in memory.
 
 mod frames;
 

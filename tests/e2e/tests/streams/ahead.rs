@@ -1,0 +1,183 @@
+//! How much of a stream leaves at once, and how much of it waits for a reader that stalls.
+
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use axum::{Router, body::Body, extract::State, routing::get};
+use bytes::Bytes;
+use followthrough::cancellable;
+use followthrough_tests::{Marks, serve_as, soon};
+use futures_util::stream;
+use socket2::{Domain, Socket, Type};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::sleep,
+};
+
+const MS: Duration = Duration::from_millis(1);
+const KIB: usize = 1 << 10;
+
+/// Connects with a small buffer, which a stream fills soon.
+async fn connect(at: SocketAddr, path: &str) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(64 * KIB).unwrap();
+    socket.connect(&at.into()).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let mut stream = TcpStream::from_std(socket.into()).unwrap();
+    let head = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream
+}
+
+/// The byte of which the bodies consist. No head and no frame of a chunk has it.
+const BYTE: u8 = 7;
+
+/// Returns how many bytes of a body come until the connection ends.
+async fn read_all(mut stream: TcpStream) -> usize {
+    let (mut buf, mut read) = (vec![0; 256 * KIB], 0);
+    while let Ok(bytes @ 1..) = soon("more bytes", stream.read(&mut buf)).await {
+        read += buf[..bytes].iter().filter(|byte| **byte == BYTE).count();
+    }
+    read
+}
+
+#[cfg(target_os = "linux")]
+mod writes {
+    use axum::response::{Sse, sse::Event};
+
+    use super::*;
+
+    const CHUNKS: usize = 1024;
+
+    fn chunks() -> Body {
+        let chunk = Bytes::from_static(&[BYTE; 64 * KIB]);
+        Body::from_stream(stream::iter(
+            (0..CHUNKS).map(move |_| Ok::<_, Infallible>(chunk.clone())),
+        ))
+    }
+
+    #[cancellable(stream)]
+    async fn streamed() -> Body {
+        chunks()
+    }
+
+    #[cancellable(stream)]
+    async fn events(
+        State(marks): State<Marks>,
+    ) -> Sse<impl stream::Stream<Item = Result<Event, Infallible>>> {
+        Sse::new(stream::unfold(0, move |n| {
+            let marks = marks.clone();
+            async move {
+                marks.until(&format!("event {n}")).await;
+                Some((Ok(Event::default().data(format!("news {n}"))), n + 1))
+            }
+        }))
+    }
+
+    /// Returns the number of system calls of this thread that write. The runtime of a test has one thread.
+    fn count() -> usize {
+        let io = std::fs::read_to_string("/proc/thread-self/io").unwrap();
+        let line = io.lines().find_map(|line| line.strip_prefix("syscw: "));
+        line.and_then(|count| count.parse().ok()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn chunks_that_are_ready_leave_together() {
+        let app = Router::new().route("/", get(streamed)).route("/bare", get(async || chunks()));
+        let (at, _) = serve_as(app, |serve| serve).await;
+        let mut writes = Vec::new();
+        for path in ["/bare", "/"] {
+            let before = count();
+            let read = read_all(connect(at, path).await).await;
+            assert_eq!(read, CHUNKS * 64 * KIB, "{path}");
+            writes.push(count() - before);
+        }
+        assert!(writes[1] < CHUNKS / 3 && writes[1] < 2 * writes[0], "{writes:?}");
+    }
+
+    #[tokio::test]
+    async fn an_event_leaves_at_once_in_one_write() {
+        let marks = Marks::default();
+        let app = Router::new().route("/", get(events)).with_state(marks.clone());
+        let (at, _) = serve_as(app, |serve| serve).await;
+        let mut stream = connect(at, "/").await;
+        let mut buf = [0; 4096];
+        // The head.
+        assert!(soon("the head", stream.read(&mut buf)).await.unwrap() > 0);
+        for n in 0..20 {
+            let before = count();
+            marks.set(format!("event {n}"));
+            let read = soon("an event", stream.read(&mut buf)).await.unwrap();
+            let text = String::from_utf8_lossy(&buf[..read]);
+            assert!(text.contains(&format!("data: news {n}\n\n")), "{text}");
+            assert_eq!(count() - before, 1, "event {n}");
+        }
+    }
+}
+
+/// The bytes that the body has given.
+type Given = Arc<AtomicUsize>;
+
+fn flood(given: Given, size: usize) -> Body {
+    let item = Bytes::from(vec![BYTE; size]);
+    Body::from_stream(stream::repeat_with(move || {
+        given.fetch_add(item.len(), SeqCst);
+        Ok::<_, Infallible>(item.clone())
+    }))
+}
+
+#[cancellable(stream, deadline = "2s")]
+async fn small(State(given): State<Given>) -> Body {
+    flood(given, 4 * KIB)
+}
+
+#[cancellable(stream, deadline = "2s")]
+async fn middling(State(given): State<Given>) -> Body {
+    flood(given, 64 * KIB)
+}
+
+#[cancellable(stream, deadline = "2s")]
+async fn large(State(given): State<Given>) -> Body {
+    flood(given, 380 * KIB)
+}
+
+/// A reader that stalls, and reads after the deadline has cut the stream what the sockets hold.
+async fn stalled(path: &str, item: usize) {
+    let given = Given::default();
+    let app = Router::new()
+        .route("/small", get(small))
+        .route("/middling", get(middling))
+        .route("/large", get(large))
+        .with_state(given.clone());
+    let (at, _) = serve_as(app, |serve| serve).await;
+    let stream = connect(at, path).await;
+    sleep(2500 * MS).await;
+    let given = given.load(SeqCst);
+    let read = read_all(stream).await;
+    let held = given - read;
+    assert!(held > 0, "all of {given} bytes have gone out");
+    assert!(held <= 400 * KIB && held <= 15 * item, "of {given} bytes {read} have gone out");
+}
+
+#[tokio::test]
+async fn a_stalled_reader_keeps_fifteen_small_items_waiting_over_http_1() {
+    stalled("/small", 4 * KIB).await;
+}
+
+#[tokio::test]
+async fn a_stalled_reader_keeps_less_than_a_buffer_waiting_over_http_1() {
+    stalled("/middling", 64 * KIB).await;
+}
+
+#[tokio::test]
+async fn a_stalled_reader_keeps_one_large_item_waiting_over_http_1() {
+    stalled("/large", 380 * KIB).await;
+}
