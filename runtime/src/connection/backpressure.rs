@@ -5,10 +5,11 @@
 //!
 //! Invariants:
 //!
-//! 1. The body of a stream is pending before hyper's buffer is full, so that every wake-up of the stream polls it:
-//!    over HTTP/1 when its [`Batch`] is full, over HTTP/2 until hyper has dropped the last frame. Over HTTP/2, hyper
-//!    takes a frame before it waits for the stream's window, so there may be only one.
-//! 2. Over HTTP/2, [`HeldFrame`] is shared by the task of the stream and that of the connection, and keeps its own
+//! 1. Over HTTP/1, a streamed body is pending when its [`Batch`] is full, and hyper's buffer is not full then. So
+//!    every wake-up of the connection polls the body.
+//! 2. Over HTTP/2, a streamed body is pending while hyper holds [`AHEAD`]. hyper may also wait for the stream's
+//!    window and not poll the body; [`BodyEnd`](super::BodyEnd) is for that wait.
+//! 3. Over HTTP/2, [`HeldBytes`] is shared by the task of the stream and that of the connection, and keeps its own
 //!    invariant.
 
 use std::{any::Any, sync::Arc, task::Context};
@@ -16,49 +17,43 @@ use std::{any::Any, sync::Arc, task::Context};
 use bytes::{Buf, Bytes};
 use http_body::Frame;
 
-use super::{batch::Batch, held_frame::HeldFrame, on_connection::OnConnection};
+use super::{batch::Batch, held_bytes::HeldBytes, on_connection::OnConnection};
+
+/// The number of bytes of one HTTP/2 stream that hyper may hold. A connection may have 200 streams.
+const AHEAD: usize = 128 << 10;
+/// The number of bytes as which a frame counts at least, because a small frame takes more memory than its bytes.
+const LEAST: usize = 8 << 10;
 
 /// The backpressure of one response body.
 #[derive(Debug, Default)]
 pub(crate) struct Backpressure {
     /// Over HTTP/1: the frames since the last flush.
     batch: Batch,
-    /// Over HTTP/2: the last frame.
-    out: Option<Arc<HeldFrame>>,
+    /// Over HTTP/2: the frames that hyper holds.
+    held: Option<Arc<HeldBytes>>,
+    /// Over HTTP/2: the bytes as which the last frame counts. The next one is taken to count as much.
+    last: usize,
 }
 
 impl Backpressure {
     /// Counts `frame` as given to hyper.
-    pub(crate) fn pass<D: Buf + 'static>(
-        &mut self,
-        on: &OnConnection,
-        frame: Frame<D>,
-    ) -> Frame<D> {
+    pub(crate) fn pass<D: Buf + 'static>(&mut self, on: &OnConnection, frame: &mut Frame<D>) {
+        let Some(data) = frame.data_mut() else { return };
         if !on.connection().speaks_http2() {
-            let bytes = frame.data_ref().map_or(0, Buf::remaining);
-            self.batch.add(on.connection().flushes().count(), bytes);
-            return frame;
+            self.batch.add(on.connection().flushes().count(), data.remaining());
+        } else if let Some(data) = (data as &mut dyn Any).downcast_mut::<Bytes>() {
+            self.last = data.len().max(LEAST);
+            let held = self.held.get_or_insert_default();
+            held.add(self.last);
+            let (bytes, counts) = (std::mem::take(data), self.last);
+            *data = Bytes::from_owner(Held { bytes, counts, held: held.clone() });
         }
-        match frame.into_data() {
-            Ok(data) => Frame::data(self.hold(data)),
-            Err(trailers) => trailers,
-        }
-    }
-
-    fn hold<D: 'static>(&mut self, mut data: D) -> D {
-        if let Some(bytes) = (&mut data as &mut dyn Any).downcast_mut::<Bytes>() {
-            let out = Arc::<HeldFrame>::default();
-            let held = Held { bytes: std::mem::take(bytes), out: out.clone() };
-            *bytes = Bytes::from_owner(held);
-            self.out = Some(out);
-        }
-        data
     }
 
     /// Returns whether the next frame has to wait. If so, the body is polled again when it may pass.
     pub(crate) fn is_shut(&self, on: &OnConnection, cx: &Context<'_>) -> bool {
-        if let Some(out) = &self.out {
-            return out.is_held(cx);
+        if let Some(held) = &self.held {
+            return held.exceed(AHEAD.saturating_sub(self.last), cx);
         }
         let connection = on.connection();
         let shut = self.batch.is_full(connection.flushes().count(), connection.ahead());
@@ -70,7 +65,8 @@ impl Backpressure {
 /// The bytes of a frame, which release it when they are dropped.
 struct Held {
     bytes: Bytes,
-    out: Arc<HeldFrame>,
+    counts: usize,
+    held: Arc<HeldBytes>,
 }
 
 impl AsRef<[u8]> for Held {
@@ -81,6 +77,6 @@ impl AsRef<[u8]> for Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.out.release();
+        self.held.release(self.counts);
     }
 }

@@ -3,8 +3,9 @@
 mod activity;
 mod backpressure;
 mod batch;
+mod body_end;
 mod flushes;
-mod held_frame;
+mod held_bytes;
 mod on_connection;
 mod open;
 mod open_streams;
@@ -22,6 +23,7 @@ mod wakers;
 pub(crate) use self::{
     backpressure::Backpressure,
     batch::Ahead,
+    body_end::{BodyEnd, body_ends, body_was_cut_by},
     flushes::HeadWait,
     on_connection::OnConnection,
     open::Connection,

@@ -149,6 +149,12 @@ impl StreamWait {
         GAVE.set(false);
     }
 
+    /// Returns whether hyper has not polled the body in this poll of the stream.
+    #[inline]
+    pub(crate) fn is_untouched() -> bool {
+        BODY.get() == Body::Untouched
+    }
+
     /// Returns, after a poll in which the stream did not end, whether it has waited for too long.
     #[inline]
     pub(crate) fn is_over(&mut self, stall: &Stall) -> bool {

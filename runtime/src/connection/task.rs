@@ -9,7 +9,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{Connection, StreamWait};
+use super::{
+    Connection, StreamWait,
+    body_end::{UnpolledEnd, cutting},
+};
 use crate::service::{OpenConnection, Phase};
 
 pin_project_lite::pin_project! {
@@ -21,6 +24,7 @@ pin_project_lite::pin_project! {
         waker: Option<usize>,
         of_stream: bool,
         wait: StreamWait,
+        end: UnpolledEnd,
     }
 
     impl<F> PinnedDrop for Task<F> {
@@ -44,15 +48,18 @@ pin_project_lite::pin_project! {
 
 impl<F> Task<F> {
     pub(crate) fn new(future: F, connection: Arc<Connection>) -> Self {
-        let wait = StreamWait::default();
-        Self { future: Some(future), connection, waker: None, of_stream: false, wait }
+        Self::with(future, connection, false)
     }
 
     /// The task of a stream of HTTP/2.
     pub(crate) fn of_stream(future: F, connection: Arc<Connection>) -> Self {
         connection.open_streams().task_began();
-        let wait = StreamWait::default();
-        Self { future: Some(future), connection, waker: None, of_stream: true, wait }
+        Self::with(future, connection, true)
+    }
+
+    fn with(future: F, connection: Arc<Connection>, of_stream: bool) -> Self {
+        let (wait, end) = (StreamWait::default(), UnpolledEnd::default());
+        Self { future: Some(future), connection, waker: None, of_stream, wait, end }
     }
 }
 
@@ -69,16 +76,27 @@ impl<F: Future> Future for Task<F> {
             this.future.set(None);
         }
         let Some(future) = this.future.as_mut().as_pin_mut() else { return Poll::Ready(()) };
-        if *this.of_stream {
-            StreamWait::begin_poll();
+        if !*this.of_stream {
+            let polled = future.poll(cx).map(drop);
+            if polled.is_ready() {
+                this.future.set(None);
+            }
+            return polled;
         }
+        StreamWait::begin_poll();
+        this.end.begin_poll();
         if future.poll(cx).is_pending() {
-            if !*this.of_stream || !this.wait.is_over(this.connection.stall()) {
+            let (connection, is_unpolled) = (this.connection, StreamWait::is_untouched());
+            if let Some(cause) = this.end.is_due(is_unpolled, connection.phase(), cx) {
+                cutting(cause, || this.future.set(None));
+                return Poll::Ready(());
+            }
+            if !this.wait.is_over(connection.stall()) {
                 return Poll::Pending;
             }
             tracing::debug!(
                 target: "followthrough",
-                peer = %this.connection.peer(),
+                peer = %connection.peer(),
                 "the peer took none of the waiting bytes of an answer, resetting its stream"
             );
         }

@@ -6,12 +6,12 @@ use std::{
 };
 
 use axum::BoxError;
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 
 use super::ResponseWatch;
 use crate::{
-    connection::{body_gave, body_holds_back, cut_piece},
+    connection::{body_ends, body_gave, body_holds_back, cut_piece},
     layer::response_body::CutShort,
     request::as_data,
 };
@@ -27,23 +27,17 @@ impl ResponseWatch {
 
     /// Returns whether the frames go out over HTTP/2 under [`serve`](crate::serve()).
     #[inline]
-    fn is_cut_in_pieces(&self) -> bool {
+    pub(super) fn is_cut_in_pieces(&self) -> bool {
         !self.0.flags.http1 && self.0.on().is_some()
     }
 
-    /// Returns the first piece of a long HTTP/2 data frame, and keeps the rest.
-    fn cut_frame<D: 'static>(&mut self, frame: Frame<D>) -> Frame<D> {
+    /// Shortens a long HTTP/2 data frame to its first piece, and keeps the rest.
+    fn cut_frame<D: 'static>(&mut self, frame: &mut Frame<D>) {
         if !self.is_cut_in_pieces() {
-            return frame;
+            return;
         }
-        match frame.into_data() {
-            Ok(mut data) => {
-                if let Some(rest) = cut_piece(&mut data) {
-                    self.0.response.extra.get_or_insert_default().rest = Some(rest);
-                }
-                Frame::data(data)
-            }
-            Err(trailers) => trailers,
+        if let Some(rest) = frame.data_mut().and_then(cut_piece) {
+            self.0.response.extra.get_or_insert_default().rest = Some(rest);
         }
     }
 
@@ -67,11 +61,12 @@ impl ResponseWatch {
     }
 
     /// Passes on a frame of a body that is not watched.
-    pub(crate) fn gives<D: 'static>(&mut self, frame: Frame<D>) -> Frame<D> {
+    pub(crate) fn gives<D: 'static>(&mut self, mut frame: Frame<D>) -> Frame<D> {
         if let Some(on) = self.0.on() {
             on.gave();
         }
-        self.cut_frame(frame)
+        self.cut_frame(&mut frame);
+        frame
     }
 
     pub(crate) fn poll_watched<B: Body<Error: Into<BoxError>>>(
@@ -90,34 +85,35 @@ impl ResponseWatch {
                 return Poll::Pending;
             }
         }
-        let polled = ready!(inner.as_mut().poll_frame(cx));
-        let whole = match &polled {
-            None | Some(Err(_)) => true,
-            Some(Ok(frame)) => {
-                let bytes = frame.data_ref().map_or(0, bytes::Buf::remaining);
-                if let Some(on) = self.0.on() {
-                    on.gave();
-                }
-                self.sent(bytes as u64) || inner.is_end_stream()
-            }
-        };
-        let (on, response) = self.0.on_and_response();
-        let polled = polled.map(|frame| {
-            frame.map_err(Into::into).map(|frame| match on {
-                Some(on) if stream && !whole => {
-                    response.extra.get_or_insert_default().gate.pass(on, frame)
-                }
-                _ => frame,
-            })
-        });
-        let polled = polled.map(|frame| frame.map(|frame| self.cut_frame(frame)));
+        let mut polled = ready!(inner.as_mut().poll_frame(cx));
+        let mut whole = true;
+        if let Some(Ok(frame)) = &mut polled {
+            let bytes = frame.data_ref().map_or(0, Buf::remaining);
+            whole = self.sent(bytes as u64) || inner.is_end_stream();
+            self.goes_out(frame, whole);
+        }
         // The token must not finish before the last piece goes out.
         match &mut self.0.response.extra {
             Some(extra) if whole && extra.rest.is_some() => extra.finish_after_rest = true,
             _ if whole => self.finish(),
             _ => {}
         }
-        Poll::Ready(polled)
+        Poll::Ready(polled.map(|frame| frame.map_err(Into::into)))
+    }
+
+    /// Notes that `frame` goes to the connection. A `last` frame is not held back for.
+    fn goes_out<D: Buf + 'static>(&mut self, frame: &mut Frame<D>, last: bool) {
+        let stream = self.0.flags.stream && !last;
+        let (on, response) = self.0.on_and_response();
+        let Some(on) = on else { return };
+        if stream {
+            response.extra.get_or_insert_default().gate.pass(on, frame);
+        }
+        on.gave();
+        if self.is_cut_in_pieces() {
+            body_ends(stream.then(|| self.end()));
+            self.cut_frame(frame);
+        }
     }
 
     /// Polls the last event and the error of a body that the service has cut, or the body of its own response.

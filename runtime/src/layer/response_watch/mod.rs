@@ -35,7 +35,7 @@ use tracing::Span;
 use crate::{
     cancellation::Signal,
     cause::{Cancelled, Cause, Outcome},
-    connection::OnConnection,
+    connection::{BodyEnd, OnConnection, body_ends, body_was_cut_by},
     request::{Gone, LastEvent, PooledRequest, ResponseExtra, ResponseState, report_stream},
     service::{InFlightWork, Phase, WorkKind},
 };
@@ -248,6 +248,19 @@ impl ResponseWatch {
         })
     }
 
+    /// Returns when [`ended`](Self::ended) ends a stream that does not end itself.
+    fn end(&self) -> BodyEnd {
+        let request = &self.0;
+        let (phase, grace) = if request.body.frame.policy.finishes() {
+            (Phase::Stopping, Duration::ZERO)
+        } else if request.has_token() {
+            (Phase::Closing, STREAM_CLOSE_GRACE)
+        } else {
+            (Phase::Closing, Duration::ZERO)
+        };
+        BodyEnd { deadline: request.deadline, phase, grace }
+    }
+
     /// Counts `bytes` as sent. Returns whether the promised length is reached.
     fn sent(&mut self, bytes: u64) -> bool {
         let Some(remaining) = &mut self.0.response.remaining else { return false };
@@ -259,7 +272,7 @@ impl ResponseWatch {
     /// never polled may be that of a HEAD request and is not cut.
     fn dropped(&mut self) {
         if self.0.response.polled || self.0.is_counted() {
-            let cause = self.0.life().hung_up_by();
+            let cause = body_was_cut_by().unwrap_or_else(|| self.0.life().hung_up_by());
             self.cut(cause);
         }
     }
@@ -267,6 +280,9 @@ impl ResponseWatch {
     /// Cuts the body while its client may still be connected, so that the client sees an error.
     pub(super) fn cut_short(&mut self, ended_by: Cause) {
         self.cut(ended_by);
+        if self.is_cut_in_pieces() {
+            body_ends(None);
+        }
         let left = ended_by == Cause::ClientDisconnected;
         if left || !self.0.response.reconnects || self.0.response.remaining.is_some() {
             self.extra().last = None;

@@ -12,14 +12,14 @@ use std::{
 
 use axum::{Router, body::Body, extract::State, routing::get};
 use bytes::Bytes;
-use followthrough::cancellable;
-use followthrough_tests::{Marks, serve_as, soon};
+use followthrough::{RequestToken, cancellable};
+use followthrough_tests::{Log, Marks, Server, lifecycle, serve_as, soon};
 use futures_util::stream;
 use socket2::{Domain, Socket, Type};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    time::sleep,
+    time::{Instant, sleep},
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -180,4 +180,78 @@ async fn a_stalled_reader_keeps_less_than_a_buffer_waiting_over_http_1() {
 #[tokio::test]
 async fn a_stalled_reader_keeps_one_large_item_waiting_over_http_1() {
     stalled("/large", 380 * KIB).await;
+}
+
+#[cancellable(stream)]
+async fn endless(State(given): State<Given>) -> Body {
+    flood(given, 64 * KIB)
+}
+
+#[cancellable(stream)]
+async fn endless_with_token(_token: RequestToken, State(given): State<Given>) -> Body {
+    flood(given, 64 * KIB)
+}
+
+/// A stream over HTTP/2 whose window ends with an item, so that hyper waits for the window with the next item in
+/// hand. Returns how long it takes from the wait until the stream is reset, and the log.
+async fn window_ends_with_an_item(path: &str, stop: bool) -> (Duration, Log) {
+    let (log, given) = (Log::capture(), Given::default());
+    let app = Router::new()
+        .route("/bounded", get(middling))
+        .route("/endless", get(endless))
+        .route("/token", get(endless_with_token))
+        .with_state(given.clone());
+    let builder = lifecycle().grace(9000 * MS).read_grace(8000 * MS);
+    let server = Server::with(builder, app).await;
+    let tcp = TcpStream::connect(server.at).await.unwrap();
+    let (send, connection) = h2::client::Builder::new()
+        .initial_window_size(128 << 10)
+        .initial_connection_window_size(1 << 20)
+        .handshake::<_, Bytes>(tcp)
+        .await
+        .unwrap();
+    drop(tokio::spawn(connection));
+    let mut send = send.ready().await.unwrap();
+    let request = http::Request::get(format!("http://test{path}")).body(()).unwrap();
+    let (response, _stream) = send.send_request(request, true).unwrap();
+    let mut unread = response.await.unwrap().into_body();
+    sleep(500 * MS).await;
+    assert_eq!(given.load(SeqCst), 192 * KIB, "the window takes two items, and hyper has one");
+    let since = Instant::now();
+    if stop {
+        server.lifecycle.shutdown();
+    }
+    let mut read = 0;
+    let end = loop {
+        // No window is given back.
+        match soon("the reset", unread.data()).await {
+            Some(Ok(data)) => read += data.len(),
+            end => break end,
+        }
+    };
+    assert!(end.is_some_and(|end| end.is_err_and(|error| error.is_reset())));
+    assert!(read <= 128 * KIB);
+    assert_eq!(server.lifecycle.in_flight().requests, 0);
+    (since.elapsed(), log)
+}
+
+#[tokio::test]
+async fn a_deadline_ends_a_stream_whose_window_is_shut_over_http_2() {
+    let (elapsed, log) = window_ends_with_an_item("/bounded", false).await;
+    assert!(elapsed < 3000 * MS, "{elapsed:?}");
+    assert_eq!(log.with("deadline").len(), 1, "{log:?}");
+}
+
+#[tokio::test]
+async fn a_shutdown_ends_a_stream_whose_window_is_shut_over_http_2() {
+    let (elapsed, log) = window_ends_with_an_item("/endless", true).await;
+    assert!(elapsed < 1000 * MS, "{elapsed:?}");
+    assert_eq!(log.with("stream ended early").len(), 1, "{log:?}");
+}
+
+#[tokio::test]
+async fn a_shutdown_gives_a_second_to_a_stream_with_a_token_whose_window_is_shut_over_http_2() {
+    let (elapsed, log) = window_ends_with_an_item("/token", true).await;
+    assert!(elapsed > 900 * MS && elapsed < 3000 * MS, "{elapsed:?}");
+    assert_eq!(log.with("stream ended early").len(), 1, "{log:?}");
 }

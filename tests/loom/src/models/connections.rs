@@ -6,7 +6,7 @@ use loom::{future::block_on, thread};
 
 use super::{join, model};
 use crate::{
-    connection::{HeldFrame, Wakers},
+    connection::{HeldBytes, Wakers},
     service::{Phase, ServiceState},
     sync::Arc,
 };
@@ -34,18 +34,20 @@ fn a_task_that_registered_its_waker_is_woken_by_an_advance() {
 }
 
 #[test]
-fn a_stream_that_waits_for_its_frame_is_woken_by_its_release() {
+fn a_stream_that_waits_for_its_frames_hears_when_they_are_released() {
     model(|| {
-        let out = Arc::new(HeldFrame::default());
+        let held = Arc::new(HeldBytes::default());
+        held.add(3);
         let stream = {
-            let out = out.clone();
+            let held = held.clone();
             thread::spawn(move || {
                 block_on(poll_fn(
-                    |cx| if out.is_held(cx) { Poll::Pending } else { Poll::Ready(()) },
+                    |cx| if held.exceed(0, cx) { Poll::Pending } else { Poll::Ready(()) },
                 ));
             })
         };
-        out.release();
+        held.release(1);
+        held.release(2);
         join(stream);
     });
 }
