@@ -46,7 +46,7 @@ impl Backpressure {
             let held = self.held.get_or_insert_default();
             held.add(self.last);
             let (bytes, counts) = (std::mem::take(data), self.last);
-            *data = Bytes::from_owner(Held { bytes, counts, held: held.clone() });
+            *data = Bytes::from_owner(Held { bytes, counts, total: held.clone() });
         }
     }
 
@@ -66,7 +66,7 @@ impl Backpressure {
 struct Held {
     bytes: Bytes,
     counts: usize,
-    held: Arc<HeldBytes>,
+    total: Arc<HeldBytes>,
 }
 
 impl AsRef<[u8]> for Held {
@@ -77,6 +77,6 @@ impl AsRef<[u8]> for Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.held.release(self.counts);
+        self.total.release(self.counts);
     }
 }

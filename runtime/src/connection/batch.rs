@@ -5,7 +5,7 @@
 //! 1. hyper has at most [`Ahead::bytes`] of a stream and one frame, because a batch begins only after a flush, and
 //!    a flush leaves nothing in hyper's buffer.
 //! 2. A batch does not fill hyper's buffer, unless one of its frames is longer than the one before. hyper polls no
-//!    body while its buffer is full.
+//!    body while its buffer is full. A frame of more than [`Ahead::longest_frame`] is cut into pieces.
 
 /// The number of frames in a batch. hyper's queue is full with one more.
 const FRAMES: usize = 15;
@@ -28,6 +28,11 @@ impl Ahead {
     pub(crate) fn of_buffer(size: Option<usize>) -> Self {
         let size = size.map_or(Self::BUFFER, |size| size.min(Self::BUFFER));
         Self { bytes: size.saturating_sub(Self::HEAD) }
+    }
+
+    /// Returns the length of the longest frame that leaves room in hyper's buffer.
+    pub(super) fn longest_frame(self) -> usize {
+        self.bytes.max(4 << 10)
     }
 }
 

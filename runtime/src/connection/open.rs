@@ -36,7 +36,7 @@ use slab::Slab;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{
-    activity::Activity, batch::Ahead, flushes::Flushes, open_streams::OpenStreams,
+    activity::Activity, batch::Ahead, flushes::Flushes, open_streams::OpenStreams, pieces,
     protocol::Protocol, silence, socket::Socket, stall::Stall, unsent::Unsent, wakers::Wakers,
 };
 use crate::{
@@ -196,6 +196,11 @@ impl Connection {
 
     pub(super) const fn ahead(&self) -> Ahead {
         self.ahead
+    }
+
+    /// Returns the length of the longest piece of a frame that hyper gets at once.
+    pub(crate) fn longest_piece(&self) -> usize {
+        if self.speaks_http2() { pieces::PIECE } else { self.ahead.longest_frame() }
     }
 
     /// Returns whether the peer could leave unnoticed, because hyper does not read.

@@ -9,7 +9,7 @@
 //!    although it takes bytes.
 //! 3. A stream waits for its window from when its body has given a frame until hyper polls the body again, because
 //!    hyper polls as soon as there is room. If [`Backpressure`](super::Backpressure) holds the body back, the wait
-//!    ends when the frame has gone out. A body that is polled and has no frame waits for its handler.
+//!    ends when a frame has gone out. A body that is polled and has no frame waits for its handler.
 //! 4. A stalled stream is ended alone, because a proxy has many clients on a connection, and one that does not
 //!    read must not cut the others.
 
@@ -109,7 +109,7 @@ enum Body {
     Untouched,
     Asked,
     Gave,
-    /// The body was asked, and holds back until its last frame has gone out.
+    /// The body was asked, and holds back until one of its frames has gone out.
     HoldsBack,
 }
 
@@ -132,7 +132,7 @@ pub(crate) fn body_gave() {
     GAVE.set(true);
 }
 
-/// Notes that the body gives no frame before its last one has gone out.
+/// Notes that the body gives no frame before one of its frames has gone out.
 pub(crate) fn body_holds_back() {
     BODY.set(Body::HoldsBack);
 }

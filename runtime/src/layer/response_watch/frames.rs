@@ -27,28 +27,42 @@ impl ResponseWatch {
 
     /// Returns whether the frames go out over HTTP/2 under [`serve`](crate::serve()).
     #[inline]
-    pub(super) fn is_cut_in_pieces(&self) -> bool {
+    pub(super) fn is_of_http2(&self) -> bool {
         !self.0.flags.http1 && self.0.on().is_some()
     }
 
-    /// Shortens a long HTTP/2 data frame to its first piece, and keeps the rest.
+    /// Returns the length of the longest piece of a frame, if long frames are cut.
+    fn longest_piece(&self) -> Option<usize> {
+        let on = self.0.on()?;
+        (!self.0.flags.http1 || self.0.flags.stream).then(|| on.connection().longest_piece())
+    }
+
+    /// Shortens a long data frame to its first piece, and keeps the rest.
     fn cut_frame<D: 'static>(&mut self, frame: &mut Frame<D>) {
-        if !self.is_cut_in_pieces() {
-            return;
-        }
-        if let Some(rest) = frame.data_mut().and_then(cut_piece) {
+        let Some(longest) = self.longest_piece() else { return };
+        if let Some(rest) = frame.data_mut().and_then(|data| cut_piece(data, longest)) {
             self.0.response.extra.get_or_insert_default().rest = Some(rest);
         }
     }
 
-    /// Returns the next piece of a frame that was cut.
+    /// Returns the next piece of an HTTP/2 frame that was cut. Over HTTP/1 a piece waits as a frame does.
     #[inline]
     pub(crate) fn next_piece<D: 'static>(&mut self) -> Option<Frame<D>> {
-        let extra = self.0.response.extra.as_mut()?;
-        let mut data = extra.rest.take()?;
-        extra.rest = cut_piece(&mut data);
+        if self.0.flags.http1 {
+            return None;
+        }
+        self.take_piece()
+    }
+
+    #[inline]
+    fn take_piece<D: 'static>(&mut self) -> Option<Frame<D>> {
+        let mut data = self.0.response.extra.as_mut()?.rest.take()?;
+        let rest = self.longest_piece().and_then(|longest| cut_piece(&mut data, longest));
         body_gave();
-        if extra.rest.is_none() && extra.finish_after_rest {
+        let is_last = rest.is_none();
+        let extra = self.0.response.extra.as_mut()?;
+        extra.rest = rest;
+        if is_last && extra.finish_after_rest {
             self.finish();
         }
         as_data(data).map(Frame::data)
@@ -85,6 +99,10 @@ impl ResponseWatch {
                 return Poll::Pending;
             }
         }
+        if let Some(mut piece) = self.take_piece() {
+            self.waits_for(&mut piece);
+            return Poll::Ready(Some(Ok(piece)));
+        }
         let mut polled = ready!(inner.as_mut().poll_frame(cx));
         let mut whole = true;
         if let Some(Ok(frame)) = &mut polled {
@@ -101,18 +119,29 @@ impl ResponseWatch {
         Poll::Ready(polled.map(|frame| frame.map_err(Into::into)))
     }
 
-    /// Notes that `frame` goes to the connection. A `last` frame is not held back for.
-    fn goes_out<D: Buf + 'static>(&mut self, frame: &mut Frame<D>, last: bool) {
-        let stream = self.0.flags.stream && !last;
-        let (on, response) = self.0.on_and_response();
-        let Some(on) = on else { return };
-        if stream {
-            response.extra.get_or_insert_default().gate.pass(on, frame);
-        }
-        on.gave();
-        if self.is_cut_in_pieces() {
-            body_ends(stream.then(|| self.end()));
+    /// Notes that `frame` goes to the connection.
+    fn goes_out<D: Buf + 'static>(&mut self, frame: &mut Frame<D>, is_last: bool) {
+        let holds_back = self.0.flags.stream && !is_last;
+        if self.is_of_http2() {
+            // The whole frame is held while hyper has a piece of it.
+            if holds_back {
+                self.waits_for(frame);
+            }
+            body_gave();
+            body_ends(holds_back.then(|| self.end()));
             self.cut_frame(frame);
+        } else {
+            self.cut_frame(frame);
+            if holds_back || self.rest() > 0 {
+                self.waits_for(frame);
+            }
+        }
+    }
+
+    /// Has the next frame of a stream wait for `frame`.
+    fn waits_for<D: Buf + 'static>(&mut self, frame: &mut Frame<D>) {
+        if let (Some(on), response) = self.0.on_and_response() {
+            response.extra.get_or_insert_default().gate.pass(on, frame);
         }
     }
 

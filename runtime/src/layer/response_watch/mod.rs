@@ -280,8 +280,10 @@ impl ResponseWatch {
     /// Cuts the body while its client may still be connected, so that the client sees an error.
     pub(super) fn cut_short(&mut self, ended_by: Cause) {
         self.cut(ended_by);
-        if self.is_cut_in_pieces() {
+        if self.is_of_http2() {
             body_ends(None);
+        } else if let Some(extra) = &mut self.0.response.extra {
+            extra.rest = None;
         }
         let left = ended_by == Cause::ClientDisconnected;
         if left || !self.0.response.reconnects || self.0.response.remaining.is_some() {
