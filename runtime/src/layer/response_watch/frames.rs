@@ -119,7 +119,8 @@ impl ResponseWatch {
         Poll::Ready(polled.map(|frame| frame.map_err(Into::into)))
     }
 
-    /// Notes that `frame` goes to the connection.
+    /// Notes that `frame` goes to the connection. Over HTTP/1 the last frame goes as a whole, because the response
+    /// stands once hyper has it (law 6).
     fn goes_out<D: Buf + 'static>(&mut self, frame: &mut Frame<D>, is_last: bool) {
         let holds_back = self.0.flags.stream && !is_last;
         if self.is_of_http2() {
@@ -130,11 +131,9 @@ impl ResponseWatch {
             body_gave();
             body_ends(holds_back.then(|| self.end()));
             self.cut_frame(frame);
-        } else {
+        } else if holds_back {
             self.cut_frame(frame);
-            if holds_back || self.rest() > 0 {
-                self.waits_for(frame);
-            }
+            self.waits_for(frame);
         }
     }
 

@@ -208,21 +208,29 @@ async fn a_stalled_reader_keeps_one_item_waiting_that_is_longer_than_the_buffer_
 }
 
 #[tokio::test]
-async fn an_item_that_is_longer_than_the_buffer_arrives_whole_over_http_1() {
+async fn items_that_are_longer_than_the_buffer_arrive_whole_over_http_1() {
     const ITEMS: usize = 3;
     const LONG: Bytes = Bytes::from_static(&[BYTE; 1000 * KIB]);
     #[cancellable(stream)]
     async fn items() -> Body {
         Body::from_stream(stream::iter((0..ITEMS).map(|_| Ok::<_, Infallible>(LONG))))
     }
-    #[cancellable(stream)]
-    async fn one() -> Bytes {
-        LONG
-    }
-    let app = Router::new().route("/", get(items)).route("/one", get(one));
-    let (at, _) = serve_as(app, |serve| serve).await;
+    let (at, _) = serve_as(Router::new().route("/", get(items)), |serve| serve).await;
     assert_eq!(read_all(connect(at, "/").await).await, ITEMS * 1000 * KIB);
-    assert_eq!(read_all(connect(at, "/one").await).await, 1000 * KIB);
+}
+
+#[tokio::test]
+async fn law_06_a_stream_that_is_one_long_item_stands_over_http_1() {
+    const LONG: usize = 16 << 20;
+    #[cancellable(stream, deadline = "300ms")]
+    async fn one() -> Vec<u8> {
+        vec![BYTE; LONG]
+    }
+    let (at, _) = serve_as(Router::new().route("/", get(one)), |serve| serve).await;
+    let stream = connect(at, "/").await;
+    // hyper has all of it before the deadline, and the client reads it after.
+    sleep(700 * MS).await;
+    assert_eq!(read_all(stream).await, LONG);
 }
 
 /// A stream over HTTP/2 whose window ends with an item, so that hyper waits for the window with the next item in
