@@ -22,6 +22,7 @@
 
 use std::{
     fmt,
+    io::{self, IoSlice},
     sync::{
         Arc, Mutex, OnceLock, Weak,
         atomic::{
@@ -29,6 +30,7 @@ use std::{
             Ordering::{Relaxed, SeqCst},
         },
     },
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -37,15 +39,13 @@ use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{
     activity::Activity, batch::Ahead, flushes::Flushes, open_streams::OpenStreams, pieces,
-    protocol::Protocol, silence, socket::Socket, stall::Stall, unsent::Unsent, wakers::Wakers,
+    pipelining::Pipelining, protocol::Protocol, socket::Socket, stall::Stall, unsent::Unsent,
+    wakers::Wakers,
 };
 use crate::{
     alarm::Alarms,
     cancellation::Signal,
-    service::{
-        ConnectionCut, ConnectionState, InFlightWork, OpenConnection, Phase, ServiceState,
-        SilenceLimits, WorkKind, lock,
-    },
+    service::{ConnectionState, InFlightWork, OpenConnection, Phase, ServiceState, lock},
 };
 
 /// A peer, for logs and reports.
@@ -53,24 +53,25 @@ pub(crate) type Peer = Box<dyn fmt::Display + Send + Sync>;
 
 pub(crate) struct Connection {
     pub(crate) life: Arc<ServiceState>,
-    key: usize,
-    socket: Socket,
+    pub(super) key: usize,
+    pub(super) socket: Socket,
     peer: Peer,
     /// The peer that a handshake has named.
     client: OnceLock<Peer>,
     /// Its permit under the limit of open connections.
     _slot: Option<OwnedSemaphorePermit>,
-    since: Instant,
+    pub(super) since: Instant,
     /// The timers for the deadlines of its requests.
     pub(crate) alarms: Alarms,
     /// The wakers of its tasks.
-    wakers: Wakers,
+    pub(super) wakers: Wakers,
     /// Whether hyper waited for bytes in the last poll.
     reading: AtomicBool,
     /// Whether a write waited for the peer in the last poll.
     blocked: AtomicBool,
     stall: Stall,
     flushes: Flushes,
+    pipelining: Pipelining,
     /// How much hyper may hold of a stream.
     ahead: Ahead,
     /// Requests that are being answered, the sending of their bodies included.
@@ -80,7 +81,7 @@ pub(crate) struct Connection {
     activity: Activity,
     pub(super) protocol: Protocol,
     /// The unfinished streams of HTTP/2.
-    open_streams: OpenStreams,
+    pub(super) open_streams: OpenStreams,
     /// The tokens of streams.
     pub(crate) streams: Mutex<Slab<Signal>>,
     /// Whether the peer has been silent for too long.
@@ -114,6 +115,7 @@ impl Connection {
             blocked: AtomicBool::new(false),
             stall: Stall::default(),
             flushes: Flushes::default(),
+            pipelining: Pipelining::default(),
             ahead,
             requests: AtomicUsize::new(0),
             unanswered: AtomicUsize::new(0),
@@ -157,6 +159,20 @@ impl Connection {
 
     pub(crate) fn waits_to_write(&self) {
         self.blocked.store(true, Relaxed);
+    }
+
+    /// Writes to the socket.
+    pub(crate) fn poll_write(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.socket.poll_write(cx, bufs, self.pipelining.keeps_next())
+    }
+
+    /// Sends the bytes that the system keeps, after a poll of hyper.
+    pub(crate) fn push(&self) {
+        self.pipelining.push(&self.socket);
     }
 
     pub(crate) const fn stall(&self) -> &Stall {
@@ -230,6 +246,7 @@ impl Connection {
 
     /// Notes bytes from the peer.
     pub(crate) fn received(&self, bytes: &[u8]) {
+        self.pipelining.bytes_came();
         if self.protocol.is_unknown() {
             if self.protocol.completes_preface(bytes) {
                 self.activity.enter(ConnectionState::Idle);
@@ -261,6 +278,9 @@ impl Connection {
         if self.unread.load(Relaxed) {
             self.unread.store(false, Relaxed);
         }
+        if !self.speaks_http2() {
+            self.pipelining.head_came();
+        }
         self.activity.enter(ConnectionState::Idle);
     }
 
@@ -276,7 +296,7 @@ impl Connection {
         self.activity.was_answering();
     }
 
-    fn state(&self) -> ConnectionState {
+    pub(super) fn state(&self) -> ConnectionState {
         self.activity.state(self.requests.load(Relaxed))
     }
 
@@ -317,6 +337,7 @@ impl Connection {
 
     /// Notes that hyper is done with it; an upgrade may hold its stream.
     pub(crate) fn handed_over(&self) {
+        self.pipelining.turn_off();
         self.activity.enter(ConnectionState::Upgraded);
     }
 
@@ -344,55 +365,6 @@ impl Connection {
 
     pub(crate) fn is_stream_gone(&self) -> bool {
         self.closed.load(SeqCst)
-    }
-}
-
-impl OpenConnection for Connection {
-    fn wake(&self) {
-        self.wakers.wake();
-    }
-
-    fn unanswered(&self) -> usize {
-        self.unanswered.load(Relaxed)
-    }
-
-    fn shut(&self) {
-        self.socket.cut();
-    }
-
-    fn sweep(&self, limits: &SilenceLimits) {
-        silence::sweep(self, limits);
-    }
-
-    fn describe(&self) -> ConnectionCut {
-        let mut requests = self.unsent.left();
-        let mut state = self.state();
-        // Over HTTP/2, the count of unfinished answers tells whether all of them have gone out.
-        let sent = self.speaks_http2() && self.open_streams.have_ended();
-        if requests.is_empty() && state == ConnectionState::Upgraded {
-            requests.push(InFlightWork::cut(None, WorkKind::Upgraded, self.since));
-        } else if requests.is_empty() && !sent {
-            if let Some(answer) = self.unsent.answer() {
-                requests.push(answer);
-                state = ConnectionState::Answering;
-            }
-        }
-        ConnectionCut {
-            peer: self.peer().to_string(),
-            protocol: self.protocol.name(),
-            state,
-            age: self.since.elapsed(),
-            requests,
-        }
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        let cut = self.life.has_ended().then(|| self.describe());
-        if self.life.connections.leave(self.key, cut) {
-            self.life.note_progress();
-        }
     }
 }
 

@@ -30,6 +30,9 @@ const EDGES: bool = cfg!(any(
     target_os = "dragonfly",
 ));
 
+/// The flag of `send` by which Linux keeps an incomplete segment.
+const MSG_MORE: i32 = 0x8000;
+
 /// The socket of a connection.
 #[derive(Debug)]
 pub(crate) enum Socket {
@@ -68,36 +71,33 @@ impl Socket {
         }
     }
 
-    pub(crate) fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    /// Writes `bufs`. The system `keeps` an incomplete segment until [`push`](Self::push), or for 200 ms.
+    pub(crate) fn poll_write(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+        keeps: bool,
+    ) -> Poll<io::Result<usize>> {
         loop {
             ready!(each!(self, socket => socket.poll_write_ready(cx)))?;
-            let written = self.attempt(
-                Interest::WRITABLE,
-                buf.len(),
-                || each!(self, socket => socket.try_write(buf)),
-            );
+            let all = bufs.iter().map(|buf| buf.len()).sum();
+            let written = self.attempt(Interest::WRITABLE, all, || {
+                each!(self, socket => match keeps {
+                    true => SockRef::from(socket).send_vectored_with_flags(bufs, MSG_MORE),
+                    false => socket.try_write_vectored(bufs),
+                })
+            });
             if let Some(written) = written {
                 return Poll::Ready(written);
             }
         }
     }
 
-    pub(crate) fn poll_write_vectored(
-        &self,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(each!(self, socket => socket.poll_write_ready(cx)))?;
-            let all = bufs.iter().map(|buf| buf.len()).sum();
-            let written = self.attempt(
-                Interest::WRITABLE,
-                all,
-                || each!(self, socket => socket.try_write_vectored(bufs)),
-            );
-            if let Some(written) = written {
-                return Poll::Ready(written);
-            }
+    /// Sends the bytes that the system keeps.
+    pub(crate) fn push(&self) {
+        if let Self::Tcp(socket) = self {
+            // Setting the option sends them, also when it is set already.
+            let _ = socket.set_nodelay(true);
         }
     }
 
@@ -182,5 +182,37 @@ impl Socket {
     pub(crate) fn forget(&self, interest: Interest) {
         let nothing = || io::Result::<()>::Err(io::ErrorKind::WouldBlock.into());
         let _ = each!(self, socket => socket.try_io(interest, nothing));
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_system_keeps_bytes_until_they_are_pushed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let socket = Socket::Tcp(listener.accept().await.unwrap().0);
+        socket.push();
+        let write = async |bytes, keeps| {
+            let bufs = [io::IoSlice::new(bytes)];
+            poll_fn(|cx| socket.poll_write(cx, &bufs, keeps)).await.unwrap()
+        };
+        let mut read = [0; 16];
+        assert_eq!(write(b"one ", true).await, 4);
+        assert_eq!(write(b"two ", true).await, 4);
+        let kept = peer.try_read(&mut read).unwrap_err();
+        assert_eq!(kept.kind(), io::ErrorKind::WouldBlock);
+        socket.push();
+        peer.readable().await.unwrap();
+        assert_eq!(peer.try_read(&mut read).unwrap(), 8);
+        assert_eq!(write(b"three", false).await, 5);
+        peer.readable().await.unwrap();
+        assert_eq!(peer.try_read(&mut read).unwrap(), 5);
     }
 }

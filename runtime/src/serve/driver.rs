@@ -184,7 +184,9 @@ impl ConnectionDriver {
             loop {
                 connection.begin_poll();
                 had_streams = connection.open_streams().have_tasks();
-                if let Poll::Ready(ended) = serving.as_mut().poll(cx) {
+                let polled = serving.as_mut().poll(cx);
+                connection.push();
+                if let Poll::Ready(ended) = polled {
                     connection.handed_over();
                     return Poll::Ready(ended.map(|()| Ended::Sent));
                 }

@@ -60,7 +60,7 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.written(self.0.socket().poll_write(cx, buf), &[io::IoSlice::new(buf)])
+        self.poll_write_vectored(cx, &[io::IoSlice::new(buf)])
     }
 
     fn poll_write_vectored(
@@ -68,7 +68,7 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.written(self.0.socket().poll_write_vectored(cx, bufs), bufs)
+        self.written(self.0.poll_write(cx, bufs), bufs)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -5,3 +5,4 @@ mod cut_responses;
 mod ends;
 mod sockets;
 mod stalled;
+mod together;

@@ -1,0 +1,105 @@
+//! Answers that are ready together leave together.
+
+use std::convert::Infallible;
+
+use axum::{Router, body::Body, extract::State, routing::get};
+use followthrough::cancellable;
+use followthrough_tests::{Marks, serve_as, soon};
+use futures_util::{future::join_all, stream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+#[cancellable(read)]
+async fn pending_once() -> &'static str {
+    tokio::task::yield_now().await;
+    "ok"
+}
+
+/// Two pieces, the second after a mark.
+#[cancellable(stream)]
+async fn pieces(State(marks): State<Marks>) -> Body {
+    Body::from_stream(stream::unfold(0, move |n| {
+        let marks = marks.clone();
+        async move {
+            if n == 1 {
+                marks.until("second").await;
+            }
+            (n < 2).then(|| (Ok::<_, Infallible>(format!("piece {n}")), n + 1))
+        }
+    }))
+}
+
+fn app(marks: Marks) -> Router {
+    Router::new().route("/ok", get(pending_once)).route("/pieces", get(pieces)).with_state(marks)
+}
+
+/// Reads until `text` has come `times`.
+async fn read_until(stream: &mut TcpStream, text: &str, times: usize) {
+    let (mut read, mut buf) = (String::new(), [0; 4096]);
+    while read.matches(text).count() < times {
+        let bytes = soon(text, stream.read(&mut buf)).await.unwrap();
+        assert!(bytes > 0, "the connection has ended after {read}");
+        read.push_str(std::str::from_utf8(&buf[..bytes]).unwrap());
+    }
+    assert_eq!(read.matches(text).count(), times, "{read}");
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_all_answered_and_a_stream_behind_them_is_prompt() {
+    let marks = Marks::default();
+    let (at, _) = serve_as(app(marks.clone()), |serve| serve).await;
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    let ok = "GET /ok HTTP/1.1\r\nhost: test\r\n\r\n";
+    let pieces = "GET /pieces HTTP/1.1\r\nhost: test\r\n\r\n";
+    for _ in 0..3 {
+        stream.write_all(ok.repeat(16).as_bytes()).await.unwrap();
+        read_until(&mut stream, "\r\n\r\nok", 16).await;
+    }
+    // The request behind the stream is buffered while the stream goes on.
+    let requests = [ok, pieces, ok].concat();
+    stream.write_all(requests.as_bytes()).await.unwrap();
+    read_until(&mut stream, "piece 0", 1).await;
+    marks.set("second");
+    read_until(&mut stream, "\r\n\r\nok", 1).await;
+}
+
+/// Returns the number of system calls of this thread that write.
+#[cfg(target_os = "linux")]
+fn writes() -> usize {
+    let io = std::fs::read_to_string("/proc/thread-self/io").unwrap();
+    let line = io.lines().find_map(|line| line.strip_prefix("syscw: "));
+    line.and_then(|count| count.parse().ok()).unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn answers_of_streams_that_are_ready_leave_in_few_writes_over_http_2() {
+    const STREAMS: usize = 64;
+    // With threads, the runtime runs a task that a stream wakes before the streams that are ready.
+    let mut server = tokio::runtime::Builder::new_multi_thread();
+    let server = server.worker_threads(1).enable_all().build().unwrap();
+    let serves = server.spawn(serve_as(app(Marks::default()), |serve| serve));
+    let (at, _) = serves.await.unwrap();
+    let socket = TcpStream::connect(at).await.unwrap();
+    let (mut send, connection) = h2::client::handshake(socket).await.unwrap();
+    drop(tokio::spawn(connection));
+    let mut answer = async || {
+        let request = http::Request::get("http://test/ok").body(()).unwrap();
+        send = send.clone().ready().await.unwrap();
+        send.send_request(request, true).unwrap().0
+    };
+    soon("a first answer", answer().await).await.unwrap();
+    let before = server.spawn(async { writes() }).await.unwrap();
+    let mut answers = Vec::new();
+    for _ in 0..STREAMS {
+        answers.push(answer().await);
+    }
+    for answer in soon("the answers", join_all(answers)).await {
+        assert_eq!(answer.unwrap().status(), 200);
+    }
+    let writes = server.spawn(async { writes() }).await.unwrap() - before;
+    server.shutdown_background();
+    assert!(writes < STREAMS / 4, "{writes} writes");
+}
