@@ -131,15 +131,22 @@ async fn plain_sse() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     ticks()
 }
 
-/// An endless stream whose first item is larger than the buffers. Once that item is taken, the
-/// stream waits for its reader.
+/// An endless stream whose first item is more than the buffers hold: once it was given, the rest
+/// waits for a reader.
 #[cancellable(stream)]
 async fn flood() -> Body {
     let chunks = stream::repeat(Bytes::from(vec![0; BIG]));
     Body::from_stream(chunks.inspect(|_| begun("flood")).map(Ok::<_, Infallible>))
 }
 
-/// Reads until the client closes, and ignores its token.
+/// A stream of one item, which is more than the buffers hold. hyper has all of it at once.
+#[cancellable(stream)]
+async fn one_item() -> Vec<u8> {
+    begun("one item");
+    vec![0; BIG]
+}
+
+/// Reads until the client is done, and hears nothing else.
 async fn read_for_ever(mut socket: WebSocket) {
     begun("ws");
     while let Some(Ok(_)) = socket.recv().await {}
@@ -185,6 +192,7 @@ fn app(lifecycle: &Lifecycle) -> Router {
         .route("/sse", get(sse))
         .route("/plain/sse", get(plain_sse))
         .route("/flood", get(flood))
+        .route("/one-item", get(one_item))
         .route("/ws", get(ws))
         .route("/plain/ws", get(plain_ws))
         .route("/polite/ws", get(polite_ws))

@@ -214,12 +214,22 @@ async fn an_event_stream_of_a_plain_handler_is_cut() {
 }
 
 #[tokio::test]
-async fn an_unread_stream_is_cut_by_name() {
+async fn a_stream_whose_last_item_is_not_read_is_cut_by_name() {
+    let mut server = server(&[]).await;
+    let unread = h1::send(server.at, "GET", "/one-item").await;
+    server.begun("one item").await;
+    unread.begins().await;
+    let exit = end(server).await;
+    cut(&exit, &[("http/1.1", vec![("one_item", "response")])]);
+}
+
+#[tokio::test]
+async fn a_stream_whose_long_items_are_not_read_ends_when_the_service_stops_accepting() {
     let mut server = server(&[]).await;
     let _unread = h1::send(server.at, "GET", "/flood").await;
     server.begun("flood").await;
     let exit = end(server).await;
-    cut(&exit, &[("http/1.1", vec![("flood", "response")])]);
+    closed_early(&exit);
 }
 
 #[tokio::test]
