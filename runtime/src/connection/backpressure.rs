@@ -56,7 +56,7 @@ impl Backpressure {
             return held.exceed(AHEAD.saturating_sub(self.last), cx);
         }
         let connection = on.connection();
-        let shut = self.batch.is_full(connection.flushes().count(), connection.ahead());
+        let shut = self.batch.is_full(connection.flushes().count(), connection.ahead);
         connection.flushes().body_waits(shut);
         shut
     }

@@ -38,7 +38,7 @@ use slab::Slab;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{
-    activity::Activity, batch::Ahead, flushes::Flushes, open_streams::OpenStreams, pieces,
+    activity::Activity, batch::Ahead, flushes::Flushes, open_streams::OpenStreams,
     pipelining::Pipelining, protocol::Protocol, socket::Socket, stall::Stall, unsent::Unsent,
     wakers::Wakers,
 };
@@ -73,7 +73,7 @@ pub(crate) struct Connection {
     flushes: Flushes,
     pipelining: Pipelining,
     /// How much hyper may hold of a stream.
-    ahead: Ahead,
+    pub(super) ahead: Ahead,
     /// Requests that are being answered, the sending of their bodies included.
     requests: AtomicUsize,
     /// Requests that are not answered. A response body that is watched counts until it has ended.
@@ -208,15 +208,6 @@ impl Connection {
 
     pub(crate) const fn flushes(&self) -> &Flushes {
         &self.flushes
-    }
-
-    pub(super) const fn ahead(&self) -> Ahead {
-        self.ahead
-    }
-
-    /// Returns the length of the longest piece of a frame that hyper gets at once.
-    pub(crate) fn longest_piece(&self) -> usize {
-        if self.speaks_http2() { pieces::PIECE } else { self.ahead.longest_frame() }
     }
 
     /// Returns whether the peer could leave unnoticed, because hyper does not read.

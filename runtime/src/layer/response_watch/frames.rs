@@ -34,7 +34,7 @@ impl ResponseWatch {
     /// Returns the length of the longest piece of a frame, if long frames are cut.
     fn longest_piece(&self) -> Option<usize> {
         let on = self.0.on()?;
-        (!self.0.flags.http1 || self.0.flags.stream).then(|| on.connection().longest_piece())
+        (!self.0.flags.http1 || self.0.flags.stream).then(|| on.longest_piece())
     }
 
     /// Shortens a long data frame to its first piece, and keeps the rest.

@@ -131,8 +131,8 @@ async fn plain_sse() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     ticks()
 }
 
-/// An endless stream whose first item is more than the buffers hold: once it was given, the rest
-/// waits for a reader.
+/// An endless stream whose first item is larger than the buffers. Once that item is taken, the
+/// stream waits for its reader.
 #[cancellable(stream)]
 async fn flood() -> Body {
     let chunks = stream::repeat(Bytes::from(vec![0; BIG]));
@@ -146,7 +146,7 @@ async fn one_item() -> Vec<u8> {
     vec![0; BIG]
 }
 
-/// Reads until the client is done, and hears nothing else.
+/// Reads until the client closes, and ignores its token.
 async fn read_for_ever(mut socket: WebSocket) {
     begun("ws");
     while let Some(Ok(_)) = socket.recv().await {}
