@@ -21,6 +21,8 @@ pub mod costs {}
 #[doc = include_str!("../guide/databases.md")]
 pub mod databases {}
 
+// Its examples need `toml`.
+#[cfg(any(feature = "toml", not(doctest)))]
 #[doc = include_str!("../guide/links.txt")]
 #[doc = include_str!("../guide/deadlines.md")]
 pub mod deadlines {}

@@ -29,24 +29,16 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 ///
 /// # Examples
 ///
-/// ```standalone_crate
-/// use followthrough::{Lifecycle, Overrides, cancellable};
+/// ```
+/// use followthrough::{Lifecycle, Overrides};
 ///
-/// #[cancellable(read, deadline = "5s", name = "orders::show")]
-/// async fn show() {}
-///
-/// let overrides = Overrides::from_toml("[deadline]\n\"orders::show\" = \"750ms\"")?;
 /// let lifecycle = Lifecycle::builder()
-///     .overrides(overrides)
 ///     .overrides(Overrides::from_env("ORDERS")?) // ORDERS_DEADLINE_ORDERS__SHOW=250ms
 ///     .build()?;
-/// assert!(lifecycle.policies().to_string().contains("750 ms by `orders::show` in TOML, not 5 s"));
-///
-/// let misspelt = Overrides::from_toml("[deadline]\n\"orders::shw\" = \"750ms\"")?;
-/// let refused = Lifecycle::builder().overrides(misspelt).build().unwrap_err();
-/// assert!(refused.to_string().contains("did you mean `orders::show`?"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// `Overrides::from_toml`, with the feature `toml`, reads a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use = "it has no effect until a lifecycle is built with it"]
 pub struct Overrides(Vec<Override>);
@@ -115,6 +107,27 @@ impl Overrides {
     /// # Errors
     ///
     /// If the text is not TOML, has more than that table, or has a value that is not a duration.
+    ///
+    /// # Examples
+    ///
+    /// ```standalone_crate
+    /// use followthrough::{Lifecycle, Overrides, cancellable};
+    ///
+    /// #[cancellable(read, deadline = "5s", name = "orders::show")]
+    /// async fn show() {}
+    ///
+    /// let overrides = Overrides::from_toml("[deadline]\n\"orders::show\" = \"750ms\"")?;
+    /// let lifecycle = Lifecycle::builder()
+    ///     .overrides(overrides)
+    ///     .overrides(Overrides::from_env("ORDERS")?) // ORDERS_DEADLINE_ORDERS__SHOW=250ms
+    ///     .build()?;
+    /// assert!(lifecycle.policies().to_string().contains("750 ms by `orders::show` in TOML, not 5 s"));
+    ///
+    /// let misspelt = Overrides::from_toml("[deadline]\n\"orders::shw\" = \"750ms\"")?;
+    /// let refused = Lifecycle::builder().overrides(misspelt).build().unwrap_err();
+    /// assert!(refused.to_string().contains("did you mean `orders::show`?"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[cfg(feature = "toml")]
     pub fn from_toml(text: &str) -> Result<Self, OverridesError> {
         #[derive(serde::Deserialize)]
