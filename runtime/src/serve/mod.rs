@@ -6,6 +6,11 @@ mod app;
 mod driver;
 mod executor;
 mod frames;
+#[cfg(feature = "http2")]
+mod http2;
+#[cfg(not(feature = "http2"))]
+#[path = "no_http2.rs"]
+mod http2;
 mod linger;
 mod listener;
 mod requests;
@@ -33,7 +38,8 @@ use crate::{
 };
 
 /// Serves `app` on `listener` over HTTP/1 and HTTP/2 (with prior knowledge, or over TLS by ALPN) until a shutdown
-/// has drained it. Returns the report of the shutdown.
+/// has drained it. Returns the report of the shutdown. Without the feature `http2`, which is on by default, the
+/// server speaks HTTP/1 only and answers a client with prior knowledge of HTTP/2 with 400 over HTTP/1.
 ///
 /// `listener` is a TCP or Unix listener, several of them, or your own type: see [`Listener`]. `app` is an axum
 /// router, the result of its `into_make_service_with_connect_info` (without that, a `ConnectInfo` extractor
@@ -93,7 +99,7 @@ use crate::{
 /// let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
 /// let report = followthrough::serve(listener, app)
 ///     .header_read_timeout(Duration::from_secs(10))
-///     .http2_max_concurrent_streams(100)
+///     .max_connections(10_000)
 ///     .await?;
 /// eprintln!("{report}");
 /// report.exit()
@@ -135,8 +141,9 @@ impl Serve {
     }
 
     /// Serves over TLS only. Needs the feature `tls`, and a crypto provider for rustls: `cargo add rustls
-    /// --no-default-features --features std,ring`. If `config` lists no ALPN protocols, HTTP/2 and HTTP/1.1 are
-    /// offered. The handshake has to end within the [`header_read_timeout`](Self::header_read_timeout).
+    /// --no-default-features --features std,ring`. If `config` lists no ALPN protocols, HTTP/2 (with the feature
+    /// `http2`) and HTTP/1.1 are offered. The handshake has to end within the
+    /// [`header_read_timeout`](Self::header_read_timeout).
     ///
     /// ```no_run
     /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -158,7 +165,7 @@ impl Serve {
         let mut config = config.into();
         if config.alpn_protocols.is_empty() {
             let offered = &mut Arc::make_mut(&mut config).alpn_protocols;
-            *offered = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+            *offered = http2::ALPN.iter().map(|name| name.to_vec()).collect();
         }
         self.options.tls = Some(config);
         self

@@ -2,9 +2,9 @@
 
 use std::{io, ops::RangeInclusive, time::Duration};
 
-use hyper_util::{rt::TokioTimer, server::conn::auto};
+use hyper_util::server::conn::auto;
 
-use super::{Serve, executor::Executor};
+use super::{Serve, executor::Executor, http2::Http2};
 use crate::{
     connection::{Ahead, UploadLimits},
     layer::BodyTimes,
@@ -26,15 +26,7 @@ pub(super) struct Settings {
     http1_keep_alive: bool,
     http1_max_headers: Option<usize>,
     http1_max_buf_size: Option<usize>,
-    http2_keep_alive_interval: Duration,
-    http2_keep_alive_timeout: Duration,
-    http2_max_concurrent_streams: u32,
-    http2_max_header_list_size: u32,
-    http2_max_pending_accept_reset_streams: usize,
-    http2_max_local_error_reset_streams: usize,
-    http2_max_send_buf_size: usize,
-    http2_initial_stream_window_size: u32,
-    http2_initial_connection_window_size: Option<u32>,
+    pub(super) http2: Http2,
 }
 
 impl Default for Settings {
@@ -53,29 +45,19 @@ impl Default for Settings {
             // hyper's own defaults. Setting the same numbers would cost an allocation a request.
             http1_max_headers: None,
             http1_max_buf_size: None,
-            http2_keep_alive_interval: Duration::from_secs(20),
-            http2_keep_alive_timeout: Duration::from_secs(20),
-            http2_max_concurrent_streams: 200,
-            http2_max_header_list_size: 16 << 10,
-            http2_max_pending_accept_reset_streams: 20,
-            http2_max_local_error_reset_streams: 1024,
-            http2_max_send_buf_size: 400 << 10,
-            http2_initial_stream_window_size: 128 << 10,
-            http2_initial_connection_window_size: None,
+            http2: Http2::default(),
         }
     }
 }
 
 /// The longest duration that cannot overflow an `Instant`.
-const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+pub(super) const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 /// hyper panics on less.
 const LEAST_BUF: usize = 8 << 10;
 /// The range that Linux accepts for the idle time of a socket.
 const KEEPALIVE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(32_767);
 /// Each upload may hold its first 64 KiB in any case, which would use up a smaller limit.
 const LEAST_UPLOADS: usize = 1 << 20;
-/// RFC 9113, section 6.9.1.
-const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 
 impl Settings {
     /// Returns how long a peer may send or read nothing.
@@ -89,8 +71,6 @@ impl Settings {
 
     /// Checks the settings. The error names the invalid setting and a valid value.
     pub(super) fn check(&self) -> io::Result<()> {
-        let stream_window = self.http2_initial_stream_window_size;
-        let windows = [stream_window, self.http2_connection_window()];
         let wrong = if self.header_read_timeout.is_zero() {
             "`header_read_timeout` is zero, and no head could come in time: give it at least 1 s"
         } else if self.idle_timeout.is_zero() {
@@ -117,28 +97,8 @@ impl Settings {
             "`http1_max_headers` is zero, and every request has one: the default is 100"
         } else if self.http1_max_buf_size.is_some_and(|size| size < LEAST_BUF) {
             "`http1_max_buf_size` is less than 8 KiB, which a request's head may need"
-        } else if self.http2_keep_alive_interval.is_zero()
-            || self.http2_keep_alive_timeout.is_zero()
-        {
-            "`http2_keep_alive_interval` and `http2_keep_alive_timeout` must not be zero: the \
-             default is 20 s each"
-        } else if self.http2_max_concurrent_streams == 0 {
-            "`http2_max_concurrent_streams` is zero, and no request could be sent: the default is 200"
-        } else if self.http2_max_header_list_size == 0 {
-            "`http2_max_header_list_size` is zero, and every request has headers: the default is \
-             16 KiB"
-        } else if self.http2_max_send_buf_size == 0
-            || u32::try_from(self.http2_max_send_buf_size).is_err()
-        {
-            "`http2_max_send_buf_size` must be more than zero and less than 4 GiB: the default is \
-             400 KiB"
-        } else if windows.iter().any(|window| *window == 0 || *window > LARGEST_WINDOW) {
-            "an HTTP/2 window must have between 1 and 2147483647 bytes: the default is 128 KiB for a \
-             stream, and the sum of its streams for a connection"
-        } else if self.http2_connection_window() < stream_window {
-            "`http2_initial_connection_window_size` is less than \
-             `http2_initial_stream_window_size`, and no stream could use all of its window: raise the \
-             first, lower the second, or leave the first at its default"
+        } else if let Err(wrong) = self.http2.check() {
+            wrong
         } else {
             return Ok(());
         };
@@ -164,16 +124,6 @@ impl Settings {
         }
     }
 
-    /// Returns the window of a connection: by default the sum of the windows of all its streams.
-    fn http2_connection_window(&self) -> u32 {
-        self.http2_initial_connection_window_size.unwrap_or_else(|| {
-            let all = self
-                .http2_initial_stream_window_size
-                .saturating_mul(self.http2_max_concurrent_streams);
-            all.min(LARGEST_WINDOW).max(self.http2_initial_stream_window_size)
-        })
-    }
-
     pub(super) fn builder(&self, executor: Executor, half_close: bool) -> auto::Builder<Executor> {
         let mut builder = auto::Builder::new(executor);
         let mut http1 = builder.http1();
@@ -188,20 +138,7 @@ impl Settings {
         if let Some(size) = self.http1_max_buf_size {
             http1.max_buf_size(size);
         }
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            // WebSockets over HTTP/2, RFC 8441.
-            .enable_connect_protocol()
-            .keep_alive_interval(self.http2_keep_alive_interval.min(LONGEST))
-            .keep_alive_timeout(self.http2_keep_alive_timeout.min(LONGEST))
-            .max_concurrent_streams(self.http2_max_concurrent_streams)
-            .max_header_list_size(self.http2_max_header_list_size)
-            .max_pending_accept_reset_streams(self.http2_max_pending_accept_reset_streams)
-            .max_local_error_reset_streams(self.http2_max_local_error_reset_streams)
-            .max_send_buf_size(self.http2_max_send_buf_size)
-            .initial_stream_window_size(self.http2_initial_stream_window_size)
-            .initial_connection_window_size(self.http2_connection_window());
+        self.http2.apply(&mut builder);
         builder
     }
 }
@@ -288,31 +225,4 @@ settings! {
     /// The number of bytes that an HTTP/1 connection may buffer; a longer head is answered 431. Default: 408 KiB,
     /// and at least 8 KiB.
     http1_max_buf_size: usize,
-    /// The interval of PINGs to an HTTP/2 peer, with open requests or without. Default: 20 s.
-    http2_keep_alive_interval: Duration,
-    /// The time that a peer has to answer a PING before its connection is closed and its requests are cancelled.
-    /// Default: 20 s.
-    http2_keep_alive_timeout: Duration,
-    /// The number of concurrent requests of one HTTP/2 connection. Default: 200.
-    http2_max_concurrent_streams: u32,
-    /// The number of bytes that the headers of an HTTP/2 request may have; a request with more is answered 431.
-    /// Default: 16 KiB.
-    http2_max_header_list_size: u32,
-    /// The number of streams that a peer may have reset before the server accepted them; with more, its connection
-    /// is closed (CVE-2023-44487). Default: 20.
-    http2_max_pending_accept_reset_streams: usize,
-    /// The number of streams that the server may have reset because of a peer's errors; with more, the peer's
-    /// connection is closed. Default: 1024.
-    http2_max_local_error_reset_streams: usize,
-    /// The number of response bytes that are buffered for one HTTP/2 stream. Default: 400 KiB.
-    http2_max_send_buf_size: usize,
-    /// The number of unread bytes of a request body that an HTTP/2 peer may send. Default: 128 KiB, which gives
-    /// one upload 20 Mbit/s over a link of 50 ms, and more over a shorter one.
-    http2_initial_stream_window_size: u32,
-    /// The same for all requests of a connection together, and so the most memory that a connection takes for
-    /// unread bodies. At least the window of a stream. Default: the window of a stream for each of the
-    /// [`http2_max_concurrent_streams`](Self::http2_max_concurrent_streams), 25 MiB, because an unread upload
-    /// keeps its part of the window. With a window of `n` streams, `n` unread uploads stop every other upload of
-    /// the connection, which behind a proxy carries the requests of many clients.
-    http2_initial_connection_window_size: u32,
 }

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::frames::Frames;
+use super::{frames::Frames, http2};
 use crate::connection::Connection;
 
 /// The socket of a connection, which records whether a read or a write waits.
@@ -117,9 +117,15 @@ impl<S: AsyncRead> AsyncRead for Observed<S> {
         let this = self.project();
         let before = buf.filled().len();
         let polled = this.stream.poll_read(cx, buf);
-        let bytes = &buf.filled()[before..];
+        let bytes = &mut buf.filled_mut()[before..];
         if !bytes.is_empty() {
+            let was_new = !http2::SPOKEN && this.connection.is_new();
             this.connection.received(bytes);
+            if was_new && this.connection.speaks_http2() {
+                // hyper closes the connection without an answer if it sees the preface of HTTP/2, and answers 400
+                // if it sees a malformed head.
+                bytes[0] = MALFORMED;
+            }
             if this.connection.speaks_http2() || this.connection.is_new() {
                 this.frames.came(bytes, this.connection.open_streams());
             }
@@ -127,6 +133,9 @@ impl<S: AsyncRead> AsyncRead for Observed<S> {
         polled
     }
 }
+
+/// Instead of any byte of the preface of HTTP/2, this byte makes a malformed HTTP/1 head.
+const MALFORMED: u8 = b'?';
 
 /// Follows as many bytes of `bufs` as were `written`.
 fn gone(
