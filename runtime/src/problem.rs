@@ -15,11 +15,13 @@ const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+
 pub(crate) fn cancelled(cancelled: Cancelled) -> Response {
     const KINDS: usize = Cause::COUNT * Cause::COUNT * Outcome::COUNT * Fate::COUNT;
     /// Each text is formatted once, because a shutdown may need a hundred thousand of them at a time.
-    static TEXTS: [OnceLock<String>; KINDS] = [const { OnceLock::new() }; KINDS];
+    static TEXTS: OnceLock<Vec<OnceLock<String>>> = OnceLock::new();
     let (status, cause, outcome) = (cancelled.status(), cancelled.cause(), cancelled.outcome());
     let causes = cancelled.ended_by() as usize * Cause::COUNT + cause as usize;
     let work = outcome as usize * Fate::COUNT + cancelled.fate() as usize;
-    let text = &TEXTS[causes * (Outcome::COUNT * Fate::COUNT) + work];
+    // Not an array, which would take 14 kB of every program.
+    let texts = TEXTS.get_or_init(|| (0..KINDS).map(|_| OnceLock::new()).collect());
+    let text = &texts[causes * (Outcome::COUNT * Fate::COUNT) + work];
     let text = text.get_or_init(|| text_of(status, detail(cancelled), cause, outcome));
     ended(status, Body::from(text.as_str()))
 }

@@ -11,13 +11,15 @@ use std::{
     task::{Context, Poll},
 };
 
+use tokio::runtime::Handle;
+
 use super::response_watch::end_stream;
 use crate::{
     cancellation::Signal,
     cause::Cause,
     connection::{OnConnection, Task, peer_left},
     request::PooledRequest,
-    service::{InFlightWork, Phase, WorkKind},
+    service::{InFlightWork, Phase, WorkKind, spawn_boxed},
 };
 
 /// A request that continues in an upgraded connection.
@@ -65,7 +67,7 @@ impl Upgraded {
             }
             Poll::Pending
         });
-        drop(tokio::spawn(Task::new(followed, connection)));
+        drop(spawn_boxed(&Handle::current(), Box::pin(Task::new(followed, connection))));
     }
 
     /// Ends the stream once the service is closing.

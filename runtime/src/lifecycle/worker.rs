@@ -16,11 +16,12 @@ use std::{
     task::Poll,
 };
 
+use tokio::runtime::Handle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     panic_message::panic_message,
-    service::{self, FailedWorker, OnWorkerExit, Phase, ServiceState},
+    service::{self, FailedWorker, OnWorkerExit, Phase, ServiceState, spawn_boxed},
     token::ShutdownToken,
 };
 
@@ -98,11 +99,8 @@ where
     };
     let future = work(ShutdownToken::new(stop.clone(), life.clone()));
     running.reported = false;
-    let task = running.run(future);
-    match life.runtime() {
-        Some(runtime) => drop(runtime.spawn(task)),
-        None => drop(tokio::spawn(task)),
-    }
+    let task = Box::pin(running.run(future));
+    drop(spawn_boxed(&life.runtime().unwrap_or_else(Handle::current), task));
     handle(Some(key))
 }
 

@@ -15,11 +15,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Handle};
 
 use crate::{
     lifecycle::Lifecycle,
-    service::{OwnRuntime, ServiceState},
+    service::{BoxFuture, OwnRuntime, ServiceState, spawn_boxed},
 };
 
 /// The time after the first signal from which a second one counts. A terminal and the parent process may each send
@@ -48,18 +48,19 @@ fn on_a_thread(lifecycle: &Lifecycle) -> io::Result<()> {
     let runtime = OwnRuntime::new(Builder::new_current_thread().enable_all())?;
     // Invariant 1.
     let signals = runtime.within(Signals::register)?;
-    lifecycle.life.watch_with(runtime, hear(signals, lifecycle.clone()))
+    lifecycle.life.watch_with(runtime, Box::pin(hear(signals, lifecycle.clone())))
 }
 
 fn on_the_runtime(lifecycle: &Lifecycle) -> io::Result<()> {
-    let hearing = hear(Signals::register()?, lifecycle.clone());
+    let hearing: BoxFuture = Box::pin(hear(Signals::register()?, lifecycle.clone()));
     let life: Arc<ServiceState> = lifecycle.life.clone();
-    drop(tokio::spawn(async move {
+    let hearing = async move {
         tokio::select! {
             () = hearing => {}
             () = life.until_served() => {}
         }
-    }));
+    };
+    drop(spawn_boxed(&Handle::current(), Box::pin(hearing)));
     Ok(())
 }
 

@@ -7,10 +7,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::task::JoinHandle;
+use tokio::{runtime::Handle, task::JoinHandle};
 
 use super::settings::Settings;
-use crate::service::{ServiceState, SilenceLimits};
+use crate::service::{ServiceState, SilenceLimits, spawn_boxed};
 
 /// The handle of the task that sweeps; dropping it aborts the task.
 pub(super) struct Sweeping(JoinHandle<()>);
@@ -28,12 +28,13 @@ pub(super) fn sweep(life: &Arc<ServiceState>, settings: Settings) -> Sweeping {
     let SilenceLimits { head, idle, write } = limits;
     let every =
         (head.min(idle).min(write) / 4).clamp(Duration::from_millis(10), Duration::from_secs(1));
-    Sweeping(tokio::spawn(async move {
+    let sweeping = async move {
         while let Some(connections) = Weak::upgrade(&life).map(|life| life.connections.all()) {
             for connection in connections {
                 connection.sweep(&limits);
             }
             tokio::time::sleep(every).await;
         }
-    }))
+    };
+    Sweeping(spawn_boxed(&Handle::current(), Box::pin(sweeping)))
 }

@@ -1,13 +1,10 @@
 //! Task-locals that follow a body when it outlives its request.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
-};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::spawn::BoxFuture;
 use crate::panic_message::panic_message;
 
-type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Wrap = Box<dyn FnOnce(BoxFuture) -> BoxFuture>;
 
 /// One task-local to carry over.

@@ -24,7 +24,9 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{phase::Phase, report::ShutdownReport, state::ServiceState, watchdog};
+use super::{
+    phase::Phase, report::ShutdownReport, spawn::spawn_boxed, state::ServiceState, watchdog,
+};
 
 /// How long the connections that were cut at the end of the grace have to close.
 pub(crate) const CUTTING_TIMEOUT: Duration = Duration::from_millis(500);
@@ -43,7 +45,7 @@ pub(crate) fn begin(life: &Arc<ServiceState>) {
     for runtime in life.runtime().into_iter().chain(Handle::try_current().ok()) {
         let guard = Guard::new(life);
         let relied_on = guard.relied_on.clone();
-        drop(runtime.spawn(watch(life.clone(), guard)));
+        drop(spawn_boxed(&runtime, Box::pin(watch(life.clone(), guard))));
         if !relied_on.swap(true, Ordering::AcqRel) {
             return;
         }

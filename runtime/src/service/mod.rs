@@ -29,6 +29,7 @@ pub(crate) use self::{
     drain::{begin, skip_to_end},
     in_flight::{Ended, InFlight, OwnPermit},
     phase::Phase,
+    spawn::{BoxFuture, spawn_boxed},
     state::ServiceState,
     watchdog::OwnRuntime,
 };

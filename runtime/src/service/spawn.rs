@@ -2,11 +2,19 @@
 
 use std::{pin::Pin, sync::Arc};
 
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, task::JoinHandle};
 use tracing::{Instrument, Span};
 
 use super::{carry::carry, config::OnCancelled, state::ServiceState};
 use crate::cause::Cause;
+
+pub(crate) type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Spawns a task that is rare. All of them have one type, because tokio is compiled anew for each type of task, which
+/// takes about 20 kB of the program.
+pub(crate) fn spawn_boxed(runtime: &Handle, future: BoxFuture) -> JoinHandle<()> {
+    runtime.spawn(future)
+}
 
 impl ServiceState {
     /// Spawns `future` in `span`. The task ends with `future`, or drops it at the end of the drain; a future whose
@@ -21,8 +29,8 @@ impl ServiceState {
         let Some(runtime) = runtime.or_else(|| self.runtime()) else { return };
         let life = self.clone();
         let until_ended = async move { life.drain_state.until_ended(future).await };
-        let task: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(until_ended.instrument(span));
-        drop(runtime.spawn(carry(&self.config.carry, task)));
+        let task: BoxFuture = Box::pin(until_ended.instrument(span));
+        drop(spawn_boxed(&runtime, carry(&self.config.carry, task)));
     }
 
     pub(crate) fn hook(&self) -> Option<OnCancelled> {

@@ -26,7 +26,12 @@ use tokio::{
 };
 
 use super::{
-    drain, drain::CUTTING_TIMEOUT, phase::Phase, report::BlockedHandler, state::ServiceState,
+    drain,
+    drain::CUTTING_TIMEOUT,
+    phase::Phase,
+    report::BlockedHandler,
+    spawn::{BoxFuture, spawn_boxed},
+    state::ServiceState,
 };
 use crate::{
     deadlines, polling,
@@ -48,7 +53,8 @@ pub(crate) fn ensure(life: &Arc<ServiceState>) {
         return;
     }
     let runtime = OwnRuntime::new(Builder::new_current_thread().enable_time());
-    let started = runtime.and_then(|runtime| start(life, runtime, std::future::pending()));
+    let started =
+        runtime.and_then(|runtime| start(life, runtime, Box::pin(std::future::pending())));
     if let Err(error) = started {
         tracing::warn!(
             target: "followthrough",
@@ -98,7 +104,7 @@ impl ServiceState {
     pub(crate) fn watch_with(
         self: &Arc<Self>,
         runtime: OwnRuntime,
-        beside: impl Future<Output = ()> + Send + 'static,
+        beside: BoxFuture,
     ) -> io::Result<()> {
         let watched = self.watched.swap(true, Ordering::AcqRel);
         let started = start(self, runtime, beside);
@@ -109,11 +115,7 @@ impl ServiceState {
     }
 }
 
-fn start(
-    life: &Arc<ServiceState>,
-    runtime: OwnRuntime,
-    beside: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
+fn start(life: &Arc<ServiceState>, runtime: OwnRuntime, beside: BoxFuture) -> io::Result<()> {
     let life = life.clone();
     let run = async move {
         tokio::select! {
@@ -225,7 +227,10 @@ impl Watch {
     /// Returns whether the drain does not take `step` by itself.
     async fn is_stuck(&mut self, step: &Step) -> bool {
         let (tell, told) = oneshot::channel();
-        drop(self.serving.spawn(async move { tell.send(time::Instant::now()) }));
+        let task = Box::pin(async move {
+            let _ = tell.send(time::Instant::now());
+        });
+        drop(spawn_boxed(&self.serving, task));
         self.threads.look();
         let answer = timeout(RESPONSE_TIMEOUT, told).await;
         self.threads.look();
