@@ -1,10 +1,9 @@
 //! The time that followthrough adds to the first build of a service.
 
-use std::collections::BTreeMap;
-
 use crate::{
-    Failure, cpu,
-    scratch::{Package, Scratch, runtime},
+    Failure,
+    scratch::{runtime, runtime_with},
+    side::Side,
 };
 
 const ROUNDS: usize = 2;
@@ -26,81 +25,47 @@ const SOURCE: &str = "use axum::{Router, routing::get};\n\n\
         axum::serve(listener, app).await.unwrap();\n\
     }\n";
 
-/// A side of the comparison: the least time of each package.
-struct Side {
-    scratch: Scratch,
-    total: f64,
-    packages: BTreeMap<String, f64>,
-}
-
-impl Side {
-    fn new(name: &str, manifest: &str) -> Result<Self, Failure> {
-        let package = Package { name: "service", manifest, source: SOURCE };
-        let scratch = Scratch::new(name, &[package])?;
-        Ok(Self { scratch, total: f64::INFINITY, packages: BTreeMap::new() })
-    }
-
-    fn build(&mut self) -> Result<(), Failure> {
-        self.scratch.cold()?;
-        let before = cpu::of_children()?;
-        let runs = self.scratch.compile(&["build"])?;
-        self.total = self.total.min(cpu::of_children()? - before);
-        let mut packages = BTreeMap::new();
-        for run in runs {
-            *packages.entry(run.package).or_insert(0.0) += run.seconds;
-        }
-        for (package, seconds) in packages {
-            let least = self.packages.entry(package).or_insert(f64::INFINITY);
-            *least = least.min(seconds);
-        }
-        Ok(())
-    }
-}
-
 /// Prints the table.
 pub(crate) fn run() -> Result<(), Failure> {
-    let mut without = Side::new("cold-without", SERVICE)?;
-    // The same dependencies with HTTP/2, which followthrough enables in packages that the service
-    // already has.
     let http2 =
         SERVICE.replace("axum = \"0.8\"", "axum = { version = \"0.8\", features = [\"http2\"] }");
-    let mut http2 = Side::new("cold-http2", &http2)?;
-    let mut with = Side::new("cold-with", &format!("{SERVICE}{}", runtime()))?;
+    let mut without = Side::new("cold-without", SERVICE, SOURCE)?;
+    let mut http1_only =
+        Side::new("cold-http1-only", &format!("{SERVICE}{}", runtime_with(&[])), SOURCE)?;
+    // What we switch on in packages that the service has anyway.
+    let mut http2 = Side::new("cold-http2", &http2, SOURCE)?;
+    let mut with = Side::new("cold-with", &format!("{SERVICE}{}", runtime()), SOURCE)?;
     for _ in 0..ROUNDS {
         without.build()?;
+        http1_only.build()?;
         http2.build()?;
         with.build()?;
     }
-    println!("| cold `cargo build` of a service, least of {ROUNDS} | s | over the first | aim |");
+    println!("| cold `cargo build` of a service, least of {ROUNDS} | s | over axum | aim |");
     println!("|---|---:|---:|---:|");
-    println!("| axum, tokio, tokio-util, tracing, serde, syn | {:.1} | | |", without.total);
-    let over = http2.total - without.total;
-    println!("| the same, and axum's `http2` | {:.1} | {over:+.1} | |", http2.total);
-    let over = with.total - without.total;
-    println!("| the first, and followthrough | {:.1} | {over:+.1} | 3.0 |", with.total);
-    // Only these packages certainly come from followthrough. The others were compiled at another
-    // time.
-    for (name, other) in [("the first", &without), ("the second", &http2)] {
-        let new =
-            with.packages.iter().filter(|(package, _)| !other.packages.contains_key(*package));
-        let sum: f64 = new.map(|(_, seconds)| seconds).sum();
-        println!("| of that, packages that {name} has not | {sum:.1} | | |");
-    }
+    println!("| axum, tokio, tokio-util, tracing, serde, syn | {:.1} | | |", without.seconds());
+    let (seconds, over) = (http1_only.seconds(), http1_only.over(&without));
+    println!("| the same, and followthrough without `http2` | {seconds:.1} | {over:+.1} | 4.0 |");
+    println!("| with axum's `http2` | {:.1} | | |", http2.seconds());
+    let (seconds, over) = (with.seconds(), with.over(&http2));
+    println!("| the same, and followthrough | {seconds:.1} | {over:+.1} | 3.0 |");
     println!();
-    let zero = |side: &Side, package| side.packages.get(package).copied().unwrap_or(0.0);
     let mut rows: Vec<_> = with
-        .packages
-        .iter()
-        .map(|(package, with)| (package, *with, zero(&http2, package), zero(&without, package)))
-        .filter(|(_, with, _, without)| (with - without).abs() >= 0.1)
+        .packages()
+        .into_iter()
+        .map(|package| {
+            (package, [&without, &http1_only, &http2, &with].map(|side| side.seconds_of(package)))
+        })
+        .filter(|(_, [without, .., with])| (with - without).abs() >= 0.1)
         .collect();
-    rows.sort_by(|a, b| (b.1 - b.3).total_cmp(&(a.1 - a.3)));
+    rows.sort_by(|a, b| (b.1[3] - b.1[0]).total_cmp(&(a.1[3] - a.1[0])));
     println!(
-        "| package, where it differs by 0.1 s | without | with `http2` | with followthrough | more |"
+        "| package, where it differs by 0.1 s | axum | and followthrough without `http2` \
+         | axum with `http2` | and followthrough |"
     );
     println!("|---|---:|---:|---:|---:|");
-    for (package, with, http2, without) in rows {
-        println!("| {package} | {without:.2} | {http2:.2} | {with:.2} | {:+.2} |", with - without);
+    for (package, [without, http1_only, http2, with]) in rows {
+        println!("| {package} | {without:.2} | {http1_only:.2} | {http2:.2} | {with:.2} |");
     }
     Ok(())
 }

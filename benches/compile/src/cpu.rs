@@ -24,6 +24,8 @@ pub(crate) const LOG: &str = "FOLLOWTHROUGH_COMPILE_COST_LOG";
 pub(crate) struct Run {
     /// `name version`. A build script counts for its package.
     pub(crate) package: String,
+    /// Its features, as the compiler is told them.
+    pub(crate) features: String,
     pub(crate) seconds: f64,
 }
 
@@ -49,12 +51,17 @@ pub(crate) fn compile(log: &OsStr) -> ExitCode {
 fn compile_and_note(log: &Path) -> Result<ExitCode, Failure> {
     let mut arguments = std::env::args_os().skip(1);
     let compiler = arguments.next().ok_or("no compiler was named")?;
-    let status = Command::new(compiler).args(arguments).status()?;
-    // Cargo also asks the compiler for its version, without a package.
+    let arguments: Vec<_> = arguments.collect();
+    let status = Command::new(compiler).args(&arguments).status()?;
+    // Cargo asks each compiler for its version, too, and then there is no package.
     if let Ok(name) = std::env::var("CARGO_PKG_NAME") {
         let version = std::env::var("CARGO_PKG_VERSION").unwrap_or_default();
-        let line = format!("{name} {version}\t{}\n", of_children()?);
-        // Compilers run in parallel, so a line is one write.
+        let features: Vec<_> = arguments
+            .iter()
+            .filter_map(|argument| argument.to_str()?.strip_prefix("feature="))
+            .collect();
+        let line = format!("{name} {version}\t{}\t{}\n", features.join(","), of_children()?);
+        // One write: compilers run side by side.
         OpenOptions::new().append(true).create(true).open(log)?.write_all(line.as_bytes())?;
     }
     let code = status.code().and_then(|code| u8::try_from(code).ok());
@@ -65,8 +72,11 @@ fn compile_and_note(log: &Path) -> Result<ExitCode, Failure> {
 pub(crate) fn read(log: &Path) -> Result<Vec<Run>, Failure> {
     let mut runs = Vec::new();
     for line in fs::read_to_string(log).unwrap_or_default().lines() {
-        let (package, seconds) = line.split_once('\t').ok_or("a line of the log is cut off")?;
-        runs.push(Run { package: package.to_owned(), seconds: seconds.parse()? });
+        let [package, features, seconds] = line.split('\t').collect::<Vec<_>>()[..] else {
+            return Err("a line of the log is cut off".into());
+        };
+        let (package, features) = (package.to_owned(), features.to_owned());
+        runs.push(Run { package, features, seconds: seconds.parse()? });
     }
     Ok(runs)
 }

@@ -1,16 +1,18 @@
 //! The cost of followthrough for the compiler: the attributes, the router and the dependencies.
 //!
 //! `cargo run --release -p followthrough-compile-cost` prints every table; `… -- check`, `routes`,
-//! `cold` and `size` print their own only. The program writes crates below the target directory and
-//! lets cargo compile them. Times are the processor time, user and system, of the compiler run of a
-//! row, because wall time depends on the number of cores and on other load.
+//! `cold`, `features` and `size` print theirs only. It writes crates below the target directory and lets cargo
+//! compile them. Times are processor time, user and system, of the one compiler run that a row is
+//! about: they do not depend on how many cores there are or what else is running, wall times do.
 
 mod check;
 mod cold;
 mod cpu;
+mod features;
 mod handlers;
 mod routes;
 mod scratch;
+mod side;
 mod size;
 mod table;
 
@@ -22,8 +24,13 @@ type Failure = Box<dyn std::error::Error>;
 /// Prints the tables of one part.
 type Part = fn() -> Result<(), Failure>;
 
-const PARTS: [(&str, Part); 4] =
-    [("check", check::run), ("routes", routes::run), ("cold", cold::run), ("size", size::run)];
+const PARTS: [(&str, Part); 5] = [
+    ("check", check::run),
+    ("routes", routes::run),
+    ("cold", cold::run),
+    ("features", features::run),
+    ("size", size::run),
+];
 
 fn main() -> ExitCode {
     // Cargo starts this program in place of each compiler.

@@ -49,6 +49,15 @@ pub(crate) fn runtime() -> String {
     format!("followthrough = {{ path = '{}' }}\n", repository().join("runtime").display())
 }
 
+/// The runtime with `features` only.
+pub(crate) fn runtime_with(features: &[&str]) -> String {
+    let path = repository().join("runtime");
+    let path = path.display();
+    format!(
+        "followthrough = {{ path = '{path}', default-features = false, features = {features:?} }}\n"
+    )
+}
+
 impl Scratch {
     /// Writes the packages, and fetches their dependencies in the versions of the repository's lock
     /// file.
@@ -110,7 +119,14 @@ impl Scratch {
         cpu::read(&log)
     }
 
-    /// Runs cargo in the workspace. Returns the output of the compilers.
+    /// Builds the program of `package` as it is released, without symbols, and gives its size in bytes.
+    pub(crate) fn size_of(&self, package: &str) -> Result<u64, Failure> {
+        let mut command = self.cargo(&["build", "--release", "--frozen", "--package", package]);
+        self.run(command.env("CARGO_PROFILE_RELEASE_STRIP", "true"))?;
+        Ok(fs::metadata(self.target.join("release").join(package))?.len())
+    }
+
+    /// What the compiler said, too.
     pub(crate) fn said(&self, arguments: &[&str]) -> Result<String, Failure> {
         let output = self.cargo(arguments).output()?;
         let said = [output.stdout, output.stderr].concat();
