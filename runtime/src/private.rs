@@ -33,9 +33,9 @@ pub use crate::{
     token::CallerToken,
 };
 
-pub const fn no_compensation() -> Option<NoCompensation> {
-    None
-}
+// Constants and not functions, because a call costs the compiler more in each handler.
+pub const NO_COMPENSATION: Option<NoCompensation> = None;
+pub const NO_TOKEN: CallerToken = CallerToken::NOTHING;
 
 /// Returns `None`. The call tells the compiler the return type of a body before the first `?`, and reports a type
 /// that is no response once, where it is written.
@@ -53,10 +53,6 @@ where
     C: Future<Output: CompensationOutput> + Send + 'static,
 {
     Some(Compensation::new(undo))
-}
-
-pub const fn given_none() -> CallerToken {
-    CallerToken::NOTHING
 }
 
 #[inline]

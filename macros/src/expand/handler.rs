@@ -19,11 +19,10 @@
 //!     static __FT_POLICY: HandlerPolicy = HandlerPolicy::new(..).with_deadline(..);
 //!     let __given = given_raw(&cancel);
 //!     run_inline::<Result<Json<Order>, AppError>, policy::Read, _, _>(
-//!         &__FT_POLICY, __given, no_compensation(),
+//!         &__FT_POLICY, __given, NO_COMPENSATION,
 //!         async move {
 //!             if let Some(__r) = no_answer::<Result<Json<Order>, AppError>>() {
-//!                 let _ = (&cancel,);
-//!                 let _ = (&db,);
+//!                 let _ = (&cancel, &db);
 //!                 return __r;
 //!             }
 //!             let cancel: CancellationToken = request_raw_from(cancel);
@@ -123,7 +122,7 @@ fn runner(handler: &Handler) -> &'static str {
 fn caller_token(handler: &Handler) -> TokenStream {
     let private = handler.runtime.private();
     let given = Ident::new("__given", Span::mixed_site());
-    let none = quote!(let #given = #private::given_none(););
+    let none = quote!(let #given = #private::NO_TOKEN;);
     let token = handler.params.iter().find_map(|param| match (param.token?, &param.names[..]) {
         (TokenType::Raw, [name]) => Some((param, name, quote!(given_raw))),
         (TokenType::Request, [name]) => Some((param, name, quote!(given_request))),
@@ -143,7 +142,7 @@ fn caller_token(handler: &Handler) -> TokenStream {
 fn compensation(handler: &Handler) -> TokenStream {
     let Some(expr) = &handler.policy.on_cancel else {
         let private = handler.runtime.private();
-        return quote!(#private::no_compensation());
+        return quote!(#private::NO_COMPENSATION);
     };
     // The compiler reports a value that is not a future at the expression.
     let span = Span::mixed_site().located_at(expr.span());

@@ -80,13 +80,11 @@ fn policy(handler: &Handler) -> TokenStream {
 
 /// Writes the path of the handler's function. A router uses the path to find the policy before the body runs.
 fn path() -> TokenStream {
-    let path = Ident::new("__path", Span::mixed_site());
+    let path = Ident::new("__Path", Span::mixed_site());
     quote! {
         .with_path({
-            fn #path() -> &'static ::core::primitive::str {
-                ::core::any::type_name_of_val(&#path)
-            }
-            #path
+            enum #path {}
+            ::core::any::type_name::<#path>
         })
     }
 }

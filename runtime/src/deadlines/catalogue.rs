@@ -369,14 +369,14 @@ mod tests {
     #[test]
     fn the_path_within_a_function_leads_to_the_name_of_its_type() {
         for (within, name) in [
-            ("a::m::free::{{closure}}::__FT_POLICY::__path", "a::m::free"),
-            ("a::free::{{closure}}::{{closure}}::__FT_POLICY::__path", "a::free"),
-            ("a::m::Gen<_>::get::{{closure}}::__FT_POLICY::__path", "a::m::Gen<fn(u8) -> u8>::get"),
-            ("a::m::get::{{closure}}::__FT_POLICY::__path", "a::m::get<a::Db<u8>, b::C>"),
-            ("<a::S as a::T>::t::{{closure}}::__FT_POLICY::__path", "<a::S as a::T>::t"),
-            ("a::<impl b::S>::t::{{closure}}::__FT_POLICY::__path", "a::<impl b::S>::t"),
+            ("a::m::free::{{closure}}::__FT_POLICY::__Path", "a::m::free"),
+            ("a::free::{{closure}}::{{closure}}::__FT_POLICY::__Path", "a::free"),
+            ("a::m::Gen<_>::get::{{closure}}::__FT_POLICY::__Path", "a::m::Gen<fn(u8) -> u8>::get"),
+            ("a::m::get::{{closure}}::__FT_POLICY::__Path", "a::m::get<a::Db<u8>, b::C>"),
+            ("<a::S as a::T>::t::{{closure}}::__FT_POLICY::__Path", "<a::S as a::T>::t"),
+            ("a::<impl b::S>::t::{{closure}}::__FT_POLICY::__Path", "a::<impl b::S>::t"),
             (
-                "a::main::{{closure}}::local::{{closure}}::__FT_POLICY::__path",
+                "a::main::{{closure}}::local::{{closure}}::__FT_POLICY::__Path",
                 "a::main::{{closure}}::local",
             ),
         ] {

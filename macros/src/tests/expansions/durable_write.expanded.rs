@@ -10,10 +10,8 @@ async fn append(
             ::followthrough::__private::Mode::DurableWrite,
         )
         .with_path({
-            fn __path() -> &'static ::core::primitive::str {
-                ::core::any::type_name_of_val(&__path)
-            }
-            __path
+            enum __Path {}
+            ::core::any::type_name::<__Path>
         })
         .with_reopened_sites(1usize)
         .with_deadline(::core::time::Duration::from_millis(10000u64))
@@ -24,7 +22,7 @@ async fn append(
     ::followthrough::__private::inventory::submit! {
         ::followthrough::__private::Declared(& __FT_POLICY)
     }
-    let __given = ::followthrough::__private::given_none();
+    let __given = ::followthrough::__private::NO_TOKEN;
     ::followthrough::__private::run_boxed::<
         StatusCode,
         ::followthrough::policy::Write,
@@ -33,14 +31,12 @@ async fn append(
     >(
             &__FT_POLICY,
             __given,
-            ::followthrough::__private::no_compensation(),
+            ::followthrough::__private::NO_COMPENSATION,
             async move {
                 if let ::core::option::Option::Some(__r) = ::followthrough::__private::no_answer::<
                     StatusCode,
                 >() {
-                    let _ = (&body,);
-                    let _ = (&cancel,);
-                    let _ = (&db,);
+                    let _ = (&body, &cancel, &db);
                     return __r;
                 }
                 let cancel: CancellationToken = ::followthrough::__private::durable_raw_from(

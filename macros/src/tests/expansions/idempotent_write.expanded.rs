@@ -9,15 +9,13 @@ async fn upsert(
             ::followthrough::__private::Mode::IdempotentWrite,
         )
         .with_path({
-            fn __path() -> &'static ::core::primitive::str {
-                ::core::any::type_name_of_val(&__path)
-            }
-            __path
+            enum __Path {}
+            ::core::any::type_name::<__Path>
         });
     ::followthrough::__private::inventory::submit! {
         ::followthrough::__private::Declared(& __FT_POLICY)
     }
-    let __given = ::followthrough::__private::given_none();
+    let __given = ::followthrough::__private::NO_TOKEN;
     ::followthrough::__private::run_inline::<
         StatusCode,
         ::followthrough::policy::Write,
@@ -26,13 +24,12 @@ async fn upsert(
     >(
             &__FT_POLICY,
             __given,
-            ::followthrough::__private::no_compensation(),
+            ::followthrough::__private::NO_COMPENSATION,
             async move {
                 if let ::core::option::Option::Some(__r) = ::followthrough::__private::no_answer::<
                     StatusCode,
                 >() {
-                    let _ = (&item,);
-                    let _ = (&db,);
+                    let _ = (&item, &db);
                     return __r;
                 }
                 {

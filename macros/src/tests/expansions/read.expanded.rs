@@ -12,15 +12,13 @@ async fn order(
             ::followthrough::__private::Mode::Read,
         )
         .with_path({
-            fn __path() -> &'static ::core::primitive::str {
-                ::core::any::type_name_of_val(&__path)
-            }
-            __path
+            enum __Path {}
+            ::core::any::type_name::<__Path>
         });
     ::followthrough::__private::inventory::submit! {
         ::followthrough::__private::Declared(& __FT_POLICY)
     }
-    let __given = ::followthrough::__private::given_none();
+    let __given = ::followthrough::__private::NO_TOKEN;
     ::followthrough::__private::run_inline::<
         Result<Json<Order>, AppError>,
         ::followthrough::policy::Read,
@@ -29,13 +27,12 @@ async fn order(
     >(
             &__FT_POLICY,
             __given,
-            ::followthrough::__private::no_compensation(),
+            ::followthrough::__private::NO_COMPENSATION,
             async move {
                 if let ::core::option::Option::Some(__r) = ::followthrough::__private::no_answer::<
                     Result<Json<Order>, AppError>,
                 >() {
-                    let _ = (&id,);
-                    let _ = (&db,);
+                    let _ = (&id, &db);
                     return __r;
                 }
                 {

@@ -10,10 +10,8 @@ async fn report(
             ::renamed::__private::Mode::Read,
         )
         .with_path({
-            fn __path() -> &'static ::core::primitive::str {
-                ::core::any::type_name_of_val(&__path)
-            }
-            __path
+            enum __Path {}
+            ::core::any::type_name::<__Path>
         })
         .with_cooperation();
     ::renamed::__private::inventory::submit! {
@@ -28,15 +26,13 @@ async fn report(
     >(
             &__FT_POLICY,
             __given,
-            ::renamed::__private::no_compensation(),
+            ::renamed::__private::NO_COMPENSATION,
             async move {
                 if let ::core::option::Option::Some(__r) = ::renamed::__private::no_answer::<
                     Report,
                 >() {
                     #[allow(clippy::used_underscore_binding)]
-                    let _ = (&__ft_arg2,);
-                    let _ = (&cancel,);
-                    let _ = (&db,);
+                    let _ = (&__ft_arg2, &cancel, &db);
                     return __r;
                 }
                 let mut cancel: CancellationToken = ::renamed::__private::request_raw_from(

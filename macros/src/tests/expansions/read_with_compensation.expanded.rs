@@ -8,16 +8,14 @@ async fn book(
             ::followthrough::__private::Mode::Read,
         )
         .with_path({
-            fn __path() -> &'static ::core::primitive::str {
-                ::core::any::type_name_of_val(&__path)
-            }
-            __path
+            enum __Path {}
+            ::core::any::type_name::<__Path>
         })
         .with_compensation();
     ::followthrough::__private::inventory::submit! {
         ::followthrough::__private::Declared(& __FT_POLICY)
     }
-    let __given = ::followthrough::__private::given_none();
+    let __given = ::followthrough::__private::NO_TOKEN;
     ::followthrough::__private::run_inline::<
         StatusCode,
         ::followthrough::policy::Read,
@@ -26,7 +24,7 @@ async fn book(
     >(
             &__FT_POLICY,
             __given,
-            ::followthrough::__private::no_compensation(),
+            ::followthrough::__private::NO_COMPENSATION,
             async move {
                 if let ::core::option::Option::Some(__r) = ::followthrough::__private::no_answer::<
                     StatusCode,

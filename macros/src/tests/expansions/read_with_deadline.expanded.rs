@@ -11,16 +11,14 @@ pub async fn orders<S: Store>(
             ::followthrough::__private::Mode::Read,
         )
         .with_path({
-            fn __path() -> &'static ::core::primitive::str {
-                ::core::any::type_name_of_val(&__path)
-            }
-            __path
+            enum __Path {}
+            ::core::any::type_name::<__Path>
         })
         .with_deadline(::core::time::Duration::from_millis(10000u64));
     ::followthrough::__private::inventory::submit! {
         ::followthrough::__private::Declared(& __FT_POLICY)
     }
-    let __given = ::followthrough::__private::given_none();
+    let __given = ::followthrough::__private::NO_TOKEN;
     ::followthrough::__private::run_inline::<
         _,
         ::followthrough::policy::Read,
@@ -29,13 +27,12 @@ pub async fn orders<S: Store>(
     >(
             &__FT_POLICY,
             __given,
-            ::followthrough::__private::no_compensation(),
+            ::followthrough::__private::NO_COMPENSATION,
             async move {
                 if let ::core::option::Option::Some(__r) = ::followthrough::__private::no_answer::<
                     _,
                 >() {
-                    let _ = (&page,);
-                    let _ = (&db,);
+                    let _ = (&page, &db);
                     return __r;
                 }
                 {

@@ -13,10 +13,8 @@ async fn place_order(
             ::followthrough::__private::Mode::Read,
         )
         .with_path({
-            fn __path() -> &'static ::core::primitive::str {
-                ::core::any::type_name_of_val(&__path)
-            }
-            __path
+            enum __Path {}
+            ::core::any::type_name::<__Path>
         })
         .with_durable_sites(1usize)
         .with_reopened_sites(1usize)
@@ -33,14 +31,12 @@ async fn place_order(
     >(
             &__FT_POLICY,
             __given,
-            ::followthrough::__private::no_compensation(),
+            ::followthrough::__private::NO_COMPENSATION,
             async move {
                 if let ::core::option::Option::Some(__r) = ::followthrough::__private::no_answer::<
                     Result<Json<Receipt>, AppError>,
                 >() {
-                    let _ = (&order,);
-                    let _ = (&cancel,);
-                    let _ = (&db,);
+                    let _ = (&order, &cancel, &db);
                     return __r;
                 }
                 let cancel: RequestToken = ::followthrough::__private::request_token_from(

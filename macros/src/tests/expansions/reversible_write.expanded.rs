@@ -9,15 +9,13 @@ async fn reserve(
             ::followthrough::__private::Mode::ReversibleWrite,
         )
         .with_path({
-            fn __path() -> &'static ::core::primitive::str {
-                ::core::any::type_name_of_val(&__path)
-            }
-            __path
+            enum __Path {}
+            ::core::any::type_name::<__Path>
         });
     ::followthrough::__private::inventory::submit! {
         ::followthrough::__private::Declared(& __FT_POLICY)
     }
-    let __given = ::followthrough::__private::given_none();
+    let __given = ::followthrough::__private::NO_TOKEN;
     ::followthrough::__private::run_inline::<
         StatusCode,
         ::followthrough::policy::Write,
@@ -31,8 +29,7 @@ async fn reserve(
                 if let ::core::option::Option::Some(__r) = ::followthrough::__private::no_answer::<
                     StatusCode,
                 >() {
-                    let _ = (&id,);
-                    let _ = (&db,);
+                    let _ = (&id, &db);
                     return __r;
                 }
                 {

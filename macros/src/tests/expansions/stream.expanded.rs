@@ -11,15 +11,13 @@ async fn events(
             ::followthrough::__private::Mode::Stream,
         )
         .with_path({
-            fn __path() -> &'static ::core::primitive::str {
-                ::core::any::type_name_of_val(&__path)
-            }
-            __path
+            enum __Path {}
+            ::core::any::type_name::<__Path>
         });
     ::followthrough::__private::inventory::submit! {
         ::followthrough::__private::Declared(& __FT_POLICY)
     }
-    let __given = ::followthrough::__private::given_none();
+    let __given = ::followthrough::__private::NO_TOKEN;
     ::followthrough::__private::run_inline::<
         Sse<_>,
         ::followthrough::policy::Stream,
@@ -28,7 +26,7 @@ async fn events(
     >(
             &__FT_POLICY,
             __given,
-            ::followthrough::__private::no_compensation(),
+            ::followthrough::__private::NO_COMPENSATION,
             async move {
                 if let ::core::option::Option::Some(__r) = ::followthrough::__private::no_answer::<
                     Sse<_>,
