@@ -2,7 +2,7 @@
 
 use crate::{Failure, scratch, side::Side};
 
-const ROUNDS: usize = 1;
+const ROUNDS: usize = 2;
 
 const AXUM: &str = "[dependencies]\n\
     axum = \"0.8\"\n\
@@ -56,9 +56,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     for (side, service) in sides.iter().zip(&SERVICES) {
         programs.push(service.serves.map(|_| side.size()).transpose()?);
     }
-    println!(
-        "| feature | over | crates | cold `cargo build`, least of {ROUNDS}, s | program, kB |"
-    );
+    println!("| feature | over | crates | their cold build, least of {ROUNDS}, s | program, kB |");
     println!("|---|---|---:|---:|---:|");
     for (row, service) in SERVICES.iter().enumerate() {
         let (name, side) = (service.name, &sides[row]);
@@ -68,9 +66,7 @@ pub(crate) fn run() -> Result<(), Failure> {
             println!("| {name} | | {crates} | {seconds:.1} | {bytes} |");
             continue;
         };
-        let other = &sides[over];
-        let crates = side.packages().len() - other.packages().len();
-        let seconds = side.over(other);
+        let (crates, seconds) = side.packages_over(&sides[over]);
         let bytes = programs[row].zip(programs[over]).map_or(String::new(), |(with, without)| {
             format!("+{}", with.saturating_sub(without) / 1000)
         });

@@ -49,6 +49,15 @@ impl Side {
         alone(self, other) - alone(other, self)
     }
 
+    /// The packages that `other` has not: how many, and their time. What other packages grow by is left out, because
+    /// it is less than the noise.
+    pub(crate) fn packages_over(&self, other: &Self) -> (usize, f64) {
+        let theirs = other.packages();
+        let more: Vec<_> =
+            self.packages().into_iter().filter(|package| !theirs.contains(package)).collect();
+        (more.len(), more.iter().map(|package| self.seconds_of(package)).sum())
+    }
+
     /// The names of the packages.
     pub(crate) fn packages(&self) -> BTreeSet<&str> {
         self.times.keys().map(|(package, _)| package.as_str()).collect()
