@@ -32,6 +32,10 @@ pub mod deadlines {}
 pub mod durable_work {}
 
 #[doc = include_str!("../guide/links.txt")]
+#[doc = include_str!("../guide/features.md")]
+pub mod features {}
+
+#[doc = include_str!("../guide/links.txt")]
 #[doc = include_str!("../guide/handlers.md")]
 pub mod handlers {}
 
