@@ -32,7 +32,8 @@ pub(crate) fn run() -> Result<(), Failure> {
     let mut without = Side::new("cold-without", SERVICE, SOURCE)?;
     let mut http1_only =
         Side::new("cold-http1-only", &format!("{SERVICE}{}", runtime_with(&[])), SOURCE)?;
-    // What we switch on in packages that the service has anyway.
+    // The same dependencies with HTTP/2, which followthrough enables in packages that the service
+    // already has.
     let mut http2 = Side::new("cold-http2", &http2, SOURCE)?;
     let mut with = Side::new("cold-with", &format!("{SERVICE}{}", runtime()), SOURCE)?;
     for _ in 0..ROUNDS {

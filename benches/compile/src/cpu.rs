@@ -24,7 +24,7 @@ pub(crate) const LOG: &str = "FOLLOWTHROUGH_COMPILE_COST_LOG";
 pub(crate) struct Run {
     /// `name version`. A build script counts for its package.
     pub(crate) package: String,
-    /// Its features, as the compiler is told them.
+    /// The features of the package.
     pub(crate) features: String,
     pub(crate) seconds: f64,
 }
@@ -53,7 +53,7 @@ fn compile_and_note(log: &Path) -> Result<ExitCode, Failure> {
     let compiler = arguments.next().ok_or("no compiler was named")?;
     let arguments: Vec<_> = arguments.collect();
     let status = Command::new(compiler).args(&arguments).status()?;
-    // Cargo asks each compiler for its version, too, and then there is no package.
+    // Cargo also asks the compiler for its version, without a package.
     if let Ok(name) = std::env::var("CARGO_PKG_NAME") {
         let version = std::env::var("CARGO_PKG_VERSION").unwrap_or_default();
         let features: Vec<_> = arguments
@@ -61,7 +61,7 @@ fn compile_and_note(log: &Path) -> Result<ExitCode, Failure> {
             .filter_map(|argument| argument.to_str()?.strip_prefix("feature="))
             .collect();
         let line = format!("{name} {version}\t{}\t{}\n", features.join(","), of_children()?);
-        // One write: compilers run side by side.
+        // Compilers run in parallel, so a line is one write.
         OpenOptions::new().append(true).create(true).open(log)?.write_all(line.as_bytes())?;
     }
     let code = status.code().and_then(|code| u8::try_from(code).ok());

@@ -1,9 +1,9 @@
 //! The cost of followthrough for the compiler: the attributes, the router and the dependencies.
 //!
 //! `cargo run --release -p followthrough-compile-cost` prints every table; `… -- check`, `routes`,
-//! `cold`, `features` and `size` print theirs only. It writes crates below the target directory and lets cargo
-//! compile them. Times are processor time, user and system, of the one compiler run that a row is
-//! about: they do not depend on how many cores there are or what else is running, wall times do.
+//! `cold`, `features` and `size` print their own only. The program writes crates below the target
+//! directory and lets cargo compile them. Times are the processor time, user and system, of the
+//! compiler run of a row, because wall time depends on the number of cores and on other load.
 
 mod check;
 mod cold;

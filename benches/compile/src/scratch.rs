@@ -119,14 +119,14 @@ impl Scratch {
         cpu::read(&log)
     }
 
-    /// Builds the program of `package` as it is released, without symbols, and gives its size in bytes.
+    /// Builds the program of `package` as it is released, without symbols, and returns its size in bytes.
     pub(crate) fn size_of(&self, package: &str) -> Result<u64, Failure> {
         let mut command = self.cargo(&["build", "--release", "--frozen", "--package", package]);
         self.run(command.env("CARGO_PROFILE_RELEASE_STRIP", "true"))?;
         Ok(fs::metadata(self.target.join("release").join(package))?.len())
     }
 
-    /// What the compiler said, too.
+    /// Runs cargo in the workspace. Returns the output of the compilers.
     pub(crate) fn said(&self, arguments: &[&str]) -> Result<String, Failure> {
         let output = self.cargo(arguments).output()?;
         let said = [output.stdout, output.stderr].concat();

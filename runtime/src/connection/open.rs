@@ -248,16 +248,16 @@ impl Connection {
     }
 
     /// Notes that hyper is told to shut the connection down.
-    pub(crate) fn is_told(&self) {
+    pub(crate) fn shuts_down(&self) {
         // A vacant connection is open only because hyper has discarded the rest of the unread body.
         if self.is_vacant() {
             self.unread.store(false, Relaxed);
         }
-        self.tell_streams();
+        self.fire_streams();
     }
 
     /// Fires the tokens of its streams, because a body that hyper does not poll learns of the shutdown only so.
-    fn tell_streams(&self) {
+    fn fire_streams(&self) {
         let streams: Vec<_> = lock(&self.streams).drain().collect();
         streams.into_iter().for_each(Signal::fire);
     }

@@ -42,7 +42,7 @@ impl Worker {
     #[must_use = "the worker runs with or without its handle; `let _ =` says so"]
     pub fn stop_first(self) -> Self {
         let key = self.key.unwrap_or(usize::MAX);
-        self.life.workers.put_first(key);
+        self.life.workers.stop_first(key);
         if self.life.phase() > Phase::Running {
             self.stop.cancel();
         }

@@ -24,8 +24,8 @@ pub(crate) struct ResponseState {
     /// Whether the end of the body is watched, because it is a stream or has a token.
     pub(crate) watched: bool,
     pub(crate) polled: bool,
-    /// Whether it was told that the service shuts down.
-    pub(crate) told: bool,
+    /// Whether the body has noticed that the service is closing.
+    pub(crate) heard_closing: bool,
     /// Whether its client reconnects after an early end.
     pub(crate) reconnects: bool,
     /// Whether the body is longer than a socket's buffer is sure to take.
@@ -35,11 +35,13 @@ pub(crate) struct ResponseState {
 impl ResponseState {
     #[inline]
     pub(super) fn reset(&mut self) {
-        let Self { remaining, span, extra, watched, polled, told, reconnects, long } = self;
+        let Self { remaining, span, extra, watched, polled, heard_closing, reconnects, long } =
+            self;
         *remaining = None;
         *span = None;
         *extra = None;
-        (*watched, *polled, *told, *reconnects, *long) = (false, false, false, false, false);
+        (*watched, *polled, *heard_closing, *reconnects, *long) =
+            (false, false, false, false, false);
     }
 }
 
@@ -53,7 +55,7 @@ pub(crate) struct ResponseExtra {
     pub(crate) wake: Option<Pin<Box<OwnedNotified>>>,
     pub(crate) last: Option<LastEvent>,
     /// The body of `last`, or of an answer of this crate, while it is sent.
-    pub(crate) saying: Option<AxumBody>,
+    pub(crate) last_body: Option<AxumBody>,
     /// The cause for which the body was cut, if the client has to see an error.
     pub(crate) error: Option<Cause>,
     pub(crate) flushes_before_error: u8,
@@ -65,5 +67,5 @@ pub(crate) struct ResponseExtra {
     /// Whether `rest` is of the last frame.
     pub(crate) finish_after_rest: bool,
     /// The key by which the connection fires the stream's token.
-    pub(crate) told_by: Option<usize>,
+    pub(crate) token_key: Option<usize>,
 }

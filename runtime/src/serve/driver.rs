@@ -161,7 +161,7 @@ impl ConnectionDriver {
         let (times, limits) = (settings.body_times(), settings.upload_limits());
         let requests = Requests::new(service, connection.clone(), times, limits, &self.uploads);
         let mut serving = pin!(builder.serve_connection_with_upgrades(stream, requests));
-        let mut told = false;
+        let mut shuts_down = false;
         // The runtime polls its sockets once more before hyper is told to shut down, so that a request that has
         // arrived is answered.
         let mut arrived = pin!(async {
@@ -194,12 +194,12 @@ impl ConnectionDriver {
                 if connection.flushes().take_due() {
                     continue;
                 }
-                let closing = !told && connection.phase() >= Phase::Closing;
+                let closing = !shuts_down && connection.phase() >= Phase::Closing;
                 if !closing || connection.is_new() || arrived.as_mut().poll(cx).is_pending() {
                     break;
                 }
-                told = true;
-                connection.is_told();
+                shuts_down = true;
+                connection.shuts_down();
                 serving.as_mut().graceful_shutdown();
                 pong = connection.speaks_http2().then(|| Box::pin(sleep(PONG)));
             }

@@ -192,7 +192,7 @@ where
     let lifecycle = if let Some(lifecycle) = lifecycle {
         lifecycle
     } else {
-        ServiceState::forgotten();
+        ServiceState::warn_unused();
         Lifecycle::builder().build().map_err(|error: BuildError| io::Error::other(error))?
     };
     lifecycle.life.link();

@@ -294,7 +294,7 @@ impl ServiceState {
     }
 
     /// Warns, for a server that was given no lifecycle, if a lifecycle was built that nothing uses.
-    pub(crate) fn forgotten() {
+    pub(crate) fn warn_unused() {
         if UNLINKED.load(Ordering::Relaxed) > 0 {
             tracing::warn!(
                 target: "followthrough",

@@ -59,7 +59,7 @@ impl Workers {
     }
 
     /// Has the worker told to stop with the signal. The caller reads the phase afterwards.
-    pub(crate) fn put_first(&self, key: usize) {
+    pub(crate) fn stop_first(&self, key: usize) {
         if let Some(entry) = self.lock().running.get_mut(key) {
             entry.first = true;
         }

@@ -153,7 +153,7 @@ impl ServiceState {
 
     /// Lets the signal tell the worker to stop.
     pub(crate) fn stop_first(&self, key: usize, stop: &CancellationToken) {
-        self.workers.put_first(key);
+        self.workers.stop_first(key);
         if self.phase() > Phase::Running {
             stop.cancel();
         }

@@ -149,9 +149,9 @@ impl ResponseWatch {
         let (on, response) = self.0.on_and_response();
         let Some(extra) = &mut response.extra else { return Poll::Ready(None) };
         if let Some(last) = extra.last.take() {
-            extra.saying = Some(last.into_body());
+            extra.last_body = Some(last.into_body());
         }
-        while let Some(body) = &mut extra.saying {
+        while let Some(body) = &mut extra.last_body {
             match ready!(Pin::new(body).poll_frame(cx)) {
                 Some(Ok(frame)) => {
                     if let Some(data) = frame.into_data().ok().and_then(as_data) {
@@ -162,10 +162,10 @@ impl ResponseWatch {
                     }
                 }
                 Some(Err(error)) => {
-                    extra.saying = None;
+                    extra.last_body = None;
                     return Poll::Ready(Some(Err(error.into())));
                 }
-                None => extra.saying = None,
+                None => extra.last_body = None,
             }
         }
         // hyper drops what it has buffered when a body fails, and flushes it when a body is pending.
@@ -184,15 +184,15 @@ impl ResponseWatch {
 
     pub(crate) fn has_more_to_say(&self) -> bool {
         self.0.response.extra.as_ref().is_some_and(|extra| {
-            extra.last.is_some() || extra.saying.is_some() || extra.error.is_some()
+            extra.last.is_some() || extra.last_body.is_some() || extra.error.is_some()
         })
     }
 
     /// Returns the size of the bytes that are still to go out, if they can go out as `D`.
     pub(crate) fn rest_hint<D: 'static>(&self) -> SizeHint {
         let extra = self.0.response.extra.as_ref();
-        match extra.and_then(|extra| extra.saying.as_ref()) {
-            Some(saying) if as_data::<D>(Bytes::new()).is_some() => saying.size_hint(),
+        match extra.and_then(|extra| extra.last_body.as_ref()) {
+            Some(body) if as_data::<D>(Bytes::new()).is_some() => body.size_hint(),
             None if !self.has_more_to_say() => SizeHint::with_exact(0),
             _ => SizeHint::default(),
         }

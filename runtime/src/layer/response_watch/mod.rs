@@ -119,7 +119,7 @@ impl ResponseWatch {
         request.answered();
         request.response = ResponseState::default();
         let mut watch = Self(request);
-        watch.extra().saying = Some(body);
+        watch.extra().last_body = Some(body);
         watch
     }
 
@@ -131,14 +131,14 @@ impl ResponseWatch {
     fn register_token(&mut self) {
         let Some(on) = self.0.on() else { return };
         if let Some(signal) = self.0.signal(Cause::ShuttingDown) {
-            let told_by = on.register_stream_token(signal);
-            self.extra().told_by = Some(told_by);
+            let token_key = on.register_stream_token(signal);
+            self.extra().token_key = Some(token_key);
         }
     }
 
     fn unregister_token(&mut self) {
-        let told_by = self.0.response.extra.as_mut().and_then(|extra| extra.told_by.take());
-        if let (Some(on), Some(key)) = (self.0.on(), told_by) {
+        let token_key = self.0.response.extra.as_mut().and_then(|extra| extra.token_key.take());
+        if let (Some(on), Some(key)) = (self.0.on(), token_key) {
             on.unregister_stream_token(key);
         }
     }
@@ -225,15 +225,15 @@ impl ResponseWatch {
         if finishes && phase >= Phase::Stopping {
             return Some(Cause::ShuttingDown);
         }
-        if !request.response.told && phase >= Phase::Closing {
-            request.response.told = true;
+        if !request.response.heard_closing && phase >= Phase::Closing {
+            request.response.heard_closing = true;
             if finishes {
                 request.settle(Cause::ShuttingDown).1.into_iter().for_each(Signal::fire);
             } else if request.has_token() {
                 end_stream(request, Cause::ShuttingDown);
                 request.sooner(Instant::now() + STREAM_CLOSE_GRACE);
             } else {
-                request.response.told = false;
+                request.response.heard_closing = false;
                 return Some(Cause::ShuttingDown);
             }
         }
@@ -241,7 +241,7 @@ impl ResponseWatch {
         let extra = request.response.extra.get_or_insert_default();
         let sleep = extra.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         let over = sleep.as_mut().poll(cx).is_ready();
-        over.then_some(if request.response.told && !finishes {
+        over.then_some(if request.response.heard_closing && !finishes {
             Cause::ShuttingDown
         } else {
             Cause::DeadlineExceeded
@@ -302,7 +302,7 @@ impl ResponseWatch {
     /// Ends the body before its own end, and reports that.
     fn cut(&mut self, ended_by: Cause) {
         self.0.response.watched = false;
-        if self.0.response.told && !self.0.body.frame.policy.finishes() {
+        if self.0.response.heard_closing && !self.0.body.frame.policy.finishes() {
             return;
         }
         if self.0.flags.stream {
