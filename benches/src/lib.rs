@@ -14,6 +14,7 @@ pub mod reasons;
 pub mod results;
 pub mod wire;
 pub mod work;
+pub mod workloads;
 
 pub use apps::{WAYS, Way};
 pub use calls::{calls, on_threads, pending};

@@ -9,7 +9,7 @@ use followthrough_benches::{
     calls, page,
     parts::{PARTS, Part, Scale, stop_once},
     results::{Results, Table},
-    wire,
+    wire, workloads,
 };
 
 fn main() -> ExitCode {
@@ -27,24 +27,29 @@ fn main() -> ExitCode {
         }
         ["wire", "serve", name, port] => wire::serve(name, port),
         ["wire", ref options @ ..] if !options.is_empty() => on_the_wire(options),
+        ["workloads", "serve", side] => workloads::serve(side, None),
+        ["workloads", "serve", side, certificate] => workloads::serve(side, Some(certificate)),
+        ["workloads", "load", row, port, process, amount, folder] => {
+            workloads::load(row, [port, process, amount], folder)
+        }
+        ["workloads", ref options @ ..] if !options.is_empty() => return some_workloads(options),
         ["page"] => Results::load().and_then(|results| page::save(&results)),
         ref words => measure(words),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::from(2)
-        }
-    }
+    result.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
+}
+
+fn failed(error: &str) -> ExitCode {
+    eprintln!("{error}");
+    ExitCode::from(2)
 }
 
 fn measure(words: &[&str]) -> Result<(), String> {
     let quick = words.contains(&"--quick");
     let named: Vec<&str> = words.iter().copied().filter(|word| *word != "--quick").collect();
-    if let Some(word) =
-        named.iter().find(|word| **word != WIRE && !PARTS.iter().any(|part| part.id == **word))
-    {
+    if let Some(word) = named.iter().find(|word| {
+        ![WIRE, WORKLOADS].contains(*word) && !PARTS.iter().any(|part| part.id == **word)
+    }) {
         return Err(unknown(word));
     }
     let wanted = |id: &str| named.is_empty() || named.contains(&id);
@@ -56,6 +61,18 @@ fn measure(words: &[&str]) -> Result<(), String> {
         let settings = if quick { wire::Settings::quick() } else { wire::Settings::default() };
         keep(wire::measure(&settings)?, quick)?;
     }
+    if wanted(WORKLOADS) {
+        let settings =
+            if quick { workloads::Settings::quick() } else { workloads::Settings::default() };
+        let tables = workloads::measure(&settings)?;
+        if !quick {
+            // A row that is left out now must not keep its old figures.
+            let mut results = Results::load()?;
+            results.remove(workloads::PREFIX);
+            results.save()?;
+        }
+        keep(tables, quick)?;
+    }
     if quick {
         println!("a quick run: its figures mean nothing and are kept nowhere");
         return Ok(());
@@ -63,8 +80,27 @@ fn measure(words: &[&str]) -> Result<(), String> {
     page::save(&Results::load()?)
 }
 
-/// The part that has options of its own.
+/// The parts that have options of their own.
 const WIRE: &str = "wire";
+const WORKLOADS: &str = "workloads";
+
+/// Prints the workloads that the options select. A ratio above its bound is exit code 1.
+fn some_workloads(options: &[&str]) -> ExitCode {
+    let measured = workloads::Settings::parse(options).and_then(|settings| {
+        let is_check = settings.scale == workloads::Scale::Check;
+        let (tables, above) = workloads::check(&settings)?;
+        tables.iter().for_each(show);
+        Ok(if is_check { above } else { Vec::new() })
+    });
+    match measured {
+        Ok(above) if above.is_empty() => ExitCode::SUCCESS,
+        Ok(above) => {
+            above.iter().for_each(|sentence| eprintln!("{sentence}"));
+            ExitCode::FAILURE
+        }
+        Err(error) => failed(&error),
+    }
+}
 
 fn on_the_wire(options: &[&str]) -> Result<(), String> {
     let settings = wire::Settings::parse(options)?;
@@ -100,7 +136,7 @@ fn show(table: &Table) {
 fn unknown(word: &str) -> String {
     let parts: Vec<&str> = PARTS.iter().map(|part| part.id).collect();
     format!(
-        "unknown part `{word}`; expected some of {}, {WIRE}, `--quick`, or `page` alone",
+        "unknown part `{word}`; expected some of {}, {WIRE}, {WORKLOADS}, `--quick`, or `page` alone",
         parts.join(", ")
     )
 }

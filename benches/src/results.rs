@@ -82,6 +82,11 @@ impl Results {
         self.tables.sort_by(|a, b| a.id.cmp(&b.id));
     }
 
+    /// Removes the tables whose ids have that beginning.
+    pub fn remove(&mut self, beginning: &str) {
+        self.tables.retain(|table| !table.id.starts_with(beginning));
+    }
+
     /// Returns the table of that id.
     #[must_use]
     pub fn table(&self, id: &str) -> Option<&Table> {

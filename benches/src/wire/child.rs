@@ -48,20 +48,24 @@ impl Running {
     /// Returns the processor time of all its threads until now, in nanoseconds, or `None` if the
     /// system does not report it.
     pub(super) fn cpu(&self) -> Option<u64> {
-        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).ok()?;
-        // A thread may end meanwhile.
-        let times = threads.flatten().filter_map(|thread| {
-            let times = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
-            times.split(' ').next()?.parse::<u64>().ok()
-        });
-        Some(times.sum()).filter(|sum| *sum > 0)
+        processor_time(self.id())
+    }
+
+    /// Returns the number of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Returns whether the process has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Closes stdin, and waits for the end of the server.
     ///
     /// # Errors
     ///
-    /// If the server did not end by itself and was killed.
+    /// If the server ended with another status than success, or not by itself and was killed.
     pub fn stop(mut self) -> Result<(), String> {
         self.end()
     }
@@ -69,7 +73,12 @@ impl Running {
     fn end(&mut self) -> Result<(), String> {
         drop(self.child.stdin.take());
         let began = Instant::now();
-        while matches!(self.child.try_wait(), Ok(None)) {
+        let status = loop {
+            match self.child.try_wait() {
+                Ok(None) => {}
+                Ok(Some(status)) => break status,
+                Err(error) => return Err(format!("it cannot be waited for: {error}")),
+            }
             if began.elapsed() > END {
                 let _ = self.child.kill();
                 let _ = self.child.wait();
@@ -77,8 +86,8 @@ impl Running {
             }
             // The standard library cannot wait for a process with a time-out.
             std::thread::sleep(Duration::from_millis(5));
-        }
-        Ok(())
+        };
+        if status.success() { Ok(()) } else { Err(format!("it ended with {status}")) }
     }
 
     /// Returns the port of a protocol.
@@ -88,6 +97,18 @@ impl Running {
             Protocol::H2c => self.h2c,
         }
     }
+}
+
+/// Returns the processor time of all threads of a process until now, in nanoseconds, or `None` if
+/// the system does not report it.
+pub(crate) fn processor_time(process: u32) -> Option<u64> {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).ok()?;
+    // A thread may end meanwhile.
+    let times = threads.flatten().filter_map(|thread| {
+        let times = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        times.split(' ').next()?.parse::<u64>().ok()
+    });
+    Some(times.sum()).filter(|sum| *sum > 0)
 }
 
 /// Parses a line such as `http1 40001 h2c 40002`.

@@ -6,7 +6,7 @@ use std::{ffi::OsStr, fs, process::Command};
 
 /// A core for the servers and one for the load generator.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Cores {
+pub(crate) struct Cores {
     server: u32,
     client: u32,
 }
@@ -24,12 +24,12 @@ impl Cores {
 }
 
 /// Returns the command that starts `program` as a server.
-pub(super) fn server(cores: Option<Cores>, program: impl AsRef<OsStr>) -> Command {
+pub(crate) fn server(cores: Option<Cores>, program: impl AsRef<OsStr>) -> Command {
     kept_on(cores.map(|cores| cores.server), program.as_ref())
 }
 
 /// Returns the command that starts `program` as a client.
-pub(super) fn client(cores: Option<Cores>, program: impl AsRef<OsStr>) -> Command {
+pub(crate) fn client(cores: Option<Cores>, program: impl AsRef<OsStr>) -> Command {
     kept_on(cores.map(|cores| cores.client), program.as_ref())
 }
 

@@ -29,13 +29,15 @@ pub struct Load {
 
 /// The server under load, and the number of connections.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Target<'a> {
-    pub(super) protocol: Protocol,
-    pub(super) server: &'a Running,
-    pub(super) connections: u32,
+pub(crate) struct Target<'a> {
+    pub(crate) protocol: Protocol,
+    pub(crate) server: &'a Running,
+    pub(crate) connections: u32,
+    /// The requests under way on a connection at a time.
+    pub(crate) streams: u32,
     /// The path of h2load's log.
-    pub(super) log: &'a Path,
-    pub(super) cores: Option<Cores>,
+    pub(crate) log: &'a Path,
+    pub(crate) cores: Option<Cores>,
 }
 
 impl Target<'_> {
@@ -59,7 +61,7 @@ impl Target<'_> {
     }
 
     /// Sends `requests` requests.
-    pub(super) fn load(&self, requests: u32) -> Result<Load, String> {
+    pub(crate) fn load(&self, requests: u32) -> Result<Load, String> {
         let log = self.log;
         // h2load appends to its log.
         if log.exists() {
@@ -70,6 +72,7 @@ impl Target<'_> {
         command.args(["--kill-after=5", &STUCK.as_secs().to_string(), "h2load"]);
         command.arg(format!("--requests={requests}"));
         command.arg(format!("--clients={}", self.connections));
+        command.arg(format!("--max-concurrent-streams={}", self.streams));
         command.arg(format!("--log-file={}", log.display()));
         if self.protocol == Protocol::Http1 {
             command.arg("--h1");

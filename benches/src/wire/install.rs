@@ -9,7 +9,7 @@ const PEERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers");
 const LIMIT: &str = "300";
 
 /// Installs the load generator if it is missing.
-pub(super) fn h2load() -> Result<(), String> {
+pub(crate) fn h2load() -> Result<(), String> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/e2e/proxies/install.sh");
     run("install.sh h2load", Command::new("bash").arg(script).arg("h2load"))
 }

@@ -10,9 +10,9 @@
 //! The load generator and all other load share the same cores.
 
 mod child;
-mod cores;
+pub(crate) mod cores;
 mod h2load;
-mod install;
+pub(crate) mod install;
 mod ours;
 mod plan;
 mod probe;
@@ -22,7 +22,6 @@ mod tables;
 
 use std::collections::{HashMap, HashSet};
 
-use self::h2load::Target;
 pub use self::{
     child::Running,
     h2load::{Load, all_succeeded, read_log},
@@ -32,13 +31,14 @@ pub use self::{
     settings::Settings,
     tables::{Found, tables},
 };
+pub(crate) use self::{child::processor_time, h2load::Target as H2loadTarget, ours::print_address};
 use crate::results::Table;
 
 /// The body of every response.
 pub const TEXT: &str = "ok";
 
 /// The worker threads of every server; the peers have this number in their own sources.
-const WORKER_THREADS: usize = 1;
+pub(crate) const WORKER_THREADS: usize = 1;
 
 /// A protocol, without TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -148,8 +148,9 @@ fn load_all(
             continue;
         }
         let Cell { protocol, connections, server } = cell;
-        let (server_at, cores) = (&running[server], places.cores());
-        let target = Target { protocol, server: server_at, connections, log, cores };
+        let cores = places.cores();
+        let (streams, server_at) = (1, &running[server]);
+        let target = H2loadTarget { protocol, server: server_at, connections, streams, log, cores };
         let requests = match calibrated.get(&cell) {
             Some(requests) => Ok(*requests),
             None => target.calibrate(settings.duration()),

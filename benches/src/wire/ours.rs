@@ -5,6 +5,7 @@ use std::{io::Read, net::SocketAddr};
 use axum::{
     Router,
     routing::{MethodRouter, get},
+    serve::ListenerExt,
 };
 use followthrough::{RequestToken, cancellable, durable_write};
 use tokio::net::TcpListener;
@@ -69,7 +70,7 @@ async fn durable_site() -> &'static str {
 /// Returns the handler for the server `name`, or `None` if this program has no such server.
 fn handler(name: &str) -> Option<MethodRouter> {
     Some(match name {
-        "bare" | "bare_again" | "serve" => get(bare),
+        "bare" | "bare_again" | "bare_nodelay" | "serve" => get(bare),
         "read" => get(read),
         "read_deadline" => get(read_deadline),
         "stream" => get(stream),
@@ -95,8 +96,12 @@ pub(super) fn serve(name: &str, port: u16) -> Result<(), String> {
     runtime.block_on(async {
         let listener = TcpListener::bind(("127.0.0.1", port)).await;
         let listener = listener.map_err(|error| format!("cannot listen: {error}"))?;
-        announce(listener.local_addr().map_err(|error| format!("no address: {error}"))?);
-        let ended = if name.starts_with("bare") {
+        print_address(listener.local_addr().map_err(|error| format!("no address: {error}"))?);
+        let ended = if name == "bare_nodelay" {
+            // A connection that has gone meanwhile takes no option, and needs none.
+            let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+            axum::serve(listener, app).await
+        } else if name.starts_with("bare") {
             axum::serve(listener, app).await
         } else {
             followthrough::serve(listener, app).await.map(drop)
@@ -106,7 +111,7 @@ pub(super) fn serve(name: &str, port: u16) -> Result<(), String> {
 }
 
 /// Prints the address, and ends the process when stdin closes.
-fn announce(address: SocketAddr) {
+pub(crate) fn print_address(address: SocketAddr) {
     let port = address.port();
     println!("http1 {port} h2c {port}");
     std::thread::spawn(|| {

@@ -37,9 +37,10 @@ const fn server(name: &'static str, title: &'static str, kind: Kind) -> Server {
 
 /// The servers, in the order of the tables. Bare axum is first, because the others are divided by
 /// it.
-pub const SERVERS: [Server; 16] = [
+pub const SERVERS: [Server; 17] = [
     server("bare", "axum::serve", Kind::Bare),
     server("bare_again", "axum::serve, a second process", Kind::Bare),
+    server("bare_nodelay", "axum::serve with TCP_NODELAY", Kind::Bare),
     server("serve", "followthrough::serve, no policy", Kind::Ours),
     server("read", "read", Kind::Ours),
     server("read_deadline", "read + deadline", Kind::Ours),
@@ -112,7 +113,12 @@ impl Places {
         Ok(Self { itself: program.to_owned(), target: target.to_owned(), cores: Cores::find() })
     }
 
-    pub(super) const fn cores(&self) -> Option<Cores> {
+    /// Returns the path of this program.
+    pub(crate) fn itself(&self) -> &Path {
+        &self.itself
+    }
+
+    pub(crate) const fn cores(&self) -> Option<Cores> {
         self.cores
     }
 
@@ -121,7 +127,7 @@ impl Places {
     }
 
     /// Returns the folder for installations.
-    pub(super) fn scratch(&self) -> PathBuf {
+    pub(crate) fn scratch(&self) -> PathBuf {
         self.target.join("wire")
     }
 
