@@ -90,12 +90,17 @@ fn some_workloads(options: &[&str]) -> ExitCode {
         let is_check = settings.scale == workloads::Scale::Check;
         let (tables, above) = workloads::check(&settings)?;
         tables.iter().for_each(show);
+        for note in tables.iter().flat_map(|table| &table.notes) {
+            println!("- {note}");
+        }
         Ok(if is_check { above } else { Vec::new() })
     });
     match measured {
         Ok(above) if above.is_empty() => ExitCode::SUCCESS,
         Ok(above) => {
-            above.iter().for_each(|sentence| eprintln!("{sentence}"));
+            for sentence in above {
+                eprintln!("{sentence}");
+            }
             ExitCode::FAILURE
         }
         Err(error) => failed(&error),

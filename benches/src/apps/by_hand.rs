@@ -19,6 +19,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 pub fn router<W: Work>(way: &str, root: &CancellationToken) -> Option<Router> {
     let method = match way {
         "bare" | "timeout_layer" | "tower_timeout" => plain::<W>(),
+        "bare_state" => post(with_state::<W>),
         "token_idiom" => post(by_hand::<W>),
         "token_idiom_deadline" => post(by_hand_deadline::<W>),
         "spawn_idiom" => post(spawned::<W>),
@@ -36,6 +37,11 @@ pub fn router<W: Work>(way: &str, root: &CancellationToken) -> Option<Router> {
         }
         _ => router,
     })
+}
+
+/// Takes what the idioms take, and does not use it.
+async fn with_state<W: Work>(State(_root): State<CancellationToken>) -> &'static str {
+    W::work().await
 }
 
 /// A careful version by hand: a child token, cancelled by a drop guard, in a select.

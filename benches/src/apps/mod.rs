@@ -30,8 +30,9 @@ const fn way(id: &'static str, name: &'static str) -> Way {
 }
 
 /// The ways, in the order of the tables. The others are compared with the first.
-pub const WAYS: [Way; 19] = [
+pub const WAYS: [Way; 20] = [
     way("bare", "bare axum"),
+    way("bare_state", "bare axum, a handler with `State`"),
     way("timeout_layer", "tower-http's `TimeoutLayer`"),
     way("tower_timeout", "`tower::timeout` and `HandleErrorLayer`"),
     way("token_idiom", "by hand: child token, drop guard, `select!`"),
@@ -140,6 +141,15 @@ fn routed(method: MethodRouter<Shared>, root: &CancellationToken) -> Router {
 
 async fn bare<W: Work>() -> &'static str {
     W::work().await
+}
+
+/// Returns the way that `way` is compared with: bare axum, with `State` if its handler has one.
+#[must_use]
+pub fn base_of(way: &str) -> &'static str {
+    match way {
+        "token_idiom" | "token_idiom_deadline" | "spawn_idiom" => "bare_state",
+        _ => "bare",
+    }
 }
 
 /// Returns the handler without a policy.

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use super::{Scale, at_most, callgrind, command, counted::counted, number, row};
-use crate::{WAYS, results::Table};
+use crate::{WAYS, apps::base_of, results::Table};
 
 const RATIOS: [(&str, &str, &str, f64); 5] = [
     ("a read / by hand", "read", "token_idiom", 0.2),
@@ -21,9 +21,9 @@ pub(super) fn run(scale: &Scale) -> Result<Table, String> {
     for way in WAYS {
         instructions.insert(way.id, callgrind::each(&["calls", way.id], scale.calls)?);
     }
-    let over = |way: &str| instructions[way] - instructions["bare"];
+    let over = |way: &str| instructions[way] - instructions[base_of(way)];
     let each = |way: &str| allocations.get(way).map(|all| number(*all) / number(scale.counted));
-    let more = |way: &str| Some(each(way)? - each("bare")?);
+    let more = |way: &str| Some(each(way)? - each(base_of(way))?);
     let rows = WAYS.iter().map(|way| {
         let all = Some(instructions[way.id].round());
         row(way.name, [Some(over(way.id).round()), all, more(way.id), each(way.id)])

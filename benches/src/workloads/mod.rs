@@ -1,4 +1,4 @@
-//! The workloads that users have: bulk bodies, many streams, WebSockets, events, TLS, idle
+//! The workloads that users have: bulk bodies, many streams, `WebSocket`s, events, TLS, idle
 //! connections, clients that hang up.
 //!
 //! `cargo run --release -p followthrough-benches -- workloads` measures `axum::serve` and
@@ -14,6 +14,7 @@ mod descriptors;
 mod figures;
 mod goals;
 mod load;
+mod notes;
 mod rows;
 mod run;
 mod server;
@@ -21,7 +22,10 @@ mod settings;
 mod sides;
 mod tables;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 pub use self::{
     figures::{Figure, Figures, Spread, p99},
@@ -39,6 +43,9 @@ use crate::{
 
 /// The bytes of a chunk of a bulk body.
 const CHUNK: usize = 64 << 10;
+
+/// The rounds that even a slow machine takes: one disturbed round of three does not decide.
+const LEAST: usize = 3;
 
 /// Returns the content of every chunk. Its period fits in no power of two.
 fn pattern() -> Vec<u8> {
@@ -116,7 +123,7 @@ pub fn find_with(program: &Path, settings: &Settings) -> Result<(Measured, Vec<S
     descriptors::raise();
     let bench = Bench::new(Places::of(program)?)?;
     let mut measured = Measured::default();
-    let mut notes = general_notes(settings, &bench);
+    let mut notes = notes::general(bench.has_cores());
     for row in ROWS {
         let Some(wanted) = settings.amount(row) else { continue };
         let amount = if row.takes_descriptors { descriptors::at_most(wanted) } else { wanted };
@@ -136,6 +143,7 @@ pub fn find_with(program: &Path, settings: &Settings) -> Result<(Measured, Vec<S
             Err(Fault::Wrong(reason)) => return Err(format!("{}: {reason}", row.title)),
         }
     }
+    notes.extend(notes::absolute(&measured));
     Ok((measured, notes))
 }
 
@@ -148,7 +156,11 @@ fn rounds(row: &Row, amount: u64, settings: &Settings, bench: &Bench) -> Result<
     // The noise is for the page.
     let is_wanted = |side: &&Side| settings.scale == Scale::Full || **side != Side::NoDelayAgain;
     let mut all: Vec<Found> = row.sides.iter().filter(is_wanted).map(found).collect();
-    for round in 0..settings.rounds {
+    let (began, enough) = (Instant::now(), settings.enough());
+    for round in 0..settings.rounds(row) {
+        if round >= LEAST && enough.is_some_and(|enough| began.elapsed() > enough) {
+            break;
+        }
         for turn in 0..all.len() {
             let at = (round + turn) % all.len();
             let side = all[at].side;
@@ -161,26 +173,4 @@ fn rounds(row: &Row, amount: u64, settings: &Settings, bench: &Bench) -> Result<
         }
     }
     Ok(all)
-}
-
-fn general_notes(settings: &Settings, bench: &Bench) -> Vec<String> {
-    let mut notes = vec![format!(
-        "Of all tables of workloads: each figure is the median, the least or the greatest ratio of {} rounds, each \
-         within one round. A round takes every server in turn, in a rotated order. *The same, a second process* is \
-         axum with TCP_NODELAY again, and shows the noise.",
-        settings.rounds
-    )];
-    notes.push(if bench.has_cores() {
-        "A server has one worker thread and one core, the load generator another core. The load generator checks \
-         status, length and content of every answer; a wrong one fails the measurement."
-            .to_owned()
-    } else {
-        "Rates, percentiles and times are left out: there is no second core or no `taskset` to keep the load \
-         generator away from the servers."
-            .to_owned()
-    });
-    if cfg!(debug_assertions) {
-        notes.push("The servers were built without `--release`: their ratios mean nothing.".into());
-    }
-    notes
 }

@@ -17,6 +17,9 @@ pub struct Row {
     pub by: Generator,
     /// The work of a run: MiB, requests, messages, events or connections.
     pub amounts: Amounts,
+    /// How often each server is loaded for the page. A percentile needs more rounds than a count of
+    /// bytes.
+    pub rounds: usize,
     /// Whether each unit of the work takes a file descriptor.
     pub takes_descriptors: bool,
     /// Whether the run ends the server.
@@ -68,6 +71,7 @@ const fn row(id: &'static str, title: &'static str, sides: &'static [Side]) -> R
         figures: CPU_RATE,
         by: Generator::Own,
         amounts: amounts(0, None, 0),
+        rounds: 11,
         takes_descriptors: false,
         ends_server: false,
         tls: false,
@@ -101,6 +105,7 @@ pub const ROWS: &[Row] = &[
     Row {
         figures: &[Figure::Cpu, Figure::Rate, Figure::Bytes],
         amounts: amounts(10_000, Some(1_000), 50),
+        rounds: 5,
         takes_descriptors: true,
         ..row("events", "server-sent events to many clients", STREAMS)
     },
@@ -117,11 +122,13 @@ pub const ROWS: &[Row] = &[
     Row {
         figures: &[Figure::P99, Figure::Cpu],
         amounts: amounts(40_000, None, 500),
+        rounds: 20,
         ..row("storm", "51 of 256 clients hang up all the time", READS)
     },
     Row {
         figures: &[Figure::Time, Figure::Bytes, Figure::Idle],
-        amounts: amounts(20_000, Some(2_000), 50),
+        amounts: amounts(20_000, Some(1_000), 50),
+        rounds: 5,
         takes_descriptors: true,
         ends_server: true,
         ..row("idle", "idle connections, and a shutdown with them", READS)

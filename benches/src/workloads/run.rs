@@ -1,11 +1,15 @@
 //! One run: a fresh server, and a load generator on the other core.
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use super::{
     figures::{Figure, Figures},
     load::{Fault, Outcome},
     rows::{Generator, Row},
+    server::tls,
     sides::Side,
 };
 use crate::wire::{H2loadTarget, Places, Protocol, Running, cores};
@@ -13,16 +17,22 @@ use crate::wire::{H2loadTarget, Places, Protocol, Running, cores};
 /// The limit of a load generator in seconds; the generator itself ends before.
 const LIMIT: &str = "120";
 
-/// The program, and the folder for its files.
+/// The program, and a folder for its files, which is removed at the end.
 #[derive(Debug)]
 pub(super) struct Bench {
     places: Places,
+    folder: PathBuf,
 }
 
 impl Bench {
     pub(super) fn new(places: Places) -> Result<Self, String> {
-        super::server::tls::make(&folder(&places))?;
-        Ok(Self { places })
+        // Measurements at the same time need folders of their own.
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("workloads-{}-{number}", std::process::id());
+        let bench = Self { folder: places.scratch().join(name), places };
+        tls::make(&bench.folder)?;
+        Ok(bench)
     }
 
     pub(super) fn has_cores(&self) -> bool {
@@ -38,7 +48,7 @@ impl Bench {
         let mut command = cores::server(self.places.cores(), self.places.itself());
         command.args(["workloads", "serve", side.name()]);
         if row.tls {
-            command.arg(folder(&self.places));
+            command.arg(&self.folder);
         }
         let mut server = Running::start(command).map_err(Fault::Lacking)?;
         let found = match row.by {
@@ -61,7 +71,7 @@ impl Bench {
         command.args(["--kill-after=5", LIMIT]).arg(self.places.itself());
         command.args(["workloads", "load", row.id]);
         command.arg(server.port(Protocol::Http1).to_string());
-        command.arg(server.id().to_string()).arg(amount.to_string()).arg(folder(&self.places));
+        command.arg(server.id().to_string()).arg(amount.to_string()).arg(&self.folder);
         let output =
             command.output().map_err(|error| Fault::Lacking(format!("no load: {error}")))?;
         if !output.status.success() {
@@ -83,7 +93,7 @@ impl Bench {
         amount: u64,
     ) -> Result<Figures, Fault> {
         let requests = u32::try_from(amount).unwrap_or(u32::MAX);
-        let log = &folder(&self.places).join("requests.log");
+        let log = &self.folder.join("requests.log");
         let cores = self.places.cores();
         let target =
             H2loadTarget { protocol: Protocol::H2c, server, connections, streams, log, cores };
@@ -95,6 +105,9 @@ impl Bench {
     }
 }
 
-fn folder(places: &Places) -> PathBuf {
-    places.scratch().join("workloads")
+impl Drop for Bench {
+    fn drop(&mut self) {
+        // A drop cannot return the error.
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
 }

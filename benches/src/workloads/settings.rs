@@ -1,6 +1,12 @@
 //! The settings of a measurement.
 
+use std::time::Duration;
+
 use super::rows::{ROWS, Row};
+
+/// The time for all rounds of `--check` but the last of each row, so that the whole takes less than
+/// a minute on a busy machine.
+const CHECK: Duration = Duration::from_secs(40);
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,8 +22,8 @@ pub enum Scale {
 /// The rows, the rounds and the scale.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// How often each server is loaded.
-    pub rounds: usize,
+    /// How often each server is loaded; `None` for the number of the row.
+    pub rounds: Option<usize>,
     /// Names of rows; empty for all.
     pub only: Vec<String>,
     /// The counts.
@@ -26,7 +32,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { rounds: 11, only: Vec::new(), scale: Scale::Full }
+        Self { rounds: None, only: Vec::new(), scale: Scale::Full }
     }
 }
 
@@ -34,7 +40,7 @@ impl Settings {
     /// Returns settings that only show that the measurement runs.
     #[must_use]
     pub fn quick() -> Self {
-        Self { rounds: 1, scale: Scale::Quick, ..Self::default() }
+        Self { rounds: Some(1), scale: Scale::Quick, ..Self::default() }
     }
 
     /// Parses the options of the command line.
@@ -49,7 +55,7 @@ impl Settings {
             let mut value = || options.next().ok_or_else(|| format!("`{option}` has no value"));
             match *option {
                 "--quick" => settings = Self { only: settings.only, ..Self::quick() },
-                "--check" => settings = Self { rounds: 5, scale: Scale::Check, ..settings },
+                "--check" => settings = Self { rounds: Some(7), scale: Scale::Check, ..settings },
                 "--rounds" => {
                     let value = value()?;
                     let parsed = value.parse().ok().filter(|rounds| *rounds > 0);
@@ -66,7 +72,7 @@ impl Settings {
                 }
             }
         }
-        settings.rounds = rounds.unwrap_or(settings.rounds);
+        settings.rounds = rounds.or(settings.rounds);
         let is_known = |name: &String| ROWS.iter().any(|row| row.id == *name);
         match settings.only.iter().find(|name| !is_known(name)) {
             None => Ok(settings),
@@ -90,6 +96,19 @@ impl Settings {
         }
     }
 
+    /// Returns how often each server of `row` is loaded.
+    #[must_use]
+    pub fn rounds(&self, row: &Row) -> usize {
+        self.rounds.unwrap_or(row.rounds)
+    }
+
+    /// Returns the time after which a row begins no further round.
+    pub(super) fn enough(&self) -> Option<Duration> {
+        let rows = ROWS.iter().filter(|row| self.amount(row).is_some()).count();
+        let each = CHECK.checked_div(u32::try_from(rows).ok()?);
+        each.filter(|_| self.scale == Scale::Check)
+    }
+
     /// Returns the command that repeats the measurement.
     pub(super) fn command(&self) -> String {
         let mut words =
@@ -99,8 +118,8 @@ impl Settings {
             Scale::Check => words.push("--check".to_owned()),
             Scale::Quick => words.push("--quick".to_owned()),
         }
-        if self.rounds != Self::default().rounds {
-            words.push(format!("--rounds {}", self.rounds));
+        if let (Scale::Full, Some(rounds)) = (self.scale, self.rounds) {
+            words.push(format!("--rounds {rounds}"));
         }
         if !self.only.is_empty() {
             words.push(format!("--only {}", self.only.join(",")));
@@ -117,7 +136,7 @@ mod tests {
     fn options_are_parsed_in_any_order() {
         let parsed = Settings::parse(&["--only", "bulk-up,pipeline", "--rounds", "3", "--quick"]);
         let only = vec!["bulk-up".to_owned(), "pipeline".to_owned()];
-        assert_eq!(parsed, Ok(Settings { rounds: 3, only, scale: Scale::Quick }));
+        assert_eq!(parsed, Ok(Settings { rounds: Some(3), only, scale: Scale::Quick }));
         assert_eq!(Settings::parse(&[]), Ok(Settings::default()));
         assert_eq!(Settings::parse(&["--check"]).expect("it is known").scale, Scale::Check);
     }
@@ -134,6 +153,15 @@ mod tests {
             let error = Settings::parse(options).expect_err(part);
             assert!(error.contains(part), "{error}");
         }
+    }
+
+    #[test]
+    fn only_the_check_has_a_limit_of_time() {
+        let enough = |options: &[&str]| Settings::parse(options).expect("they are known").enough();
+        assert_eq!(enough(&["--check", "--only", "bulk-up"]), Some(CHECK));
+        assert!(enough(&["--check"]).is_some_and(|each| each < CHECK / 5));
+        assert_eq!(enough(&[]), None);
+        assert_eq!(enough(&["--quick"]), None);
     }
 
     #[test]

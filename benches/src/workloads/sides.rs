@@ -7,7 +7,7 @@ use crate::wire::SERVERS;
 pub enum Side {
     /// `axum::serve` as it is.
     Axum,
-    /// `axum::serve` with TCP_NODELAY, which `followthrough::serve` sets, too.
+    /// `axum::serve` with `TCP_NODELAY`, which `followthrough::serve` sets, too.
     NoDelay,
     /// A second server of the same kind, whose ratios show the noise.
     NoDelayAgain,
@@ -59,7 +59,7 @@ impl Side {
         matches!(self, Self::Serve | Self::Read | Self::Stream)
     }
 
-    /// Returns whether its connections have TCP_NODELAY.
+    /// Returns whether its connections have `TCP_NODELAY`.
     pub(super) const fn has_nodelay(self) -> bool {
         !matches!(self, Self::Axum)
     }

@@ -38,12 +38,12 @@ impl Measured {
         Spread::of_ratios(&of(side)?, &of(base)?)
     }
 
-    /// Returns the median of a figure itself.
+    /// Returns the spread of a figure itself.
     #[must_use]
-    pub fn median(&self, row: &str, figure: Figure, side: Side) -> Option<f64> {
+    pub fn spread(&self, row: &str, figure: Figure, side: Side) -> Option<Spread> {
         let found = self.0.iter().find(|found| (found.row, found.side) == (row, side))?;
         let figures = found.rounds.iter().filter_map(|round| round.get(&figure).copied());
-        Some(Spread::of(figures.collect())?.median)
+        Spread::of(figures.collect())
     }
 }
 
@@ -95,7 +95,7 @@ fn line(measured: &Measured, figure: Figure, row: &Row, side: Side) -> Option<re
     })
 }
 
-/// Returns a goal for the ratio of `side` to axum with TCP_NODELAY, if the ratio was measured.
+/// Returns a goal for the ratio of `side` to axum with `TCP_NODELAY`, if the ratio was measured.
 pub(super) fn goal(
     measured: &Measured,
     (id, figure, side): (&str, Figure, Side),
@@ -118,7 +118,7 @@ mod tests {
     use crate::page;
 
     /// Returns three rounds of a machine that slows down, in which every server takes `of_nodelay`
-    /// times the processor time of axum with TCP_NODELAY.
+    /// times the processor time of axum with `TCP_NODELAY`.
     fn found(side: Side, of_nodelay: f64) -> Found {
         let round = |speed: f64| Figures::from([(Figure::Cpu, speed * of_nodelay)]);
         Found { row: "pipeline", side, rounds: [10.0, 30.0, 20.0].map(round).into() }
@@ -147,7 +147,7 @@ mod tests {
         ] {
             assert!(shown.contains(row), "{shown}");
         }
-        assert!(!shown.contains("with TCP_NODELAY |"), "the base is no row: {shown}");
+        assert!(!shown.contains(": axum::serve with TCP_NODELAY |"), "the base is no row: {shown}");
     }
 
     #[test]

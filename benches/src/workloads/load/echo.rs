@@ -1,4 +1,4 @@
-//! Small messages on WebSockets, each sent back before the next.
+//! Small messages on sockets of `/echo`, each sent back before the next.
 
 use tokio::{net::TcpStream, task::JoinSet};
 

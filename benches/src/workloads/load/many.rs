@@ -14,8 +14,9 @@ use crate::wire::{TEXT, processor_time};
 
 /// The events before the measured ones, and those.
 const EVENTS: (u64, u64) = (2, 10);
-/// How long the connections stay idle.
-const IDLE: Duration = Duration::from_secs(2);
+/// The least and the longest time in milliseconds for which the connections stay idle. A few of them
+/// are idle for less.
+const IDLE: (u64, u64) = (200, 2_000);
 
 type Client = Connection<TcpStream>;
 
@@ -89,7 +90,8 @@ pub(super) async fn idle(target: &Target) -> Result<Figures, Fault> {
         each(before.zip(resident(target.process)), target.amount).into_iter().collect();
 
     let (cpu, began) = (processor_time(target.process), Instant::now());
-    tokio::time::sleep(IDLE).await;
+    let idle = (target.amount / 10).clamp(IDLE.0, IDLE.1);
+    tokio::time::sleep(Duration::from_millis(idle)).await;
     if let Some((before, after)) = cpu.zip(processor_time(target.process)) {
         let share = float(after.saturating_sub(before)) / began.elapsed().as_secs_f64() / 1e9;
         figures.insert(Figure::Idle, share);
