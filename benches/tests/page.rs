@@ -92,3 +92,12 @@ fn a_table_without_a_place_of_its_own_is_shown_at_the_end() {
         assert!(shown.contains(part), "`{part}` is not in {shown}");
     }
 }
+
+#[test]
+fn tables_are_removed_by_the_beginning_of_their_ids() {
+    let mut results = unexplained(1.0);
+    results.remove("workloads-");
+    assert!(results.table("unexplained").is_some());
+    results.remove("unex");
+    assert_eq!(results, Results::default());
+}

@@ -4,6 +4,7 @@ use std::{path::Path, process::Command};
 
 use followthrough_benches::{
     page,
+    wire::{Protocol, Running},
     workloads::{Figure, ROWS, Settings, Side, find_with, tables},
 };
 
@@ -104,4 +105,42 @@ fn a_server_that_is_gone_fails_the_run() {
     let (code, complaint) = load("bulk-up", port);
     assert_eq!(code, Some(2), "{complaint}");
     assert!(complaint.contains("no connection"), "{complaint}");
+}
+
+/// Runs this program under a limit of open files, and returns its exit code and its output.
+fn limited(files: u32, arguments: &str) -> (Option<i32>, String, String) {
+    let script = format!("ulimit -n {files}; exec {PROGRAM} {arguments}");
+    let output = Command::new("sh").args(["-c", &script]).output().expect("there is a shell");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn a_row_without_descriptors_is_left_out_by_name() {
+    let (code, _, complaint) = limited(60, "workloads --quick --only idle");
+    assert_eq!(code, Some(2), "{complaint}");
+    assert!(complaint.contains("and a shutdown with them is left out: the limit"), "{complaint}");
+}
+
+#[test]
+fn a_load_generator_without_descriptors_blames_the_machine() {
+    let mut command = Command::new(PROGRAM);
+    command.args(["workloads", "serve", "bare"]);
+    let server = Running::start(command).expect("it can listen");
+    let port = server.port(Protocol::Http1);
+    let process = std::process::id();
+    let (code, said, complaint) =
+        limited(20, &format!("workloads load idle {port} {process} 100 nowhere"));
+    assert_eq!(code, Some(0), "{complaint}");
+    assert!(said.contains(r#"{"Lacking":"no connection: "#), "{said}");
+    server.stop().expect("it ends by itself");
+}
+
+#[test]
+fn a_server_that_ends_with_an_error_is_a_fault() {
+    let mut command = Command::new("sh");
+    command.args(["-c", "echo http1 1 h2c 2; read line; exit 3"]);
+    let server = Running::start(command).expect("it prints its ports");
+    let error = server.stop().expect_err("its status is not success");
+    assert!(error.contains("exit status: 3"), "{error}");
 }

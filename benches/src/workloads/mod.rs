@@ -44,6 +44,8 @@ use crate::{
 /// The bytes of a chunk of a bulk body.
 const CHUNK: usize = 64 << 10;
 
+const FEW_FILES: &str = "the limit of open files leaves no connection";
+
 /// The rounds that even a slow machine takes: one disturbed round of three does not decide.
 const LEAST: usize = 3;
 
@@ -127,14 +129,22 @@ pub fn find_with(program: &Path, settings: &Settings) -> Result<(Measured, Vec<S
     for row in ROWS {
         let Some(wanted) = settings.amount(row) else { continue };
         let amount = if row.takes_descriptors { descriptors::at_most(wanted) } else { wanted };
+        if amount == 0 {
+            eprintln!("{} is left out: {FEW_FILES}", row.title);
+            notes.push(format!("{} is left out: {FEW_FILES}.", row.title));
+            continue;
+        }
         if amount < wanted {
             notes.push(format!(
                 "{}: {amount} connections instead of {wanted}, because of the limit of open files.",
                 row.title
             ));
         }
-        eprintln!("{}", row.id);
-        match rounds(row, amount, settings, &bench) {
+        eprint!("{}: ", row.id);
+        let began = Instant::now();
+        let found = rounds(row, amount, settings, &bench);
+        eprintln!("{:.1} s", began.elapsed().as_secs_f64());
+        match found {
             Ok(found) => measured.0.extend(found),
             Err(Fault::Lacking(reason)) => {
                 eprintln!("{} is left out: {reason}", row.title);

@@ -1,11 +1,11 @@
 //! A client for HTTP/1 that allocates nothing for an answer, so that the load generator stays
 //! faster than the servers.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 use super::Fault;
@@ -35,10 +35,35 @@ pub(super) enum Length {
 
 /// Connects to a server on loopback.
 pub(super) async fn connect(port: u16, room: usize) -> Result<Connection<TcpStream>, Fault> {
-    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await;
+    connect_from(Ipv4Addr::LOCALHOST, port, room).await
+}
+
+/// Connects to a server on loopback, from that address.
+pub(super) async fn connect_from(
+    source: Ipv4Addr,
+    port: u16,
+    room: usize,
+) -> Result<Connection<TcpStream>, Fault> {
+    let at = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let stream = if source == Ipv4Addr::LOCALHOST {
+        TcpStream::connect(at).await
+    } else {
+        match bound(source) {
+            Ok(socket) => socket.connect(at).await,
+            Err(error) => Err(error),
+        }
+    };
     let stream = stream.map_err(|error| Fault::of_connect(&error))?;
     stream.set_nodelay(true).map_err(|error| Fault::of_connect(&error))?;
     Ok(Connection::new(stream, room))
+}
+
+fn bound(source: Ipv4Addr) -> std::io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    // Ports of closed connections are free for others.
+    socket.set_reuseaddr(true)?;
+    socket.bind((source, 0).into())?;
+    Ok(socket)
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {

@@ -1,17 +1,24 @@
 //! Many connections at once: clients of an event stream, and idle ones.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::Ipv4Addr,
+    time::{Duration, Instant},
+};
 
 use tokio::{net::TcpStream, task::JoinSet};
 
 use super::{
     super::figures::{Figure, Figures, float},
     Fault, Meter, Target,
-    http1::{Connection, Length, SMALL, connect},
+    http1::{Connection, Length, SMALL, connect, connect_from},
     requests::{REQUEST, joined},
 };
 use crate::wire::{TEXT, processor_time};
 
+/// The first address of the clients.
+const FIRST: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+/// The clients with one address. Linux looks for a free port longer and longer when most are taken.
+const FROM_ONE: u64 = 5_000;
 /// The events before the measured ones, and those.
 const EVENTS: (u64, u64) = (2, 10);
 /// The least and the longest time in milliseconds for which the connections stay idle. A few of them
@@ -128,8 +135,10 @@ async fn open(
     greet: impl AsyncFn(Client) -> Result<Client, Fault>,
 ) -> Result<Vec<Client>, Fault> {
     let mut clients = Vec::new();
-    for _ in 0..target.amount {
-        let client = connect(target.port, SMALL).await?;
+    for number in 0..target.amount {
+        let source =
+            Ipv4Addr::from_bits(FIRST.to_bits() + u32::try_from(number / FROM_ONE).unwrap_or(0));
+        let client = connect_from(source, target.port, SMALL).await?;
         clients.push(greet(client).await?);
     }
     Ok(clients)
