@@ -61,7 +61,6 @@ pub enum Mode {
 
 /// The description of a handler's policy, which hooks get, and logs and reports name.
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub struct HandlerPolicy {
     name: &'static str,
     file: &'static str,

@@ -5,8 +5,8 @@
 //!
 //! Invariants:
 //!
-//! 1. Over HTTP/1, a streamed body is pending when its [`Batch`] is full, and hyper's buffer is not full then. So
-//!    every wake-up of the connection polls the body.
+//! 1. Over HTTP/1, a streamed body is pending when its [`Batch`] is full, and hyper's buffer is not full then,
+//!    because a longer frame is cut to the room in the batch. So every wake-up of the connection polls the body.
 //! 2. Over HTTP/2, a streamed body is pending while hyper holds [`AHEAD`]. hyper may also wait for the stream's
 //!    window and not poll the body; [`BodyEnd`](super::BodyEnd) is for that wait.
 //! 3. Over HTTP/2, [`HeldBytes`] is shared by the task of the stream and that of the connection, and keeps its own
@@ -17,11 +17,13 @@ use std::{any::Any, sync::Arc, task::Context};
 use bytes::{Buf, Bytes};
 use http_body::Frame;
 
-use super::{batch::Batch, held_bytes::HeldBytes, on_connection::OnConnection};
+use super::{
+    batch::Batch, held_bytes::HeldBytes, on_connection::OnConnection, pieces::PIECE, stall,
+};
 
 /// The number of bytes of one HTTP/2 stream that hyper may hold. A connection may have 200 streams.
 const AHEAD: usize = 128 << 10;
-/// The number of bytes as which a frame counts at least, because a small frame takes more memory than its bytes.
+/// The smallest count of a frame: a small frame takes more memory than its bytes.
 const LEAST: usize = 8 << 10;
 
 /// The backpressure of one response body.
@@ -31,8 +33,10 @@ pub(crate) struct Backpressure {
     batch: Batch,
     /// Over HTTP/2: the frames that hyper holds.
     held: Option<Arc<HeldBytes>>,
-    /// Over HTTP/2: the bytes as which the last frame counts. The next one is taken to count as much.
+    /// Over HTTP/2: the count of the last frame. The next frame is assumed to count the same.
     last: usize,
+    /// Over HTTP/2: the bytes that hyper held when the handler last had no frame.
+    held_before: usize,
 }
 
 impl Backpressure {
@@ -40,7 +44,10 @@ impl Backpressure {
     pub(crate) fn pass<D: Buf + 'static>(&mut self, on: &OnConnection, frame: &mut Frame<D>) {
         let Some(data) = frame.data_mut() else { return };
         if !on.connection().speaks_http2() {
-            self.batch.add(on.connection().flushes().count(), data.remaining());
+            // hyper discards an empty frame, and no flush would follow it.
+            if data.has_remaining() {
+                self.batch.add(on.connection().flushes().count(), data.remaining());
+            }
         } else if let Some(data) = (data as &mut dyn Any).downcast_mut::<Bytes>() {
             self.last = data.len().max(LEAST);
             let held = self.held.get_or_insert_default();
@@ -48,6 +55,27 @@ impl Backpressure {
             let (bytes, counts) = (std::mem::take(data), self.last);
             *data = Bytes::from_owner(Held { bytes, counts, total: held.clone() });
         }
+    }
+
+    /// Returns the length of the longest piece of a frame that hyper gets at once.
+    pub(crate) fn longest_piece(&self, on: &OnConnection) -> usize {
+        let connection = on.connection();
+        if connection.speaks_http2() {
+            return PIECE;
+        }
+        self.batch.room(connection.flushes().count(), connection.ahead)
+    }
+
+    /// Notes that the handler has no frame. Over HTTP/2, the wait for the peer goes on while hyper holds frames, and
+    /// begins anew when the peer has taken one.
+    pub(crate) fn has_no_frame(&mut self) {
+        let held = self.held.as_ref().map_or(0, |held| held.bytes());
+        if held > 0 && held < self.held_before {
+            stall::body_gave();
+        } else if held > 0 {
+            stall::body_holds_back();
+        }
+        self.held_before = held;
     }
 
     /// Returns whether the next frame has to wait. If so, the body is polled again when it may pass.

@@ -4,11 +4,13 @@
 //!
 //! 1. hyper has at most [`Ahead::bytes`] of a stream and one frame, because a batch begins only after a flush, and
 //!    a flush leaves nothing in hyper's buffer.
-//! 2. A batch does not fill hyper's buffer, unless one of its frames is longer than the one before. hyper polls no
-//!    body while its buffer is full. A frame of more than [`Ahead::longest_frame`] is cut into pieces.
+//! 2. A batch does not fill hyper's buffer, because a frame is cut to the [room](Batch::room) in its batch. hyper
+//!    polls no body while its buffer is full.
 
 /// The number of frames in a batch. hyper's queue is full with one more.
 const FRAMES: usize = 15;
+/// The length of a piece for which there may be no room.
+const SHORTEST_PIECE: usize = 4 << 10;
 /// The bytes that hyper adds to a chunk at most: 16 digits of its length, and two line ends.
 const CHUNK_FRAMING: usize = 20;
 
@@ -29,11 +31,6 @@ impl Ahead {
         let size = size.map_or(Self::BUFFER, |size| size.min(Self::BUFFER));
         Self { bytes: size.saturating_sub(Self::HEAD) }
     }
-
-    /// Returns the length of the longest frame that leaves room in hyper's buffer.
-    pub(super) fn longest_frame(self) -> usize {
-        self.bytes.max(4 << 10)
-    }
 }
 
 /// The frames that a body has given since the last flush of its connection.
@@ -43,12 +40,13 @@ pub(super) struct Batch {
     flushes: usize,
     frames: usize,
     bytes: usize,
-    /// The length of the last frame. The next one is taken to be as long.
+    /// The length of the last frame. The next frame is assumed to be as long.
     last: usize,
 }
 
 impl Batch {
-    /// Adds a frame of `bytes`, which the body gives after so many `flushes`.
+    /// Adds a frame of `bytes` that the body yields after `flushes` flushes. hyper discards an empty frame, so that
+    /// is not added.
     pub(super) fn add(&mut self, flushes: usize, bytes: usize) {
         if self.flushes != flushes {
             *self = Self { flushes, ..Self::default() };
@@ -56,6 +54,12 @@ impl Batch {
         self.frames += 1;
         self.last = bytes + CHUNK_FRAMING;
         self.bytes += self.last;
+    }
+
+    /// Returns the length of the longest frame that the batch has room for.
+    pub(super) fn room(&self, flushes: usize, ahead: Ahead) -> usize {
+        let held = if self.flushes == flushes { self.bytes } else { 0 };
+        ahead.bytes.saturating_sub(held).max(SHORTEST_PIECE)
     }
 
     /// Returns whether the next frame has to wait for a flush.
@@ -86,6 +90,10 @@ mod tests {
             assert!(held * 2 > Ahead::BUFFER, "frames of {bytes} KiB");
         }
         assert_eq!(frames(None, 1 << 20), 1);
+        let mut batch = Batch::default();
+        batch.add(7, 100 << 10);
+        let room = batch.room(7, Ahead::of_buffer(None));
+        assert!(room < 300 << 10 && batch.room(8, Ahead::of_buffer(None)) > room);
         assert_eq!(frames(Some(8 << 10), 100), 1, "a small buffer holds one frame");
         assert_eq!(frames(Some(1 << 30), 64 << 10), frames(None, 64 << 10));
     }

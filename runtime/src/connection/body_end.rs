@@ -8,8 +8,9 @@
 //!
 //! 1. The timer of a deadline was last polled in the task of the stream, and an advance of the phase wakes each task
 //!    of a connection. So the task is polled when the body has to end.
-//! 2. [`ENDS`] is that of the stream whose task is being polled, because each task sets it before it polls hyper.
-//! 3. A body that has given its last frame does not end early (law 12), because it takes its end back.
+//! 2. [`ENDS`] belongs to the stream that is being polled, because each stream task sets it before it polls hyper.
+//! 3. A body that has given its last frame, and whose length or `is_end_stream` tells that, does not end early
+//!    (law 12), because that frame clears [`ENDS`].
 
 use std::{cell::Cell, pin::Pin, task::Context, time::Duration};
 
@@ -38,7 +39,7 @@ pub(crate) fn body_ends(end: Option<BodyEnd>) {
 
 /// Returns the cause for which the body that is being dropped was cut by its stream's task.
 pub(crate) fn body_was_cut_by() -> Option<Cause> {
-    CUT_BY.take()
+    CUT_BY.get()
 }
 
 /// The end of the body of one stream, as its task knows it.
@@ -80,7 +81,16 @@ impl UnpolledEnd {
 
 /// Drops a body in `cut`, which was cut by `cause`.
 pub(super) fn cutting(cause: Cause, cut: impl FnOnce()) {
+    struct Reset;
+
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            CUT_BY.set(None);
+        }
+    }
+
     CUT_BY.set(Some(cause));
+    // Also if a destructor of the body panics.
+    let _reset = Reset;
     cut();
-    CUT_BY.set(None);
 }

@@ -3,8 +3,8 @@
 //! Invariants:
 //!
 //! 1. Over HTTP/1, one task flushes and polls the body. So the count does not change between a check of the body
-//!    and [`body_waits`](Flushes::body_waits). That task polls hyper again after a flush that a body waits for,
-//!    because its own waker would pass the task to the scheduler, which wakes an idle thread for it.
+//!    and [`body_waits`](Flushes::body_waits). The driver polls hyper again in the same turn after a flush
+//!    that a body waits for, because a wake-up through the scheduler would wake an idle thread.
 //! 2. Over HTTP/2, [`HeadWait`] registers its waker before it wakes the connection, so the flush of the poll that
 //!    this wake causes finds the waker.
 

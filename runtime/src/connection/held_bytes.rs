@@ -22,6 +22,10 @@ impl HeldBytes {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     /// Returns whether more than `most` bytes are held. If so, wakes `cx` at the next release.
     pub(crate) fn exceed(&self, most: usize, cx: &Context<'_>) -> bool {
         if self.bytes.load(Ordering::Acquire) <= most {

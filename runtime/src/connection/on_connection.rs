@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use http::Version;
 use tokio::time::Instant;
 
-use super::{open::Connection, pieces::PIECE, stall};
+use super::{open::Connection, stall};
 use crate::{
     alarm::Alarms,
     cancellation::Signal,
@@ -35,11 +35,6 @@ impl OnConnection {
 
     pub(crate) fn alarms(&self) -> &Alarms {
         &self.0.alarms
-    }
-
-    /// Returns the length of the longest piece of a frame that hyper gets at once.
-    pub(crate) fn longest_piece(&self) -> usize {
-        if self.0.speaks_http2() { PIECE } else { self.0.ahead.longest_frame() }
     }
 
     /// Counts the request as unanswered, until [`answered`](Self::answered).

@@ -72,7 +72,7 @@ pub(crate) struct Connection {
     stall: Stall,
     flushes: Flushes,
     pipelining: Pipelining,
-    /// How much hyper may hold of a stream.
+    /// The limit on the bytes of one stream that hyper may hold.
     pub(super) ahead: Ahead,
     /// Requests that are being answered, the sending of their bodies included.
     requests: AtomicUsize,
@@ -175,6 +175,16 @@ impl Connection {
         self.pipelining.push(&self.socket);
     }
 
+    /// Returns whether a head that asks for an upgrade has to [bar](Self::bar_pipelining) this.
+    #[inline]
+    pub(crate) fn pipelines(&self) -> bool {
+        self.pipelining.is_on()
+    }
+
+    pub(crate) fn bar_pipelining(&self) {
+        self.pipelining.bar();
+    }
+
     pub(crate) const fn stall(&self) -> &Stall {
         &self.stall
     }
@@ -270,7 +280,7 @@ impl Connection {
             self.unread.store(false, Relaxed);
         }
         if !self.speaks_http2() {
-            self.pipelining.head_came();
+            self.pipelining.head_came(&self.socket);
         }
         self.activity.enter(ConnectionState::Idle);
     }
@@ -328,7 +338,6 @@ impl Connection {
 
     /// Notes that hyper is done with it; an upgrade may hold its stream.
     pub(crate) fn handed_over(&self) {
-        self.pipelining.turn_off();
         self.activity.enter(ConnectionState::Upgraded);
     }
 

@@ -7,19 +7,23 @@
 //! Invariants:
 //!
 //! 1. The system keeps bytes only within a poll of hyper in the connection's task, because that task pushes after
-//!    each one. An upgrade turns this off in that poll, before another task writes.
+//!    each one. Another task writes only after an upgrade, and a head that asks for one turns this off for good.
 //! 2. The bytes are with the system, and the end of the connection sends them as well.
+//!
+//! An answer waits for the code of the handlers behind it that runs in the same poll, for at most 200 ms.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::socket::Socket;
 
-/// Whether the client of an HTTP/1 connection pipelines. Only the connection's task writes the fields.
+/// Whether the client of an HTTP/1 connection pipelines.
 #[derive(Debug, Default)]
 pub(super) struct Pipelining {
     /// Whether bytes have come since the last head of a request.
     received: AtomicBool,
     is_on: AtomicBool,
+    /// Whether a head has asked for an upgrade.
+    is_barred: AtomicBool,
     /// Whether the system keeps bytes.
     keeps: AtomicBool,
 }
@@ -31,15 +35,28 @@ impl Pipelining {
 
     /// Notes the head of a request. If it came with the head before it, the client pipelines.
     #[inline]
-    pub(super) fn head_came(&self) {
+    pub(super) fn head_came(&self, socket: &Socket) {
         if self.received.load(Relaxed) {
             self.received.store(false, Relaxed);
-        } else {
-            self.is_on.store(cfg!(target_os = "linux"), Relaxed);
+        } else if cfg!(target_os = "linux") && !self.is_on.load(Relaxed) {
+            self.turn_on(socket);
         }
     }
 
-    pub(super) fn turn_off(&self) {
+    #[cold]
+    fn turn_on(&self, socket: &Socket) {
+        // With Nagle's algorithm, the system gathers small writes itself.
+        let is_on = socket.has_nodelay() && !self.is_barred.load(Relaxed);
+        self.is_on.store(is_on, Relaxed);
+    }
+
+    pub(super) fn is_on(&self) -> bool {
+        self.is_on.load(Relaxed)
+    }
+
+    /// Turns this off for good.
+    pub(super) fn bar(&self) {
+        self.is_barred.store(true, Relaxed);
         self.is_on.store(false, Relaxed);
     }
 

@@ -82,15 +82,21 @@ impl Socket {
             ready!(each!(self, socket => socket.poll_write_ready(cx)))?;
             let all = bufs.iter().map(|buf| buf.len()).sum();
             let written = self.attempt(Interest::WRITABLE, all, || {
-                each!(self, socket => match keeps {
-                    true => SockRef::from(socket).send_vectored_with_flags(bufs, MSG_MORE),
-                    false => socket.try_write_vectored(bufs),
+                each!(self, socket => if keeps {
+                SockRef::from(socket).send_vectored_with_flags(bufs, MSG_MORE)
+                } else {
+                socket.try_write_vectored(bufs)
                 })
             });
             if let Some(written) = written {
                 return Poll::Ready(written);
             }
         }
+    }
+
+    /// Returns whether `TCP_NODELAY` is set.
+    pub(crate) fn has_nodelay(&self) -> bool {
+        matches!(self, Self::Tcp(socket) if socket.nodelay().unwrap_or(false))
     }
 
     /// Sends the bytes that the system keeps.

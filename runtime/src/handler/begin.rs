@@ -4,14 +4,14 @@ use std::mem;
 
 use tokio::time::Instant;
 
-use super::{
-    core::{Core, Nested, Passed, Role},
-    judge::beside_others,
-};
+use super::core::{Core, Nested, Passed, Role};
 use crate::{
     cause::{Cancelled, Cause, Outcome},
     handler_policy::{HandlerPolicy, Mode, Place},
-    request::{self, Body, Commitment, Frame, Level, Progress, RequestContext, Stage, nearer},
+    request::{
+        self, Body, Commitment, Frame, Level, Progress, RequestContext, Stage, beside_others,
+        nearer,
+    },
     service::{InFlight, OwnPermit, WorkKind},
     token::{FollowedToken, SeenToken},
 };
@@ -35,10 +35,10 @@ impl Core {
             if request.body.is_running() {
                 return core.begin_nested(request);
             }
-            let first = if request.body.has_begun() { request.set_attempt_aside() } else { None };
+            let first = request.body.has_begun().then(|| Box::new(request.set_attempt_aside()));
             let begun = core.begin_top(request, given);
             if let Some(first) = first {
-                core.stand_beside(request, *first);
+                core.settle_attempts(request, *first, begun.is_ok());
             }
             begun
         });
@@ -102,7 +102,7 @@ impl Core {
         let narrowed = request.body.frame.narrowed
             || own.is_some_and(|own| inherited.is_none_or(|caller| own < caller));
         let level = Level::Callee { past: false };
-        let frame = Frame { level, narrowed, ..Frame::new(policy, nearer(inherited, own)) };
+        let frame = Frame { narrowed, level, ..Frame::new(policy, nearer(inherited, own)) };
         let mut nested = Nested { frame, inherited, stage: Stage::Polled, passed: None };
         // A durable write takes its permit at its point of no return.
         if policy.compensates() && policy.mode() != Mode::DurableWrite {

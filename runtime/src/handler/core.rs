@@ -52,8 +52,8 @@ pub(crate) struct Core {
     pub(super) quiet: bool,
 }
 
-/// The state of the body after its last poll. The request owns that state; this copy is for a runner whose future
-/// was moved out of its request, and which still must not lose a body past its point of no return.
+/// The state of the body after its last poll, which the request owns. A runner whose future was moved out of its
+/// request uses this copy, so that a body past its point of no return is not lost.
 #[derive(Clone, Copy, Default)]
 pub(super) struct LastPoll {
     pub(super) past: bool,

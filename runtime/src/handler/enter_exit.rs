@@ -163,9 +163,21 @@ impl Core {
         (body, self.permit.take())
     }
 
-    /// Keeps the body that has begun, and gives its place in the request back to the `first` one.
+    /// Settles which body the request keeps after a second attempt. A `first` body that has not ended stays there,
+    /// and this runner keeps its own. An ended one stays there if the second attempt was refused.
     #[cold]
-    pub(super) fn stand_beside(&mut self, request: &mut RequestContext, first: Body) {
+    pub(super) fn settle_attempts(
+        &mut self,
+        request: &mut RequestContext,
+        first: Body,
+        begun: bool,
+    ) {
+        if first.stage != Stage::Parked {
+            if !begun {
+                request.body = first;
+            }
+            return;
+        }
         let mut second = mem::replace(&mut request.body, first);
         second.stage = Stage::Parked;
         self.permit = second.permit.take();

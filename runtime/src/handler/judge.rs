@@ -13,7 +13,7 @@ use crate::{
     alarm::Alarm,
     cause::{Cancelled, Cause, Fate, Outcome},
     handler_policy::HandlerPolicy,
-    request::{self, Body, Commitment, RequestContext},
+    request::{self, Body, Commitment, RequestContext, beside_others},
 };
 
 /// The end of a wait before the body has ended.
@@ -145,13 +145,4 @@ fn judge_nested(
         let late = Cause::DeadlineExceeded;
         End::Cut(Cancelled::new(late, late, outcome).cut((outcome, fate)))
     })
-}
-
-/// Returns `cancelled` without 503 and `not_begun` if another body of the same request may land (law 8), as after
-/// middleware has dropped one handler and called the next.
-pub(super) fn beside_others(cancelled: Cancelled) -> Cancelled {
-    if request::with(|request| request.flags.may_land) == Some(true) {
-        return cancelled.beside_work_that_goes_on();
-    }
-    cancelled
 }

@@ -15,12 +15,12 @@ use super::{
     compensation::{self, RunCompensation},
     core::{Core, Role},
     governed::{Governed, unlinked},
-    judge::{End, beside_others},
+    judge::End,
 };
 use crate::{
     cause::{Cancelled, Cause, Fate, Outcome},
     handler_policy::{HandlerPolicy, Mode},
-    request::{self, Body, Commitment, Progress, Stage, UnlinkedRequest, scope},
+    request::{self, Body, Commitment, Progress, Stage, UnlinkedRequest, beside_others, scope},
     service::Ended,
     token::CallerToken,
 };

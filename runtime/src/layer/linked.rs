@@ -184,6 +184,7 @@ fn give_up<F, B>(
 ) -> Response<ResponseBody<B>> {
     let scope = Scope::enter(slot);
     let cancelled = Cancelled::new(request::settle(cause), cause, Outcome::NotBegun);
+    let cancelled = request::beside_others(cancelled);
     let policy = request::with(|request| request.policy()).flatten();
     inner.set(None);
     let answer = report(policy.unwrap_or(&UNROUTED), cancelled);

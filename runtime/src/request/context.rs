@@ -168,12 +168,11 @@ impl RequestContext {
     }
 
     /// Makes room for another attempt, as when middleware calls a handler again. Returns the body of the earlier
-    /// attempt if it has not ended.
+    /// attempt.
     #[cold]
-    pub(crate) fn set_attempt_aside(&mut self) -> Option<Box<Body>> {
+    pub(crate) fn set_attempt_aside(&mut self) -> Body {
         self.flags.may_land |= self.body.past;
-        let earlier = self.body.vacate();
-        (earlier.stage == Stage::Parked).then(|| Box::new(earlier))
+        self.body.vacate()
     }
 
     /// Bounds the request to `time` from its arrival.

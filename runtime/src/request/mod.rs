@@ -27,7 +27,7 @@ pub(crate) use self::{
     origin::Origin,
     pooled::PooledRequest,
     progress::Progress,
-    report::{report, report_stream},
+    report::{beside_others, report, report_stream},
     response_state::{ResponseExtra, ResponseState},
     unlinked::{UnlinkedRequest, scope, warn_unlinked},
 };

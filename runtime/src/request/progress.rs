@@ -45,8 +45,10 @@ impl RequestContext {
     /// Notes the progress of a request in a `followthrough::Router`. A handler that middleware has called before,
     /// and that has ended, does not count as begun.
     pub(crate) fn advance_to(&mut self, progress: Progress) {
-        let called_before =
-            self.body.has_begun() && self.body.stage == Stage::Vacant && !self.body.past;
+        let called_before = self.body.has_begun()
+            && self.body.stage == Stage::Vacant
+            && !self.body.past
+            && !self.flags.may_land;
         if called_before || !matches!(self.progress, Progress::Begun) {
             self.progress = progress;
         }

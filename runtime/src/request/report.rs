@@ -91,3 +91,12 @@ fn log(
         Cause::DeadlineExceeded | Cause::LimitReached | Cause::TimeTooShort => event!(warn),
     }
 }
+
+/// Returns `cancelled` without 503 and `not_begun` if another body of the same request may land (law 8), as after
+/// middleware has dropped one handler and called the next.
+pub(crate) fn beside_others(cancelled: Cancelled) -> Cancelled {
+    if super::with(|request| request.flags.may_land) == Some(true) {
+        return cancelled.beside_work_that_goes_on();
+    }
+    cancelled
+}

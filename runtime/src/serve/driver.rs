@@ -7,8 +7,8 @@
 //! 2. The connection ends in the poll that found it vacant, because a request may arrive before the next poll.
 //! 3. A disconnect that hyper does not see drops hyper's connection future, because that takes the path of every
 //!    other disconnect.
-//! 4. Over HTTP/2, a poll beside the task of a stream wakes its own task and leaves everything to the next poll,
-//!    because the runtime puts that task behind the streams that are ready. So their frames leave in one write.
+//! 4. While a stream has a task, every second poll only reschedules the connection's task. The streams that are
+//!    ready run first, so their frames leave in one write.
 
 use std::{
     fmt,
@@ -190,7 +190,7 @@ impl ConnectionDriver {
                     connection.handed_over();
                     return Poll::Ready(ended.map(|()| Ended::Sent));
                 }
-                // Each turn has written to the socket, which uses up the task's budget.
+                // A batch is full only after bytes, so each turn has written, which uses up the task's budget.
                 if connection.flushes().take_due() {
                     continue;
                 }

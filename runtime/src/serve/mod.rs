@@ -142,7 +142,7 @@ impl Serve {
 
     /// Serves over TLS only. Needs the feature `tls`, and a crypto provider for rustls: `cargo add rustls
     /// --no-default-features --features std,ring`. If `config` lists no ALPN protocols, HTTP/2 (with the feature
-    /// `http2`) and HTTP/1.1 are offered. The handshake has to end within the
+    /// `http2`) and HTTP/1.1 are offered. Without that feature, `h2` is removed from the list. The handshake has to end within the
     /// [`header_read_timeout`](Self::header_read_timeout).
     ///
     /// ```no_run
@@ -163,6 +163,10 @@ impl Serve {
     #[cfg(feature = "tls")]
     pub fn tls(mut self, config: impl Into<Arc<tokio_rustls::rustls::ServerConfig>>) -> Self {
         let mut config = config.into();
+        let is_spoken = |name: &Vec<u8>| http2::SPOKEN || name != b"h2";
+        if !config.alpn_protocols.iter().all(is_spoken) {
+            Arc::make_mut(&mut config).alpn_protocols.retain(is_spoken);
+        }
         if config.alpn_protocols.is_empty() {
             let offered = &mut Arc::make_mut(&mut config).alpn_protocols;
             *offered = http2::ALPN.iter().map(|name| name.to_vec()).collect();

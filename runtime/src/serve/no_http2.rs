@@ -17,7 +17,7 @@ pub(super) const ALPN: &[&[u8]] = &[b"http/1.1"];
 /// Whether a connection may begin with the preface of HTTP/2.
 pub(super) const SPOKEN: bool = false;
 
-/// The settings of HTTP/2: none.
+/// An empty stand-in for the settings of HTTP/2.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Http2 {}
 
@@ -37,14 +37,18 @@ mod tests {
 
     #[tokio::test]
     async fn tls_offers_http1_only() {
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("ring has them")
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let serve = crate::serve(listener, axum::Router::new()).tls(config);
-        let tls = serve.options.tls.expect("it was set");
-        assert_eq!(tls.alpn_protocols, [b"http/1.1"]);
+        for listed in [vec![], vec![b"h2".to_vec()], vec![b"h2".to_vec(), b"http/1.1".to_vec()]] {
+            let mut config =
+                ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+                    .with_safe_default_protocol_versions()
+                    .expect("ring has them")
+                    .with_no_client_auth()
+                    .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
+            config.alpn_protocols = listed;
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let serve = crate::serve(listener, axum::Router::new()).tls(config);
+            let tls = serve.options.tls.expect("it was set");
+            assert_eq!(tls.alpn_protocols, [b"http/1.1"]);
+        }
     }
 }

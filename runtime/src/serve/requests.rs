@@ -7,7 +7,10 @@ use std::{
 };
 
 use axum::{BoxError, body::Body, extract::Request};
-use http::{HeaderMap, Response, header::CONTENT_TYPE};
+use http::{
+    HeaderMap, Method, Response,
+    header::{CONTENT_TYPE, UPGRADE},
+};
 use hyper::body::Incoming;
 use tower::{Service, ServiceExt, util::Oneshot};
 
@@ -49,6 +52,9 @@ where
     fn call(&self, request: http::Request<Incoming>) -> Self::Future {
         let version = request.version();
         let on = OnConnection::begin(&self.connection, version);
+        if self.connection.pipelines() && may_upgrade(&request) {
+            self.connection.bar_pipelining();
+        }
         let times = (!is_grpc(request.headers())).then_some(self.times);
         let request = request
             .map(|body| Body::new(Upload::new(Metered::new(body, &self.uploads), version, times)));
@@ -94,6 +100,10 @@ where
             polled => polled,
         }
     }
+}
+
+fn may_upgrade<B>(request: &http::Request<B>) -> bool {
+    *request.method() == Method::CONNECT || request.headers().contains_key(UPGRADE)
 }
 
 /// Returns whether the body is a stream of gRPC messages, which may pause without limit. HTTP/2 pings detect a

@@ -134,7 +134,7 @@ impl<S: AsyncRead> AsyncRead for Observed<S> {
     }
 }
 
-/// Instead of any byte of the preface of HTTP/2, this byte makes a malformed HTTP/1 head.
+/// A byte that is invalid in a request line. It overwrites a byte of the HTTP/2 preface, so that hyper answers 400.
 const MALFORMED: u8 = b'?';
 
 /// Follows as many bytes of `bufs` as were `written`.

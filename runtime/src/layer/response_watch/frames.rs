@@ -11,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::ResponseWatch;
 use crate::{
-    connection::{body_ends, body_gave, body_holds_back, cut_piece},
+    connection::{Backpressure, body_ends, body_gave, body_holds_back, cut_piece},
     layer::response_body::CutShort,
     request::as_data,
 };
@@ -34,7 +34,11 @@ impl ResponseWatch {
     /// Returns the length of the longest piece of a frame, if long frames are cut.
     fn longest_piece(&self) -> Option<usize> {
         let on = self.0.on()?;
-        (!self.0.flags.http1 || self.0.flags.stream).then(|| on.longest_piece())
+        let gate = || match &self.0.response.extra {
+            Some(extra) => extra.gate.longest_piece(on),
+            None => Backpressure::default().longest_piece(on),
+        };
+        (!self.0.flags.http1 || self.0.flags.stream).then(gate)
     }
 
     /// Shortens a long data frame to its first piece, and keeps the rest.
@@ -103,7 +107,12 @@ impl ResponseWatch {
             self.waits_for(&mut piece);
             return Poll::Ready(Some(Ok(piece)));
         }
-        let mut polled = ready!(inner.as_mut().poll_frame(cx));
+        let Poll::Ready(mut polled) = inner.as_mut().poll_frame(cx) else {
+            if let Some(extra) = self.0.response.extra.as_mut().filter(|_| stream) {
+                extra.gate.has_no_frame();
+            }
+            return Poll::Pending;
+        };
         let mut whole = true;
         if let Some(Ok(frame)) = &mut polled {
             let bytes = frame.data_ref().map_or(0, Buf::remaining);

@@ -280,16 +280,19 @@ impl ResponseWatch {
     /// Cuts the body while its client may still be connected, so that the client sees an error.
     pub(super) fn cut_short(&mut self, ended_by: Cause) {
         self.cut(ended_by);
+        let mut is_half = false;
         if self.is_of_http2() {
             body_ends(None);
         } else if let Some(extra) = &mut self.0.response.extra {
-            extra.rest = None;
+            // The last event cannot follow a piece of another one.
+            is_half = extra.rest.take().is_some() && extra.last.take().is_some();
         }
         let left = ended_by == Cause::ClientDisconnected;
         if left || !self.0.response.reconnects || self.0.response.remaining.is_some() {
             self.extra().last = None;
         }
-        if !left && (!self.0.response.reconnects || self.0.response.remaining.is_some()) {
+        if !left && (is_half || !self.0.response.reconnects || self.0.response.remaining.is_some())
+        {
             // The first flush may do nothing, because the body may have used up the task's budget.
             let extra = self.extra();
             (extra.error, extra.flushes_before_error) = (Some(ended_by), 2);

@@ -1,17 +1,17 @@
 //! The answers and the log say whether work goes on after its client has stopped waiting.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use axum::{
     Router,
-    extract::{Request, State},
+    extract::{FromRequestParts, Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::post,
 };
 use followthrough::{RequestToken, cancellable, durable_write};
 use followthrough_tests::{Log, Marks, Server, h1, soon};
-use http::StatusCode;
+use http::{StatusCode, request::Parts};
 use tokio::{
     task::yield_now,
     time::{sleep, timeout},
@@ -184,6 +184,60 @@ async fn law_08_a_retry_after_its_own_write_is_never_told_to_try_again() {
         assert!(answer.body.contains(r#""outcome":"unknown""#), "{}", answer.body);
         server.ended().await;
     }
+}
+
+/// Waits at the third attempt.
+struct Third;
+
+impl FromRequestParts<Marks> for Third {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(_: &mut Parts, marks: &Marks) -> Result<Self, Infallible> {
+        if marks.has("refused") {
+            marks.set("waits");
+            marks.until("go").await;
+        }
+        Ok(Self)
+    }
+}
+
+#[durable_write]
+async fn charges_at_the_third(_: Third, State(marks): State<Marks>) -> StatusCode {
+    marks.set("charged");
+    StatusCode::INTERNAL_SERVER_ERROR
+}
+
+async fn tries_three_times(State(marks): State<Marks>, request: Request, next: Next) -> Response {
+    let (parts, _) = request.into_parts();
+    let again = || next.clone().run(Request::from_parts(parts.clone(), "".into()));
+    assert_eq!(again().await.status(), 500);
+    marks.set("failed");
+    marks.until("try again").await;
+    assert_eq!(again().await.status(), 504);
+    marks.set("refused");
+    again().await
+}
+
+#[tokio::test]
+async fn law_08_a_third_attempt_after_a_landed_one_is_never_told_to_try_again() {
+    let marks = Marks::default();
+    let app = followthrough::Router::new()
+        .route("/", followthrough::routing::post(charges_at_the_third))
+        .layer(middleware::from_fn_with_state(marks.clone(), tries_three_times))
+        .with_state(marks.clone());
+    let server = Server::start(app.into_axum()).await;
+    let mut call = h1::send(server.at, "POST", "/").await;
+    marks.until("failed").await;
+    server.lifecycle.shutdown();
+    soon("stopping", server.lifecycle.stopping().cancelled()).await;
+    marks.set("try again");
+    marks.until("waits").await;
+    marks.set("go");
+    let answer = call.answer().await;
+    assert_eq!(answer.status, 504, "{}", answer.body);
+    assert_eq!(answer.header("retry-after"), None, "{}", answer.head);
+    assert!(answer.body.contains(r#""outcome":"unknown""#), "{}", answer.body);
+    server.ended().await;
 }
 
 #[durable_write(internal)]

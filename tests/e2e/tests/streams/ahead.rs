@@ -10,9 +10,15 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, extract::State, routing::get};
+use axum::{
+    Router,
+    body::Body,
+    extract::State,
+    response::{Response, sse::Event},
+    routing::get,
+};
 use bytes::Bytes;
-use followthrough::{RequestToken, cancellable};
+use followthrough::{LastEvent, RequestToken, cancellable};
 use followthrough_tests::{Log, Marks, Server, lifecycle, serve_as, soon};
 use futures_util::stream;
 use socket2::{Domain, Socket, Type};
@@ -51,7 +57,7 @@ async fn read_all(mut stream: TcpStream) -> usize {
 
 #[cfg(target_os = "linux")]
 mod writes {
-    use axum::response::{Sse, sse::Event};
+    use axum::response::Sse;
 
     use super::*;
 
@@ -154,6 +160,16 @@ async fn huge(State(given): State<Given>) -> Body {
     flood(given, 16 << 20)
 }
 
+/// Items that grow from 100 to 350 KiB and begin again.
+#[cancellable(stream, deadline = "1500ms")]
+async fn growing(State(given): State<Given>) -> Body {
+    let sizes = [100 * KIB, 350 * KIB].into_iter().cycle();
+    Body::from_stream(stream::iter(sizes.map(move |size| {
+        given.fetch_add(size, SeqCst);
+        Ok::<_, Infallible>(vec![BYTE; size])
+    })))
+}
+
 /// A reader that stalls, and reads after the deadline has cut the stream what the sockets hold. The deadline is not at
 /// a full second, because a blocked connection may write once in each sweep of the server.
 async fn stalled(path: &str, item: usize) {
@@ -163,6 +179,7 @@ async fn stalled(path: &str, item: usize) {
         .route("/middling", get(middling))
         .route("/large", get(large))
         .route("/huge", get(huge))
+        .route("/growing", get(growing))
         .with_state(given.clone());
     let (at, _) = serve_as(app, |serve| serve).await;
     let stream = connect(at, path).await;
@@ -190,6 +207,55 @@ async fn a_stalled_reader_keeps_less_than_a_buffer_waiting_over_http_1() {
 #[tokio::test]
 async fn a_stalled_reader_keeps_one_large_item_waiting_over_http_1() {
     stalled("/large", 380 * KIB).await;
+}
+
+#[tokio::test]
+async fn a_stalled_reader_keeps_a_buffer_and_an_item_waiting_of_items_that_grow_over_http_1() {
+    stalled("/growing", 350 * KIB).await;
+}
+
+#[tokio::test]
+async fn empty_items_do_not_stop_a_stream_over_http_1() {
+    #[cancellable(stream)]
+    async fn sparse() -> Body {
+        let item = |n: usize| if n.is_multiple_of(1001) { vec![BYTE; 10] } else { Vec::new() };
+        Body::from_stream(stream::iter((0..3003).map(move |n| Ok::<_, Infallible>(item(n)))))
+    }
+    for small in [false, true] {
+        let app = Router::new().route("/", get(sparse));
+        let (at, _) =
+            serve_as(app, |serve| if small { serve.http1_max_buf_size(8 * KIB) } else { serve })
+                .await;
+        assert_eq!(read_all(connect(at, "/").await).await, 30, "small buffer: {small}");
+    }
+}
+
+#[tokio::test]
+async fn a_last_event_does_not_follow_a_piece_of_another_event() {
+    #[cancellable(stream)]
+    async fn long_events(State(marks): State<Marks>) -> (LastEvent, Response) {
+        let event = format!("data: {}\n\n", "x".repeat(1000 * KIB));
+        let events = stream::repeat_with(move || {
+            marks.set("given");
+            Ok::<_, Infallible>(event.clone())
+        });
+        let body = Body::from_stream(events);
+        let response = Response::builder().header("content-type", "text/event-stream");
+        (LastEvent::new(Event::default().data("bye")), response.body(body).unwrap())
+    }
+    let marks = Marks::default();
+    let app = Router::new().route("/", get(long_events)).with_state(marks.clone());
+    let server = Server::with(lifecycle(), app).await;
+    let mut stream = connect(server.at, "/").await;
+    marks.until("given").await;
+    server.lifecycle.shutdown();
+    let (mut text, mut buf) = (Vec::new(), vec![0; 64 * KIB]);
+    while let Ok(bytes @ 1..) = soon("more bytes", stream.read(&mut buf)).await {
+        text.extend_from_slice(&buf[..bytes]);
+    }
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.contains("data: xxx") && !text.contains("bye"), "{}", text.len());
+    server.ended().await;
 }
 
 #[cancellable(stream)]

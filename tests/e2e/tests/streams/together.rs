@@ -78,28 +78,26 @@ fn writes() -> usize {
 async fn answers_of_streams_that_are_ready_leave_in_few_writes_over_http_2() {
     const STREAMS: usize = 64;
     // With threads, the runtime runs a task that a stream wakes before the streams that are ready.
-    let mut server = tokio::runtime::Builder::new_multi_thread();
-    let server = server.worker_threads(1).enable_all().build().unwrap();
-    let serves = server.spawn(serve_as(app(Marks::default()), |serve| serve));
+    let mut threads = tokio::runtime::Builder::new_multi_thread();
+    let runtime = threads.worker_threads(1).enable_all().build().unwrap();
+    let serves = runtime.spawn(serve_as(app(Marks::default()), |serve| serve));
     let (at, _) = serves.await.unwrap();
     let socket = TcpStream::connect(at).await.unwrap();
     let (mut send, connection) = h2::client::handshake(socket).await.unwrap();
     drop(tokio::spawn(connection));
-    let mut answer = async || {
-        let request = http::Request::get("http://test/ok").body(()).unwrap();
-        send = send.clone().ready().await.unwrap();
-        send.send_request(request, true).unwrap().0
-    };
-    soon("a first answer", answer().await).await.unwrap();
-    let before = server.spawn(async { writes() }).await.unwrap();
+    let request = || http::Request::get("http://test/ok").body(()).unwrap();
+    let (first, _) = send.send_request(request(), true).unwrap();
+    soon("a first answer", first).await.unwrap();
+    let before = runtime.spawn(async { writes() }).await.unwrap();
     let mut answers = Vec::new();
     for _ in 0..STREAMS {
-        answers.push(answer().await);
+        send = send.ready().await.unwrap();
+        answers.push(send.send_request(request(), true).unwrap().0);
     }
     for answer in soon("the answers", join_all(answers)).await {
         assert_eq!(answer.unwrap().status(), 200);
     }
-    let writes = server.spawn(async { writes() }).await.unwrap() - before;
-    server.shutdown_background();
+    let writes = runtime.spawn(async { writes() }).await.unwrap() - before;
+    runtime.shutdown_background();
     assert!(writes < STREAMS / 4, "{writes} writes");
 }
