@@ -89,11 +89,17 @@ impl<A> Server<A> {
             };
             #[cfg(feature = "tls")]
             let ended = match tls {
-                Some(tls) => match driver.until_over(tls.accept(stream)).await {
-                    Some(Ok(stream)) => driver.serve(stream, service).await,
-                    Some(Err(error)) => Err(error.into()),
-                    None => Ok(Ended::Cut),
-                },
+                // Boxed, so that a connection without TLS does not have the size of one with it.
+                Some(tls) => {
+                    let over_tls = Box::pin(async {
+                        match driver.until_over(tls.accept(stream)).await {
+                            Some(Ok(stream)) => driver.serve(stream, service).await,
+                            Some(Err(error)) => Err(error.into()),
+                            None => Ok(Ended::Cut),
+                        }
+                    });
+                    over_tls.await
+                }
                 None => driver.serve(stream, service).await,
             };
             #[cfg(not(feature = "tls"))]
