@@ -12,18 +12,23 @@
 //!
 //! An answer waits for the code of the handlers behind it that runs in the same poll, for at most 200 ms.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 
 use super::socket::Socket;
+
+/// No head has come with the head before it.
+const UNSEEN: u8 = 0;
+const ON: u8 = 1;
+/// An upgrade may come, or the system gathers small writes itself.
+const OFF: u8 = 2;
 
 /// Whether the client of an HTTP/1 connection pipelines.
 #[derive(Debug, Default)]
 pub(super) struct Pipelining {
     /// Whether bytes have come since the last head of a request.
     received: AtomicBool,
-    is_on: AtomicBool,
-    /// Whether a head has asked for an upgrade.
-    is_barred: AtomicBool,
+    /// [`UNSEEN`], then [`ON`] or [`OFF`]. From `OFF` on it does not change.
+    state: AtomicU8,
     /// Whether the system keeps bytes.
     keeps: AtomicBool,
 }
@@ -38,31 +43,30 @@ impl Pipelining {
     pub(super) fn head_came(&self, socket: &Socket) {
         if self.received.load(Relaxed) {
             self.received.store(false, Relaxed);
-        } else if cfg!(target_os = "linux") && !self.is_on.load(Relaxed) {
-            self.turn_on(socket);
+        } else if self.state.load(Relaxed) == UNSEEN {
+            self.pipelines(socket);
         }
     }
 
     #[cold]
-    fn turn_on(&self, socket: &Socket) {
+    fn pipelines(&self, socket: &Socket) {
         // With Nagle's algorithm, the system gathers small writes itself.
-        let is_on = socket.has_nodelay() && !self.is_barred.load(Relaxed);
-        self.is_on.store(is_on, Relaxed);
+        let is_on = cfg!(target_os = "linux") && socket.has_nodelay();
+        self.state.store(if is_on { ON } else { OFF }, Relaxed);
     }
 
     pub(super) fn is_on(&self) -> bool {
-        self.is_on.load(Relaxed)
+        self.state.load(Relaxed) == ON
     }
 
     /// Turns this off for good.
     pub(super) fn bar(&self) {
-        self.is_barred.store(true, Relaxed);
-        self.is_on.store(false, Relaxed);
+        self.state.store(OFF, Relaxed);
     }
 
     /// Returns whether the system is to keep the bytes of a write until the next push.
     pub(super) fn keeps_next(&self) -> bool {
-        let keeps = self.is_on.load(Relaxed);
+        let keeps = self.is_on();
         if keeps {
             self.keeps.store(true, Relaxed);
         }
