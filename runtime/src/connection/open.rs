@@ -167,12 +167,17 @@ impl Connection {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.socket.poll_write(cx, bufs, self.pipelining.keeps_next())
+        let keeps = self.pipelining.is_on();
+        let polled = self.socket.poll_write(cx, bufs, keeps);
+        if keeps && matches!(polled, Poll::Ready(Ok(_))) {
+            self.pipelining.kept();
+        }
+        polled
     }
 
     /// Sends the bytes that the system keeps, after a poll of hyper.
-    pub(crate) fn push(&self) {
-        self.pipelining.push(&self.socket);
+    pub(crate) fn push(&self, has_ended: bool, cx: &Context<'_>) {
+        self.pipelining.push(&self.socket, has_ended, cx);
     }
 
     /// Returns whether a head that asks for an upgrade has to [bar](Self::bar_pipelining) this.

@@ -2,17 +2,22 @@
 //!
 //! A client that pipelines sends a request before it has the answer to the one before. hyper writes each answer by
 //! itself, and with `TCP_NODELAY` each write is a packet. So on such a connection the system keeps the bytes of a
-//! write (`MSG_MORE`) until [`push`](Pipelining::push), at the end of the poll that wrote them.
+//! write (`MSG_MORE`) until the first poll of hyper that writes nothing.
 //!
 //! Invariants:
 //!
-//! 1. The system keeps bytes only within a poll of hyper in the connection's task, because that task pushes after
-//!    each one. Another task writes only after an upgrade, and a head that asks for one turns this off for good.
-//! 2. The bytes are with the system, and the end of the connection sends them as well.
+//! 1. A poll that leaves bytes with the system wakes its own task, so another poll follows, or hyper has ended. Either
+//!    pushes the bytes, unless it writes more of them.
+//! 2. Only the connection's task writes while this is on. Another task writes only after an upgrade, and a head that
+//!    asks for one turns this off for good.
+//! 3. The bytes are with the system, and the end of the connection sends them as well.
 //!
-//! An answer waits for the code of the handlers behind it that runs in the same poll, for at most 200 ms.
+//! An answer waits for the handlers behind it as long as each poll completes one, and for at most 200 ms.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
+use std::{
+    sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed},
+    task::Context,
+};
 
 use super::socket::Socket;
 
@@ -31,6 +36,8 @@ pub(super) struct Pipelining {
     state: AtomicU8,
     /// Whether the system keeps bytes.
     keeps: AtomicBool,
+    /// Whether the current poll has written bytes that the system keeps.
+    wrote: AtomicBool,
 }
 
 impl Pipelining {
@@ -64,18 +71,22 @@ impl Pipelining {
         self.state.store(OFF, Relaxed);
     }
 
-    /// Returns whether the system is to keep the bytes of a write until the next push.
-    pub(super) fn keeps_next(&self) -> bool {
-        let keeps = self.is_on();
-        if keeps {
-            self.keeps.store(true, Relaxed);
-        }
-        keeps
+    /// Notes that the system has taken bytes that it keeps.
+    pub(super) fn kept(&self) {
+        self.keeps.store(true, Relaxed);
+        self.wrote.store(true, Relaxed);
     }
 
-    /// Sends the bytes that the system keeps.
-    pub(super) fn push(&self, socket: &Socket) {
-        if self.keeps.load(Relaxed) {
+    /// Sends, after a poll of hyper, the bytes that the system keeps. After a poll that wrote some, wakes `cx` instead,
+    /// because the next answer may be ready.
+    pub(super) fn push(&self, socket: &Socket, has_ended: bool, cx: &Context<'_>) {
+        if !self.keeps.load(Relaxed) {
+            return;
+        }
+        if self.wrote.load(Relaxed) && !has_ended {
+            self.wrote.store(false, Relaxed);
+            cx.waker().wake_by_ref();
+        } else {
             self.keeps.store(false, Relaxed);
             socket.push();
         }

@@ -6,6 +6,7 @@ mod commitment;
 mod compensations;
 mod context;
 mod current;
+mod deadline;
 mod last_event;
 mod origin;
 mod pooled;
@@ -21,8 +22,9 @@ pub(crate) use self::{
     client_gone::Gone,
     commitment::Commitment,
     compensations::{BoxCompensation, Compensations, Next, Pending, Registered},
-    context::{Flags, RequestContext, nearer},
+    context::{Flags, RequestContext},
     current::{Scope, is_present, settle, with, with_body},
+    deadline::nearer,
     last_event::as_data,
     origin::Origin,
     pooled::PooledRequest,

@@ -191,7 +191,7 @@ impl ConnectionDriver {
                 connection.begin_poll();
                 had_streams = connection.open_streams().have_tasks();
                 let polled = serving.as_mut().poll(cx);
-                connection.push();
+                connection.push(polled.is_ready(), cx);
                 if let Poll::Ready(ended) = polled {
                     connection.handed_over();
                     return Poll::Ready(ended.map(|()| Ended::Sent));

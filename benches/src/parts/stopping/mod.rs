@@ -67,7 +67,7 @@ pub(super) fn run(scale: &Scale) -> Result<Table, String> {
             "time until all are reached, tokio-util = 1".into(),
             "time until all are answered, tokio-util = 1".into(),
             "instructions for each, from the signal to the answer".into(),
-            "longest stall of who needs a lock meanwhile, tokio-util = 1".into(),
+            "longest stall of another user of the lock, tokio-util = 1".into(),
         ],
         rows: vec![
             row(
@@ -82,7 +82,7 @@ pub(super) fn run(scale: &Scale) -> Result<Table, String> {
                 "ours, from `shutdown()` with no read grace",
                 [Some(at_once_reached), Some(shutdown), None, Some(ours_stalled)],
             ),
-            row("nobody stops", [None, None, None, Some(idle)]),
+            row("without a shutdown", [None, None, None, Some(idle)]),
         ],
         goals: vec![at_most(
             0.5,
