@@ -4,7 +4,8 @@
 //!
 //! 1. Over HTTP/1, one task flushes and polls the body. So the count does not change between a check of the body
 //!    and [`body_waits`](Flushes::body_waits). The driver polls hyper again in the same turn after a flush
-//!    that a body waits for, because a wake-up through the scheduler would wake an idle thread.
+//!    that a body waits for, because a wake-up through the scheduler would wake an idle thread. It does so even if
+//!    the body has ended meanwhile, because hyper may not look for the next request in the poll that ended it.
 //! 2. Over HTTP/2, [`HeadWait`] registers its waker before it wakes the connection, so the flush of the poll that
 //!    this wake causes finds the waker.
 
@@ -56,7 +57,6 @@ impl Flushes {
     /// Notes, at a poll of an HTTP/1 body, whether it waits for a flush.
     pub(super) fn body_waits(&self, waits: bool) {
         self.body_waits.store(waits, Relaxed);
-        self.body_is_due.store(false, Relaxed);
     }
 
     /// Returns, once for each flush that a body waited for, whether hyper has to be polled again.

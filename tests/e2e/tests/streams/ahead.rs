@@ -13,7 +13,7 @@ use std::{
 use axum::{
     Router,
     body::Body,
-    extract::State,
+    extract::{Path, State},
     response::{Response, sse::Event},
     routing::get,
 };
@@ -227,6 +227,29 @@ async fn empty_items_do_not_stop_a_stream_over_http_1() {
             serve_as(app, |serve| if small { serve.http1_max_buf_size(8 * KIB) } else { serve })
                 .await;
         assert_eq!(read_all(connect(at, "/").await).await, 30, "small buffer: {small}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_behind_a_stream_of_any_length_is_answered() {
+    #[cancellable(stream)]
+    async fn items(Path((items, empty)): Path<(usize, usize)>) -> Body {
+        let item = move |n: usize| vec![BYTE; usize::from(n % (empty + 1) == 0)];
+        let items = (0..items * (empty + 1)).map(move |n| Ok::<_, Infallible>(item(n)));
+        Body::from_stream(stream::iter(items))
+    }
+    let app = Router::new().route("/{items}/{empty}", get(items));
+    let (at, _) = serve_as(app, |serve| serve).await;
+    for (items, empty) in (1..50).flat_map(|items| [(items, 0), (items, 2)]) {
+        let head = format!("GET /{items}/{empty} HTTP/1.1\r\nhost: test\r\n");
+        let mut stream = TcpStream::connect(at).await.unwrap();
+        let requests = format!("{head}\r\n{head}connection: close\r\n\r\n");
+        stream.write_all(requests.as_bytes()).await.unwrap();
+        assert_eq!(
+            read_all(stream).await,
+            2 * items,
+            "{items} items, {empty} empty ones after each"
+        );
     }
 }
 
