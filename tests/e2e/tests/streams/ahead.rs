@@ -234,7 +234,7 @@ async fn empty_items_do_not_stop_a_stream_over_http_1() {
 async fn a_request_behind_a_stream_of_any_length_is_answered() {
     #[cancellable(stream)]
     async fn items(Path((items, empty)): Path<(usize, usize)>) -> Body {
-        let item = move |n: usize| vec![BYTE; usize::from(n % (empty + 1) == 0)];
+        let item = move |n: usize| vec![BYTE; usize::from(n.is_multiple_of(empty + 1))];
         let items = (0..items * (empty + 1)).map(move |n| Ok::<_, Infallible>(item(n)));
         Body::from_stream(stream::iter(items))
     }
