@@ -1,4 +1,4 @@
-//! What each feature adds to the first build of a service, and to its program.
+//! The time that each feature adds to the first build of a service, and the size that it adds to the program.
 
 use crate::{Failure, scratch, side::Side};
 

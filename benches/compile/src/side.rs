@@ -1,4 +1,4 @@
-//! One side of a comparison of first builds.
+//! A side of a comparison of first builds.
 
 use std::collections::{BTreeMap, BTreeSet};
 

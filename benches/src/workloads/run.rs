@@ -1,4 +1,4 @@
-//! One run: a fresh server, and a load generator on the other core.
+//! A run: a fresh server, and a load generator on the other core.
 
 use std::{
     path::PathBuf,

@@ -4,7 +4,7 @@
 //!
 //! 1. Over HTTP/1, one task flushes and polls the body. So the count does not change between a check of the body
 //!    and [`body_waits`](Flushes::body_waits). The driver polls hyper again in the same turn after a flush
-//!    that a body waits for, because a wake-up through the scheduler would wake an idle thread. It does so even if
+//!    that a body waits for, because a wake-up through the scheduler would wake an idle thread. The driver does so even if
 //!    the body has ended meanwhile, because hyper may not look for the next request in the poll that ended it.
 //! 2. Over HTTP/2, [`HeadWait`] registers its waker before it wakes the connection, so the flush of the poll that
 //!    this wake causes finds the waker.

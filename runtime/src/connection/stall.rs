@@ -9,7 +9,8 @@
 //!    although it takes bytes.
 //! 3. A stream waits for its window from when its body has given a frame until hyper polls the body again, because
 //!    hyper polls as soon as there is room. If [`Backpressure`](super::Backpressure) holds the body back, the wait
-//!    ends when a frame has gone out. A body that is polled and has no frame waits for its handler.
+//!    ends when a frame has gone out. A body that is polled and has no frame waits for
+//!    its handler, unless hyper still holds frames of it.
 //! 4. A stalled stream is ended alone, because a proxy has many clients on a connection, and one that does not
 //!    read must not cut the others.
 

@@ -1,4 +1,4 @@
-//! What may happen to a connection on its way back to its pool.
+//! Events that may happen to a connection on its way back to its pool.
 
 use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 

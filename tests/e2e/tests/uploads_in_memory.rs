@@ -15,7 +15,7 @@ use followthrough_tests::{Marks, h2c, serve_as};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use http::HeaderMap;
 
-/// One byte less than the limit of axum's extractors.
+/// The limit of axum's extractors, less a byte.
 static UNFINISHED: [u8; (2 << 20) - 1] = [7; (2 << 20) - 1];
 /// The number of chunks of the long upload, which exceed the memory limit together.
 const STREAMED: usize = 20;

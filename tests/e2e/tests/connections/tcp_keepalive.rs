@@ -170,7 +170,7 @@ async fn a_peer_that_vanishes_without_a_packet_is_noticed() {
     net.vanishes();
     let since = Instant::now();
     soon("the end of the read", marks.until("dropped")).await;
-    // One second of idle time, and three probes one second apart.
+    // The idle time is a second, and three probes follow, a second apart.
     assert!(since.elapsed() >= secs(3), "{:?}", since.elapsed());
     marks.until("client_disconnected").await;
 }
