@@ -53,8 +53,7 @@ const REASONS: &[(&str, &str)] = &[
     (
         "axum::serve with TCP_NODELAY, resident bytes a connection",
         "these servers are built with the feature `tls`. Without it the task of a connection is smaller, and the code \
-         before had 0.80. The branch for TLS is boxed now, which took an idle connection from 0.95 to 0.81. The rest is the \
-         state that the sweep, the drain and the report read.",
+         before had 0.80. The branch for TLS is boxed now, which took an idle connection from 0.95 to 0.81.",
     ),
 ];
 

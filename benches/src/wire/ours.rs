@@ -11,6 +11,7 @@ use followthrough::{RequestToken, cancellable, durable_write};
 use tokio::net::TcpListener;
 
 use super::{TEXT, WORKER_THREADS};
+use crate::calls::on_workers;
 
 /// Returns `Pending` once, as a query does.
 async fn work() -> &'static str {
@@ -88,12 +89,7 @@ pub(super) fn serve(name: &str, port: u16) -> Result<(), String> {
     let handler =
         handler(name).ok_or_else(|| format!("`{name}` is not a server of this program"))?;
     let app = Router::new().route("/x", handler);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKER_THREADS)
-        .enable_all()
-        .build()
-        .map_err(|error| format!("no runtime: {error}"))?;
-    runtime.block_on(async {
+    on_workers(WORKER_THREADS).block_on(async {
         let listener = TcpListener::bind(("127.0.0.1", port)).await;
         let listener = listener.map_err(|error| format!("cannot listen: {error}"))?;
         print_address(listener.local_addr().map_err(|error| format!("no address: {error}"))?);

@@ -16,18 +16,16 @@ use tokio::net::TcpListener;
 pub(super) use self::bodies::now;
 use self::{bodies::Shared, tls::Handshakes};
 use super::{descriptors, sides::Side};
-use crate::wire::{WORKER_THREADS, print_address};
+use crate::{
+    calls::on_workers,
+    wire::{WORKER_THREADS, print_address},
+};
 
 /// Serves `side` on a free port of loopback until stdin closes or a client asks for the end. With a
 /// folder of a certificate it speaks TLS.
 pub(super) fn serve(side: Side, certificate: Option<&Path>) -> Result<(), String> {
     descriptors::raise();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKER_THREADS)
-        .enable_all()
-        .build()
-        .map_err(|error| format!("no runtime: {error}"))?;
-    runtime.block_on(async {
+    on_workers(WORKER_THREADS).block_on(async {
         let shared = Arc::new(Shared::new());
         let app = handlers::routes(side, &shared);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await;
