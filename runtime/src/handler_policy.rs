@@ -76,7 +76,6 @@ pub struct HandlerPolicy {
     streaming_body: Option<&'static str>,
     max_in_flight: Option<usize>,
     needs: Option<Duration>,
-    /// Whether the fast path may begin the body without any preparation.
     /// Whether the handler is a stream that has the read grace to end by itself.
     finish: bool,
     /// Returns the `type_name` of an item beside the policy, which begins with the path of the function.

@@ -99,6 +99,7 @@ pub mod integration;
 pub mod layer;
 mod lifecycle;
 mod link;
+pub mod observe;
 pub mod outbound;
 mod panic_message;
 pub mod policy;

@@ -2,6 +2,6 @@
 //! [in-flight snapshot](crate::Lifecycle::in_flight).
 
 pub use crate::service::{
-    BlockedHandler, CancelledRequests, CompensationCounts, ConnectionCut, ConnectionState,
-    DurableCounts, FailedWorker, InFlightSnapshot, InFlightWork, PhaseDurations, WorkKind,
+    BlockedHandler, CancelledRequests, CompensationCounts, ConnectionCut, ConnectionState, Counts,
+    DurableCounts, FailedWorker, InFlightSnapshot, InFlightWork, PhaseDurations, ObserverCounts, WorkKind,
 };

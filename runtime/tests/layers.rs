@@ -36,7 +36,7 @@ const ROOMS: [&str; 14] = [
 ];
 
 /// The front of the crate: re-exports for its users and for the macros.
-const FRONT: [&str; 6] = ["lib", "private", "policy", "report", "catalogue", "guide"];
+const FRONT: [&str; 7] = ["lib", "private", "policy", "report", "observe", "catalogue", "guide"];
 
 /// An import of a room by another one.
 #[derive(Clone, Debug, PartialEq, Eq)]

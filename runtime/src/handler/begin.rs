@@ -87,6 +87,7 @@ impl Core {
             return Err(refused.with(Outcome::NotBegun));
         }
         request.progress = Progress::Begun;
+        request.observe_handler(policy, || None);
         request.body.stage = Stage::Polled;
         Ok(())
     }

@@ -193,6 +193,7 @@ fn give_up<F, B>(
     let (mut parts, body) = answer.into_parts();
     let watch = slot.take().map(|mut request| {
         request.flags.close |= cause == Cause::ShuttingDown;
+        request.observe_answer(parts.status);
         prepare_head(&request, parts.status, &mut parts.headers);
         ResponseWatch::answering(request, body)
     });
@@ -237,8 +238,9 @@ where
 
 /// Returns the watch of the response body, which keeps the request.
 #[inline]
-fn answered<B: Body>(request: PooledRequest, response: &mut Response<B>) -> Option<ResponseWatch> {
+fn answered<B: Body>(mut request: PooledRequest, response: &mut Response<B>) -> Option<ResponseWatch> {
     let status = response.status();
+    request.observe_answer(status);
     prepare_head(&request, status, response.headers_mut());
     if request.flags.stream {
         answered_stream(request, response)

@@ -12,7 +12,7 @@ use crate::{
     cause::Cancelled,
     deadlines::{CallerDeadlines, Overrides},
     handler_policy::HandlerPolicy,
-    service::{Config, FailedWorker, Key, OnWorkerExit, ServiceState},
+    service::{Config, FailedWorker, Key, Observer, Observers, OnWorkerExit, ServiceState},
 };
 
 /// The longest duration that cannot overflow an `Instant`.
@@ -24,6 +24,7 @@ const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 pub struct LifecycleBuilder {
     config: Config,
     read_grace_given: bool,
+    observers: Vec<Box<dyn Observer>>,
     named: Overrides,
     overrides: Overrides,
 }
@@ -167,6 +168,20 @@ impl LifecycleBuilder {
         self
     }
 
+    /// Adds an observer, which is told of the end of each request and of each piece of durable work, and of the
+    /// phases of the shutdown. Each call adds one. See [`Observer`](crate::observe::Observer).
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observers.push(Box::new(observer));
+        self
+    }
+
+    /// Sets whether [`metrics`](Lifecycle::metrics) has a histogram of the time that was left of each request's
+    /// deadline. Default: false, because it adds 16 series for each handler.
+    pub fn deadline_headroom(mut self, measure: bool) -> Self {
+        self.config.deadline_headroom = measure;
+        self
+    }
+
     /// Carries the value of a [`tokio::task_local!`] over to a body that outlives its request. Each call adds one
     /// key. The value is cloned when the body moves to its own task.
     ///
@@ -241,7 +256,10 @@ impl LifecycleBuilder {
             config.default_by = Some(by);
         }
         config.overridden = (!deadlines.is_empty()).then_some(deadlines);
-        Ok(Lifecycle { life: ServiceState::built(self.config) })
+        let observers = Observers::start(self.observers).map_err(|error| {
+            BuildError(format!("the thread of the observers does not start: {error}").into())
+        })?;
+        Ok(Lifecycle { life: ServiceState::built(self.config, observers) })
     }
 }
 

@@ -12,6 +12,7 @@ use std::{
 };
 
 use axum::response::Response;
+use http::{HeaderValue, header};
 
 pub use self::{
     builder::{BuildError, LifecycleBuilder},
@@ -23,7 +24,8 @@ use crate::{
     handler_policy::Exempt,
     layer::LifecycleLayer,
     problem,
-    service::{self, InFlightSnapshot, Phase, ServiceState, ShutdownReport},
+    request::{self, RequestContext},
+    service::{self, Counts, InFlightSnapshot, MEDIA_TYPE, Phase, ServiceState, ShutdownReport},
     token::{DurableToken, ShutdownToken},
 };
 
@@ -116,6 +118,44 @@ impl Lifecycle {
             work: self.life.registry.snapshot(),
             workers: self.life.workers.names(),
         }
+    }
+
+    /// Returns a handler with the policy `exempt` that answers with the metrics of the service, as OpenMetrics text
+    /// for Prometheus and its like. Requests are counted from the first call of this method on. The request for the
+    /// metrics is not counted.
+    ///
+    /// The port of the service accepts no connections after `drain_delay`. Serve the metrics on a port of its own to
+    /// see the shutdown to its end; [the guide](crate::guide::operations) shows how, and explains each metric.
+    ///
+    /// ```
+    /// # let lifecycle = followthrough::Lifecycle::builder().build().unwrap();
+    /// use followthrough::{Router, routing::get};
+    ///
+    /// let app: Router = Router::new().route("/metrics", get(lifecycle.metrics()));
+    /// ```
+    pub fn metrics(
+        &self,
+    ) -> impl Fn() -> Ready<Governed<Response, Exempt>> + Clone + Send + Sync + 'static {
+        let life = self.life.clone();
+        life.begin_metrics();
+        move || {
+            request::with(RequestContext::unobserve);
+            let mut answer = Response::new(life.metrics_text().into());
+            let media_type = HeaderValue::from_static(MEDIA_TYPE);
+            answer.headers_mut().insert(header::CONTENT_TYPE, media_type);
+            ready(Governed::done(answer, None))
+        }
+    }
+
+    /// Returns the counts of the service so far: at any time what the [`ShutdownReport`] has at the end.
+    ///
+    /// ```
+    /// # let lifecycle = followthrough::Lifecycle::builder().build().unwrap();
+    /// let counts = lifecycle.counts();
+    /// println!("{} writes followed through", counts.durable.followed_through);
+    /// ```
+    pub fn counts(&self) -> Counts {
+        self.life.counts()
     }
 
     /// Returns a layer for servers other than [`serve`](crate::serve). The policies hold, except for disconnects

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     body::{Body, Stage},
     compensations::Compensations,
+    observed::Observed,
     origin::Origin,
     pooled::PooledRequest,
     progress::Progress,
@@ -67,6 +68,8 @@ pub(crate) struct RequestContext {
     /// The timer that wakes the request's task at its deadline.
     pub(crate) alarm: Option<Alarm>,
     pub(crate) response: ResponseState,
+    /// What the observers of the service are told at the end, if there are any.
+    pub(super) observed: Option<Box<Observed>>,
 }
 
 /// Flags of a request.
@@ -118,6 +121,9 @@ impl RequestContext {
         if self.alarm.is_some() {
             self.keep_alarm();
         }
+        if let Some(observed) = self.observed.take() {
+            self.end_observation(*observed);
+        }
         let Self {
             origin,
             // `keep_alarm` has taken or disarmed it.
@@ -135,6 +141,8 @@ impl RequestContext {
             progress,
             handed_on,
             response,
+            // `end_observation` has consumed it.
+            observed: _,
         } = self;
         *origin = None;
         *limit = None;

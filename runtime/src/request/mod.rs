@@ -8,6 +8,7 @@ mod context;
 mod current;
 mod deadline;
 mod last_event;
+mod observed;
 mod origin;
 mod pooled;
 mod progress;

@@ -45,6 +45,9 @@ impl PooledRequest {
     pub(crate) fn received<B>(origin: Origin, head: &Request<B>, upload: bool) -> Self {
         let mut request = Self::new(origin);
         request.count();
+        if request.life().observers.are_present() {
+            request.observe(head.method());
+        }
         if let Some(time) = request.life().time_of_caller(head.headers()) {
             request.shorten(time);
         }

@@ -23,6 +23,7 @@ pub(crate) fn report(
         first.then(|| {
             // A clone of the `Arc` would contend when many requests end at once.
             request.life().note_cancelled(cancelled.ended_by());
+            request.observe_cancelled(policy, cancelled);
             (request.life().hook(), request.arrival())
         })
     })

@@ -43,8 +43,8 @@ impl<H> Announced<H> {
         H: GovernedHandler<T>,
     {
         let route = match H::declared(Some(&handler)) {
-            _ if H::Policy::EXEMPT => Route::Exempt,
             Some(policy) => Route::To(policy),
+            None if H::Policy::EXEMPT => Route::Exempt,
             None => Route::Governed,
         };
         Self { handler, route }
@@ -58,16 +58,32 @@ where
     type Future = H::Future;
 
     fn call(self, request: Request, state: S) -> H::Future {
-        let here = request::with(|request| match self.route {
-            Route::To(policy) => request.routed_to(policy),
-            Route::Governed => request.advance_to(Progress::Middleware),
-            Route::Exempt => request.advance_to(Progress::Ungoverned),
+        let here = request::with(|context| match self.route {
+            Route::To(policy) => {
+                context.observe_handler(policy, || matched_path(&request));
+                context.routed_to(policy);
+            }
+            Route::Governed => context.advance_to(Progress::Middleware),
+            Route::Exempt => context.advance_to(Progress::Ungoverned),
         });
         if let (None, Some(HandedOn(handed_on))) = (here, request.extensions().get()) {
             handed_on.store(true, Ordering::Release);
         }
         self.handler.call(request, state)
     }
+}
+
+/// Returns the path of the request's route.
+#[cfg(feature = "matched-path")]
+fn matched_path(request: &Request) -> Option<Arc<str>> {
+    let path: &axum::extract::MatchedPath = request.extensions().get()?;
+    Some(path.as_str().into())
+}
+
+/// Without the feature, axum does not say.
+#[cfg(not(feature = "matched-path"))]
+const fn matched_path(_: &Request) -> Option<Arc<str>> {
+    None
 }
 
 /// A request extension. A handler that runs in another task, because middleware spawned it, sets the flag when it

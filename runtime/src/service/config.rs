@@ -36,6 +36,8 @@ pub(crate) struct Config {
     pub(crate) platform: Platform,
     /// `None` if no deadline is overridden.
     pub(crate) overridden: Option<Deadlines>,
+    /// Whether the metrics have the headroom of deadlines.
+    pub(crate) deadline_headroom: bool,
     pub(crate) signals: bool,
     pub(crate) half_close: bool,
     pub(crate) on_cancelled: Option<OnCancelled>,
@@ -56,6 +58,7 @@ impl Default for Config {
             #[cfg(feature = "lambda")]
             platform: Platform::default(),
             overridden: None,
+            deadline_headroom: false,
             signals: true,
             half_close: false,
             on_cancelled: None,

@@ -136,6 +136,7 @@ async fn drive(life: &ServiceState) {
     let gone = life.until(|life| life.connections.is_empty());
     let _ = tokio::time::timeout(CUTTING_TIMEOUT, gone).await;
     life.lap(|phases| &mut phases.cutting);
+    life.observers.flush().await;
     publish(life);
 }
 
@@ -210,7 +211,7 @@ fn log_progress(life: &ServiceState) {
     let oldest = life.registry.snapshot().into_iter().next().map(|work| work.to_string());
     tracing::info!(
         target: "followthrough",
-        phase = life.phase().as_str(),
+        phase = life.phase().description(),
         requests = life.requests(),
         durable = life.registry.len() + life.unlinked_len(),
         workers = life.workers.names().len(),

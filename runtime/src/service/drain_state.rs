@@ -85,8 +85,9 @@ impl DrainState {
     }
 
     /// Advances to `to` in one step, also past phases in between. Publishes the phase, fires the tokens that are
-    /// due by then, and wakes all waiters; `wake_others` wakes those that are registered elsewhere.
-    pub(crate) fn advance(&self, to: Phase, wake_others: impl FnOnce()) {
+    /// due by then, and wakes all waiters; `wake_others` wakes those that are registered elsewhere. Returns whether the phase was
+    /// an earlier one.
+    pub(crate) fn advance(&self, to: Phase, wake_others: impl FnOnce()) -> bool {
         let advanced = self.phase.send_if_modified(|phase| {
             let later = to > *phase;
             if later {
@@ -96,7 +97,7 @@ impl DrainState {
             later
         });
         if !advanced {
-            return;
+            return false;
         }
         if to >= Phase::Stopping {
             self.stopping.cancel();
@@ -112,6 +113,7 @@ impl DrainState {
         }
         wake_others();
         self.progress.notify_waiters();
+        true
     }
 
     /// Waits until the phase is `at_least` this.

@@ -35,16 +35,18 @@ struct Entry {
     place: Place,
     kind: WorkKind,
     since: Instant,
-    detached: bool,
+    /// When its request went on without it, if it did.
+    detached: Option<Instant>,
     /// Whether its begin is in the counts, and its end has to be.
     counted: bool,
     /// The permit of its handler's own limit. It stays when `place` moves to a callee's statement.
     own: OwnPermit,
 }
 
-/// The way in which work ended, for the counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
+/// How durable work ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Ended {
     /// Its future ended by itself.
     Completed,
     /// Its future panicked.
@@ -196,6 +198,15 @@ impl Registry {
         all
     }
 
+    /// Calls `each` with the policy of each piece of work and whether it is detached.
+    pub(crate) fn each(&self, mut each: impl FnMut(&'static HandlerPolicy, bool)) {
+        for shard in self.shards.iter() {
+            for (_, entry) in &lock(shard).entries {
+                each(entry.place.policy, entry.detached.is_some());
+            }
+        }
+    }
+
     pub(crate) fn counts(&self) -> DurableCounts {
         let mut sum = DurableCounts::default();
         for shard in self.shards.iter() {
@@ -212,7 +223,7 @@ impl Entry {
             kind: self.kind,
             location: self.place.to_string(),
             age: now.saturating_duration_since(self.since),
-            detached: self.detached,
+            detached: self.detached.is_some(),
         }
     }
 }
@@ -268,7 +279,7 @@ impl InFlight {
         let shard = shard_of_thread();
         let since = Instant::now();
         let counted = permit && kind != WorkKind::Reversible;
-        let entry = Entry { place, kind, since, detached: false, counted, own };
+        let entry = Entry { place, kind, since, detached: None, counted, own };
         let key = {
             let mut shard = lock(life.registry.shards.get(shard));
             shard.counts.begun += u64::from(counted);
@@ -303,17 +314,22 @@ impl InFlight {
 
     /// Ends the work as `ended`, and hands its entry and its permit to the compensation at `place`.
     pub(crate) fn undone_by(self, ended: Ended, place: Place) -> Self {
+        let mut over = None;
         let mut shard = lock(self.life.registry.shards.get(self.shard));
         let Shard { entries, counts } = &mut *shard;
         if let Some(entry) = entries.get_mut(self.key as usize) {
             if entry.counted {
-                counts.note(ended, entry.detached);
+                counts.note(ended, entry.detached.is_some());
             }
+            over = entry.counted.then_some((entry.place, entry.since, entry.detached));
             let (kind, since) = (WorkKind::Compensation, Instant::now());
             let own = std::mem::take(&mut entry.own);
-            *entry = Entry { place, kind, since, detached: true, counted: false, own };
+            *entry = Entry { place, kind, since, detached: Some(since), counted: false, own };
         }
         drop(shard);
+        if let Some((place, since, detached)) = over {
+            self.life.work_ended(place, ended, since, detached);
+        }
         self
     }
 
@@ -324,7 +340,7 @@ impl InFlight {
 
     /// Notes that no client waits for the work any more.
     pub(crate) fn detached(&self) {
-        self.update(|entry| entry.detached = true);
+        self.update(|entry| entry.detached = Some(Instant::now()));
     }
 
     /// Removes the entry of work that ended as `ended`.
@@ -336,15 +352,18 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         let registry = &self.life.registry;
-        let own = {
+        let entry = {
             let mut shard = lock(registry.shards.get(self.shard));
             let entry = shard.entries.remove(self.key as usize);
             if entry.counted {
-                shard.counts.note(self.ended, entry.detached);
+                shard.counts.note(self.ended, entry.detached.is_some());
             }
-            entry.own
+            entry
         };
-        drop(own);
+        drop(entry.own);
+        if entry.counted {
+            self.life.work_ended(entry.place, self.ended, entry.since, entry.detached);
+        }
         let last = if self.permit { registry.permits.down() } else { registry.unlimited.down() };
         if last {
             self.life.note_progress();

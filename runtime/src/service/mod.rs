@@ -5,11 +5,15 @@ mod compensation_counts;
 mod config;
 mod connection_cut;
 mod connections;
+mod counts;
 mod drain;
 mod drain_state;
 mod ending;
 mod failed_worker;
 mod in_flight;
+mod metrics;
+mod observer;
+mod observers;
 mod phase;
 mod report;
 mod serving;
@@ -27,8 +31,9 @@ pub(crate) use self::{
     config::{Config, OnCancelled},
     connections::{OpenConnection, SilenceLimits, lock},
     drain::{begin, skip_to_end},
-    in_flight::{Ended, InFlight, OwnPermit},
-    phase::Phase,
+    in_flight::{InFlight, OwnPermit},
+    metrics::MEDIA_TYPE,
+    observers::{Observers, RequestKey},
     spawn::{BoxFuture, spawn_boxed},
     state::ServiceState,
     watchdog::OwnRuntime,
@@ -37,7 +42,11 @@ pub use self::{
     compensation_counts::CompensationCounts,
     connection_cut::{ConnectionCut, ConnectionState},
     failed_worker::{FailedWorker, OnWorkerExit},
-    in_flight::DurableCounts,
+    counts::Counts,
+    in_flight::{DurableCounts, Ended},
+    observer::{Observer, RequestEnded, WorkEnded},
+    observers::ObserverCounts,
+    phase::Phase,
     report::{BlockedHandler, CancelledRequests, InFlightSnapshot, PhaseDurations, ShutdownReport},
     work::{InFlightWork, WorkKind},
 };

@@ -1,9 +1,13 @@
 //! The phases of a service, from its start to its end.
 
-/// The phases of a service, in their order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+use serde::Serialize;
+
+/// The phases of a service, in their order. Serialised, a phase is a word such as `not_ready`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 #[repr(u8)]
-pub(crate) enum Phase {
+pub enum Phase {
     /// The service serves.
     Running,
     /// The signal has come. The service reports not ready, and accepts connections for `drain_delay`.
@@ -19,6 +23,10 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
+    /// All phases, in their order.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Running, Self::NotReady, Self::Closing, Self::Stopping, Self::GraceOver, Self::Ended];
+
     pub(crate) const fn from_code(code: u8) -> Self {
         match code {
             0 => Self::Running,
@@ -30,8 +38,21 @@ impl Phase {
         }
     }
 
-    /// Returns the name of the phase for the log.
-    pub(crate) const fn as_str(self) -> &'static str {
+    /// Returns the phase as a stable word, as used in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::NotReady => "not_ready",
+            Self::Closing => "closing",
+            Self::Stopping => "stopping",
+            Self::GraceOver => "grace_over",
+            Self::Ended => "ended",
+        }
+    }
+
+    /// Returns the phase and what happens in it, for the log.
+    pub(crate) const fn description(self) -> &'static str {
         match self {
             Self::Running => "running",
             Self::NotReady => "not ready, still accepting",

@@ -32,7 +32,9 @@ use super::{
     connections::{Connections, lock},
     drain_state::DrainState,
     ending::Ending,
-    in_flight::Registry,
+    in_flight::{Ended, Registry},
+    observer::WorkEnded,
+    observers::Observers,
     phase::Phase,
     report::{BlockedHandler, Cancellations, PhaseDurations, ShutdownReport},
     timeline::Timeline,
@@ -44,7 +46,7 @@ use crate::deadlines::TimeLeft;
 use crate::{
     cause::Cause,
     deadlines::{Deadlines, Ignored},
-    handler_policy::HandlerPolicy,
+    handler_policy::{HandlerPolicy, Place},
 };
 
 pub(crate) struct ServiceState {
@@ -52,6 +54,7 @@ pub(crate) struct ServiceState {
     pub(crate) registry: Registry,
     pub(crate) workers: Workers,
     pub(crate) cancellations: Cancellations,
+    pub(crate) observers: Observers,
     pub(crate) compensations: CompensationTally,
     ignored_deadlines: Ignored,
     pub(crate) connections: Connections,
@@ -95,6 +98,7 @@ impl ServiceState {
             registry: Registry::default(),
             workers: Workers::default(),
             cancellations: Cancellations::default(),
+            observers: Observers::default(),
             compensations: CompensationTally::default(),
             ignored_deadlines: Ignored::default(),
             connections: Connections::default(),
@@ -228,7 +232,9 @@ impl ServiceState {
 
     /// Advances to `to` in one step, also past phases in between.
     pub(crate) fn advance(&self, to: Phase) {
-        self.drain_state.advance(to, || self.connections.wake_all());
+        if self.drain_state.advance(to, || self.connections.wake_all()) {
+            self.observers.phase_began(to);
+        }
     }
 
     /// Waits until the phase is `at_least` this.
@@ -264,6 +270,26 @@ impl ServiceState {
         self.drain_state.requests() + self.connections.unanswered()
     }
 
+    /// Tells the observers of durable work that has ended.
+    #[inline]
+    pub(crate) fn work_ended(
+        &self,
+        place: Place,
+        ended: Ended,
+        since: Instant,
+        detached: Option<Instant>,
+    ) {
+        if self.observers.are_present() {
+            self.observers.work_ended(WorkEnded {
+                handler: place.policy,
+                ended,
+                elapsed: since.elapsed(),
+                detached: detached.map(|at| at.elapsed()),
+                place,
+            });
+        }
+    }
+
     /// Notifies a drain that a count may have reached zero.
     #[inline]
     pub(crate) fn note_progress(&self) {
@@ -279,9 +305,10 @@ impl ServiceState {
     }
 
     /// Makes the state of a lifecycle that a user builds for a server or a layer.
-    pub(crate) fn built(config: Config) -> Arc<Self> {
+    pub(crate) fn built(config: Config, observers: Observers) -> Arc<Self> {
         UNLINKED.fetch_add(1, Ordering::Relaxed);
-        let life = Self::with(config);
+        let mut life = Self::with(config);
+        life.observers = observers;
         life.linked.store(false, Ordering::Relaxed);
         Arc::new(life)
     }

@@ -110,13 +110,19 @@ impl ServiceState {
         self.stand_ins().iter().flat_map(|life| life.registry.snapshot()).collect()
     }
 
-    /// Returns the counts of durable work without a lifecycle, and removes the retired stand-ins. Work that has
-    /// not ended counts as abandoned.
-    pub(crate) fn settle_unlinked(&self) -> DurableCounts {
+    /// Returns the counts of durable work without a lifecycle.
+    pub(crate) fn unlinked_counts(&self) -> DurableCounts {
         let mut sum = DurableCounts::default();
         for life in self.stand_ins() {
             sum.add(&life.registry.counts());
         }
+        sum
+    }
+
+    /// Returns the counts of durable work without a lifecycle, and removes the retired stand-ins. Work that has
+    /// not ended counts as abandoned.
+    pub(crate) fn settle_unlinked(&self) -> DurableCounts {
+        let mut sum = self.unlinked_counts();
         sum.abandon_rest();
         // Dropped outside the lock.
         let settled: Vec<_> = {

@@ -73,6 +73,10 @@ impl Workers {
         self.lock().running.is_empty()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.lock().running.len()
+    }
+
     pub(crate) fn names(&self) -> Vec<String> {
         self.lock().running.iter().map(|(_, entry)| entry.name.clone()).collect()
     }

@@ -30,8 +30,11 @@ pub(crate) use self::{
     sharded::on_shard,
     work::WorkKind,
 };
+use tokio::time::Instant;
+
 use crate::{
     count::Count,
+    handler_policy::Place,
     sync::{Arc, CancellationToken, Notify},
 };
 
@@ -113,6 +116,9 @@ impl ServiceState {
     pub(crate) fn stop_accepting(&self) {
         self.drain_state.stop_accepting();
     }
+
+    /// No observer is a part of a model.
+    pub(crate) fn work_ended(&self, _: Place, _: Ended, _: Instant, _: Option<Instant>) {}
 
     pub(crate) fn note_progress(&self) {
         self.drain_state.note_progress();

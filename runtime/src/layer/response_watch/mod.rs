@@ -313,6 +313,7 @@ impl ResponseWatch {
         } else {
             let (first, signal) = self.0.settle(ended_by);
             signal.into_iter().for_each(Signal::fire);
+            self.0.observe_cut(ended_by);
             tracing::debug!(
                 target: "followthrough",
                 cause = %first,
@@ -359,5 +360,6 @@ pub(crate) fn end_stream(request: &mut PooledRequest, ended_by: Cause) {
     let policy = request.body.frame.policy;
     let span = request.response.span.take();
     let _entered = span.as_ref().map(Span::enter);
+    request.observe_cut(ended_by);
     report_stream(request.life(), policy, cancelled, request.arrival());
 }

@@ -1,0 +1,6 @@
+//! Seeing a service while it runs: [`Observer`] and its events.
+//!
+//! [`Lifecycle::metrics`](crate::Lifecycle::metrics) is built on it, and [`Lifecycle::counts`](crate::Lifecycle::counts)
+//! needs none of it. The guide has [a page on operating a service](crate::guide::operations).
+
+pub use crate::service::{Ended, Observer, Phase, RequestEnded, WorkEnded};

@@ -1,0 +1,64 @@
+//! The counts of a service at any time.
+
+use serde::Serialize;
+
+use super::{
+    compensation_counts::CompensationCounts, in_flight::DurableCounts, observers::ObserverCounts,
+    phase::Phase, report::CancelledRequests, state::ServiceState,
+};
+
+/// The counts of a service, from [`Lifecycle::counts`](crate::Lifecycle::counts): at any time what the
+/// [`ShutdownReport`](crate::ShutdownReport) has at the end.
+///
+/// The counts are read one after the other while requests end, so two of them may be of slightly different moments.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Counts {
+    /// The phase of the service.
+    pub phase: Phase,
+    /// Requests that are not answered yet.
+    pub requests: usize,
+    /// Open connections of [`serve`](crate::serve).
+    pub connections: usize,
+    /// Running workers.
+    pub workers: usize,
+    /// Durable work since the start, by how it ended. `abandoned` counts none before the end of a shutdown.
+    pub durable: DurableCounts,
+    /// Compensations since the start. `abandoned` counts none before the end of a shutdown.
+    pub compensations: CompensationCounts,
+    /// Durable work of requests without a lifecycle since the start.
+    pub unlinked: DurableCounts,
+    /// Requests whose wait ended early, since the start.
+    pub cancelled: CancelledRequests,
+    /// Deadlines of callers that could not be read, since the start.
+    pub ignored_deadlines: u64,
+    /// Workers that have failed since the start.
+    pub failed_workers: usize,
+    /// What went wrong with the observers, since the start.
+    pub observers: ObserverCounts,
+}
+
+impl ServiceState {
+    pub(crate) fn counts(&self) -> Counts {
+        let mut compensations = self.compensations.read();
+        let mut durable = self.registry.counts();
+        if self.has_ended() {
+            durable.abandon_rest();
+        } else {
+            compensations.abandoned = 0;
+        }
+        Counts {
+            phase: self.phase(),
+            requests: self.requests(),
+            connections: self.connections.len(),
+            workers: self.workers.len(),
+            durable,
+            compensations,
+            unlinked: self.unlinked_counts(),
+            cancelled: self.cancellations.read(),
+            ignored_deadlines: self.ignored_deadlines(),
+            failed_workers: self.workers.failed().len(),
+            observers: self.observers.counts(),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! What an observer of a service is told.
+
+use std::{sync::Arc, time::Duration};
+
+use http::Method;
+
+use super::{in_flight::Ended, phase::Phase};
+use crate::{
+    cause::{Cause, Outcome},
+    handler_policy::{HandlerPolicy, Place},
+};
+
+/// Is told of what happens in a service, for metrics, traces and audits;
+/// [`LifecycleBuilder::observer`](crate::LifecycleBuilder::observer) adds one. Each method does nothing unless it is
+/// overridden.
+///
+/// All observers of a lifecycle are called on one thread of their own, one event after the other. So an observer that
+/// blocks or panics harms no request. A call that takes a second or more is logged, and so is a panic. While an
+/// observer is blocked, up to 65,536 events wait for it; further events are dropped, counted in
+/// [`Counts::observers`](crate::report::Counts::observers) and logged. The end of a shutdown waits up to half a
+/// second for the observers to take the last events.
+///
+/// An observer must not own a [`Lifecycle`](crate::Lifecycle) that it observes, because neither would be dropped.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use followthrough::{Lifecycle, observe::{Observer, RequestEnded}};
+///
+/// #[derive(Default)]
+/// struct Hangups(AtomicU64);
+///
+/// impl Observer for Hangups {
+///     fn request_ended(&self, request: &RequestEnded) {
+///         if request.status == 499 {
+///             self.0.fetch_add(1, Ordering::Relaxed);
+///         }
+///     }
+/// }
+///
+/// let lifecycle = Lifecycle::builder().observer(Hangups::default()).build()?;
+/// # Ok::<(), followthrough::BuildError>(())
+/// ```
+pub trait Observer: Send + Sync + 'static {
+    /// Called once for each request, after its response has ended or its client has left.
+    fn request_ended(&self, request: &RequestEnded) {
+        let _ = request;
+    }
+
+    /// Called once for each piece of durable work, after it has ended.
+    fn work_ended(&self, work: &WorkEnded) {
+        let _ = work;
+    }
+
+    /// Called when the service advances to a phase of its shutdown. A phase that takes no time may be left out.
+    fn phase_began(&self, phase: Phase) {
+        let _ = phase;
+    }
+}
+
+/// A request that has ended.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RequestEnded {
+    /// The handler; `None` if the request reached none with a policy. In a plain [`axum::Router`] an exempt handler
+    /// is not known either.
+    pub handler: Option<&'static HandlerPolicy>,
+    /// The route as the router has it, such as `/orders/{id}`. It needs the feature `matched-path` and a
+    /// [`followthrough::Router`](crate::Router).
+    pub route: Option<Arc<str>>,
+    /// The method.
+    pub method: Method,
+    /// The status of the answer: 499 if the client left before it, and 500 if a panic or an error of a service took
+    /// its place.
+    pub status: u16,
+    /// The cause that ended the request early, if one did. A stream whose head was sent keeps its status.
+    pub cause: Option<Cause>,
+    /// The outcome of the work of a request that ended early.
+    pub outcome: Option<Outcome>,
+    /// The time from the head of the request to its end.
+    pub elapsed: Duration,
+    /// The time from the head of the request to its deadline, if it had one.
+    pub deadline: Option<Duration>,
+    /// Whether a panic ended the request.
+    pub panicked: bool,
+}
+
+/// Durable work that has ended.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct WorkEnded {
+    /// The handler.
+    pub handler: &'static HandlerPolicy,
+    /// How the work ended.
+    pub ended: Ended,
+    /// The time from its begin, at the point of no return, to its end.
+    pub elapsed: Duration,
+    /// The time for which it went on without its request; `None` if its client waited for it to the end.
+    pub detached: Option<Duration>,
+    pub(super) place: Place,
+}
+
+impl WorkEnded {
+    /// Returns `file:line` of the durable statement, or of the handler.
+    #[must_use]
+    pub fn location(&self) -> String {
+        self.place.to_string()
+    }
+}

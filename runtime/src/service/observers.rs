@@ -1,0 +1,253 @@
+//! Tells the observers of a service what happens, and knows the requests in flight by their handler.
+//!
+//! Invariants:
+//!
+//! 1. The code of a user's observer runs on the thread of [`deliver`] alone, so it cannot delay or unwind a request.
+//! 2. `waiting` is at least the length of the queue, because it goes up before an event is sent and down after the
+//!    event is received. So the queue has at most [`MOST_WAITING`] events.
+//! 3. A request has one entry in `requests` from its head to its end, because its context removes the entry whenever
+//!    it is reset. So a future that is dropped leaves no entry.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        mpsc::{Receiver, Sender, channel},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+use slab::Slab;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    connections::lock,
+    metrics::MetricsOnDemand,
+    observer::{Observer, RequestEnded, WorkEnded},
+    phase::Phase,
+    sharded::{Sharded, shard_of_thread},
+};
+use crate::{handler_policy::HandlerPolicy, panic_message::panic_message};
+
+/// The most events that wait for the observers.
+const MOST_WAITING: usize = 1 << 16;
+
+/// A call of an observer that takes this long is logged.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// How long the end of a shutdown waits for the observers.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// The observers of a service.
+#[derive(Default)]
+pub(crate) struct Observers {
+    are_present: AtomicBool,
+    /// The observer of this crate, which is called in place.
+    pub(super) metrics: MetricsOnDemand,
+    queue: Option<Queue>,
+    requests: Sharded<Mutex<Slab<Option<&'static HandlerPolicy>>>>,
+}
+
+/// The events that wait for the thread of the observers.
+struct Queue {
+    events: Sender<Event>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    waiting: AtomicUsize,
+    panicked: AtomicU64,
+    slow: AtomicU64,
+    dropped: AtomicU64,
+}
+
+enum Event {
+    Request(RequestEnded),
+    Work(WorkEnded),
+    Phase(Phase),
+    /// Fires the token once all earlier events were delivered.
+    Flush(CancellationToken),
+}
+
+/// What went wrong with the [observers](crate::observe::Observer) of a service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ObserverCounts {
+    /// Calls that panicked.
+    pub panicked: u64,
+    /// Calls that took a second or more.
+    pub slow: u64,
+    /// Events that were dropped, because too many waited.
+    pub dropped: u64,
+}
+
+/// The entry of a request in flight.
+#[derive(Clone, Copy)]
+pub(crate) struct RequestKey {
+    shard: u16,
+    key: usize,
+}
+
+impl Observers {
+    /// Starts the thread of the observers, if there are any.
+    ///
+    /// # Errors
+    ///
+    /// If the system starts no thread.
+    pub(crate) fn start(observers: Vec<Box<dyn Observer>>) -> std::io::Result<Self> {
+        if observers.is_empty() {
+            return Ok(Self::default());
+        }
+        let (events, waiting) = channel();
+        let shared = Arc::new(Shared::default());
+        let counts = shared.clone();
+        thread::Builder::new()
+            .name("followthrough-observers".into())
+            .spawn(move || deliver(&waiting, &observers, &counts))?;
+        Ok(Self {
+            are_present: AtomicBool::new(true),
+            queue: Some(Queue { events, shared }),
+            ..Self::default()
+        })
+    }
+
+    #[inline]
+    pub(crate) fn are_present(&self) -> bool {
+        self.are_present.load(Ordering::Relaxed)
+    }
+
+    /// Has all requests observed from here on.
+    pub(super) fn become_present(&self) {
+        self.are_present.store(true, Ordering::Relaxed);
+    }
+
+    /// Adds the entry of a request.
+    pub(crate) fn request_came(&self) -> RequestKey {
+        let shard = shard_of_thread();
+        RequestKey { shard, key: lock(self.requests.get(shard)).insert(None) }
+    }
+
+    /// Notes the handler of a request.
+    pub(crate) fn request_reached(&self, at: RequestKey, handler: &'static HandlerPolicy) {
+        if let Some(entry) = lock(self.requests.get(at.shard)).get_mut(at.key) {
+            *entry = Some(handler);
+        }
+    }
+
+    /// Removes the entry of a request.
+    pub(crate) fn request_left(&self, at: RequestKey) {
+        lock(self.requests.get(at.shard)).try_remove(at.key);
+    }
+
+    /// Returns the handlers of the requests in flight, one for each request.
+    pub(crate) fn in_flight(&self) -> Vec<Option<&'static HandlerPolicy>> {
+        let shards = self.requests.iter();
+        shards.flat_map(|shard| lock(shard).iter().map(|(_, entry)| *entry).collect::<Vec<_>>()).collect()
+    }
+
+    pub(crate) fn request_ended(&self, request: RequestEnded) {
+        if let Some(metrics) = self.metrics.get() {
+            metrics.request_ended(&request);
+        }
+        self.send(Event::Request(request));
+    }
+
+    pub(crate) fn work_ended(&self, work: WorkEnded) {
+        if let Some(metrics) = self.metrics.get() {
+            metrics.work_ended(&work);
+        }
+        self.send(Event::Work(work));
+    }
+
+    pub(crate) fn phase_began(&self, phase: Phase) {
+        self.send(Event::Phase(phase));
+    }
+
+    fn send(&self, event: Event) {
+        let Some(Queue { events, shared }) = &self.queue else { return };
+        // Invariant 2.
+        if shared.waiting.fetch_add(1, Ordering::Relaxed) < MOST_WAITING {
+            let _ = events.send(event);
+            return;
+        }
+        shared.waiting.fetch_sub(1, Ordering::Relaxed);
+        let dropped = shared.dropped.fetch_add(1, Ordering::Relaxed) + 1;
+        if dropped.is_power_of_two() {
+            tracing::error!(
+                target: "followthrough",
+                dropped,
+                "an observer is too slow, and events for it were dropped: let it hand its work to a task of its own"
+            );
+        }
+    }
+
+    /// Waits until the observers have taken all events, for half a second at most.
+    pub(crate) async fn flush(&self) {
+        let Some(Queue { events, shared }) = &self.queue else { return };
+        let flushed = CancellationToken::new();
+        shared.waiting.fetch_add(1, Ordering::Relaxed);
+        let _ = events.send(Event::Flush(flushed.clone()));
+        if tokio::time::timeout(FLUSH_TIMEOUT, flushed.cancelled()).await.is_err() {
+            tracing::warn!(
+                target: "followthrough",
+                waiting = shared.waiting.load(Ordering::Relaxed),
+                "an observer is blocked, and the shutdown ends before it has taken all events"
+            );
+        }
+    }
+
+    pub(crate) fn counts(&self) -> ObserverCounts {
+        let Some(Queue { shared, .. }) = &self.queue else { return ObserverCounts::default() };
+        ObserverCounts {
+            panicked: shared.panicked.load(Ordering::Relaxed),
+            slow: shared.slow.load(Ordering::Relaxed),
+            dropped: shared.dropped.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Calls the observers for each event, until the service is gone.
+fn deliver(events: &Receiver<Event>, observers: &[Box<dyn Observer>], shared: &Shared) {
+    while let Ok(event) = events.recv() {
+        shared.waiting.fetch_sub(1, Ordering::Relaxed);
+        if let Event::Flush(flushed) = &event {
+            flushed.cancel();
+        }
+        for observer in observers {
+            let began = Instant::now();
+            let called = catch_unwind(AssertUnwindSafe(|| match &event {
+                Event::Request(request) => observer.request_ended(request),
+                Event::Work(work) => observer.work_ended(work),
+                Event::Phase(phase) => observer.phase_began(*phase),
+                Event::Flush(_) => {}
+            }));
+            if let Err(panic) = called {
+                let panicked = shared.panicked.fetch_add(1, Ordering::Relaxed) + 1;
+                if panicked.is_power_of_two() {
+                    tracing::error!(
+                        target: "followthrough",
+                        panicked,
+                        "an observer panicked: {}",
+                        panic_message(&*panic)
+                    );
+                }
+            }
+            let elapsed = began.elapsed();
+            if elapsed >= SLOW {
+                let slow = shared.slow.fetch_add(1, Ordering::Relaxed) + 1;
+                if slow.is_power_of_two() {
+                    tracing::warn!(
+                        target: "followthrough",
+                        slow,
+                        elapsed_ms = elapsed.as_millis(),
+                        "an observer took a second or more for one event"
+                    );
+                }
+            }
+        }
+    }
+}
