@@ -3,5 +3,6 @@
 
 pub use crate::service::{
     BlockedHandler, CancelledRequests, CompensationCounts, ConnectionCut, ConnectionState, Counts,
-    DurableCounts, FailedWorker, InFlightSnapshot, InFlightWork, PhaseDurations, ObserverCounts, WorkKind,
+    DurableCounts, FailedWorker, InFlightSnapshot, InFlightWork, ObserverCounts, PhaseDurations,
+    WorkKind,
 };

@@ -238,7 +238,10 @@ where
 
 /// Returns the watch of the response body, which keeps the request.
 #[inline]
-fn answered<B: Body>(mut request: PooledRequest, response: &mut Response<B>) -> Option<ResponseWatch> {
+fn answered<B: Body>(
+    mut request: PooledRequest,
+    response: &mut Response<B>,
+) -> Option<ResponseWatch> {
     let status = response.status();
     request.observe_answer(status);
     prepare_head(&request, status, response.headers_mut());

@@ -4,6 +4,7 @@
 //! over* fires in the last moments, and is the only signal of durable work.
 
 mod builder;
+mod track;
 mod worker;
 
 use std::{
@@ -16,6 +17,7 @@ use http::{HeaderValue, header};
 
 pub use self::{
     builder::{BuildError, LifecycleBuilder},
+    track::Tracked,
     worker::Worker,
 };
 use crate::{
@@ -182,6 +184,36 @@ impl Lifecycle {
     pub fn policies(&self) -> Policies {
         let (overridden, default) = (self.life.overridden(), self.life.default_timing());
         Policies::new(|policy| EffectiveDeadline::in_force(policy, overridden, default))
+    }
+
+    /// Spawns a task that ends by itself, such as a mail to be sent after the answer. A shutdown waits for it as for
+    /// durable work, before the workers are told to stop. The task runs in the current span, with the task-locals of
+    /// [`carry`](LifecycleBuilder::carry), and has no deadline. A report names a task that is left behind, by its
+    /// handler and by the place of this call.
+    ///
+    /// The task does not survive the process. Work that must not be lost belongs in the durable statement or in
+    /// a table that a worker reads.
+    ///
+    /// A panic of the task is logged. A task that is tracked after the end of the drain does not run, and an ERROR is
+    /// logged.
+    ///
+    /// ```
+    /// use followthrough::{DurableToken, Lifecycle, durable_write};
+    /// use axum::extract::State;
+    ///
+    /// #[durable_write]
+    /// async fn sign_up(State(lifecycle): State<Lifecycle>) -> &'static str {
+    ///     // The row is committed here.
+    ///     lifecycle.track(async { /* send the mail */ });
+    ///     "welcome"
+    /// }
+    /// ```
+    #[track_caller]
+    pub fn track<F>(&self, task: F) -> Tracked<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        track::track(&self.life, task, std::panic::Location::caller())
     }
 
     /// Spawns a worker under a token that fires when the requests have drained, so that a relay outlives the

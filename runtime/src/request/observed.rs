@@ -82,7 +82,11 @@ impl RequestContext {
     }
 
     /// Notes that the wait for `handler` ended early.
-    pub(super) fn observe_cancelled(&mut self, handler: &'static HandlerPolicy, cancelled: Cancelled) {
+    pub(super) fn observe_cancelled(
+        &mut self,
+        handler: &'static HandlerPolicy,
+        cancelled: Cancelled,
+    ) {
         let deadline = self.deadline_in_force();
         let Some(observed) = &mut self.observed else { return };
         // The report of a request that reached no handler names a stand-in.
@@ -121,7 +125,8 @@ impl RequestContext {
             Some((cause, Outcome::Unknown))
         };
         let (cause, outcome) = ended_early.or_else(unanswered).unzip();
-        let status = status.or(cause.map(Cause::status)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status =
+            status.or(cause.map(Cause::status)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let arrival = self.arrival();
         let observers = &self.life().observers;
         observers.request_left(key);

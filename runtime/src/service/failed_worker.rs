@@ -35,6 +35,6 @@ pub enum OnWorkerExit {
     #[default]
     ShutDown,
     /// The service goes on without the worker. The report still names the worker, and the exit code is 1. Tasks
-    /// that are meant to finish are not workers; use `tokio::spawn`.
+    /// that are meant to finish are not workers; use [`Lifecycle::track`](crate::Lifecycle::track).
     KeepServing,
 }

@@ -338,6 +338,11 @@ impl InFlight {
         self.update(|entry| std::mem::swap(&mut entry.own, &mut own));
     }
 
+    /// Returns whether the end of a drain has named it.
+    pub(crate) fn is_reported(&self) -> bool {
+        self.life.has_ended()
+    }
+
     /// Notes that no client waits for the work any more.
     pub(crate) fn detached(&self) {
         self.update(|entry| entry.detached = Some(Instant::now()));

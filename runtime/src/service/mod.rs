@@ -41,8 +41,8 @@ pub(crate) use self::{
 pub use self::{
     compensation_counts::CompensationCounts,
     connection_cut::{ConnectionCut, ConnectionState},
-    failed_worker::{FailedWorker, OnWorkerExit},
     counts::Counts,
+    failed_worker::{FailedWorker, OnWorkerExit},
     in_flight::{DurableCounts, Ended},
     observer::{Observer, RequestEnded, WorkEnded},
     observers::ObserverCounts,

@@ -146,7 +146,9 @@ impl Observers {
     /// Returns the handlers of the requests in flight, one for each request.
     pub(crate) fn in_flight(&self) -> Vec<Option<&'static HandlerPolicy>> {
         let shards = self.requests.iter();
-        shards.flat_map(|shard| lock(shard).iter().map(|(_, entry)| *entry).collect::<Vec<_>>()).collect()
+        shards
+            .flat_map(|shard| lock(shard).iter().map(|(_, entry)| *entry).collect::<Vec<_>>())
+            .collect()
     }
 
     pub(crate) fn request_ended(&self, request: RequestEnded) {

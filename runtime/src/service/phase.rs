@@ -24,8 +24,14 @@ pub enum Phase {
 
 impl Phase {
     /// All phases, in their order.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Running, Self::NotReady, Self::Closing, Self::Stopping, Self::GraceOver, Self::Ended];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Running,
+        Self::NotReady,
+        Self::Closing,
+        Self::Stopping,
+        Self::GraceOver,
+        Self::Ended,
+    ];
 
     pub(crate) const fn from_code(code: u8) -> Self {
         match code {

@@ -20,6 +20,8 @@ pub enum WorkKind {
     Reversible,
     /// A compensation, which undoes a cancelled request.
     Compensation,
+    /// A task of [`Lifecycle::track`](crate::Lifecycle::track).
+    Tracked,
     /// A background worker.
     Worker,
     /// A request that is not answered yet.
@@ -37,6 +39,7 @@ impl WorkKind {
             Self::Cooperative => "cooperative",
             Self::Reversible => "reversible",
             Self::Compensation => "compensation",
+            Self::Tracked => "tracked",
             Self::Worker => "worker",
             Self::Request => "request",
             Self::Response => "response",

@@ -121,7 +121,11 @@ impl Metrics {
             *series.cancelled.entry((handler, cause, outcome)).or_default() += 1;
         }
         if let Some(deadline) = request.deadline.filter(|_| self.headroom) {
-            series.headroom.entry(handler).or_default().add(deadline.saturating_sub(request.elapsed));
+            series
+                .headroom
+                .entry(handler)
+                .or_default()
+                .add(deadline.saturating_sub(request.elapsed));
         }
     }
 
@@ -214,7 +218,11 @@ impl ServiceState {
         });
         let gauges = [
             ("requests_in_flight", "Requests that have not ended.", requests),
-            ("work_in_flight", "Durable, cooperative and reversible work, and compensations.", work),
+            (
+                "work_in_flight",
+                "Durable, cooperative and reversible work, and compensations.",
+                work,
+            ),
             ("work_detached", "Such work that goes on without its request.", detached),
         ];
         for (name, help, by_handler) in gauges {
@@ -298,11 +306,9 @@ fn write_service(text: &mut Text, counts: &Counts) {
     text.sample("deadlines_ignored_total", &[], counts.ignored_deadlines);
     let observers = counts.observers;
     text.begin("observer_faults", "counter", "Events that an observer did not take as it should.");
-    for (fault, count) in [
-        ("panicked", observers.panicked),
-        ("slow", observers.slow),
-        ("dropped", observers.dropped),
-    ] {
+    for (fault, count) in
+        [("panicked", observers.panicked), ("slow", observers.slow), ("dropped", observers.dropped)]
+    {
         text.sample("observer_faults_total", &[("fault", fault)], count);
     }
 }

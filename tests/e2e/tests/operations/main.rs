@@ -1,0 +1,5 @@
+//! What an operator sees: observers, metrics, counts and tracked tasks.
+
+mod metrics;
+mod observers;
+mod tracked;
