@@ -9,10 +9,13 @@ use std::{
     time::Duration,
 };
 
-use serde::{Serialize, Serializer};
+use serde_core::{Serialize, Serializer};
 
 use super::Deadlines;
-use crate::handler_policy::{HandlerPolicy, Mode};
+use crate::{
+    handler_policy::{HandlerPolicy, Mode},
+    serialize::serialize,
+};
 
 /// The entry of a handler in the catalogue, which its attribute submits.
 #[doc(hidden)]
@@ -173,8 +176,7 @@ pub struct EffectiveDeadline {
 }
 
 /// The origin of a deadline.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Origin {
     /// The attribute of the handler.
@@ -185,6 +187,16 @@ pub enum Origin {
     /// [`named_deadline`](crate::LifecycleBuilder::named_deadline): an environment variable, or a
     /// name in TOML or in the code.
     Override(String),
+}
+
+impl Serialize for Origin {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Attribute => to.serialize_str("attribute"),
+            Self::Default => to.serialize_str("default"),
+            Self::Override(by) => to.serialize_newtype_variant("Origin", 2, "override", by),
+        }
+    }
 }
 
 impl EffectiveDeadline {
@@ -247,7 +259,6 @@ fn time(ms: u128) -> String {
 }
 
 /// One handler, as it is printed and serialised.
-#[derive(Serialize)]
 struct Row {
     name: &'static str,
     location: String,
@@ -263,9 +274,26 @@ struct Row {
     needs_ms: Option<u128>,
     reason: Option<&'static str>,
     streaming_body: Option<&'static str>,
-    #[serde(skip)]
     timing: String,
 }
+
+serialize!(Row {
+    name,
+    location,
+    policy,
+    write,
+    deadline_ms,
+    deadline_by,
+    written_deadline_ms,
+    deadline_name,
+    durable_sites,
+    reopened_sites,
+    max_in_flight,
+    needs_ms,
+    reason,
+    streaming_body;
+    skip timing
+});
 
 impl Row {
     fn new(policy: &'static HandlerPolicy, timing: &EffectiveDeadline) -> Self {

@@ -11,13 +11,13 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use serde::Serialize;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{state::ServiceState, work::InFlightWork};
+use crate::serialize::serialize;
 
 /// The compensations of all requests since the start of the service.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CompensationCounts {
     /// Ended in success.
@@ -27,6 +27,8 @@ pub struct CompensationCounts {
     /// Were left behind, or could not be started because the grace was over.
     pub abandoned: u64,
 }
+
+serialize!(CompensationCounts { run, failed, abandoned });
 
 #[derive(Debug, Default)]
 pub(crate) struct CompensationTally {

@@ -2,13 +2,13 @@
 
 use std::{fmt, time::Duration};
 
-use serde::Serialize;
+use serde_core::{Serialize, Serializer};
 
-use super::work::{InFlightWork, millis};
+use super::work::InFlightWork;
+use crate::serialize::serialize;
 
 /// The state of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConnectionState {
     /// The connection waits for a request.
@@ -38,8 +38,17 @@ impl ConnectionState {
     }
 }
 
+impl Serialize for ConnectionState {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(match self {
+            Self::Head => "head",
+            _ => self.as_str(),
+        })
+    }
+}
+
 /// A connection that was open when the grace was over.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectionCut {
     /// The peer's address.
@@ -49,11 +58,12 @@ pub struct ConnectionCut {
     /// The state that the connection was in.
     pub state: ConnectionState,
     /// How long the connection was open, in milliseconds when serialised.
-    #[serde(rename = "age_ms", serialize_with = "millis")]
     pub age: Duration,
     /// The requests that were being answered on it and that have ended with it.
     pub requests: Vec<InFlightWork>,
 }
+
+serialize!(ConnectionCut { peer, protocol, state, age: ms, requests });
 
 impl fmt::Display for ConnectionCut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use crate::serialize::serialize;
 
 /// A worker that ended before it was told to stop.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FailedWorker {
     /// The worker's name.
@@ -15,6 +15,8 @@ pub struct FailedWorker {
     /// Whether it was dropped with the runtime that it ran on.
     pub dropped: bool,
 }
+
+serialize!(FailedWorker { worker, panic, dropped });
 
 impl fmt::Display for FailedWorker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

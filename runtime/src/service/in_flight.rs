@@ -15,7 +15,6 @@
 //! 4. An entry is removed before its permit is returned, and the permit is returned before the drain is notified.
 //!    So a drain that reads no permits has all ends in the counts.
 
-use serde::Serialize;
 use slab::Slab;
 use tokio::time::Instant;
 
@@ -27,6 +26,7 @@ use super::{
 use crate::{
     count::{self, Count},
     handler_policy::{HandlerPolicy, Place},
+    serialize::serialize,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicUsize},
 };
 
@@ -64,7 +64,7 @@ pub(crate) struct Shard {
 }
 
 /// Counts of durable work, by how it ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DurableCounts {
     /// Passed their point of no return, or were cooperative. Such work held a permit and cannot be undone.
@@ -80,6 +80,8 @@ pub struct DurableCounts {
     /// Were left behind.
     pub abandoned: u64,
 }
+
+serialize!(DurableCounts { begun, completed, followed_through, panicked, cut, abandoned });
 
 impl std::fmt::Display for DurableCounts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -9,19 +9,18 @@ use std::{
     time::Duration,
 };
 
-use serde::Serialize;
-
 use super::{
     compensation_counts::CompensationCounts,
     connection_cut::ConnectionCut,
     failed_worker::FailedWorker,
     in_flight::DurableCounts,
     sharded::{Sharded, shard_of_thread},
-    work::{InFlightWork, millis},
+    work::InFlightWork,
 };
 use crate::{
     cause::Cause,
     handler_policy::{HandlerPolicy, Place},
+    serialize::serialize,
 };
 
 /// Counts of the requests whose wait ended early, since the start of the service.
@@ -65,7 +64,7 @@ impl Cancellations {
 }
 
 /// Requests whose wait ended early, by the cause.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CancelledRequests {
     /// The client left.
@@ -80,33 +79,44 @@ pub struct CancelledRequests {
     pub body_read_timeout: u64,
 }
 
+serialize!(CancelledRequests {
+    client_disconnected,
+    deadline_exceeded,
+    shutting_down,
+    refused,
+    body_read_timeout
+});
+
 /// How long each phase of a shutdown took; in milliseconds, as `…_ms`, when serialised.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PhaseDurations {
     /// Not ready, and still accepting: `drain_delay`.
-    #[serde(rename = "not_ready_ms", serialize_with = "millis")]
     pub not_ready: Duration,
     /// No new connections; streams end and reads may finish: at most `read_grace`.
-    #[serde(rename = "closing_ms", serialize_with = "millis")]
     pub closing: Duration,
     /// The reads that were left ended; durable work drained.
-    #[serde(rename = "stopping_ms", serialize_with = "millis")]
     pub stopping: Duration,
     /// The workers were told to stop; they and the remaining work ended.
-    #[serde(rename = "workers_ms", serialize_with = "millis")]
     pub workers: Duration,
     /// *Grace over*: durable tokens had fired.
-    #[serde(rename = "last_moments_ms", serialize_with = "millis")]
     pub last_moments: Duration,
     /// The connections that were left were cut.
-    #[serde(rename = "cutting_ms", serialize_with = "millis")]
     pub cutting: Duration,
 }
 
+serialize!(PhaseDurations {
+    not_ready: ms,
+    closing: ms,
+    stopping: ms,
+    workers: ms,
+    last_moments: ms,
+    cutting: ms
+});
+
 /// A handler that blocked a thread of the runtime, and so the shutdown. Move waits without
 /// `.await` and long computations into [`tokio::task::spawn_blocking`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BlockedHandler {
     /// The handler's name.
@@ -115,9 +125,10 @@ pub struct BlockedHandler {
     pub location: String,
     /// The least time that one poll of it has lasted, in milliseconds when serialised. The time before the
     /// shutdown is not known.
-    #[serde(rename = "at_least_ms", serialize_with = "millis")]
     pub at_least: Duration,
 }
+
+serialize!(BlockedHandler { handler, location, at_least: ms });
 
 impl BlockedHandler {
     pub(crate) fn new(policy: &'static HandlerPolicy, at_least: Duration) -> Self {
@@ -135,11 +146,10 @@ impl fmt::Display for BlockedHandler {
 
 /// The report of a shutdown. The counts cover the whole life of the service. [`exit`](Self::exit) ends the process
 /// with the report's exit code.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutdownReport {
     /// From the signal to the end, in milliseconds when serialised.
-    #[serde(rename = "elapsed_ms", serialize_with = "millis")]
     pub elapsed: Duration,
     /// How long each phase took.
     pub phases: PhaseDurations,
@@ -171,6 +181,21 @@ pub struct ShutdownReport {
     /// Workers that panicked, returned or were dropped before they were told to stop.
     pub failed_workers: Vec<FailedWorker>,
 }
+
+serialize!(ShutdownReport {
+    elapsed: ms,
+    phases,
+    durable,
+    compensations,
+    unlinked,
+    cancelled,
+    ignored_deadlines,
+    unanswered,
+    abandoned,
+    blocked,
+    connections_cut,
+    failed_workers
+});
 
 impl fmt::Display for PhaseDurations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -271,7 +296,7 @@ impl fmt::Display for ShutdownReport {
 }
 
 /// The requests, the work and the workers of a service at one moment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InFlightSnapshot {
     /// How many requests are not answered yet, whatever their policy.
@@ -282,10 +307,75 @@ pub struct InFlightSnapshot {
     pub workers: Vec<String>,
 }
 
+serialize!(InFlightSnapshot { requests, work, workers });
+
 impl InFlightSnapshot {
     /// Returns how much of `work` belongs to the handler of this name.
     #[must_use]
     pub fn of(&self, handler: &str) -> usize {
         self.work.iter().filter(|work| work.handler == handler).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::connection_cut::ConnectionState, super::work::WorkKind, *};
+
+    /// The derive of `serde` would write the same.
+    #[test]
+    fn the_json_of_a_report_has_every_field() {
+        let work = InFlightWork {
+            handler: "place".to_owned(),
+            kind: WorkKind::Durable,
+            location: "a.rs:1".to_owned(),
+            age: Duration::from_micros(1999),
+            detached: true,
+        };
+        let connection = |state| ConnectionCut {
+            peer: "::1".to_owned(),
+            protocol: "http/2",
+            state,
+            age: Duration::MAX,
+            requests: vec![work.clone()],
+        };
+        let failed = |panic: Option<&str>| FailedWorker {
+            worker: "outbox".to_owned(),
+            panic: panic.map(str::to_owned),
+            dropped: false,
+        };
+        let report = ShutdownReport {
+            abandoned: vec![work.clone()],
+            blocked: vec![BlockedHandler {
+                handler: "sum".to_owned(),
+                location: "a.rs:2".to_owned(),
+                at_least: Duration::from_secs(1),
+            }],
+            connections_cut: ConnectionState::ALL.map(connection).to_vec(),
+            failed_workers: vec![failed(None), failed(Some("no"))],
+            ..ShutdownReport::default()
+        };
+        let work = r#"{"handler":"place","kind":"durable","location":"a.rs:1","age_ms":1,"detached":true}"#;
+        let durable =
+            r#"{"begun":0,"completed":0,"followed_through":0,"panicked":0,"cut":0,"abandoned":0}"#;
+        let cut = ["idle", "head", "answering", "upgraded", "closing"].map(|state| {
+            format!(
+                r#"{{"peer":"::1","protocol":"http/2","state":"{state}","age_ms":18446744073709551615,"requests":[{work}]}}"#
+            )
+        });
+        let expected = [
+            r#"{"elapsed_ms":0,"phases":{"not_ready_ms":0,"closing_ms":0,"stopping_ms":0,"workers_ms":0,"#,
+            r#""last_moments_ms":0,"cutting_ms":0},"durable":"#,
+            durable,
+            r#","compensations":{"run":0,"failed":0,"abandoned":0},"unlinked":"#,
+            durable,
+            r#","cancelled":{"client_disconnected":0,"deadline_exceeded":0,"shutting_down":0,"refused":0,"#,
+            r#""body_read_timeout":0},"ignored_deadlines":0,"unanswered":0,"abandoned":["#,
+            work,
+            r#"],"blocked":[{"handler":"sum","location":"a.rs:2","at_least_ms":1000}],"connections_cut":["#,
+            &cut.join(","),
+            r#"],"failed_workers":[{"worker":"outbox","panic":null,"dropped":false},"#,
+            r#"{"worker":"outbox","panic":"no","dropped":false}]}"#,
+        ];
+        assert_eq!(serde_json::to_string(&report).unwrap(), expected.concat());
     }
 }

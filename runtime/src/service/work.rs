@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde_core::{Serialize, Serializer};
 use tokio::time::Instant;
 
-use crate::handler_policy::{HandlerPolicy, Place};
+use crate::{
+    handler_policy::{HandlerPolicy, Place},
+    serialize::serialize,
+};
 
 /// A kind of work in flight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WorkKind {
     /// A request past its point of no return.
@@ -48,8 +50,14 @@ impl WorkKind {
     }
 }
 
+impl Serialize for WorkKind {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.as_str())
+    }
+}
+
 /// One piece of work that is in flight, or that was left behind.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InFlightWork {
     /// The handler's or the worker's name.
@@ -59,11 +67,12 @@ pub struct InFlightWork {
     /// `file:line` of the durable statement, or of the handler; empty without a policy.
     pub location: String,
     /// How long it has been running, in milliseconds.
-    #[serde(rename = "age_ms", serialize_with = "millis")]
     pub age: Duration,
     /// Whether the work goes on after its client has been answered or has left.
     pub detached: bool,
 }
+
+serialize!(InFlightWork { handler, kind, location, age: ms, detached });
 
 impl InFlightWork {
     /// Describes a request that the end of the drain cuts with its connection.
@@ -106,8 +115,4 @@ impl std::fmt::Display for InFlightWork {
         }
         f.write_str(if self.detached { ", detached)" } else { ")" })
     }
-}
-
-pub(crate) fn millis<S: serde::Serializer>(age: &Duration, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_u64(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
 }
