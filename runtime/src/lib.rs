@@ -109,6 +109,7 @@ pub mod report;
 mod request;
 pub mod routing;
 mod run_until;
+mod seconds;
 mod serialize;
 mod serve;
 mod service;

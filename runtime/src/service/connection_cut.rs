@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use serde_core::{Serialize, Serializer};
 
 use super::work::InFlightWork;
-use crate::serialize::serialize;
+use crate::{seconds::Seconds, serialize::serialize};
 
 /// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,8 +67,8 @@ serialize!(ConnectionCut { peer, protocol, state, age: ms, requests });
 
 impl fmt::Display for ConnectionCut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let age = self.age.as_secs_f64();
-        write!(f, "{} ({}, {}, {age:.1} s)", self.peer, self.protocol, self.state.as_str())?;
+        let age = Seconds(self.age);
+        write!(f, "{} ({}, {}, {age})", self.peer, self.protocol, self.state.as_str())?;
         for (n, work) in self.requests.iter().enumerate() {
             write!(f, "{} {work}", if n == 0 { ":" } else { "," })?;
         }

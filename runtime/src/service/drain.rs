@@ -217,8 +217,8 @@ fn log_progress(life: &ServiceState) {
         workers = life.workers.names().len(),
         connections = life.connections.len(),
         oldest,
-        "draining, {:.0} s left",
-        left.as_secs_f64(),
+        "draining, {} s left",
+        (left + Duration::from_millis(500)).as_secs(),
     );
 }
 

@@ -196,7 +196,7 @@ impl Registry {
         for shard in self.shards.iter() {
             all.extend(lock(shard).entries.iter().map(|(_, entry)| entry.describe(now)));
         }
-        all.sort_by_key(|work| std::cmp::Reverse(work.age));
+        all.sort_by_cached_key(|work| std::cmp::Reverse(work.age));
         all
     }
 

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     cause::Cause,
     handler_policy::{HandlerPolicy, Place},
+    seconds::Seconds,
     serialize::serialize,
 };
 
@@ -140,7 +141,7 @@ impl BlockedHandler {
 impl fmt::Display for BlockedHandler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { handler, location, at_least } = self;
-        write!(f, "{handler} (at {location}, for {:.1} s at least)", at_least.as_secs_f64())
+        write!(f, "{handler} (at {location}, for {} at least)", Seconds(*at_least))
     }
 }
 
@@ -209,7 +210,7 @@ impl fmt::Display for PhaseDurations {
         ];
         for (n, (name, took)) in phases.iter().enumerate() {
             let comma = if n == 0 { "" } else { ", " };
-            write!(f, "{comma}{name} {:.1} s", took.as_secs_f64())?;
+            write!(f, "{comma}{name} {}", Seconds(*took))?;
         }
         Ok(())
     }
@@ -242,7 +243,7 @@ impl ShutdownReport {
 impl fmt::Display for ShutdownReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { durable, unlinked, compensations, cancelled, .. } = self;
-        writeln!(f, "shutdown took {:.1} s", self.elapsed.as_secs_f64())?;
+        writeln!(f, "shutdown took {}", Seconds(self.elapsed))?;
         writeln!(f, "  durable work: {durable}")?;
         if unlinked.begun > 0 {
             writeln!(f, "  durable work without a lifecycle: {unlinked}")?;

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use crate::{
     handler_policy::{HandlerPolicy, Place},
+    seconds::Seconds,
     serialize::serialize,
 };
 
@@ -109,7 +110,7 @@ impl InFlightWork {
 impl std::fmt::Display for InFlightWork {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let kind = self.kind.as_str();
-        write!(f, "{} ({kind}, {:.1} s", self.handler, self.age.as_secs_f64())?;
+        write!(f, "{} ({kind}, {}", self.handler, Seconds(self.age))?;
         if !self.location.is_empty() {
             write!(f, ", at {}", self.location)?;
         }
