@@ -1,32 +1,22 @@
 //! Queries of parsed expressions and patterns.
 
-use crate::scan;
-use proc_macro2::Ident;
-use syn::{
-    Expr, ExprAsync, ExprAwait, ExprCall, ExprClosure, ExprPath, Item, Macro, Pat, PatIdent,
-    ext::IdentExt as _,
-    visit::{self, Visit},
+use crate::{
+    parts::{Part, Parts},
+    scan,
 };
+use proc_macro2::Ident;
+use syn::{Expr, Pat, ext::IdentExt as _, visit::Visit as _};
 
 /// Returns whether `expr` can suspend: it has an `.await` of its own, or a macro call that may contain one.
 pub(crate) fn suspends(expr: &Expr) -> bool {
-    #[derive(Default)]
-    struct Suspends(bool);
-    impl<'ast> Visit<'ast> for Suspends {
-        fn visit_expr_await(&mut self, _: &'ast ExprAwait) {
-            self.0 = true;
-        }
-        fn visit_macro(&mut self, _: &'ast Macro) {
-            self.0 = true;
-        }
+    let mut suspends = false;
+    Parts(&mut |part| {
+        suspends |= matches!(part, Part::Expr(Expr::Await(_)) | Part::Macro(_));
         // An async block, a closure and an item do not run as a part of `expr`.
-        fn visit_expr_async(&mut self, _: &'ast ExprAsync) {}
-        fn visit_expr_closure(&mut self, _: &'ast ExprClosure) {}
-        fn visit_item(&mut self, _: &'ast Item) {}
-    }
-    let mut suspends = Suspends::default();
-    suspends.visit_expr(expr);
-    suspends.0
+        !matches!(part, Part::Expr(Expr::Async(_) | Expr::Closure(_)) | Part::Item)
+    })
+    .visit_expr(expr);
+    suspends
 }
 
 /// Whether code uses a variable.
@@ -40,29 +30,26 @@ pub(crate) enum Mention {
 
 /// Returns whether `expr` uses the variable `name` of the surrounding code.
 pub(crate) fn mentions(expr: &Expr, name: &Ident) -> Mention {
-    struct Mentions<'a> {
-        name: &'a Ident,
-        path: bool,
-        in_macro: bool,
-        bound: bool,
-    }
-    impl<'ast> Visit<'ast> for Mentions<'_> {
-        fn visit_expr_path(&mut self, path: &'ast ExprPath) {
-            let ident = path.path.get_ident();
-            self.path |= ident.is_some_and(|ident| ident.unraw() == self.name.unraw());
+    let (mut used, mut in_macro, mut bound) = (false, false, false);
+    Parts(&mut |part| {
+        match part {
+            Part::Path(path) => {
+                let ident = path.path.get_ident();
+                used |= ident.is_some_and(|ident| ident.unraw() == name.unraw());
+                return false;
+            }
+            Part::Macro(call) => {
+                in_macro |= scan::may_mention(&call.tokens, name);
+                return false;
+            }
+            Part::Binding(pat) => bound |= pat.ident.unraw() == name.unraw(),
+            Part::Item => return false,
+            _ => {}
         }
-        fn visit_macro(&mut self, call: &'ast Macro) {
-            self.in_macro |= scan::may_mention(&call.tokens, self.name);
-        }
-        fn visit_pat_ident(&mut self, pat: &'ast PatIdent) {
-            self.bound |= pat.ident.unraw() == self.name.unraw();
-            visit::visit_pat_ident(self, pat);
-        }
-        fn visit_item(&mut self, _: &'ast Item) {}
-    }
-    let mut found = Mentions { name, path: false, in_macro: false, bound: false };
-    found.visit_expr(expr);
-    match (found.path, found.in_macro, found.bound) {
+        true
+    })
+    .visit_expr(expr);
+    match (used, in_macro, bound) {
         (true, _, false) => Mention::Yes,
         (false, false, _) => Mention::No,
         _ => Mention::Maybe,
@@ -71,47 +58,38 @@ pub(crate) fn mentions(expr: &Expr, name: &Ident) -> Mention {
 
 /// Returns the variables that `expr` uses and does not bind. A path that is called counts as a function.
 pub(crate) fn free_variables(expr: &Expr) -> Vec<&Ident> {
-    #[derive(Default)]
-    struct Variables<'a> {
-        used: Vec<&'a Ident>,
-        bound: Vec<&'a Ident>,
-    }
-    impl<'ast> Visit<'ast> for Variables<'ast> {
-        fn visit_expr_path(&mut self, path: &'ast ExprPath) {
-            self.used.extend(path.path.get_ident());
-        }
-        fn visit_expr_call(&mut self, call: &'ast ExprCall) {
-            if !matches!(*call.func, Expr::Path(_)) {
-                self.visit_expr(&call.func);
+    let (mut used, mut bound) = (Vec::new(), Vec::new());
+    Parts(&mut |part| {
+        match part {
+            Part::Path(path) => {
+                used.extend(path.path.get_ident());
+                return false;
             }
-            call.args.iter().for_each(|arg| self.visit_expr(arg));
+            Part::Callee(function) => return !matches!(function, Expr::Path(_)),
+            Part::Binding(pat) => bound.push(&pat.ident),
+            Part::Item => return false,
+            _ => {}
         }
-        fn visit_pat_ident(&mut self, pat: &'ast PatIdent) {
-            self.bound.push(&pat.ident);
-            visit::visit_pat_ident(self, pat);
-        }
-        fn visit_item(&mut self, _: &'ast Item) {}
-    }
-    let mut variables = Variables::default();
-    variables.visit_expr(expr);
-    variables.used.retain(|name| !variables.bound.contains(name));
-    variables.used
+        true
+    })
+    .visit_expr(expr);
+    used.retain(|name| !bound.contains(name));
+    used
 }
 
 /// Returns the identifier in `pat` that binds `name`.
 pub(crate) fn binding<'a>(pat: &'a Pat, name: &Ident) -> Option<&'a Ident> {
-    struct Binding<'a, 'n>(&'n Ident, Option<&'a Ident>);
-    impl<'ast> Visit<'ast> for Binding<'ast, '_> {
-        fn visit_pat_ident(&mut self, pat: &'ast PatIdent) {
-            if pat.ident.unraw() == self.0.unraw() {
-                self.1 = Some(&pat.ident);
+    let mut binding = None;
+    Parts(&mut |part| {
+        if let Part::Binding(pat) = part {
+            if pat.ident.unraw() == name.unraw() {
+                binding = Some(&pat.ident);
             }
-            visit::visit_pat_ident(self, pat);
         }
-    }
-    let mut binding = Binding(name, None);
-    binding.visit_pat(pat);
-    binding.1
+        true
+    })
+    .visit_pat(pat);
+    binding
 }
 
 #[cfg(test)]

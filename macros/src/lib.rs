@@ -17,6 +17,7 @@ mod handler;
 mod inspect;
 mod model;
 mod parse;
+mod parts;
 mod scan;
 mod sites;
 mod suggest;

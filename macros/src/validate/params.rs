@@ -3,13 +3,15 @@
 use crate::{
     error::Errors,
     model::{Param, SiteToken, TokenType},
+    parts::{Part, Parts},
     scan,
     symbol::Symbol,
 };
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens as _, format_ident};
 use syn::{
-    Attribute, FnArg, Ident, Pat, PatIdent, PatType, Signature, Type, parse_quote, visit::Visit,
+    Attribute, FnArg, Ident, Pat, PatIdent, PatType, Signature, Type, parse_quote,
+    visit::Visit as _,
 };
 
 /// The parameters of a function, in order.
@@ -162,23 +164,19 @@ fn param(index: usize, typed: PatType, token: Option<TokenType>) -> Param {
 
 /// Returns the variables that `pat` binds.
 fn names(pat: &Pat) -> Vec<Ident> {
-    #[derive(Default)]
-    struct Names(Vec<Ident>);
-    impl<'ast> Visit<'ast> for Names {
-        fn visit_pat_ident(&mut self, pat: &'ast PatIdent) {
+    let mut names = Vec::new();
+    Parts(&mut |part| {
+        if let Part::Binding(pat) = part {
             // syn parses `None` and constants as bindings. Their names begin with a capital letter.
             let is_path = pat.ident.to_string().starts_with(char::is_uppercase);
-            if !is_path && !self.0.contains(&pat.ident) {
-                self.0.push(pat.ident.clone());
-            }
-            if let Some((_, subpat)) = &pat.subpat {
-                self.visit_pat(subpat);
+            if !is_path && !names.contains(&pat.ident) {
+                names.push(pat.ident.clone());
             }
         }
-    }
-    let mut names = Names::default();
-    names.visit_pat(pat);
-    names.0
+        true
+    })
+    .visit_pat(pat);
+    names
 }
 
 /// Rejects a worker that never uses its token, because a shutdown cannot stop it.
