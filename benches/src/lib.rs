@@ -6,6 +6,7 @@
 
 pub mod apps;
 mod calls;
+mod goals;
 pub mod page;
 pub mod parts;
 mod plot;

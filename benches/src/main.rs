@@ -1,13 +1,13 @@
 //! `cargo run --release -p followthrough-benches` measures everything, stores the tables in
 //! `benches/results/results.json` and renders the page of the guide. Names of parts measure those
 //! parts only; `page` only renders; `--quick` tries everything with counts that are too small for
-//! figures; `workloads --check` checks in a minute that no ratio to axum is far off.
+//! figures; `five-figures` prints the figures that the page begins with; `workloads --check` checks in a minute that no ratio to axum is far off.
 
-use std::process::ExitCode;
+use std::{num::NonZero, process::ExitCode};
 
 use followthrough_benches::{
     calls, page,
-    parts::{PARTS, Part, Scale, stop_once},
+    parts::{PARTS, Scale, stop_once},
     results::{Results, Table},
     wire, workloads,
 };
@@ -33,6 +33,7 @@ fn main() -> ExitCode {
             workloads::load(row, [port, process, amount], folder)
         }
         ["workloads", ref options @ ..] if !options.is_empty() => return some_workloads(options),
+        ["five-figures"] => five_figures(),
         ["page"] => Results::load().and_then(|results| page::save(&results)),
         ref words => measure(words),
     };
@@ -53,31 +54,40 @@ fn measure(words: &[&str]) -> Result<(), String> {
         return Err(unknown(word));
     }
     let wanted = |id: &str| named.is_empty() || named.contains(&id);
+    let mut results = if quick { Results::default() } else { Results::load()? };
+    let save = |results: &Results| if quick { Ok(()) } else { results.save() };
+    let mut failed = Vec::new();
+    let mut measure = |part: &str, measure: &dyn Fn() -> Result<Vec<Table>, String>| {
+        let shown = || measure().inspect(|tables| tables.iter().for_each(show));
+        failed.extend(results.measure(part, save, shown).err());
+    };
     let scale = if quick { Scale::QUICK } else { Scale::FULL };
-    for Part { id, run } in PARTS.iter().filter(|part| wanted(part.id)) {
-        keep(vec![run(&scale).map_err(|error| format!("{id}: {error}"))?], quick)?;
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    for part in PARTS.iter().filter(|part| wanted(part.id)) {
+        measure(part.id, &|| Ok(vec![part.measure(&scale, cores)?]));
     }
     if wanted(WIRE) {
         let settings = if quick { wire::Settings::quick() } else { wire::Settings::default() };
-        keep(wire::measure(&settings)?, quick)?;
+        measure(WIRE, &|| wire::measure(&settings));
     }
     if wanted(WORKLOADS) {
         let settings =
             if quick { workloads::Settings::quick() } else { workloads::Settings::default() };
-        let tables = workloads::measure(&settings)?;
-        if !quick {
-            // A row that is left out now must not keep its old figures.
-            let mut results = Results::load()?;
-            results.remove(workloads::PREFIX);
-            results.save()?;
-        }
-        keep(tables, quick)?;
+        measure(WORKLOADS, &|| workloads::measure(&settings));
     }
     if quick {
         println!("a quick run: its figures mean nothing and are kept nowhere");
-        return Ok(());
+    } else {
+        page::save(&results)?;
     }
-    page::save(&Results::load()?)
+    if failed.is_empty() { Ok(()) } else { Err(failed.join("\n")) }
+}
+
+/// Measures and prints the five figures that the page begins with.
+fn five_figures() -> Result<(), String> {
+    let tables = workloads::measure(&workloads::Settings::five())?;
+    println!("{}", workloads::five(&tables));
+    Ok(())
 }
 
 /// The parts that have options of their own.
@@ -116,19 +126,6 @@ fn on_the_wire(options: &[&str]) -> Result<(), String> {
     Ok(())
 }
 
-/// Prints the tables, and stores them unless the run was quick.
-fn keep(tables: Vec<Table>, quick: bool) -> Result<(), String> {
-    tables.iter().for_each(show);
-    if quick {
-        return Ok(());
-    }
-    let mut results = Results::load()?;
-    for table in tables {
-        results.put(table);
-    }
-    results.save()
-}
-
 fn show(table: &Table) {
     println!("{}\n\n{}", table.title, page::rows(table));
     for goal in &table.goals {
@@ -141,7 +138,7 @@ fn show(table: &Table) {
 fn unknown(word: &str) -> String {
     let parts: Vec<&str> = PARTS.iter().map(|part| part.id).collect();
     format!(
-        "unknown part `{word}`; expected some of {}, {WIRE}, {WORKLOADS}, `--quick`, or `page` alone",
+        "unknown part `{word}`; expected some of {}, {WIRE}, {WORKLOADS}, `--quick`, or `page` or `five-figures` alone",
         parts.join(", ")
     )
 }

@@ -1,5 +1,5 @@
-//! The page of the guide that shows the tables. `page.md` explains them, and the figures come from
-//! the results.
+//! The pages of the guide that show the results. `page.md` has the text of `costs.md`, which begins
+//! with five figures, and `tables.md` that of `costs_tables.md`, which has all tables.
 
 use std::{
     fmt::Write,
@@ -9,11 +9,13 @@ use std::{
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::{
-    plot, readme, reasons,
+    goals, plot, readme,
     results::{Goal, Results, Table, write},
+    workloads,
 };
 
-const TEMPLATE: &str = include_str!("page.md");
+const PAGE: &str = include_str!("page.md");
+const TABLES: &str = include_str!("tables.md");
 
 /// The characters with a meaning in the destination of a Markdown link or in HTML.
 const IN_A_LINK: &AsciiSet = &CONTROLS
@@ -41,15 +43,15 @@ pub struct File {
     pub text: String,
 }
 
-/// Renders the page and its files: `costs.md`, five rows of the README, a plot for each table, and
-/// `costs-plots.md`. rustdoc reads `costs-plots.md` before the page, because it ships no files:
+/// Renders `costs.md`, `costs_tables.md`, five rows of the README, a plot for each table, and
+/// `costs-plots.md`. rustdoc reads `costs-plots.md` before the tables, because it ships no files:
 /// there the plots are within the links, and the first definition of a link wins.
 ///
 /// # Errors
 ///
 /// If a table cannot be drawn, or the README has no place for the rows.
 pub fn render(results: &Results) -> Result<Vec<File>, String> {
-    let mut page = TEMPLATE.to_owned();
+    let mut page = TABLES.to_owned();
     let (mut files, mut embedded) = (String::new(), String::new());
     let mut plots = Vec::new();
     for table in &results.tables {
@@ -67,10 +69,29 @@ pub fn render(results: &Results) -> Result<Vec<File>, String> {
         plots.push(in_guide(&name, svg));
     }
     let _ = write!(page, "\n{files}");
-    plots.push(in_guide("costs.md", page));
+    plots.push(in_guide("costs_tables.md", without_places(&page, results)));
+    plots.push(in_guide("costs.md", first_page(results)));
     plots.push(in_guide("costs-plots.md", embedded + "\n"));
     plots.push(readme::render(results)?);
     Ok(plots)
+}
+
+/// Returns the page with the five figures and the goals.
+fn first_page(results: &Results) -> String {
+    PAGE.replace("<!-- five figures -->", workloads::five(&results.tables).trim_end())
+        .replace("<!-- missed goals -->", goals::missed(results).trim_end())
+        .replace("<!-- goals within the noise -->", goals::within_noise(results).trim_end())
+}
+
+/// Returns the page with a sentence in the place of each table that is not in the results.
+fn without_places(page: &str, results: &Results) -> String {
+    let mut parts = page.split("<!-- table: ");
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (id, rest) = part.split_once(" -->").unwrap_or((part, ""));
+        shown.extend([&results.why_not(id), rest]);
+    }
+    shown
 }
 
 /// Renders the page and writes its files.
@@ -98,11 +119,7 @@ fn section(table: &Table) -> String {
     );
     if !table.goals.is_empty() {
         section.push_str("\n| goal | is | aim | |\n|---|---:|---:|---|\n");
-        section.push_str(&goals(table));
-    }
-    for goal in table.goals.iter().filter(|goal| !goal.is_met()) {
-        let reason = reasons::of(&goal.name).unwrap_or("no reason is known yet.");
-        let _ = write!(section, "\nMissed, {}: {reason}\n", goal.name);
+        section.extend(table.goals.iter().map(line));
     }
     if !table.notes.is_empty() {
         section.push('\n');
@@ -113,15 +130,9 @@ fn section(table: &Table) -> String {
     section.trim_end().to_owned()
 }
 
-/// Returns a line for each goal.
-pub(crate) fn goals(table: &Table) -> String {
-    table.goals.iter().map(line).collect()
-}
-
 fn line(goal: &Goal) -> String {
-    let (sign, met) =
-        (if goal.at_most { "≤" } else { "≥" }, if goal.is_met() { "met" } else { "missed" });
-    format!("| {} | {} | {sign} {} | {met} |\n", goal.name, reached(goal), figure(goal.aim))
+    let met = if goal.is_met() { "met" } else { "missed" };
+    format!("| {} | {} | {} | {met} |\n", goal.name, reached(goal), goals::aim(goal))
 }
 
 /// Returns the value that a goal reached, with another digit if it misses the goal by less than the

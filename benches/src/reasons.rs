@@ -1,5 +1,5 @@
 //! The reasons for missed goals, by the name of the goal or a part of it. The page prints a reason
-//! below the table while its goal is missed, and a test fails for a missed goal without a reason.
+//! beside its goal while the goal is missed, and a test fails for a missed goal without a reason.
 
 use crate::results::Results;
 
@@ -7,53 +7,53 @@ use crate::results::Results;
 const REASONS: &[(&str, &str)] = &[
     (
         "instructions over bare: a read / by hand",
-        "a request under `serve` takes 545 before it has any policy: to take the box of its state, to count, to go \
+        "A request under `serve` takes 545 before it has any policy: to take the box of its state, to count, to go \
          into a thread-local and out of it at two polls, and to give all of that back. The read adds 449: some 150 to \
          begin, on the one path that every body takes, and the rest to go into its body and out again, to catch a \
          panic, and to say who holds the thread. A drain, a log and a panic need that, and the contract allows a read \
-         1,000. On the wire it does not show.",
+         1,000. On the wire the difference does not show.",
     ),
     (
         "instructions over bare: a read with a deadline / ",
-        "its deadline costs 357, and the read below it is what it is (see there). On the wire it does not show.",
+        "The deadline costs 357, and the rest is the cost of a read. On the wire the difference does not show.",
     ),
     (
         "instructions over bare: `#[durable_write]` / `TaskTracker::spawn`",
-        "0.25 of a spawn are less than a read (see there). A durable write adds 616 to that, of 1,800 that the contract \
+        "A quarter of a spawn is less than a read. A durable write adds 616 to that, of 1,800 that the contract \
          allows: to poll a box, to begin, the entry that a shutdown waits for and names, and the one allocation.",
     ),
     (
         "instructions over bare: a durable site / `TaskTracker::spawn`",
-        "as for the durable write: a read alone is above it.",
+        "A read alone costs more than the aim.",
     ),
     (
         "from *stopping* until all are reached / tokio-util's children",
-        "the other side takes 3,909 instructions for each, of which 3,160 are neither its token's nor its \
+        "The other side takes 3,909 instructions for each, of which 3,160 are neither its token's nor its \
          `Notify`'s: a task is woken and polled, its futures are dropped, an answer is made. So a signal that \
          costs nothing would give 0.81. Ours makes a problem document with four headers besides, where the other \
-         has a bare status. It was 8,949 instructions and 1.55.",
+         has a bare status. An earlier version took 8,949 instructions and 1.55 times the time.",
     ),
     (
         "durable_write / dropshot, Detached",
-        "bare axum itself, with no promise at all, has 1.12 times dropshot's rate over HTTP/1 and 1.17 times over \
+        "Bare axum itself, with no promise at all, has 1.12 times dropshot's rate over HTTP/1 and 1.17 times over \
          h2c, and the durable write is as fast as that: nothing that runs on axum reaches 1.3. The kernel and \
          h2load take their part of any server's rate.",
     ),
     (
         "bulk up, HTTP/1: read / axum::serve with TCP_NODELAY, the server's processor time",
-        "of three rounds, 1.05 to 1.20; the run before had 1.03, 0.86 to 1.07. The bytes of an upload are counted, which \
+        "The three rounds had 1.05 to 1.20; an earlier run had 1.03, from 0.86 to 1.07. The bytes of an upload are counted, which \
          the limits on memory and on slow clients need.",
     ),
     (
         "WebSocket echo of 32 bytes, 16 connections: followthrough::serve, no policy / axum::serve with TCP_NODELAY, \
          the server's processor time",
-        "of three rounds. The same socket under `stream`, which does more for it, has 1.00 in the same run, and without \
+        "The figure is of three rounds. The same socket under `stream`, which does more for it, has 1.00 in the same run, and without \
          a policy it had 1.02 in the run before.",
     ),
     (
         "axum::serve with TCP_NODELAY, resident bytes a connection",
-        "these servers are built with the feature `tls`. Without it the task of a connection is smaller, and the code \
-         before had 0.80. The branch for TLS is boxed now, which took an idle connection from 0.95 to 0.81.",
+        "These servers are built with the feature `tls`. Without it the task of a connection is smaller, and an \
+         earlier version had 0.80. The branch for TLS is boxed now, which took an idle connection from 0.95 to 0.81.",
     ),
 ];
 

@@ -1,6 +1,7 @@
 //! The measured tables, and the file that stores them.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -70,6 +71,9 @@ impl Table {
 pub struct Results {
     /// The tables.
     pub tables: Vec<Table>,
+    /// The parts whose last run gave no tables, each with the reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out: BTreeMap<String, String>,
 }
 
 impl Results {
@@ -82,9 +86,46 @@ impl Results {
         self.tables.sort_by(|a, b| a.id.cmp(&b.id));
     }
 
-    /// Removes the tables whose ids have that beginning.
-    pub fn remove(&mut self, beginning: &str) {
-        self.tables.retain(|table| !table.id.starts_with(beginning));
+    /// Replaces the tables of `part` by those that `measure` returns, and saves twice: the old
+    /// tables are removed before the measurement begins, so a run that fails or is interrupted
+    /// keeps no row of an earlier one.
+    ///
+    /// # Errors
+    ///
+    /// As `save` and `measure`. The error of `measure` is saved as the reason why the part has no
+    /// tables.
+    pub fn measure(
+        &mut self,
+        part: &str,
+        save: impl Fn(&Self) -> Result<(), String>,
+        measure: impl FnOnce() -> Result<Vec<Table>, String>,
+    ) -> Result<(), String> {
+        self.tables.retain(|table| part_of(&table.id) != part);
+        self.left_out.insert(part.to_owned(), "its last run did not end".to_owned());
+        save(self)?;
+        match measure() {
+            Ok(tables) => {
+                self.left_out.remove(part);
+                for table in tables {
+                    self.put(table);
+                }
+                save(self)
+            }
+            Err(reason) => {
+                self.left_out.insert(part.to_owned(), reason.clone());
+                save(self)?;
+                Err(format!("{part} is left out: {reason}"))
+            }
+        }
+    }
+
+    /// Returns why there is no table of that id.
+    #[must_use]
+    pub fn why_not(&self, id: &str) -> String {
+        match self.left_out.get(part_of(id)) {
+            Some(reason) => format!("Left out: {reason}."),
+            None => "Not measured yet.".to_owned(),
+        }
     }
 
     /// Returns the table of that id.
@@ -122,6 +163,11 @@ impl Results {
         let json = serde_json::to_string_pretty(self).map_err(|error| error.to_string())?;
         write(&file(), &(json + "\n"))
     }
+}
+
+/// Returns the part that a table belongs to: `wire` of `wire-h2c-cpu`.
+fn part_of(id: &str) -> &str {
+    id.split_once('-').map_or(id, |(part, _)| part)
 }
 
 fn file() -> PathBuf {

@@ -12,7 +12,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_followthrough-benches");
 
 #[test]
 fn workloads_are_measured_on_every_side() {
-    let only = "bulk-down,bulk-down-h2c,bulk-up,pipeline,echo,events,tls-small,idle,notice";
+    let only = "small,bulk-down,bulk-down-h2c,bulk-up,pipeline,echo,events,tls-small,idle,notice";
     let settings = Settings::parse(&["--quick", "--only", only]).expect("they are known");
     let (measured, notes) = find_with(Path::new(PROGRAM), &settings).expect("the servers answer");
     for row in ROWS.iter().filter(|row| settings.amount(row).is_some()) {
@@ -105,6 +105,21 @@ fn a_server_that_is_gone_fails_the_run() {
     let (code, complaint) = load("bulk-up", port);
     assert_eq!(code, Some(2), "{complaint}");
     assert!(complaint.contains("no connection"), "{complaint}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_server_that_crashes_during_a_run_fails_the_measurement_even_if_the_load_was_fast() {
+    // The benchmark puts its files into the folder above that of the program.
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("crashing/release");
+    std::fs::create_dir_all(&folder).expect("the folder can be made");
+    let program = folder.join("program");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/crashing/program.sh");
+    let _ = std::fs::remove_file(&program);
+    std::os::unix::fs::symlink(script, &program).expect("the link can be made");
+    let settings = Settings::parse(&["--quick", "--only", "small"]).expect("it is known");
+    let error = find_with(&program, &settings).expect_err("the server has crashed");
+    assert!(error.contains("the server ended during the run"), "{error}");
 }
 
 /// Runs this program under a limit of open files, and returns its exit code and its output.

@@ -11,11 +11,15 @@
 #[doc = include_str!("../guide/calls.md")]
 pub mod calls {}
 
-// Its plots are within the links, because rustdoc ships no files.
-#[doc = include_str!("../guide/costs-plots.md")]
 #[doc = include_str!("../guide/links.txt")]
 #[doc = include_str!("../guide/costs.md")]
 pub mod costs {}
+
+// Its plots are within the links, because rustdoc ships no files.
+#[doc = include_str!("../guide/costs-plots.md")]
+#[doc = include_str!("../guide/links.txt")]
+#[doc = include_str!("../guide/costs_tables.md")]
+pub mod costs_tables {}
 
 #[doc = include_str!("../guide/links.txt")]
 #[doc = include_str!("../guide/databases.md")]

@@ -17,6 +17,9 @@ pub(super) fn counted(what: &str, number: u64) -> Result<HashMap<String, u64>, S
         .stderr(std::process::Stdio::inherit())
         .output()
         .map_err(|error| format!("cannot run cargo: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("`count-allocations` failed: {}", output.status));
+    }
     let said = String::from_utf8_lossy(&output.stdout);
     let counted: Vec<(String, u64)> = serde_json::from_str(said.trim()).map_err(|error| {
         format!("`count-allocations` gave no counts: {error}; it said `{said}`")

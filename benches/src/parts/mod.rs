@@ -17,18 +17,33 @@ use crate::results::{Goal, Row, Table, rounded};
 pub struct Part {
     /// The name of the part on the command line, and of its table.
     pub id: &'static str,
-    /// Measures it.
-    pub run: fn(&Scale) -> Result<Table, String>,
+    /// The cores that it needs.
+    pub cores: usize,
+    run: fn(&Scale) -> Result<Table, String>,
 }
 
 /// All parts, in the order in which they run.
 pub const PARTS: [Part; 5] = [
-    Part { id: "instructions", run: instructions::run },
-    Part { id: "memory", run: memory::run },
-    Part { id: "stopping", run: stopping::run },
-    Part { id: "resets", run: resets::run },
-    Part { id: "cores", run: cores::run },
+    Part { id: "instructions", cores: 1, run: instructions::run },
+    Part { id: "memory", cores: 1, run: memory::run },
+    Part { id: "stopping", cores: 2, run: stopping::run },
+    Part { id: "resets", cores: 2, run: resets::run },
+    Part { id: "cores", cores: 2, run: cores::run },
 ];
+
+impl Part {
+    /// Measures the part on a machine with that many `cores`.
+    ///
+    /// # Errors
+    ///
+    /// If the machine lacks a core or a program.
+    pub fn measure(&self, scale: &Scale, cores: usize) -> Result<Table, String> {
+        if cores < self.cores {
+            return Err(format!("it needs {} cores, and this machine has {cores}", self.cores));
+        }
+        (self.run)(scale)
+    }
+}
 
 /// How much a run measures.
 #[derive(Clone, Copy, Debug)]

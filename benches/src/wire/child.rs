@@ -45,12 +45,6 @@ impl Running {
         Ok(running)
     }
 
-    /// Returns the processor time of all its threads until now, in nanoseconds, or `None` if the
-    /// system does not report it.
-    pub(super) fn cpu(&self) -> Option<u64> {
-        processor_time(self.id())
-    }
-
     /// Returns the number of the process.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
@@ -111,6 +105,16 @@ pub(crate) fn processor_time(process: u32) -> Option<u64> {
     Some(times.sum()).filter(|sum| *sum > 0)
 }
 
+/// Returns the processor time of a process since `before`, or `None` if the system does not report
+/// it, or a thread ended meanwhile and took its time with it.
+pub(crate) fn processor_time_since(process: u32, before: Option<u64>) -> Option<u64> {
+    between(before?, processor_time(process)?)
+}
+
+fn between(before: u64, after: u64) -> Option<u64> {
+    after.checked_sub(before).filter(|time| *time > 0)
+}
+
 /// Parses a line such as `http1 40001 h2c 40002`.
 fn ports(line: &str) -> Option<(u16, u16)> {
     let (http1, h2c) = line.trim().strip_prefix("http1 ")?.split_once(" h2c ")?;
@@ -121,5 +125,18 @@ impl Drop for Running {
     fn drop(&mut self) {
         // A drop cannot return the error.
         let _ = self.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::between;
+
+    #[test]
+    fn a_server_whose_time_shrinks_or_stands_still_has_no_figure() {
+        assert_eq!(between(3, 10), Some(7));
+        // Its threads ended, so the time is unknown, and not zero.
+        assert_eq!(between(10, 3), None);
+        assert_eq!(between(10, 10), None);
     }
 }

@@ -8,7 +8,7 @@ use std::{fs, path::Path, time::Duration};
 
 use super::{
     Protocol,
-    child::Running,
+    child::{Running, processor_time, processor_time_since},
     cores::{self, Cores},
 };
 
@@ -78,9 +78,9 @@ impl Target<'_> {
             command.arg("--h1");
         }
         command.arg(format!("http://127.0.0.1:{}/x", self.server.port(self.protocol)));
-        let before = self.server.cpu();
+        let before = processor_time(self.server.id());
         let output = command.output().map_err(|error| format!("cannot run h2load: {error}"))?;
-        let cpu = before.zip(self.server.cpu()).map(|(before, after)| after.saturating_sub(before));
+        let cpu = processor_time_since(self.server.id(), before);
         if !output.status.success() {
             let complaint = String::from_utf8_lossy(&output.stderr);
             return Err(format!("h2load: {}, {}", output.status, complaint.trim()));

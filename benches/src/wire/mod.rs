@@ -31,7 +31,11 @@ pub use self::{
     settings::Settings,
     tables::{Found, tables},
 };
-pub(crate) use self::{child::processor_time, h2load::Target as H2loadTarget, ours::print_address};
+pub(crate) use self::{
+    child::{processor_time, processor_time_since},
+    h2load::Target as H2loadTarget,
+    ours::print_address,
+};
 use crate::results::Table;
 
 /// The body of every response.
@@ -103,8 +107,13 @@ pub fn measure(settings: &Settings) -> Result<Vec<Table>, String> {
             Err(reason) => notes.push(format!("{} is left out: {reason}", server.title)),
         }
     }
-    let found = load_all(settings, &places, &wanted, &running, &mut notes)?;
+    let mut found = load_all(settings, &places, &wanted, &running, &mut notes)?;
+    leave_out_ended(&wanted, &mut running, &mut found, &mut notes)?;
     let mut tables = tables(&wanted, &found, &settings.command(), &notes);
+    if places.cores().is_none() {
+        // On one core with h2load, rates and percentiles describe the scheduler.
+        tables.retain(|table| table.id.ends_with("-cpu"));
+    }
     // The general notes appear once on the page.
     tables[0].notes.splice(0..0, general_notes(places.cores()));
     Ok(tables)
@@ -164,10 +173,30 @@ fn load_all(
                 let reason = format!("{connections} connections, round {}: {reason}", round + 1);
                 complain(servers[server], protocol, &reason, notes)?;
                 given_up.insert(cell);
+                // The rounds before do not stand for a server that fails.
+                found.retain(|(step, _): &(Step, Load)| step.cell != cell);
             }
         }
     }
     Ok(found)
+}
+
+/// Removes the figures of each peer whose process has ended, and adds a note.
+fn leave_out_ended(
+    servers: &[&Server],
+    running: &mut [Running],
+    found: &mut Vec<Found>,
+    notes: &mut Vec<String>,
+) -> Result<(), String> {
+    for (place, (server, child)) in servers.iter().zip(running).enumerate() {
+        if child.has_ended() {
+            for protocol in Protocol::ALL {
+                complain(server, protocol, "its process ended during the measurement", notes)?;
+            }
+            found.retain(|(step, _)| step.cell.server != place);
+        }
+    }
+    Ok(())
 }
 
 /// Returns a note about a peer, or the error if the server belongs to this program.
@@ -202,9 +231,8 @@ fn general_notes(cores: Option<cores::Cores>) -> Vec<String> {
          decides. They share the machine all the same, so rates and percentiles suffer from whatever else it does. \
          Processor time does less: it is of the server alone, user and system, and less is better."
     } else {
-        "Servers and h2load are not kept on cores of their own, because there is one core or no `taskset`: the \
-         scheduler's choice decides about rates and percentiles. Processor time is of the server alone, user \
-         and system, and less is better."
+        "Rates and percentiles are left out: there is no second core or no `taskset` to keep h2load away from the \
+         servers. Processor time is of the server alone, user and system, and less is better."
     };
     let mut notes: Vec<String> = [
         "Of all tables on the wire: each figure is the median over the rounds of its ratio to bare axum in the same \
@@ -227,4 +255,49 @@ fn general_notes(cores: Option<cores::Cores>) -> Vec<String> {
         );
     }
     notes
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// Starts a shell that prints ports, and then runs `then`.
+    fn shell(then: &str) -> Running {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("echo http1 1 h2c 2; {then}")]);
+        Running::start(command).expect("it prints its ports")
+    }
+
+    /// Returns the places of the servers that keep their figures, and the notes, when the process
+    /// of the second server has ended.
+    fn after_the_end_of(second: &str) -> Result<(Vec<usize>, Vec<String>), String> {
+        let of = |name| SERVERS.iter().find(|server| server.name == name).expect("it is known");
+        let mut running = [shell("read line"), shell("exit 1")];
+        while !running[1].has_ended() {
+            std::thread::yield_now();
+        }
+        let load = Load { rate: 9e9, p99: 1.0, cpu: None };
+        let mut found: Vec<Found> = plan(2, 1).into_iter().map(|step| (step, load)).collect();
+        let mut notes = Vec::new();
+        leave_out_ended(&[of("bare"), of(second)], &mut running, &mut found, &mut notes)?;
+        let mut places: Vec<_> = found.iter().map(|(step, _)| step.cell.server).collect();
+        places.dedup();
+        Ok((places, notes))
+    }
+
+    #[test]
+    fn a_peer_that_crashed_has_no_figures() {
+        let (places, notes) = after_the_end_of("trillium").expect("a peer may fail");
+        assert_eq!(places, [0]);
+        let note = "Given up: Trillium over HTTP/1: its process ended during the measurement";
+        assert_eq!(notes[0], note);
+    }
+
+    #[test]
+    fn a_server_of_this_program_that_crashed_fails_the_measurement() {
+        let error = after_the_end_of("read").expect_err("it is no peer");
+        assert!(error.contains("read over HTTP/1: its process ended"), "{error}");
+    }
 }

@@ -18,6 +18,7 @@ const SERVE_READ: &[Side] = &[Side::Serve, Side::Read];
 const SERVE_STREAM: &[Side] = &[Side::Serve, Side::Stream];
 
 const AT_MOST: &[Aim] = &[
+    ("small", Figure::Cpu, &[Side::Serve, Side::Read, Side::Durable], 1.05),
     ("bulk-down", Figure::Cpu, &[Side::Read, Side::Stream], 1.05),
     ("bulk-down-h2c", Figure::Cpu, &[Side::Read, Side::Stream], 1.05),
     ("bulk-up", Figure::Cpu, &[Side::Read], 1.05),

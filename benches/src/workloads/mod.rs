@@ -12,6 +12,7 @@
 
 mod descriptors;
 mod figures;
+mod five;
 mod goals;
 mod load;
 mod notes;
@@ -29,11 +30,12 @@ use std::{
 
 pub use self::{
     figures::{Figure, Figures, Spread, p99},
+    five::five,
     goals::{BOUND, above_bound},
     rows::{Amounts, Generator, ROWS, Row},
     settings::{Scale, Settings},
     sides::Side,
-    tables::{Found, Measured, PREFIX, tables},
+    tables::{Found, Measured, tables},
 };
 use self::{load::Fault, run::Bench};
 use crate::{
@@ -163,8 +165,7 @@ fn rounds(row: &Row, amount: u64, settings: &Settings, bench: &Bench) -> Result<
         install::h2load().map_err(Fault::Lacking)?;
     }
     let found = |side: &Side| Found { row: row.id, side: *side, rounds: Vec::new() };
-    // The noise is for the page.
-    let is_wanted = |side: &&Side| settings.scale == Scale::Full || **side != Side::NoDelayAgain;
+    let is_wanted = |side: &&Side| settings.wants(row, **side);
     let mut all: Vec<Found> = row.sides.iter().filter(is_wanted).map(found).collect();
     let (began, enough) = (Instant::now(), settings.enough());
     for round in 0..settings.rounds(row) {

@@ -58,8 +58,9 @@ const fn amounts(full: u64, check: Option<u64>, quick: u64) -> Amounts {
 }
 
 const BASES: [Side; 3] = [Side::Axum, Side::NoDelay, Side::NoDelayAgain];
-const ALL: &[Side] = &Side::ALL;
 const READS: &[Side] = &[BASES[0], BASES[1], BASES[2], Side::Serve, Side::Read];
+const WRITES: &[Side] = &[BASES[0], BASES[1], BASES[2], Side::Serve, Side::Read, Side::Durable];
+const BULK: &[Side] = &[BASES[0], BASES[1], BASES[2], Side::Serve, Side::Read, Side::Stream];
 const STREAMS: &[Side] = &[BASES[0], BASES[1], BASES[2], Side::Serve, Side::Stream];
 const CPU_RATE: &[Figure] = &[Figure::Cpu, Figure::Rate];
 
@@ -88,9 +89,13 @@ const fn streams(id: &'static str, title: &'static str, streams: u32, check: Opt
 
 /// The workloads, in the order of the tables.
 pub const ROWS: &[Row] = &[
-    Row { amounts: amounts(256, Some(64), 2), ..row("bulk-down", "bulk down, HTTP/1", ALL) },
-    Row { amounts: amounts(256, Some(64), 2), ..row("bulk-down-h2c", "bulk down, h2c", ALL) },
-    Row { amounts: amounts(256, Some(64), 2), ..row("bulk-up", "bulk up, HTTP/1", ALL) },
+    Row {
+        amounts: amounts(40_000, None, 320),
+        ..row("small", "small requests, HTTP/1, 16 connections", WRITES)
+    },
+    Row { amounts: amounts(256, Some(64), 2), ..row("bulk-down", "bulk down, HTTP/1", BULK) },
+    Row { amounts: amounts(256, Some(64), 2), ..row("bulk-down-h2c", "bulk down, h2c", BULK) },
+    Row { amounts: amounts(256, Some(64), 2), ..row("bulk-up", "bulk up, HTTP/1", BULK) },
     Row {
         amounts: amounts(20_000, Some(5_120), 512),
         ..row("pipeline", "16 requests in a pipeline, HTTP/1", READS)
@@ -117,7 +122,7 @@ pub const ROWS: &[Row] = &[
     Row {
         amounts: amounts(256, Some(64), 2),
         tls: true,
-        ..row("tls-bulk", "bulk down, HTTP/1 over TLS", ALL)
+        ..row("tls-bulk", "bulk down, HTTP/1 over TLS", BULK)
     },
     Row {
         figures: &[Figure::P99, Figure::Cpu],

@@ -2,17 +2,26 @@
 
 use std::time::Duration;
 
-use super::rows::{ROWS, Row};
+use super::{
+    five,
+    rows::{ROWS, Row},
+    sides::Side,
+};
 
 /// The time for all rounds of `--check` but the last of each row, so that the whole takes less than
 /// a minute on a busy machine.
 const CHECK: Duration = Duration::from_secs(40);
+
+/// The most rounds of a row of the five figures, so that the whole takes less than ten minutes.
+const FIVE: usize = 5;
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
     /// The counts of the page.
     Full,
+    /// The counts of the page for the rows of the five figures only, in fewer rounds.
+    Five,
     /// The counts of `--check`.
     Check,
     /// Counts that are too small for figures.
@@ -41,6 +50,12 @@ impl Settings {
     #[must_use]
     pub fn quick() -> Self {
         Self { rounds: Some(1), scale: Scale::Quick, ..Self::default() }
+    }
+
+    /// Returns the settings of the five figures.
+    #[must_use]
+    pub fn five() -> Self {
+        Self { scale: Scale::Five, ..Self::default() }
     }
 
     /// Parses the options of the command line.
@@ -91,15 +106,27 @@ impl Settings {
         }
         match self.scale {
             Scale::Full => Some(row.amounts.full),
+            Scale::Five => five::wants(row).then_some(row.amounts.full),
             Scale::Check => row.amounts.check,
             Scale::Quick => Some(row.amounts.quick),
+        }
+    }
+
+    /// Returns whether `side` is measured under `row`.
+    pub(super) fn wants(&self, row: &Row, side: Side) -> bool {
+        match self.scale {
+            Scale::Full => true,
+            Scale::Five => five::wants_side(row, side),
+            // The noise is for the page.
+            Scale::Check | Scale::Quick => side != Side::NoDelayAgain,
         }
     }
 
     /// Returns how often each server of `row` is loaded.
     #[must_use]
     pub fn rounds(&self, row: &Row) -> usize {
-        self.rounds.unwrap_or(row.rounds)
+        let rounds = if self.scale == Scale::Five { row.rounds.min(FIVE) } else { row.rounds };
+        self.rounds.unwrap_or(rounds)
     }
 
     /// Returns the time after which a row begins no further round.
@@ -111,10 +138,11 @@ impl Settings {
 
     /// Returns the command that repeats the measurement.
     pub(super) fn command(&self) -> String {
-        let mut words =
-            vec!["cargo run --release -p followthrough-benches -- workloads".to_owned()];
+        let program = "cargo run --release -p followthrough-benches --";
+        let mut words = vec![format!("{program} workloads")];
         match self.scale {
             Scale::Full => {}
+            Scale::Five => return format!("{program} five-figures"),
             Scale::Check => words.push("--check".to_owned()),
             Scale::Quick => words.push("--quick".to_owned()),
         }
@@ -162,6 +190,17 @@ mod tests {
         assert!(enough(&["--check"]).is_some_and(|each| each < CHECK / 5));
         assert_eq!(enough(&[]), None);
         assert_eq!(enough(&["--quick"]), None);
+    }
+
+    #[test]
+    fn the_five_figures_take_their_rows_and_sides_only() {
+        let five = Settings::five();
+        let rows: Vec<_> = ROWS.iter().filter(|row| five.amount(row).is_some()).collect();
+        let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+        assert_eq!(ids, ["small", "bulk-down", "streams-100", "storm", "idle"]);
+        assert!(five.wants(rows[1], Side::NoDelayAgain) && five.wants(rows[1], Side::Stream));
+        assert!(!five.wants(rows[1], Side::Read) && !five.wants(rows[1], Side::Serve));
+        assert!(rows.iter().all(|row| five.rounds(row) <= FIVE));
     }
 
     #[test]

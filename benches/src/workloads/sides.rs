@@ -17,12 +17,21 @@ pub enum Side {
     Read,
     /// `followthrough::serve` with `#[cancellable(stream)]`.
     Stream,
+    /// `followthrough::serve` with `#[durable_write]`.
+    Durable,
 }
 
 impl Side {
     /// All, in the order of the tables.
-    pub const ALL: [Self; 6] =
-        [Self::Axum, Self::NoDelay, Self::NoDelayAgain, Self::Serve, Self::Read, Self::Stream];
+    pub const ALL: [Self; 7] = [
+        Self::Axum,
+        Self::NoDelay,
+        Self::NoDelayAgain,
+        Self::Serve,
+        Self::Read,
+        Self::Stream,
+        Self::Durable,
+    ];
 
     /// Returns the name on the command line.
     #[must_use]
@@ -34,6 +43,7 @@ impl Side {
             Self::Serve => "serve",
             Self::Read => "read",
             Self::Stream => "stream",
+            Self::Durable => "durable_write",
         }
     }
 
@@ -56,7 +66,7 @@ impl Side {
     /// Returns whether this crate serves it.
     #[must_use]
     pub const fn is_ours(self) -> bool {
-        matches!(self, Self::Serve | Self::Read | Self::Stream)
+        matches!(self, Self::Serve | Self::Read | Self::Stream | Self::Durable)
     }
 
     /// Returns whether its connections have `TCP_NODELAY`.
@@ -77,6 +87,6 @@ mod tests {
             let alike = Side::ALL.iter().filter(|other| other.title() == side.title());
             assert_eq!(alike.count(), 1, "{side:?}");
         }
-        assert_eq!(Side::of("durable_write"), None);
+        assert_eq!(Side::of("trillium"), None);
     }
 }

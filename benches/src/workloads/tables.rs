@@ -9,7 +9,7 @@ use super::{
 use crate::results::{self, Goal, Table, rounded};
 
 /// The beginning of the ids of these tables.
-pub const PREFIX: &str = "workloads-";
+pub(super) const PREFIX: &str = "workloads-";
 
 /// The figures of a server under a workload, round by round.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,10 +89,12 @@ fn line(measured: &Measured, figure: Figure, row: &Row, side: Side) -> Option<re
         let value = |of: fn(&Spread) -> f64| spread.as_ref().map(of).map(rounded);
         [value(|all| all.median), value(|all| all.least), value(|all| all.greatest)]
     });
-    Some(results::Row {
-        name: format!("{}: {}", row.title, side.title()),
-        values: values.collect(),
-    })
+    Some(results::Row { name: name(row, side), values: values.collect() })
+}
+
+/// Returns the name of the row for `side` under the workload `row`.
+pub(super) fn name(row: &Row, side: Side) -> String {
+    format!("{}: {}", row.title, side.title())
 }
 
 /// Returns a goal for the ratio of `side` to axum with `TCP_NODELAY`, if the ratio was measured.
@@ -103,12 +105,7 @@ pub(super) fn goal(
 ) -> Option<Goal> {
     let row = ROWS.iter().find(|row| row.id == id)?;
     let is = measured.ratio(id, figure, side, Side::NoDelay)?.median;
-    let name = format!(
-        "{}: {} / axum::serve with TCP_NODELAY, {}",
-        row.title,
-        side.title(),
-        figure.title()
-    );
+    let name = format!("{} / axum::serve with TCP_NODELAY, {}", name(row, side), figure.title());
     Some(Goal { name, is: rounded(is), aim, at_most })
 }
 

@@ -11,7 +11,7 @@ const API: &str = "https://docs.rs/followthrough/latest/followthrough/";
 /// example without colours.
 const LANGUAGES: [&str; 8] = ["rust", "toml", "text", "console", "sql", "yaml", "nginx", "json"];
 
-/// Returns the pages with their names. Definitions of plots in `costs.md` are generated images.
+/// Returns the pages with their names. Definitions of plots in `costs_tables.md` are generated images.
 fn pages() -> Vec<(String, String)> {
     let folder = root().join("runtime/guide");
     let mut pages = Vec::new();

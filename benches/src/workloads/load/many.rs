@@ -147,7 +147,9 @@ async fn open(
 /// Returns the bytes of each connection.
 fn each(held: Option<(u64, u64)>, connections: u64) -> Option<(Figure, f64)> {
     let (before, after) = held?;
-    Some((Figure::Bytes, float(after.saturating_sub(before)) / float(connections)))
+    // A server that gave more back than the connections took has no figure.
+    let held = after.checked_sub(before).filter(|held| *held > 0)?;
+    Some((Figure::Bytes, float(held) / float(connections)))
 }
 
 /// Returns the resident bytes of a process, or `None` if the system does not report them.
@@ -186,5 +188,6 @@ mod tests {
     fn the_difference_belongs_to_the_connections() {
         assert_eq!(each(Some((1000, 5000)), 4), Some((Figure::Bytes, 1000.0)));
         assert_eq!(each(None, 4), None);
+        assert_eq!(each(Some((5000, 1000)), 4), None);
     }
 }

@@ -22,7 +22,7 @@ use super::{
     descriptors,
     figures::{Figure, Figures, float},
 };
-use crate::wire::processor_time;
+use crate::wire::{processor_time, processor_time_since};
 
 /// Longer than any run takes on a busy machine.
 const STUCK: Duration = Duration::from_secs(100);
@@ -75,6 +75,7 @@ async fn load(row: &str, target: &Target) -> Result<Figures, Fault> {
         "bulk-down" => bulk::down(target).await,
         "bulk-down-h2c" => bulk::down_h2c(target).await,
         "bulk-up" => bulk::up(target).await,
+        "small" => requests::small(target).await,
         "pipeline" => requests::pipeline(target).await,
         "echo" => echo::echo(target).await,
         "events" => many::events(target).await,
@@ -105,8 +106,8 @@ impl Meter {
     fn end(&self, units: u64) -> Figures {
         let took = self.began.elapsed().as_secs_f64();
         let mut figures = Figures::from([(Figure::Rate, float(units) / took)]);
-        if let Some((before, after)) = self.cpu.zip(processor_time(self.process)) {
-            figures.insert(Figure::Cpu, float(after.saturating_sub(before)) / float(units));
+        if let Some(time) = processor_time_since(self.process, self.cpu) {
+            figures.insert(Figure::Cpu, float(time) / float(units));
         }
         figures
     }

@@ -19,8 +19,8 @@ pub(super) const REQUEST: &[u8] = b"GET /x HTTP/1.1\r\nhost: localhost\r\n\r\n";
 const PIPELINED: u64 = 16;
 /// The connections of the pipelines.
 const PIPELINES: u64 = 16;
-/// The connections over TLS.
-const TLS: u64 = 16;
+/// The connections with one request under way on each, with TLS and without.
+const SINGLES: u64 = 16;
 
 pub(super) async fn pipeline(target: &Target) -> Result<Figures, Fault> {
     let mut connections = Vec::new();
@@ -30,9 +30,17 @@ pub(super) async fn pipeline(target: &Target) -> Result<Figures, Fault> {
     on(connections, PIPELINED, target).await
 }
 
+pub(super) async fn small(target: &Target) -> Result<Figures, Fault> {
+    let mut connections = Vec::new();
+    for _ in 0..SINGLES {
+        connections.push(connect(target.port, SMALL).await?);
+    }
+    on(connections, 1, target).await
+}
+
 pub(super) async fn tls(target: &Target) -> Result<Figures, Fault> {
     let mut connections = Vec::new();
-    for _ in 0..TLS {
+    for _ in 0..SINGLES {
         connections.push(connect_tls(target, SMALL).await?);
     }
     on(connections, 1, target).await

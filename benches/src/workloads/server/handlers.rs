@@ -9,7 +9,7 @@ use axum::{
     response::Response,
     routing::{get, post},
 };
-use followthrough::cancellable;
+use followthrough::{cancellable, durable_write};
 use http::StatusCode;
 
 use super::{
@@ -30,6 +30,11 @@ async fn read_small() -> &'static str {
 
 #[cancellable(stream)]
 async fn stream_small() -> &'static str {
+    bodies::small().await
+}
+
+#[durable_write]
+async fn durable_small() -> &'static str {
     bodies::small().await
 }
 
@@ -112,6 +117,7 @@ pub(super) fn routes(side: Side, shared: &Arc<Shared>) -> Router {
             .route("/upload", post(stream_upload))
             .route("/echo", get(stream_echo))
             .route("/events", get(stream_events)),
+        Side::Durable => Router::new().route("/x", get(durable_small)),
         _ => Router::new()
             .route("/x", get(small))
             .route("/bulk/{mebibytes}", get(bulk))
