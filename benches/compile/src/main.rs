@@ -1,7 +1,7 @@
 //! The cost of followthrough for the compiler: the attributes, the router and the dependencies.
 //!
-//! `cargo run --release -p followthrough-compile-cost` prints every table; `… -- check`, `routes`,
-//! `cold`, `features` and `size` print their own only. The program writes crates below the target
+//! `cargo run --release -p followthrough-compile-cost` prints every table; `… -- check`, `incremental`,
+//! `routes`, `cold`, `features` and `size` print their own only. The program writes crates below the target
 //! directory and lets cargo compile them. Times are the processor time, user and system, of the
 //! compiler run of a row, because wall time depends on the number of cores and on other load.
 
@@ -10,6 +10,7 @@ mod cold;
 mod cpu;
 mod features;
 mod handlers;
+mod incremental;
 mod routes;
 mod scratch;
 mod side;
@@ -24,8 +25,9 @@ type Failure = Box<dyn std::error::Error>;
 /// Prints the tables of one part.
 type Part = fn() -> Result<(), Failure>;
 
-const PARTS: [(&str, Part); 5] = [
+const PARTS: [(&str, Part); 6] = [
     ("check", check::run),
+    ("incremental", incremental::run),
     ("routes", routes::run),
     ("cold", cold::run),
     ("features", features::run),

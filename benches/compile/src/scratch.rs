@@ -17,6 +17,7 @@ pub(crate) struct Scratch {
     root: PathBuf,
     target: PathBuf,
     toolchain: Option<&'static str>,
+    incremental: bool,
 }
 
 /// A generated package.
@@ -79,7 +80,8 @@ impl Scratch {
         let workspace = format!("[workspace]\nresolver = \"3\"\nmembers = {members:?}\n");
         fs::write(root.join("Cargo.toml"), workspace)?;
         fs::copy(repository().join("Cargo.lock"), root.join("Cargo.lock"))?;
-        let scratch = Self { target: root.join("target"), root, toolchain: None };
+        let scratch =
+            Self { target: root.join("target"), root, toolchain: None, incremental: false };
         if scratch.cargo(&["fetch", "--offline"]).stderr(Stdio::null()).status()?.success() {
             return Ok(scratch);
         }
@@ -91,6 +93,17 @@ impl Scratch {
     pub(crate) fn with_toolchain(self, toolchain: &'static str) -> Self {
         let target = self.root.join(format!("target-{}", &toolchain[1..]));
         Self { toolchain: Some(toolchain), target, ..self }
+    }
+
+    /// Returns the same packages, compiled incrementally.
+    pub(crate) fn incremental(self) -> Self {
+        let target = self.root.join("target-incremental");
+        Self { incremental: true, target, ..self }
+    }
+
+    /// Replaces the source of the library `package`.
+    pub(crate) fn write(&self, package: &str, source: &str) -> Result<(), Failure> {
+        Ok(fs::write(self.root.join(package).join("src/lib.rs"), source)?)
     }
 
     /// Deletes the target directory.
@@ -134,7 +147,7 @@ impl Scratch {
         if output.status.success() { Ok(said) } else { Err(said.into()) }
     }
 
-    /// Compiles `package` alone from scratch; its dependencies are built.
+    /// Compiles `package` alone, from scratch unless the workspace is incremental; its dependencies are built.
     pub(crate) fn recompile(&self, how: &str, package: &str) -> Result<f64, Failure> {
         self.touch(package)?;
         let runs = self.compile(&[how, "--package", package])?;
@@ -156,8 +169,8 @@ impl Scratch {
             }
         };
         command.args(arguments).current_dir(&self.root).env("CARGO_TARGET_DIR", &self.target);
-        // A second compilation has to repeat the work of the first.
-        command.env("CARGO_INCREMENTAL", "0");
+        // Without incremental compilation, a second run has to repeat the work of the first.
+        command.env("CARGO_INCREMENTAL", if self.incremental { "1" } else { "0" });
         command
     }
 
