@@ -121,8 +121,8 @@ impl RequestContext {
         if self.alarm.is_some() {
             self.keep_alarm();
         }
-        if let Some(observed) = self.observed.take() {
-            self.end_observation(*observed);
+        if self.observed.is_some() {
+            self.end_observation();
         }
         let Self {
             origin,

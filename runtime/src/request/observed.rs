@@ -117,8 +117,9 @@ impl RequestContext {
     /// Tells the observers that the request is over.
     #[cold]
     #[inline(never)]
-    pub(super) fn end_observation(&mut self, observed: Observed) {
-        let Observed { key, method, route, handler, status, ended_early, deadline } = observed;
+    pub(super) fn end_observation(&mut self) {
+        let Some(observed) = self.observed.take() else { return };
+        let Observed { key, method, route, handler, status, ended_early, deadline } = *observed;
         let panicked = status.is_none() && thread::panicking();
         let unanswered = || {
             let cause = self.cause().filter(|_| status.is_none() && !panicked)?;

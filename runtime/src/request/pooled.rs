@@ -57,8 +57,11 @@ impl PooledRequest {
             request.limit(left.in_all);
         }
         request.flags.upload = upload;
-        request.flags.head = *head.method() == Method::HEAD;
-        request.flags.connect = *head.method() == Method::CONNECT;
+        match *head.method() {
+            Method::HEAD => request.flags.head = true,
+            Method::CONNECT => request.flags.connect = true,
+            _ => {}
+        }
         request.flags.http1 = head.version() <= Version::HTTP_11;
         request
     }

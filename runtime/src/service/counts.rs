@@ -1,17 +1,16 @@
 //! The counts of a service at any time.
 
-use serde::Serialize;
-
 use super::{
     compensation_counts::CompensationCounts, in_flight::DurableCounts, observers::ObserverCounts,
     phase::Phase, report::CancelledRequests, state::ServiceState,
 };
+use crate::serialize::serialize;
 
 /// The counts of a service, from [`Lifecycle::counts`](crate::Lifecycle::counts): at any time what the
 /// [`ShutdownReport`](crate::ShutdownReport) has at the end.
 ///
 /// The counts are read one after the other while requests end, so two of them may be of slightly different moments.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
     /// The phase of the service.
@@ -37,6 +36,20 @@ pub struct Counts {
     /// What went wrong with the observers, since the start.
     pub observers: ObserverCounts,
 }
+
+serialize!(Counts {
+    phase,
+    requests,
+    connections,
+    workers,
+    durable,
+    compensations,
+    unlinked,
+    cancelled,
+    ignored_deadlines,
+    failed_workers,
+    observers
+});
 
 impl ServiceState {
     pub(crate) fn counts(&self) -> Counts {

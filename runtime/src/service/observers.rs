@@ -19,7 +19,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::Serialize;
 use slab::Slab;
 use tokio_util::sync::CancellationToken;
 
@@ -30,7 +29,9 @@ use super::{
     phase::Phase,
     sharded::{Sharded, shard_of_thread},
 };
-use crate::{handler_policy::HandlerPolicy, panic_message::panic_message};
+use crate::{
+    handler_policy::HandlerPolicy, panic_message::panic_message, serialize::serialize,
+};
 
 /// The most events that wait for the observers.
 const MOST_WAITING: usize = 1 << 16;
@@ -74,7 +75,7 @@ enum Event {
 }
 
 /// What went wrong with the [observers](crate::observe::Observer) of a service.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ObserverCounts {
     /// Calls that panicked.
@@ -84,6 +85,8 @@ pub struct ObserverCounts {
     /// Events that were dropped, because too many waited.
     pub dropped: u64,
 }
+
+serialize!(ObserverCounts { panicked, slow, dropped });
 
 /// The entry of a request in flight.
 #[derive(Clone, Copy)]

@@ -1,10 +1,9 @@
 //! The phases of a service, from its start to its end.
 
-use serde::Serialize;
+use serde_core::{Serialize, Serializer};
 
 /// The phases of a service, in their order. Serialised, a phase is a word such as `not_ready`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
 pub enum Phase {
@@ -67,5 +66,11 @@ impl Phase {
             Self::GraceOver => "grace over, last moments",
             Self::Ended => "ended",
         }
+    }
+}
+
+impl Serialize for Phase {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.as_str())
     }
 }
