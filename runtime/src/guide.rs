@@ -60,6 +60,10 @@ pub mod laws {}
 pub mod logs {}
 
 #[doc = include_str!("../guide/links.txt")]
+#[doc = include_str!("../guide/operations.md")]
+pub mod operations {}
+
+#[doc = include_str!("../guide/links.txt")]
 #[doc = include_str!("../guide/proof.md")]
 pub mod proof {}
 

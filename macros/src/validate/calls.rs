@@ -124,7 +124,7 @@ impl Calls<'_> {
         self.errors.at(
             call,
             "no code awaits this task: a shutdown ends it half done, and its panic is lost: `.await` \
-             it as part of the write, or hand the work to a worker that `lifecycle.spawn(..)` tracks",
+             it as part of the write, or start it with `lifecycle.track(..)`, which a shutdown waits for",
         );
     }
 

@@ -29,9 +29,7 @@ use super::{
     phase::Phase,
     sharded::{Sharded, shard_of_thread},
 };
-use crate::{
-    handler_policy::HandlerPolicy, panic_message::panic_message, serialize::serialize,
-};
+use crate::{handler_policy::HandlerPolicy, panic_message::panic_message, serialize::serialize};
 
 /// The most events that wait for the observers.
 const MOST_WAITING: usize = 1 << 16;
