@@ -83,7 +83,7 @@ pub fn router<W: Work>(way: &str) -> Router {
     let method = match way {
         "linked_bare" => plain::<W>(),
         "exempt" => post(exempted::<W>),
-        "read" => post(read::<W>),
+        "read" | "read_metrics" | "read_observer" => post(read::<W>),
         "read_deadline" => post(read_deadline::<W>),
         "read_token" => post(read_token::<W>),
         "stream" => post(stream::<W>),

@@ -10,7 +10,7 @@ use axum::{
     extract::FromRef,
     routing::{MethodRouter, post},
 };
-use followthrough::{__private::Served, Lifecycle};
+use followthrough::{__private::Served, Lifecycle, observe::Observer};
 use tokio::net::TcpStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -30,7 +30,7 @@ const fn way(id: &'static str, name: &'static str) -> Way {
 }
 
 /// The ways, in the order of the tables. The others are compared with the first.
-pub const WAYS: [Way; 20] = [
+pub const WAYS: [Way; 22] = [
     way("bare", "bare axum"),
     way("bare_state", "bare axum, a handler with `State`"),
     way("timeout_layer", "tower-http's `TimeoutLayer`"),
@@ -51,6 +51,8 @@ pub const WAYS: [Way; 20] = [
     way("durable_write", "`#[durable_write]`"),
     way("durable_site", "a read with one durable site"),
     way("durable_site_token", "the same and a token parameter"),
+    way("read_metrics", "a read, while `lifecycle.metrics()` counts"),
+    way("read_observer", "a read, with an observer"),
 ];
 
 /// Returns the name of the way `id` in the tables.
@@ -80,8 +82,23 @@ pub fn app<W: Work>(way: &str) -> App {
     if let Some(router) = by_hand::router::<W>(way, &CancellationToken::new()) {
         return App::Plain(router);
     }
-    App::Linked(served(&lifecycle(), governed::router::<W>(way)))
+    let lifecycle = match way {
+        "read_observer" => {
+            let builder = Lifecycle::builder().signals(false).observer(Idle);
+            builder.build().expect("the settings are sound")
+        }
+        _ => lifecycle(),
+    };
+    if way == "read_metrics" {
+        drop(lifecycle.metrics());
+    }
+    App::Linked(served(&lifecycle, governed::router::<W>(way)))
 }
+
+/// An observer that does nothing.
+struct Idle;
+
+impl Observer for Idle {}
 
 /// Returns `router` as the requests on one connection of `serve` see it.
 ///

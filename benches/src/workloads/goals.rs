@@ -29,6 +29,7 @@ const AT_MOST: &[Aim] = &[
     ("events", Figure::Bytes, SERVE_STREAM, 0.8),
     ("idle", Figure::Bytes, SERVE_READ, 0.8),
     ("storm", Figure::P99, SERVE_READ, 1.05),
+    ("stopping", Figure::Time, &[Side::Read], 0.7),
 ];
 
 const AT_LEAST: &[Aim] = &[("streams-100", Figure::Rate, SERVE_READ, 0.97)];

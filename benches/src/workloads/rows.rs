@@ -59,6 +59,7 @@ const fn amounts(full: u64, check: Option<u64>, quick: u64) -> Amounts {
 
 const BASES: [Side; 3] = [Side::Axum, Side::NoDelay, Side::NoDelayAgain];
 const READS: &[Side] = &[BASES[0], BASES[1], BASES[2], Side::Serve, Side::Read];
+const READ_ONLY: &[Side] = &[BASES[0], BASES[1], BASES[2], Side::Read];
 const WRITES: &[Side] = &[BASES[0], BASES[1], BASES[2], Side::Serve, Side::Read, Side::Durable];
 const BULK: &[Side] = &[BASES[0], BASES[1], BASES[2], Side::Serve, Side::Read, Side::Stream];
 const STREAMS: &[Side] = &[BASES[0], BASES[1], BASES[2], Side::Serve, Side::Stream];
@@ -137,6 +138,14 @@ pub const ROWS: &[Row] = &[
         takes_descriptors: true,
         ends_server: true,
         ..row("idle", "idle connections, and a shutdown with them", READS)
+    },
+    Row {
+        figures: &[Figure::Time, Figure::Cpu],
+        amounts: amounts(10_000, None, 50),
+        rounds: 5,
+        takes_descriptors: true,
+        ends_server: true,
+        ..row("stopping", "a shutdown with pending reads, until all are answered 503", READ_ONLY)
     },
     Row {
         figures: &[Figure::P99, Figure::Time],

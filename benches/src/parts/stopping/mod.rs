@@ -85,7 +85,7 @@ pub(super) fn run(scale: &Scale) -> Result<Table, String> {
             row("without a shutdown", [None, None, None, Some(idle)]),
         ],
         goals: vec![at_most(
-            0.5,
+            0.7,
             "from *stopping* until all are reached / tokio-util's children",
             reached,
         )],

@@ -1,4 +1,4 @@
-//! Many connections at once: clients of an event stream, and idle ones.
+//! Many connections at once: clients of an event stream, idle ones, and ones with a pending request.
 
 use std::{
     net::Ipv4Addr,
@@ -24,6 +24,10 @@ const EVENTS: (u64, u64) = (2, 10);
 /// The least and the longest time in milliseconds for which the connections stay idle. A few of them
 /// are idle for less.
 const IDLE: (u64, u64) = (200, 2_000);
+
+/// Shuts the server down.
+const STOP: &[u8] = b"POST /stop HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\
+    connection: close\r\n\r\n";
 
 type Client = Connection<TcpStream>;
 
@@ -109,15 +113,35 @@ pub(super) async fn idle(target: &Target) -> Result<Figures, Fault> {
         tasks.spawn(async move { client.closed().await });
     }
     let began = Instant::now();
-    stopper
-        .send(
-            b"POST /stop HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\
-              connection: close\r\n\r\n",
-        )
-        .await?;
+    stopper.send(STOP).await?;
     stopper.answer(TEXT.as_bytes()).await?;
     joined(tasks).await?;
     figures.insert(Figure::Time, began.elapsed().as_secs_f64() * 1e6);
+    Ok(figures)
+}
+
+/// Holds `amount` pending requests, and shuts the server down: each of them is answered 503.
+pub(super) async fn stopping(target: &Target) -> Result<Figures, Fault> {
+    let mut stopper = warm(target.port).await?;
+    let clients = open(target, async |mut client: Client| {
+        client.send(b"GET /pending HTTP/1.1\r\nhost: localhost\r\n\r\n").await?;
+        Ok(client)
+    })
+    .await?;
+    let begun = format!("GET /began/{} HTTP/1.1\r\nhost: localhost\r\n\r\n", target.amount);
+    stopper.send(begun.as_bytes()).await?;
+    stopper.answer(target.amount.to_string().as_bytes()).await?;
+    let mut tasks = JoinSet::new();
+    for mut client in clients {
+        tasks.spawn(async move { client.head_of(503).await.map(drop) });
+    }
+    let (cpu, began) = (processor_time(target.process), Instant::now());
+    stopper.send(STOP).await?;
+    joined(tasks).await?;
+    let mut figures = Figures::from([(Figure::Time, began.elapsed().as_secs_f64() * 1e6)]);
+    if let Some((before, after)) = cpu.zip(processor_time(target.process)) {
+        figures.insert(Figure::Cpu, float(after.saturating_sub(before)) / float(target.amount));
+    }
     Ok(figures)
 }
 

@@ -83,6 +83,7 @@ async fn load(row: &str, target: &Target) -> Result<Figures, Fault> {
         "tls-bulk" => bulk::down_tls(target).await,
         "storm" => storm::storm(target).await,
         "idle" => many::idle(target).await,
+        "stopping" => many::stopping(target).await,
         "notice" => notice::notice(target).await,
         _ => Err(format!("unknown workload `{row}`").into()),
     }

@@ -22,6 +22,7 @@ use http::StatusCode;
 use http_body::Frame;
 use http_body_util::BodyExt;
 use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::super::CHUNK;
 use crate::wire::TEXT;
@@ -42,6 +43,8 @@ pub(super) struct Shared {
     pub(super) dropped: watch::Sender<(u64, u128)>,
     /// Begins the shutdown.
     pub(super) stop: Notify,
+    /// Ends the pending requests of a side that has only tokio-util.
+    pub(super) stopping: CancellationToken,
 }
 
 impl Shared {
@@ -52,6 +55,7 @@ impl Shared {
             began: watch::Sender::new(0),
             dropped: watch::Sender::new((0, 0)),
             stop: Notify::new(),
+            stopping: CancellationToken::new(),
         }
     }
 }

@@ -102,6 +102,16 @@ async fn read_wait(State(shared): Shares) -> &'static str {
     bodies::wait(shared).await
 }
 
+/// Is pending until its child of the service's token fires: a cancellable read by hand.
+async fn pending(State(shared): Shares) -> Result<&'static str, StatusCode> {
+    let token = shared.stopping.child_token();
+    tokio::select! {
+        biased;
+        () = token.cancelled() => Err(StatusCode::SERVICE_UNAVAILABLE),
+        answer = bodies::wait(shared) => Ok(answer),
+    }
+}
+
 /// Returns the routes of `side`. A side without a handler of its own for a route lacks the route.
 pub(super) fn routes(side: Side, shared: &Arc<Shared>) -> Router {
     let routes = match side {
@@ -110,7 +120,8 @@ pub(super) fn routes(side: Side, shared: &Arc<Shared>) -> Router {
             .route("/bulk/{mebibytes}", get(read_bulk))
             .route("/upload", post(read_upload))
             .route("/slow", get(read_slow))
-            .route("/wait", get(read_wait)),
+            .route("/wait", get(read_wait))
+            .route("/pending", get(read_wait)),
         Side::Stream => Router::new()
             .route("/x", get(stream_small))
             .route("/bulk/{mebibytes}", get(stream_bulk))
@@ -125,7 +136,8 @@ pub(super) fn routes(side: Side, shared: &Arc<Shared>) -> Router {
             .route("/echo", get(echo))
             .route("/events", get(events))
             .route("/slow", get(slow))
-            .route("/wait", get(wait)),
+            .route("/wait", get(wait))
+            .route("/pending", get(pending)),
     };
     routes.merge(asides()).with_state(shared.clone())
 }

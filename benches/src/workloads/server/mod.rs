@@ -4,7 +4,7 @@ mod bodies;
 mod handlers;
 pub(super) mod tls;
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -46,7 +46,8 @@ async fn ours(
     shared: Arc<Shared>,
     certificate: Option<&Path>,
 ) -> std::io::Result<()> {
-    let lifecycle = Lifecycle::builder().build().map_err(std::io::Error::other)?;
+    let lifecycle =
+        Lifecycle::builder().read_grace(Duration::ZERO).build().map_err(std::io::Error::other)?;
     let mut serve = followthrough::serve(listener, app).lifecycle(lifecycle.clone());
     if let Some(folder) = certificate {
         serve = serve.tls(tls::server(folder).map_err(std::io::Error::other)?);
@@ -85,6 +86,9 @@ where
     L: Listener,
     L::Addr: std::fmt::Debug,
 {
-    let stop = async move { shared.stop.notified().await };
+    let stop = async move {
+        shared.stop.notified().await;
+        shared.stopping.cancel();
+    };
     axum::serve(listener, app).with_graceful_shutdown(stop).await
 }
