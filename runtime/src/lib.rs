@@ -123,7 +123,7 @@ pub use deadlines::{CallerDeadlines, Overrides, OverridesError, policies};
 pub use followthrough_macros::{background, cancellable, deadline, durable_write, exempt};
 pub use handler::{Answer, Compensate, CompensationOutput, Governed, compensate};
 pub use handler_policy::HandlerPolicy;
-pub use lifecycle::{BuildError, Lifecycle, LifecycleBuilder, Tracked, Worker};
+pub use lifecycle::{BuildError, Lifecycle, LifecycleBuilder, ReadinessChecks, Tracked, Worker};
 pub use link::{LinkSource, LinkedToken, link};
 pub use request::{ClientGone, LastEvent};
 pub use routing::Router;

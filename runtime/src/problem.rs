@@ -128,6 +128,17 @@ pub(crate) fn readiness(ready: bool) -> Response {
     response
 }
 
+/// Returns the answer to a readiness probe of a service whose checks of these names fail. The names need no
+/// escape.
+pub(crate) fn not_ready(checks: &str) -> Response {
+    let text = format!(
+        r#"{{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"not ready: {checks}"}}"#
+    );
+    let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, Body::from(text));
+    response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+    response
+}
+
 fn answer(status: StatusCode, body: Body) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = status;

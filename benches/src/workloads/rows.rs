@@ -140,9 +140,9 @@ pub const ROWS: &[Row] = &[
         ..row("idle", "idle connections, and a shutdown with them", READS)
     },
     Row {
-        figures: &[Figure::Time, Figure::Cpu],
+        figures: &[Figure::Time],
         amounts: amounts(10_000, None, 50),
-        rounds: 5,
+        rounds: 11,
         takes_descriptors: true,
         ends_server: true,
         ..row("stopping", "a shutdown with pending reads, until all are answered 503", READ_ONLY)

@@ -4,11 +4,13 @@
 //! over* fires in the last moments, and is the only signal of durable work.
 
 mod builder;
+mod readiness;
 mod track;
 mod worker;
 
 use std::{
     future::{Ready, ready},
+    pin::Pin,
     sync::Arc,
 };
 
@@ -17,6 +19,7 @@ use http::{HeaderValue, header};
 
 pub use self::{
     builder::{BuildError, LifecycleBuilder},
+    readiness::ReadinessChecks,
     track::Tracked,
     worker::Worker,
 };
@@ -109,6 +112,23 @@ impl Lifecycle {
         move || {
             let answer = problem::readiness(life.phase() == Phase::Running);
             ready(Governed::done(answer, None))
+        }
+    }
+
+    /// Returns a handler for a readiness probe like [`readiness`](Self::readiness) that also runs `checks`: 503 while
+    /// one of them fails.
+    pub fn readiness_with(
+        &self,
+        checks: ReadinessChecks,
+    ) -> impl Fn() -> Pin<Box<dyn Future<Output = Governed<Response, Exempt>> + Send>>
+    + Clone
+    + Send
+    + Sync
+    + 'static {
+        let life = self.life.clone();
+        move || {
+            let (checks, life) = (checks.clone(), life.clone());
+            Box::pin(async move { Governed::done(checks.answer(&life).await, None) })
         }
     }
 
@@ -235,5 +255,37 @@ impl Lifecycle {
         F: Future<Output: Send> + Send + 'static,
     {
         worker::spawn(&self.life, name, work)
+    }
+
+    /// Spawns a worker like [`spawn`](Self::spawn) that can be started again after a failure: `work` is called for each
+    /// start. A failed worker is started again, unless [`on_worker_exit`](LifecycleBuilder::on_worker_exit) decides
+    /// otherwise; [`OnWorkerExit::Restart`](crate::OnWorkerExit::Restart) says after which pause. A pause ends when the
+    /// worker is told to stop. Each restart is logged as an ERROR and counted in the report.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside a tokio runtime, as [`tokio::spawn`] does.
+    ///
+    /// ```
+    /// # async fn refresh_cache() {}
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let lifecycle = followthrough::Lifecycle::builder().build().unwrap();
+    /// use followthrough::ShutdownToken;
+    ///
+    /// lifecycle.spawn_restartable("cache", |stop: ShutdownToken| async move {
+    ///     while !stop.is_cancelled() {
+    ///         refresh_cache().await;
+    /// #       stop.cancelled().await;
+    ///     }
+    /// });
+    /// # }
+    /// ```
+    pub fn spawn_restartable<W, F>(&self, name: &str, work: W) -> Worker
+    where
+        W: FnMut(ShutdownToken) -> F + Send + 'static,
+        F: Future<Output: Send> + Send + 'static,
+    {
+        worker::spawn_restartable(&self.life, name, work)
     }
 }

@@ -14,9 +14,10 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     task::Poll,
+    time::Duration,
 };
 
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::Instant};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
@@ -69,10 +70,39 @@ impl Worker {
     }
 }
 
+/// The pause before a worker is started again: the first, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+/// A worker that has run for this long before it fails is started again after the first pause.
+const RECOVERED: Duration = Duration::from_secs(60);
+
 pub(super) fn spawn<W, F>(life: &Arc<ServiceState>, name: &str, work: W) -> Worker
 where
     W: FnOnce(ShutdownToken) -> F,
     F: Future<Output: Send> + Send + 'static,
+{
+    enter(life, name, |running, token| {
+        // A panic of `work` drops `running`. It reaches the caller, so it is not reported.
+        let future = work(token);
+        running.run(future)
+    })
+}
+
+pub(super) fn spawn_restartable<W, F>(life: &Arc<ServiceState>, name: &str, work: W) -> Worker
+where
+    W: FnMut(ShutdownToken) -> F + Send + 'static,
+    F: Future<Output: Send> + Send + 'static,
+{
+    enter(life, name, |running, token| running.run_again_and_again(token, work))
+}
+
+/// Enters a worker in the list, and spawns the task that `task` returns.
+fn enter<F>(
+    life: &Arc<ServiceState>,
+    name: &str,
+    task: impl FnOnce(Running, ShutdownToken) -> F,
+) -> Worker
+where
+    F: Future<Output = ()> + Send + 'static,
 {
     let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
     let handle = |key| Worker { life: life.clone(), key, stop: stop.clone(), ended: ended.clone() };
@@ -87,19 +117,16 @@ where
         return handle(None);
     }
     let key = life.workers.enter(name.to_owned(), stop.clone());
-    // Invariant 1. A panic of `work` drops it.
-    let mut running = Running {
+    // Invariant 1.
+    let running = Running {
         life: life.clone(),
         key,
         name: name.to_owned(),
         stop: stop.clone(),
         _ended: ended.clone().drop_guard(),
-        // A panic of `work` reaches the caller, so it is not reported.
         reported: true,
     };
-    let future = work(ShutdownToken::new(stop.clone(), life.clone()));
-    running.reported = false;
-    let task = Box::pin(running.run(future));
+    let task = Box::pin(task(running, ShutdownToken::new(stop.clone(), life.clone())));
     drop(spawn_boxed(&life.runtime().unwrap_or_else(Handle::current), task));
     handle(Some(key))
 }
@@ -114,50 +141,106 @@ struct Running {
     reported: bool,
 }
 
-impl Running {
-    async fn run<F: Future>(mut self, work: F) {
-        let mut work = Box::pin(Some(work));
-        let guarded = std::future::poll_fn(|cx| {
-            let polled = catch_unwind(AssertUnwindSafe(|| {
-                let ready = match work.as_mut().as_pin_mut() {
-                    Some(work) => work.poll(cx).is_ready(),
-                    None => true,
-                };
-                if ready {
-                    // The destructor is also the worker's own code.
-                    work.set(None);
-                }
-                ready
-            }));
-            match polled {
-                Ok(false) => Poll::Pending,
-                Ok(true) => Poll::Ready(Ok(())),
-                Err(panic) => Poll::Ready(Err(panic_message(&*panic).to_owned())),
+/// Runs `work` to its end. Returns the message of its panic as an error.
+fn guarded<F: Future>(work: F) -> impl Future<Output = Result<(), String>> {
+    let mut work = Box::pin(Some(work));
+    std::future::poll_fn(move |cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            let ready = match work.as_mut().as_pin_mut() {
+                Some(work) => work.poll(cx).is_ready(),
+                None => true,
+            };
+            if ready {
+                // The destructor is also the worker's own code.
+                work.set(None);
             }
-        });
-        tokio::select! {
+            ready
+        }));
+        match polled {
+            Ok(false) => Poll::Pending,
+            Ok(true) => Poll::Ready(Ok(())),
+            Err(panic) => Poll::Ready(Err(panic_message(&*panic).to_owned())),
+        }
+    })
+}
+
+impl Running {
+    /// Runs `work` once.
+    fn run<F: Future>(mut self, work: F) -> impl Future<Output = ()> {
+        self.reported = false;
+        async move {
+            let Some(failed) = self.until_its_end(work).await else { return };
+            let next = self.life.config.after_worker(&failed, OnWorkerExit::default());
+            if next == OnWorkerExit::Restart {
+                tracing::error!(
+                    target: "followthrough",
+                    worker = %self.name,
+                    "a worker that was spawned with `spawn` cannot be started again: spawn it with `spawn_restartable`"
+                );
+            }
+            self.failed(failed, next);
+        }
+    }
+
+    /// Runs `work`, and runs it again after a pause whenever it fails.
+    fn run_again_and_again<F: Future>(
+        mut self,
+        token: ShutdownToken,
+        mut work: impl FnMut(ShutdownToken) -> F,
+    ) -> impl Future<Output = ()> {
+        self.reported = false;
+        async move {
+            let mut pause = PAUSES.0;
+            loop {
+                let began = Instant::now();
+                // A panic of `work` itself is a failure as well.
+                let once = async { work(token.clone()).await };
+                let Some(failed) = self.until_its_end(once).await else { return };
+                let next = self.life.config.after_worker(&failed, OnWorkerExit::Restart);
+                if next != OnWorkerExit::Restart {
+                    return self.failed(failed, next);
+                }
+                if began.elapsed() >= RECOVERED {
+                    pause = PAUSES.0;
+                }
+                tracing::error!(
+                    target: "followthrough",
+                    worker = %self.name,
+                    "worker failed, starting again in {pause:?}: {failed}"
+                );
+                self.life.workers.note_restart();
+                tokio::select! {
+                    biased;
+                    () = self.stop.cancelled() => return,
+                    () = tokio::time::sleep(pause) => {}
+                }
+                pause = (pause * 2).min(PAUSES.1);
+                self.reported = false;
+            }
+        }
+    }
+
+    /// Runs `work` until it or the drain ends. Returns its failure, if it failed.
+    async fn until_its_end<F: Future>(&mut self, work: F) -> Option<FailedWorker> {
+        let end = tokio::select! {
             biased;
-            end = guarded => self.report(end),
-            () = self.life.reached(Phase::Ended) => self.reported = true,
-        }
-    }
-
-    fn report(&mut self, end: Result<(), String>) {
+            end = guarded(work) => Some(end),
+            () = self.life.reached(Phase::Ended) => None,
+        };
         self.reported = true;
+        let end = end?;
         if end.is_ok() && self.stop.is_cancelled() {
-            return;
+            return None;
         }
-        let (worker, panic) = (self.name.clone(), end.err());
-        self.failed(FailedWorker { worker, panic, dropped: false });
+        Some(FailedWorker { worker: self.name.clone(), panic: end.err(), dropped: false })
     }
 
-    fn failed(&self, failed: FailedWorker) {
-        let next = self.life.config.after_worker(&failed);
-        let shuts_down = next == OnWorkerExit::ShutDown;
-        let then = if shuts_down { "shutting down" } else { "serving on without it" };
+    fn failed(&self, failed: FailedWorker, next: OnWorkerExit) {
+        let serves_on = next == OnWorkerExit::KeepServing;
+        let then = if serves_on { "serving on without it" } else { "shutting down" };
         tracing::error!(target: "followthrough", worker = %self.name, "worker failed, {then}: {failed}");
         self.life.workers.note_failed(failed);
-        if shuts_down {
+        if !serves_on {
             service::begin(&self.life);
         }
     }
@@ -167,7 +250,9 @@ impl Drop for Running {
     fn drop(&mut self) {
         if !self.reported && !self.life.has_ended() {
             let worker = self.name.clone();
-            self.failed(FailedWorker { worker, panic: None, dropped: true });
+            let failed = FailedWorker { worker, panic: None, dropped: true };
+            let next = self.life.config.after_worker(&failed, OnWorkerExit::default());
+            self.failed(failed, next);
         }
         self.life.workers.leave(self.key);
         self.life.note_progress();

@@ -69,9 +69,13 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Asks the hook whether the service goes on without this worker.
-    pub(crate) fn after_worker(&self, failed: &FailedWorker) -> OnWorkerExit {
-        let Some(hook) = &self.on_worker_exit else { return OnWorkerExit::default() };
+    /// Asks the hook what follows the failure of this worker. Without a hook it is `otherwise`.
+    pub(crate) fn after_worker(
+        &self,
+        failed: &FailedWorker,
+        otherwise: OnWorkerExit,
+    ) -> OnWorkerExit {
+        let Some(hook) = &self.on_worker_exit else { return otherwise };
         catch_unwind(AssertUnwindSafe(|| hook(failed))).unwrap_or_else(|panic| {
             let message = panic_message(&*panic);
             tracing::error!(target: "followthrough", "the `on_worker_exit` hook panicked: {message}");

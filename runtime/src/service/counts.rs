@@ -33,6 +33,8 @@ pub struct Counts {
     pub ignored_deadlines: u64,
     /// Workers that have failed since the start.
     pub failed_workers: usize,
+    /// How often failed workers were started again, since the start.
+    pub worker_restarts: u64,
     /// What went wrong with the observers, since the start.
     pub observers: ObserverCounts,
 }
@@ -48,6 +50,7 @@ serialize!(Counts {
     cancelled,
     ignored_deadlines,
     failed_workers,
+    worker_restarts,
     observers
 });
 
@@ -71,6 +74,7 @@ impl ServiceState {
             cancelled: self.cancellations.read(),
             ignored_deadlines: self.ignored_deadlines(),
             failed_workers: self.workers.failed().len(),
+            worker_restarts: self.workers.restarts(),
             observers: self.observers.counts(),
         }
     }

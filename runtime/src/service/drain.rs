@@ -200,6 +200,7 @@ pub(crate) fn publish(life: &ServiceState) {
         abandoned,
         blocked: life.blocked(),
         failed_workers: life.workers.failed(),
+        worker_restarts: life.workers.restarts(),
     });
 }
 

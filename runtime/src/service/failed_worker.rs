@@ -39,4 +39,9 @@ pub enum OnWorkerExit {
     /// The service goes on without the worker. The report still names the worker, and the exit code is 1. Tasks
     /// that are meant to finish are not workers; use [`Lifecycle::track`](crate::Lifecycle::track).
     KeepServing,
+    /// The worker is started again, 100 ms after its first failure, and after twice as long each time up to 30 s. A
+    /// worker that has run for a minute counts as recovered. It needs
+    /// [`Lifecycle::spawn_restartable`](crate::Lifecycle::spawn_restartable), whose workers are started again by
+    /// default; for another worker the service shuts down.
+    Restart,
 }

@@ -181,6 +181,8 @@ pub struct ShutdownReport {
     pub connections_cut: Vec<ConnectionCut>,
     /// Workers that panicked, returned or were dropped before they were told to stop.
     pub failed_workers: Vec<FailedWorker>,
+    /// How often failed workers were started again. It does not change the exit code.
+    pub worker_restarts: u64,
 }
 
 serialize!(ShutdownReport {
@@ -195,7 +197,8 @@ serialize!(ShutdownReport {
     abandoned,
     blocked,
     connections_cut,
-    failed_workers
+    failed_workers,
+    worker_restarts
 });
 
 impl fmt::Display for PhaseDurations {
@@ -288,6 +291,9 @@ impl fmt::Display for ShutdownReport {
         }
         if let Some(more @ 1..) = self.connections_cut.len().checked_sub(SHOWN) {
             write!(f, "\n  and {more} more connections")?;
+        }
+        if self.worker_restarts > 0 {
+            write!(f, "\n  restarts of workers: {}", self.worker_restarts)?;
         }
         for worker in &self.failed_workers {
             write!(f, "\n  worker failed: {worker}")?;

@@ -24,6 +24,7 @@ pub(crate) struct Workers(Mutex<State>);
 struct State {
     running: Slab<Entry>,
     failed: Vec<FailedWorker>,
+    restarts: u64,
     /// Whether all workers have been told to stop. A worker that enters now is told at once.
     stopped: bool,
 }
@@ -67,6 +68,15 @@ impl Workers {
 
     pub(crate) fn note_failed(&self, failed: FailedWorker) {
         self.lock().failed.push(failed);
+    }
+
+    /// Counts a worker that is started again.
+    pub(crate) fn note_restart(&self) {
+        self.lock().restarts += 1;
+    }
+
+    pub(crate) fn restarts(&self) -> u64 {
+        self.lock().restarts
     }
 
     pub(crate) fn is_empty(&self) -> bool {

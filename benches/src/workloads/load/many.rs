@@ -135,14 +135,10 @@ pub(super) async fn stopping(target: &Target) -> Result<Figures, Fault> {
     for mut client in clients {
         tasks.spawn(async move { client.head_of(503).await.map(drop) });
     }
-    let (cpu, began) = (processor_time(target.process), Instant::now());
+    let began = Instant::now();
     stopper.send(STOP).await?;
     joined(tasks).await?;
-    let mut figures = Figures::from([(Figure::Time, began.elapsed().as_secs_f64() * 1e6)]);
-    if let Some((before, after)) = cpu.zip(processor_time(target.process)) {
-        figures.insert(Figure::Cpu, float(after.saturating_sub(before)) / float(target.amount));
-    }
-    Ok(figures)
+    Ok(Figures::from([(Figure::Time, began.elapsed().as_secs_f64() * 1e6)]))
 }
 
 /// Opens a connection, and sends a request, so that the server has allocated what every server has.

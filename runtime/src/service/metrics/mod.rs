@@ -302,6 +302,8 @@ fn write_service(text: &mut Text, counts: &Counts) {
     text.sample("workers", &[], counts.workers);
     text.begin("workers_failed", "counter", "Workers that have failed.");
     text.sample("workers_failed_total", &[], counts.failed_workers);
+    text.begin("workers_restarted", "counter", "Workers that were started again.");
+    text.sample("workers_restarted_total", &[], counts.worker_restarts);
     text.begin("deadlines_ignored", "counter", "Deadlines of callers that could not be read.");
     text.sample("deadlines_ignored_total", &[], counts.ignored_deadlines);
     let observers = counts.observers;

@@ -2,4 +2,6 @@
 
 mod metrics;
 mod observers;
+mod readiness;
+mod restarts;
 mod tracked;
