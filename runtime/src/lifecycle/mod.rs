@@ -142,7 +142,7 @@ impl Lifecycle {
         }
     }
 
-    /// Returns a handler with the policy `exempt` that answers with the metrics of the service, as OpenMetrics text
+    /// Returns a handler with the policy `exempt` that answers with the metrics of the service, as `OpenMetrics` text
     /// for Prometheus and its like. Requests are counted from the first call of this method on. The request for the
     /// metrics is not counted.
     ///

@@ -29,5 +29,9 @@ mod handler;
 mod handler_policy;
 mod link;
 mod models;
+#[path = "../../../runtime/src/seconds.rs"]
+mod seconds;
+#[path = "../../../runtime/src/serialize.rs"]
+mod serialize;
 mod service;
 mod sync;

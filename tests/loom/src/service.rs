@@ -118,6 +118,7 @@ impl ServiceState {
     }
 
     /// No observer is a part of a model.
+    #[expect(clippy::unused_self, reason = "as the runtime's")]
     pub(crate) fn work_ended(&self, _: Place, _: Ended, _: Instant, _: Option<Instant>) {}
 
     pub(crate) fn note_progress(&self) {

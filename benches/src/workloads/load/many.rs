@@ -128,8 +128,8 @@ pub(super) async fn stopping(target: &Target) -> Result<Figures, Fault> {
         Ok(client)
     })
     .await?;
-    let begun = format!("GET /began/{} HTTP/1.1\r\nhost: localhost\r\n\r\n", target.amount);
-    stopper.send(begun.as_bytes()).await?;
+    let until_begun = format!("GET /began/{} HTTP/1.1\r\nhost: localhost\r\n\r\n", target.amount);
+    stopper.send(until_begun.as_bytes()).await?;
     stopper.answer(target.amount.to_string().as_bytes()).await?;
     let mut tasks = JoinSet::new();
     for mut client in clients {

@@ -194,7 +194,7 @@ impl ServiceState {
         self.observers.become_present();
     }
 
-    /// Returns all metrics as OpenMetrics text.
+    /// Returns all metrics as `OpenMetrics` text.
     pub(crate) fn metrics_text(&self) -> String {
         let series = self.observers.metrics.get().map(Metrics::series).unwrap_or_default();
         let counts = self.counts();

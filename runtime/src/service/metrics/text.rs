@@ -1,4 +1,4 @@
-//! Writes the OpenMetrics text format, version 1.0.0.
+//! Writes the `OpenMetrics` text format, version 1.0.0.
 
 use std::fmt::{Display, Write};
 

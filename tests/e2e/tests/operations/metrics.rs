@@ -11,8 +11,8 @@ use followthrough::{
 use followthrough_tests::{Leaving, Marks, Server, h1, lifecycle, soon};
 use tokio::{net::TcpListener, sync::watch};
 
-/// The samples of a text, by their name and labels.
-type Samples = BTreeMap<String, f64>;
+/// The whole part of the samples of a text, by their name and labels.
+type Samples = BTreeMap<String, u64>;
 
 /// Reads a text, and checks its form: each sample belongs to the metric whose `# TYPE` came last.
 fn parse(text: &str) -> Samples {
@@ -22,20 +22,21 @@ fn parse(text: &str) -> Samples {
     assert_eq!(lines.last(), Some(&"# EOF"));
     for line in &lines[..lines.len() - 1] {
         if let Some(kind) = line.strip_prefix("# TYPE ") {
-            metric = kind.split(' ').next().unwrap().to_owned();
+            kind.split(' ').next().unwrap().clone_into(&mut metric);
         } else if let Some(about) = line.strip_prefix("# ") {
             assert_eq!(about.split(' ').nth(1), Some(&*metric), "{line}");
         } else {
             assert!(line.starts_with(&metric), "{line} is not of {metric}");
             let (name, value) = line.rsplit_once(' ').unwrap();
-            let twice = samples.insert(name.to_owned(), value.parse().unwrap());
+            let whole = value.split('.').next().unwrap();
+            let twice = samples.insert(name.to_owned(), whole.parse().unwrap());
             assert_eq!(twice, None, "{line}");
         }
     }
     samples
 }
 
-fn sum(samples: &Samples, name: &str) -> f64 {
+fn sum(samples: &Samples, name: &str) -> u64 {
     let of = |sample: &&String| sample.split('{').next() == Some(name);
     samples.iter().filter(|(sample, _)| of(sample)).map(|(_, value)| value).sum()
 }
@@ -68,19 +69,19 @@ async fn write(State(gate): State<Gate>) {
 }
 
 /// The number of clients that hang up.
-const RESETS: u32 = 10_000;
+const RESETS: u64 = 10_000;
 /// As many as are open at once.
-const BATCH: u32 = 500;
+const BATCH: u64 = 500;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_ten_thousand_resets_every_gauge_is_zero_and_the_counters_add_up() {
     let (opens, open) = watch::channel(false);
     let gate = Gate { marks: Marks::default(), open };
     let app = Router::new().route("/read", get(read)).route("/write", post(write)).with_state(gate);
-    let builder = lifecycle().max_durable_writes(RESETS as usize);
+    let builder = lifecycle().max_durable_writes(10_000);
     let server = Server::with(builder, app.into_axum()).await;
     let lifecycle = server.lifecycle.clone();
-    assert_eq!(sum(&scrape(&lifecycle).await, "followthrough_requests_ended_total"), 0.0);
+    assert_eq!(sum(&scrape(&lifecycle).await, "followthrough_requests_ended_total"), 0);
     for batch in 0..RESETS / BATCH {
         let (method, path) = if batch % 2 == 0 { ("GET", "/read") } else { ("POST", "/write") };
         let mut clients = Vec::new();
@@ -90,10 +91,10 @@ async fn after_ten_thousand_resets_every_gauge_is_zero_and_the_counters_add_up()
         soon("the requests", async {
             let begun = |samples: &Samples| {
                 if batch % 2 == 0 {
-                    sum(samples, "followthrough_requests_in_flight") == f64::from(BATCH)
+                    sum(samples, "followthrough_requests_in_flight") == BATCH
                 } else {
                     let begun = sum(samples, "followthrough_durable_work_begun_total");
-                    begun == f64::from(BATCH * batch.div_ceil(2))
+                    begun == BATCH * batch.div_ceil(2)
                 }
             };
             while !begun(&scrape(&lifecycle).await) {
@@ -107,12 +108,12 @@ async fn after_ten_thousand_resets_every_gauge_is_zero_and_the_counters_add_up()
     }
     let ended = |samples: &Samples| sum(samples, "followthrough_requests_ended_total");
     soon("the end of the requests", async {
-        while ended(&scrape(&lifecycle).await) < f64::from(RESETS) {
+        while ended(&scrape(&lifecycle).await) < RESETS {
             tokio::task::yield_now().await;
         }
     })
     .await;
-    let half = f64::from(RESETS / 2);
+    let half = RESETS / 2;
     let samples = scrape(&lifecycle).await;
     assert_eq!(sum(&samples, "followthrough_work_detached"), half);
     opens.send(true).unwrap();
@@ -121,9 +122,9 @@ async fn after_ten_thousand_resets_every_gauge_is_zero_and_the_counters_add_up()
     let last = scrape(&lifecycle).await;
     for gauge in ["requests_in_flight", "work_in_flight", "work_detached", "connections", "workers"]
     {
-        assert_eq!(sum(&last, &format!("followthrough_{gauge}")), 0.0, "{gauge}");
+        assert_eq!(sum(&last, &format!("followthrough_{gauge}")), 0, "{gauge}");
     }
-    assert_eq!(ended(&last), f64::from(RESETS));
+    assert_eq!(ended(&last), RESETS);
     let of = |handler: &str, method: &str| {
         last[&format!(
             "followthrough_requests_ended_total{{handler=\"operations::metrics::{handler}\",method=\"{method}\",\
@@ -132,11 +133,11 @@ async fn after_ten_thousand_resets_every_gauge_is_zero_and_the_counters_add_up()
     };
     assert_eq!((of("read", "GET"), of("write", "POST")), (half, half));
     // The report agrees.
-    assert_eq!(report.cancelled.client_disconnected, u64::from(RESETS));
+    assert_eq!(report.cancelled.client_disconnected, RESETS);
     assert_eq!(sum(&last, "followthrough_rescued_total"), half);
-    assert_eq!(report.durable.followed_through, u64::from(RESETS / 2));
+    assert_eq!(report.durable.followed_through, half);
     assert_eq!(sum(&last, "followthrough_durable_work_seconds_count"), half);
-    assert_eq!(last["followthrough_phase{phase=\"ended\"}"], 1.0);
+    assert_eq!(last["followthrough_phase{phase=\"ended\"}"], 1);
     let Counts { durable, cancelled, requests, .. } = lifecycle.counts();
     assert_eq!((durable, cancelled, requests), (report.durable, report.cancelled, 0));
 }
@@ -156,7 +157,7 @@ async fn a_client_cannot_invent_a_series() {
         .filter(|(name, _)| name.starts_with("followthrough_requests_ended"))
         .collect();
     let only = "followthrough_requests_ended_total{handler=\"(no policy)\",method=\"_OTHER\",status=\"404\",cause=\"\"}";
-    assert_eq!(of_requests, [(&only.to_owned(), &20.0)]);
+    assert_eq!(of_requests, [(&only.to_owned(), &20)]);
 }
 
 #[tokio::test]
@@ -173,9 +174,9 @@ async fn the_headroom_of_deadlines_is_measured_where_it_is_asked_for() {
         drop(server.stop().await);
         let samples = scrape(&lifecycle).await;
         let count = sum(&samples, "followthrough_deadline_headroom_seconds_count");
-        assert_eq!(count, if measured { 1.0 } else { 0.0 });
+        assert_eq!(count, u64::from(measured));
         let left = sum(&samples, "followthrough_deadline_headroom_seconds_sum");
-        assert!(!measured || left > 20.0 && left <= 30.0, "{left}");
+        assert!(!measured || (20..=30).contains(&left), "{left}");
     }
 }
 
@@ -187,7 +188,7 @@ async fn a_scrape_in_the_last_second_of_a_drain_is_answered_and_not_counted() {
     let app = Router::new().route("/write", post(write)).with_state(gate.clone());
     let server = Server::with(lifecycle(), app.into_axum()).await;
     let metrics = Router::<()>::new().route("/metrics", get(server.lifecycle.metrics()));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind("127.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
     drop(tokio::spawn(axum::serve(listener, metrics.into_axum()).into_future()));
     let client = h1::send(server.at, "POST", "/write").await;
@@ -195,11 +196,11 @@ async fn a_scrape_in_the_last_second_of_a_drain_is_answered_and_not_counted() {
     server.lifecycle.shutdown();
     server.lifecycle.grace_over().cancelled().await;
     let samples = parse(&h1::call(at, "GET", "/metrics").await.body);
-    assert_eq!(samples["followthrough_phase{phase=\"grace_over\"}"], 1.0);
-    assert_eq!(sum(&samples, "followthrough_work_in_flight"), 1.0);
-    assert_eq!(sum(&samples, "followthrough_requests_in_flight"), 1.0);
+    assert_eq!(samples["followthrough_phase{phase=\"grace_over\"}"], 1);
+    assert_eq!(sum(&samples, "followthrough_work_in_flight"), 1);
+    assert_eq!(sum(&samples, "followthrough_requests_in_flight"), 1);
     opens.send(true).unwrap();
     drop((client, server.ended().await));
     let samples = parse(&h1::call(at, "GET", "/metrics").await.body);
-    assert_eq!(sum(&samples, "followthrough_requests_ended_total"), 1.0);
+    assert_eq!(sum(&samples, "followthrough_requests_ended_total"), 1);
 }
