@@ -127,6 +127,50 @@ impl Fate {
 }
 
 /// A request that was answered without its handler's own value.
+///
+/// It is a response, the one that the runtime gives for its cause, so `?` returns it from a handler that calls
+/// another one. An error type of one's own delegates to it:
+///
+/// ```
+/// use axum::response::{IntoResponse, Response};
+/// use followthrough::{Cancelled, cancellable, durable_write};
+///
+/// enum AppError {
+///     Cancelled(Cancelled),
+///     SoldOut,
+/// }
+///
+/// impl From<Cancelled> for AppError {
+///     fn from(cancelled: Cancelled) -> Self {
+///         Self::Cancelled(cancelled)
+///     }
+/// }
+///
+/// impl IntoResponse for AppError {
+///     fn into_response(self) -> Response {
+///         match self {
+///             Self::Cancelled(cancelled) => cancelled.into_response(),
+///             Self::SoldOut => http::StatusCode::CONFLICT.into_response(),
+///         }
+///     }
+/// }
+///
+/// #[durable_write(internal)]
+/// async fn insert(left: u32) -> Option<u32> {
+///     left.checked_sub(1)
+/// }
+///
+/// #[cancellable(idempotent_write)]
+/// async fn order() -> Result<String, AppError> {
+///     let left = insert(7).await.into_result()?.ok_or(AppError::SoldOut)?;
+///     Ok(format!("{left} left"))
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// assert_eq!(order().await.into_response().status(), 200);
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancelled {
     cause: Cause,

@@ -1,4 +1,10 @@
 //! Links many tokens into one, outside handlers.
+//!
+//! Invariants:
+//!
+//! 1. A link of links holds the tokens and the nearest deadline of all of them, so a wait takes no task and one
+//!    timer, however deep the links nest. `places` maps each token to the source that it came with.
+//! 2. Only clones with the same deadline share `first`, because a deadline that fires is recorded there.
 
 mod first;
 
@@ -8,6 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    cause::Cause,
     link::first::{DEADLINE, First},
     run_until::RunUntil,
 };
@@ -15,7 +22,9 @@ use crate::{
 /// Links any number of tokens into one that fires with the first of them. tokio-util's own
 /// tokens have one parent.
 ///
-/// The linked token spawns no task and is registered with its sources only while it is awaited.
+/// The linked token spawns no task and is registered with its sources only while it is awaited. A source is
+/// a token of any kind, also a linked one. Sources of several kinds are links of one each:
+/// `link([LinkedToken::from(request), linked])`.
 ///
 /// # Examples
 ///
@@ -28,17 +37,39 @@ use crate::{
 /// let (request, stop) = (RequestToken::never(), ShutdownToken::never());
 /// let linked = link([request.token(), stop.token()]).timeout(Duration::from_millis(1));
 /// assert_eq!(linked.cancelled().await, LinkSource::Deadline);
+///
+/// // The outer link fires with the inner one, as its first source.
+/// let outer = link([linked]);
+/// assert_eq!(outer.cancelled().await, LinkSource::Token(0));
 /// # }
 /// ```
-pub fn link(sources: impl IntoIterator<Item = CancellationToken>) -> LinkedToken {
-    LinkedToken { first: Arc::new(First::of(sources)), deadline: None }
+pub fn link<T: Into<LinkedToken>>(sources: impl IntoIterator<Item = T>) -> LinkedToken {
+    let (mut tokens, mut places, mut deadline) = (Vec::new(), Vec::new(), None);
+    for (place, source) in sources.into_iter().enumerate() {
+        let source: LinkedToken = source.into();
+        tokens.extend(source.first.sources().iter().cloned());
+        places.resize(tokens.len(), place);
+        deadline = nearer(deadline, source.deadline.map(|(at, _)| (at, LinkSource::Token(place))));
+    }
+    LinkedToken { first: Arc::new(First::of(tokens)), places: places.into(), deadline }
+}
+
+/// Returns the nearer deadline; of two at the same time, the first.
+fn nearer(
+    first: Option<(Instant, LinkSource)>,
+    second: Option<(Instant, LinkSource)>,
+) -> Option<(Instant, LinkSource)> {
+    match (first, second) {
+        (Some((at, _)), Some((then, _))) if then < at => second,
+        _ => first.or(second),
+    }
 }
 
 /// The source that fired a [`LinkedToken`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LinkSource {
-    /// The token at this place in the list given to [`link`].
+    /// The source at this place in the list given to [`link`].
     Token(usize),
     /// The deadline or time-out of the link itself.
     Deadline,
@@ -48,14 +79,22 @@ pub enum LinkSource {
 #[derive(Clone)]
 pub struct LinkedToken {
     first: Arc<First>,
-    deadline: Option<Instant>,
+    /// The source that each token of `first` came with.
+    places: Arc<[usize]>,
+    /// The nearest deadline, of the link itself or of a source, and what it fires as.
+    deadline: Option<(Instant, LinkSource)>,
 }
 
 impl LinkedToken {
     /// Fires the token at `deadline` at the latest. A nearer deadline that was set before stays.
     #[must_use]
     pub fn deadline(mut self, deadline: Instant) -> Self {
-        self.deadline = Some(self.deadline.map_or(deadline, |before| before.min(deadline)));
+        let deadline = nearer(self.deadline, Some((deadline, LinkSource::Deadline)));
+        if deadline != self.deadline {
+            // Invariant 2.
+            self.first = Arc::new(First::of(self.first.sources().iter().cloned()));
+            self.deadline = deadline;
+        }
         self
     }
 
@@ -70,18 +109,32 @@ impl LinkedToken {
 
     /// Returns the source that fired first, if one has. Reads the clock, too.
     pub fn source(&self) -> Option<LinkSource> {
-        let is_late = || self.deadline.is_some_and(|at| Instant::now() >= at);
-        self.first.look(is_late).map(decode)
+        self.fired().map(|fired| self.decode(fired))
+    }
+
+    fn fired(&self) -> Option<usize> {
+        let is_late = || self.deadline.is_some_and(|(at, _)| Instant::now() >= at);
+        self.first.look(is_late)
     }
 
     /// Returns whether any source has fired.
     pub fn is_cancelled(&self) -> bool {
-        self.source().is_some()
+        self.fired().is_some()
     }
 
-    /// Returns the time left until the deadline, if there is one; zero when it has passed.
+    /// Returns the cause for a call that the token ends: a deadline, or, because tokio-util's tokens have no
+    /// cause, a client that left.
+    pub(crate) fn cause(&self) -> Option<Cause> {
+        self.fired().map(|fired| match fired {
+            DEADLINE => Cause::DeadlineExceeded,
+            _ => Cause::ClientDisconnected,
+        })
+    }
+
+    /// Returns the time left until the nearest deadline, of the link or of a source, if there is one; zero when it
+    /// has passed.
     pub fn remaining(&self) -> Option<Duration> {
-        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+        self.deadline.map(|(at, _)| at.saturating_duration_since(Instant::now()))
     }
 
     /// Waits until a source fires, and returns the first.
@@ -95,15 +148,16 @@ impl LinkedToken {
         }
         let late = async {
             match self.deadline {
-                Some(deadline) => sleep_until(deadline).await,
+                Some((at, _)) => sleep_until(at).await,
                 None => std::future::pending().await,
             }
         };
-        tokio::select! {
+        let fired = tokio::select! {
             biased;
-            first = self.first.cancelled() => decode(first),
-            () = late => decode(self.first.settle(DEADLINE)),
-        }
+            first = self.first.cancelled() => first,
+            () = late => self.first.settle(DEADLINE),
+        };
+        self.decode(fired)
     }
 
     /// Runs `future` until it ends or a source fires. Returns `None` if a source fired first. If a source has
@@ -116,20 +170,26 @@ impl LinkedToken {
     pub async fn run_until_cancelled<F: Future>(&self, future: F) -> Option<F::Output> {
         RunUntil::new(self.is_cancelled(), self.cancelled(), future).await
     }
+
+    fn decode(&self, fired: usize) -> LinkSource {
+        match fired {
+            DEADLINE => self.deadline.map_or(LinkSource::Deadline, |(_, source)| source),
+            token => LinkSource::Token(self.places[token]),
+        }
+    }
 }
 
-const fn decode(fired: usize) -> LinkSource {
-    match fired {
-        DEADLINE => LinkSource::Deadline,
-        place => LinkSource::Token(place),
+impl From<CancellationToken> for LinkedToken {
+    fn from(token: CancellationToken) -> Self {
+        Self { first: Arc::new(First::of([token])), places: Arc::new([0]), deadline: None }
     }
 }
 
 impl fmt::Debug for LinkedToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LinkedToken")
-            .field("sources", &self.first.len())
-            .field("deadline", &self.deadline)
+            .field("sources", &self.first.sources().len())
+            .field("deadline", &self.deadline.map(|(at, _)| at))
             .field("source", &self.source())
             .finish()
     }
@@ -153,7 +213,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_deadline_fires_without_any_source() {
-        let linked = link([]).timeout(Duration::from_secs(5)).timeout(Duration::from_secs(60));
+        let linked = link::<CancellationToken>([])
+            .timeout(Duration::from_secs(5))
+            .timeout(Duration::from_secs(60));
         assert_eq!(linked.remaining(), Some(Duration::from_secs(5)));
         assert_eq!(linked.cancelled().await, LinkSource::Deadline);
     }
@@ -169,5 +231,31 @@ mod tests {
         };
         assert_eq!(linked.run_until_cancelled(tied).await, Some(1));
         assert_eq!(linked.run_until_cancelled(async { unreachable!() }).await, None::<()>);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_link_of_links_reports_its_own_source_whatever_fired_within_it() {
+        let tokens: Vec<_> = (0..4).map(|_| CancellationToken::new()).collect();
+        let pair = |at: usize| link([tokens[at].clone(), tokens[at + 1].clone()]);
+        let late = pair(2).timeout(Duration::from_secs(5));
+        let outer = link([link([pair(0), late.clone()]), tokens[3].clone().into()]);
+        assert_eq!((outer.source(), outer.remaining()), (None, Some(Duration::from_secs(5))));
+        let waits = outer.cancelled();
+        tokens[1].cancel();
+        assert_eq!(waits.await, LinkSource::Token(0));
+        assert_eq!((outer.cause(), late.source()), (Some(Cause::ClientDisconnected), None));
+
+        let middle = link([tokens[0].clone().into(), late]).timeout(Duration::from_secs(9));
+        assert_eq!(link([middle.clone()]).cancelled().await, LinkSource::Token(0));
+        assert_eq!(middle.source(), Some(LinkSource::Token(1)), "the deadline of its source");
+        assert_eq!(middle.cause(), Some(Cause::DeadlineExceeded));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_on_a_clone_fires_the_clone_alone() {
+        let linked = link([CancellationToken::new()]);
+        let hurried = linked.clone().timeout(Duration::from_secs(1));
+        assert_eq!(hurried.cancelled().await, LinkSource::Deadline);
+        assert_eq!(linked.source(), None);
     }
 }

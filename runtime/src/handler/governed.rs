@@ -12,7 +12,7 @@ use crate::{
     handler_policy::Policy,
     layer::{ResponseBody, ResponseWatch},
     problem,
-    request::{PooledRequest, UnlinkedRequest},
+    request::{self, PooledRequest, UnlinkedRequest, keep_answer},
 };
 
 /// The return value of an annotated handler: its own `R`, or the reason why it was cancelled. `P` is the policy,
@@ -91,13 +91,28 @@ impl<R, P> Governed<R, P> {
     ///
     /// # Errors
     ///
-    /// [`Cancelled`] says why the handler returned no value.
+    /// [`Cancelled`] says why the handler returned no value. It is a response, so a handler that calls this one
+    /// may return it.
     #[doc(alias = "unwrap")]
     pub fn into_result(self) -> Result<R, Cancelled> {
         match self.value {
             Value::Done(value, _) => Ok(value),
-            Value::Cancelled(why, _) => Err(why),
+            Value::Cancelled(why, answer) => {
+                answer.into_iter().for_each(keep_answer);
+                Err(why)
+            }
         }
+    }
+}
+
+/// The answer that the runtime gives to a request that ends for this cause: a problem document, or the answer of
+/// the `on_cancelled` hook. The request is logged and counted as cancelled, once, and the hook is asked once.
+///
+/// If the request has done durable work, or other work of it may land, the outcome is `unknown` and the status is
+/// never 503.
+impl IntoResponse for Cancelled {
+    fn into_response(self) -> Response {
+        request::answer(self)
     }
 }
 

@@ -29,8 +29,8 @@ impl First {
         Self { sources: sources.into_iter().collect(), fired: AtomicUsize::new(NOTHING) }
     }
 
-    pub(crate) const fn len(&self) -> usize {
-        self.sources.len()
+    pub(crate) const fn sources(&self) -> &[CancellationToken] {
+        &self.sources
     }
 
     /// Returns the source that fired first, if one has. Calls `is_late` after it has read the sources.

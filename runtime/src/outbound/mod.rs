@@ -8,6 +8,7 @@
 //! | [`DurableToken`](crate::DurableToken) | nothing | the last moments of the grace |
 //! | [`ShutdownToken`](crate::ShutdownToken) | nothing | the signal to stop |
 //! | `CancellationToken` | as with the running handler's token | that token, and the running handler's token |
+//! | [`LinkedToken`](crate::LinkedToken) | the same, or the time until the link's deadline | the link, and the running handler's token |
 //!
 //! [`DeadlineLayer`] is for any client that is a tower service, and `RequestBuilderExt` (feature `reqwest`) for
 //! reqwest. [`DeadlineHeaders`] chooses the headers that the callee receives, and

@@ -7,19 +7,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     cause::Cause,
+    link::LinkedToken,
     request::{self, Commitment, RequestContext},
     token::{AnyToken, DurableToken, RequestToken, ShutdownToken},
 };
 
-/// A token that a call can be made under: [`RequestToken`], [`DurableToken`], [`ShutdownToken`], or
-/// tokio-util's [`CancellationToken`].
+/// A token that a call can be made under: [`RequestToken`], [`DurableToken`], [`ShutdownToken`], a
+/// [`LinkedToken`], or tokio-util's [`CancellationToken`].
 ///
 /// A `CancellationToken` has no deadline and no cause. Within a handler, the call takes both from the running
 /// handler's token, so `cancel: CancellationToken` behaves like the typed token there. Elsewhere its cancellation
-/// counts as a disconnect.
+/// counts as a disconnect. The same is true of a `LinkedToken`, whose own deadline also bounds the call.
 #[diagnostic::on_unimplemented(
     message = "a call cannot be made under `{Self}`",
-    label = "expected `RequestToken`, `DurableToken`, `ShutdownToken` or `CancellationToken`"
+    label = "expected `RequestToken`, `DurableToken`, `ShutdownToken`, `LinkedToken` or `CancellationToken`"
 )]
 pub trait CallToken: Sealed {}
 
@@ -51,7 +52,13 @@ impl Sealed for ShutdownToken {
 
 impl Sealed for CancellationToken {
     fn under(&self) -> Under {
-        Under { token: current(), raw: Some(self.clone()) }
+        Under { token: current(), beside: Some(AnyToken::Raw(self.clone())) }
+    }
+}
+
+impl Sealed for LinkedToken {
+    fn under(&self) -> Under {
+        Under { token: current(), beside: Some(AnyToken::Linked(self.clone())) }
     }
 }
 
@@ -59,12 +66,13 @@ impl Sealed for CancellationToken {
 #[derive(Clone, Debug)]
 pub struct Under {
     token: Option<AnyToken>,
-    raw: Option<CancellationToken>,
+    /// A token without a cause, beside the token of the running handler.
+    beside: Option<AnyToken>,
 }
 
 impl From<AnyToken> for Under {
     fn from(token: AnyToken) -> Self {
-        Self { token: Some(token), raw: None }
+        Self { token: Some(token), beside: None }
     }
 }
 
@@ -77,14 +85,14 @@ impl Under {
             .map(Sealed::under)
             .or_else(|| extensions.get::<RequestToken>().map(Sealed::under))
             .or_else(|| extensions.get::<ShutdownToken>().map(Sealed::under))
+            .or_else(|| extensions.get::<LinkedToken>().map(Sealed::under))
             .or_else(|| extensions.get::<CancellationToken>().map(Sealed::under));
         put.or_else(|| current().map(Self::from))
     }
 
     /// Returns the cause for which the call must not be made.
     pub(super) fn cause(&self) -> Option<Cause> {
-        let raw = || self.raw.as_ref().is_some_and(CancellationToken::is_cancelled);
-        self.cause_of_token().or_else(|| raw().then_some(Cause::ClientDisconnected))
+        self.cause_of_token().or_else(|| self.beside.as_ref()?.cause())
     }
 
     fn cause_of_token(&self) -> Option<Cause> {
@@ -93,17 +101,17 @@ impl Under {
 
     /// Waits until a token ends the call.
     pub(super) async fn cancelled(&self) -> Cause {
-        let Some(raw) = &self.raw else { return self.token_fired().await };
-        tokio::select! {
+        let Some(beside) = &self.beside else { return self.token_fired().await };
+        let cause = tokio::select! {
             biased;
             cause = self.token_fired() => return cause,
-            () = raw.cancelled() => {}
-        }
+            cause = beside.cancelled() => cause,
+        };
         // The typed token is read again, because in a body that is about to be dropped its future does not
         // resolve.
         match self.cause_of_token() {
             Some(_) => self.token_fired().await,
-            None => Cause::ClientDisconnected,
+            None => cause,
         }
     }
 
@@ -116,7 +124,8 @@ impl Under {
 
     /// Returns the remaining time, for the callee.
     pub(super) fn left(&self) -> Option<Duration> {
-        self.token.as_ref()?.left()
+        let left = |token: &Option<AnyToken>| token.as_ref()?.left();
+        left(&self.token).into_iter().chain(left(&self.beside)).min()
     }
 
     /// Returns whether the calling handler may have done durable work.
@@ -141,4 +150,26 @@ fn current() -> Option<AnyToken> {
 fn must_land(request: &RequestContext) -> bool {
     let body = &request.body;
     body.is_running() && body.commitment_of_running_code() == Commitment::Committed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::link;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_linked_token_bounds_a_call_and_ends_it_with_its_deadline() {
+        let source = CancellationToken::new();
+        let linked = link([link([source.clone()])]).timeout(Duration::from_secs(5));
+        let mut extensions = Extensions::new();
+        extensions.insert(linked.clone());
+        let late = Under::of(&extensions).expect("it is there");
+        assert_eq!((late.left(), late.cause()), (Some(Duration::from_secs(5)), None));
+        assert_eq!(late.cancelled().await, Cause::DeadlineExceeded);
+        assert_eq!(late.cause(), Some(Cause::DeadlineExceeded));
+
+        let left = link([link([source.clone()])]).under();
+        source.cancel();
+        assert_eq!(left.cancelled().await, Cause::ClientDisconnected);
+    }
 }

@@ -3,13 +3,15 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use axum::response::Response;
+use http::StatusCode;
 use tokio::time::Instant;
 
 use super::current as request;
 use crate::{
-    cause::{Cancelled, Cause},
+    cause::{Cancelled, Cause, Outcome},
     handler_policy::HandlerPolicy,
     panic_message::panic_message,
+    problem,
     service::{OnCancelled, ServiceState},
 };
 
@@ -31,6 +33,39 @@ pub(crate) fn report(
     let status = cancelled.status().as_u16();
     log(policy, cancelled, arrival, Some(status), "request cancelled");
     ask(&hook?, policy, cancelled)
+}
+
+/// Keeps the hook's answer to a request whose handler was called by other code, which may return its `Cancelled`.
+#[cold]
+pub(crate) fn keep_answer(answer: Box<Response>) {
+    let mut answer = Some(answer);
+    request::with(|request| {
+        request.response.extra.get_or_insert_default().hooked = answer.take();
+    });
+}
+
+/// Returns the answer to a request whose handler returns `cancelled`, the end of a handler that it has called.
+/// Reports the end of the request, unless it is reported.
+#[cold]
+pub(crate) fn answer(cancelled: Cancelled) -> Response {
+    let seen = request::with(|request| {
+        request.flags.close |= cancelled.ended_by() == Cause::ShuttingDown;
+        let may_land = request.body.past || request.flags.may_land;
+        let hooked = request.response.extra.as_mut().and_then(|extra| extra.hooked.take());
+        (may_land, request.policy(), hooked)
+    });
+    let Some((may_land, policy, hooked)) = seen else { return problem::cancelled(cancelled) };
+    let invites_a_retry = cancelled.outcome() == Outcome::NotBegun || is_503(cancelled);
+    let cancelled = match may_land && invites_a_retry {
+        true => cancelled.beside_work_that_goes_on(),
+        false => cancelled,
+    };
+    let hooked = hooked.or_else(|| report(policy?, cancelled));
+    hooked.map_or_else(|| problem::cancelled(cancelled), |answer| *answer)
+}
+
+fn is_503(cancelled: Cancelled) -> bool {
+    cancelled.status() == StatusCode::SERVICE_UNAVAILABLE
 }
 
 /// Reports that a stream ended early. Its client has the head of the response already, so the hook's answer is

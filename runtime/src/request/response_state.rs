@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use axum::body::Body as AxumBody;
+use axum::{body::Body as AxumBody, response::Response};
 use bytes::Bytes;
 use tokio::{sync::futures::OwnedNotified, time::Sleep};
 use tracing::Span;
@@ -54,6 +54,8 @@ pub(crate) struct ResponseExtra {
     /// Wakes the body, if no connection of `serve` does.
     pub(crate) wake: Option<Pin<Box<OwnedNotified>>>,
     pub(crate) last: Option<LastEvent>,
+    /// The answer of the `on_cancelled` hook, until a handler returns its `Cancelled`.
+    pub(crate) hooked: Option<Box<Response>>,
     /// The body of `last`, or of an answer of this crate, while it is sent.
     pub(crate) last_body: Option<AxumBody>,
     /// The cause for which the body was cut, if the client has to see an error.

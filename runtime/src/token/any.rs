@@ -9,7 +9,8 @@ use crate::{cause::Cause, link::LinkedToken};
 
 /// A token of any kind.
 ///
-/// A linked token and tokio-util's token have no cause. They count as a client that left.
+/// tokio-util's token has no cause and counts as a client that left. So does a linked token, unless a deadline of the
+/// link has fired it.
 #[derive(Clone, Debug)]
 pub(crate) enum AnyToken {
     Request(RequestToken),
@@ -22,13 +23,12 @@ pub(crate) enum AnyToken {
 impl AnyToken {
     /// Returns the cause, if the token has fired.
     pub(crate) fn cause(&self) -> Option<Cause> {
-        let left = |fired: bool| fired.then_some(Cause::ClientDisconnected);
         match self {
             Self::Request(token) => token.cause(),
             Self::Durable(token) => token.cause(),
             Self::Shutdown(token) => token.cause(),
-            Self::Linked(token) => left(token.is_cancelled()),
-            Self::Raw(token) => left(token.is_cancelled()),
+            Self::Linked(token) => token.cause(),
+            Self::Raw(token) => token.is_cancelled().then_some(Cause::ClientDisconnected),
         }
     }
 
@@ -40,7 +40,7 @@ impl AnyToken {
             Self::Shutdown(token) => token.cancelled().await,
             Self::Linked(token) => {
                 token.cancelled().await;
-                Cause::ClientDisconnected
+                token.cause().unwrap_or(Cause::ClientDisconnected)
             }
             Self::Raw(token) => {
                 token.cancelled().await;

@@ -108,6 +108,13 @@ impl DurableToken {
     }
 }
 
+/// [`DurableToken::token`], which fires only in the last moments of the grace.
+impl From<DurableToken> for CancellationToken {
+    fn from(token: DurableToken) -> Self {
+        token.token()
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for DurableToken {
     type Rejection = Infallible;
 

@@ -6,12 +6,16 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 use tokio_util::sync::CancellationToken;
 
-use super::{caller::CallerToken, durable::DurableToken, request::RequestToken};
+use super::{
+    caller::CallerToken, durable::DurableToken, request::RequestToken, shutdown::ShutdownToken,
+};
 
 /// The extractor that the macros put into an annotated handler's signature in place of
 /// `CancellationToken`, which axum cannot extract, because the trait and the type are both foreign.
 ///
-/// Your code sees it only when it calls the handler directly; any token converts into it.
+/// Your code sees it only when it calls the handler directly; every token but a
+/// [`LinkedToken`](crate::LinkedToken) converts into it, because no `CancellationToken` follows a link without a
+/// task of its own.
 ///
 /// # Examples
 ///
@@ -59,6 +63,12 @@ impl From<RequestToken> for RawToken {
 
 impl From<DurableToken> for RawToken {
     fn from(token: DurableToken) -> Self {
+        Self(CallerToken::raw(token.token()))
+    }
+}
+
+impl From<ShutdownToken> for RawToken {
+    fn from(token: ShutdownToken) -> Self {
         Self(CallerToken::raw(token.token()))
     }
 }

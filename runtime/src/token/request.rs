@@ -156,6 +156,13 @@ impl RequestTokenHandle {
     }
 }
 
+/// [`RequestToken::token`].
+impl From<RequestToken> for CancellationToken {
+    fn from(token: RequestToken) -> Self {
+        token.token()
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for RequestToken {
     type Rejection = Infallible;
 

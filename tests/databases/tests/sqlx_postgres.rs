@@ -283,7 +283,7 @@ async fn the_server_keeps_the_deadline_of_a_transaction() {
         sqlx::query_scalar::<_, i64>(setting).fetch_one(connection).await
     };
     let mut client = pool.get().await.unwrap();
-    client.follow(&link([]).timeout(Duration::from_secs(30)));
+    client.follow(&link::<CancellationToken>([]).timeout(Duration::from_secs(30)));
     let mut transaction = client.transaction().await.unwrap();
     let within = transaction.run(timeout).await.unwrap();
     assert!((1..=30_000).contains(&within), "{within}");
@@ -389,7 +389,7 @@ async fn a_shorter_limit_of_the_server_stands() {
     let mut client = pool.get().await.unwrap();
     let set = "SET statement_timeout = 700".to_owned();
     client.run(async |connection| execute(connection, set).await).await.unwrap();
-    client.follow(&link([]).timeout(Duration::from_secs(30)));
+    client.follow(&link::<CancellationToken>([]).timeout(Duration::from_secs(30)));
     let mut transaction = client.transaction().await.unwrap();
     let setting = "SELECT setting::bigint FROM pg_settings WHERE name = 'statement_timeout'";
     let within = transaction

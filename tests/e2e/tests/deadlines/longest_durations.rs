@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::{Router, body::Body, routing::get};
 use followthrough::{LifecycleBuilder, cancellable, link};
 use followthrough_tests::{lifecycle, soon};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 const YEAR: Duration = Duration::from_hours(365 * 24);
@@ -44,7 +45,7 @@ async fn the_longest_durations_wait_only_for_running_work() {
 
 #[test]
 fn a_time_out_that_a_clock_cannot_add_never_passes() {
-    let linked = link([]).timeout(Duration::MAX);
+    let linked = link::<CancellationToken>([]).timeout(Duration::MAX);
     assert_eq!((linked.remaining(), linked.is_cancelled()), (None, false));
     let near = linked.timeout(Duration::ZERO);
     assert!(near.is_cancelled(), "a nearer one still counts");

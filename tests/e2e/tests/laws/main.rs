@@ -7,6 +7,7 @@ mod calls_with_tokens;
 mod durable_work;
 mod nested_handlers;
 mod responses;
+mod returned_cancellations;
 mod signals;
 mod tokens;
 mod tokens_of_callers;
