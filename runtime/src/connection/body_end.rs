@@ -94,3 +94,21 @@ pub(super) fn cutting(cause: Cause, cut: impl FnOnce()) {
     let _reset = Reset;
     cut();
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    #[test]
+    fn the_cause_of_a_cut_does_not_outlive_a_destructor_that_panics() {
+        let cut = || {
+            assert_eq!(body_was_cut_by(), Some(Cause::DeadlineExceeded));
+            panic!("a destructor");
+        };
+        let caught = catch_unwind(AssertUnwindSafe(|| cutting(Cause::DeadlineExceeded, cut)));
+        assert!(caught.is_err());
+        assert_eq!(body_was_cut_by(), None);
+    }
+}

@@ -381,7 +381,7 @@ mod tests {
             r#"],"blocked":[{"handler":"sum","location":"a.rs:2","at_least_ms":1000}],"connections_cut":["#,
             &cut.join(","),
             r#"],"failed_workers":[{"worker":"outbox","panic":null,"dropped":false},"#,
-            r#"{"worker":"outbox","panic":"no","dropped":false}]}"#,
+            r#"{"worker":"outbox","panic":"no","dropped":false}],"worker_restarts":0}"#,
         ];
         assert_eq!(serde_json::to_string(&report).unwrap(), expected.concat());
     }

@@ -42,14 +42,29 @@ pub struct Socket {
 ///
 /// If the server does not upgrade.
 pub async fn open(at: SocketAddr, path: &str) -> Socket {
+    open_behind(at, "", path).await
+}
+
+/// Connects, sends `requests` and the upgrade at once, and skips the answers to the requests, which end with
+/// `ok`.
+///
+/// # Panics
+///
+/// If the server does not upgrade.
+pub async fn open_behind(at: SocketAddr, requests: &str, path: &str) -> Socket {
     let mut stream = TcpStream::connect(at).await.expect("the server listens");
     let head = format!(
         "GET {path} HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
          sec-websocket-version: 13\r\nsec-websocket-key: {KEY}\r\n\r\n"
     );
-    stream.write_all(head.as_bytes()).await.expect("the server reads");
+    stream.write_all(format!("{requests}{head}").as_bytes()).await.expect("the server reads");
     let mut answer = Vec::new();
-    while !answer.ends_with(b"\r\n\r\n") {
+    let mut left = requests.matches("\r\n\r\n").count();
+    while left > 0 || !answer.ends_with(b"\r\n\r\n") {
+        if left > 0 && answer.ends_with(b"\r\n\r\nok") {
+            left -= 1;
+            answer.clear();
+        }
         // The bytes behind the response head are the first frame, so the head is read byte by byte.
         let byte = soon("the handshake", stream.read_u8()).await;
         answer.push(byte.expect("a whole head comes back"));

@@ -42,6 +42,7 @@ fn app(marks: &Marks) -> Router {
         .route("/", get(long))
         .route("/seldom", get(seldom))
         .route("/floods", get(floods))
+        .route("/pauses", get(pauses))
         .route("/waits", get(waits))
         .with_state(marks.clone())
 }
@@ -101,6 +102,19 @@ async fn floods(State(marks): State<Marks>) -> Body {
     Body::from_stream(items)
 }
 
+/// Streams more than the window of a client, and then waits.
+#[cancellable(stream)]
+async fn pauses(State(marks): State<Marks>) -> Body {
+    let guard = marks.on_drop("freed");
+    let items = stream::unfold((guard, 0), |(guard, n)| async move {
+        if n == 1 {
+            std::future::pending::<()>().await;
+        }
+        Some((Ok::<_, Infallible>(Bytes::from(vec![7; 100 << 10])), (guard, n + 1)))
+    });
+    Body::from_stream(items)
+}
+
 /// Only a stream whose window stays shut is reset. A stream without data and a waiting request on
 /// the same connection go on.
 async fn only_the_stalled_stream_is_reset(path: &str) {
@@ -132,6 +146,11 @@ async fn a_body_in_memory_whose_window_stays_shut_is_dropped_over_http_2() {
 #[tokio::test]
 async fn a_stream_whose_window_stays_shut_is_dropped_over_http_2() {
     only_the_stalled_stream_is_reset("/floods").await;
+}
+
+#[tokio::test]
+async fn a_stream_that_pauses_while_its_window_stays_shut_is_dropped_over_http_2() {
+    only_the_stalled_stream_is_reset("/pauses").await;
 }
 
 #[tokio::test]

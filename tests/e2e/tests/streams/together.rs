@@ -1,10 +1,22 @@
 //! Answers that are ready together leave together.
 
-use std::convert::Infallible;
+use std::{
+    convert::Infallible,
+    time::{Duration, Instant},
+};
 
-use axum::{Router, body::Body, extract::State, routing::get};
+use axum::{
+    Router,
+    body::Body,
+    extract::{State, WebSocketUpgrade},
+    response::Response,
+    routing::get,
+};
 use followthrough::cancellable;
-use followthrough_tests::{Marks, serve_as, soon};
+use followthrough_tests::{
+    Marks, serve_as, soon,
+    ws::{self, Opcode},
+};
 use futures_util::{future::join_all, stream};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -31,8 +43,23 @@ async fn pieces(State(marks): State<Marks>) -> Body {
     }))
 }
 
+#[cancellable(stream)]
+async fn echo(upgrade: WebSocketUpgrade) -> Response {
+    upgrade.on_upgrade(|mut socket| async move {
+        while let Some(Ok(message)) = socket.recv().await {
+            if socket.send(message).await.is_err() {
+                return;
+            }
+        }
+    })
+}
+
 fn app(marks: Marks) -> Router {
-    Router::new().route("/ok", get(pending_once)).route("/pieces", get(pieces)).with_state(marks)
+    Router::new()
+        .route("/ok", get(pending_once))
+        .route("/echo", get(echo))
+        .route("/pieces", get(pieces))
+        .with_state(marks)
 }
 
 /// Reads until `text` has come `times`.
@@ -100,4 +127,18 @@ async fn answers_of_streams_that_are_ready_leave_in_few_writes_over_http_2() {
     let writes = runtime.spawn(async { writes() }).await.unwrap() - before;
     runtime.shutdown_background();
     assert!(writes < STREAMS / 4, "{writes} writes");
+}
+
+/// The system would keep each message for 200 ms.
+#[tokio::test]
+async fn the_messages_of_a_websocket_behind_pipelined_requests_are_prompt() {
+    let (at, _) = serve_as(app(Marks::default()), |serve| serve).await;
+    let requests = "GET /ok HTTP/1.1\r\nhost: test\r\n\r\n".repeat(3);
+    let mut socket = ws::open_behind(at, &requests, "/echo").await;
+    let begun = Instant::now();
+    for n in 0..40_u8 {
+        socket.send(Opcode::Binary, &[n]).await;
+        assert_eq!(socket.frame().await, Some((Opcode::Binary, vec![n])));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(4), "40 messages took {:?}", begun.elapsed());
 }
