@@ -21,7 +21,6 @@ use super::{
     compensation::RunCompensation,
     core::{Core, Role},
     detached,
-    governed::Governed,
     judge::End,
     run::{Run, Slot, cut, hang_up, hung_up},
 };
@@ -36,7 +35,7 @@ use crate::{
 pub(super) type BoxBody<R> = Pin<Box<dyn Future<Output = R> + Send>>;
 
 /// A body in a box that can move to a task.
-struct InABox<R> {
+pub struct InABox<R> {
     body: Option<BoxBody<R>>,
     // Invariant 1.
     runtime: Option<Handle>,
@@ -50,7 +49,7 @@ pub fn run_boxed<R, P, C, F>(
     given: CallerToken,
     compensation: Option<C>,
     body: F,
-) -> impl Future<Output = Governed<R, P>>
+) -> Run<InABox<R>, C, P>
 where
     F: Future<Output = R> + Send + 'static,
     R: Send + 'static,

@@ -36,7 +36,7 @@ fn lacks_task_local(message: &str) -> bool {
 }
 
 /// A runner's state between polls.
-pub(crate) struct Core {
+pub struct Core {
     pub(super) policy: &'static HandlerPolicy,
     pub(super) uncommon: Option<Box<Uncommon>>,
     /// The body's permit, between polls. The permit moves with the body, also when the request ends.

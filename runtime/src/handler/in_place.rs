@@ -10,14 +10,14 @@ use axum::response::Response;
 use super::{
     compensation::RunCompensation,
     core::Core,
-    governed::Governed,
     judge::End,
     run::{Run, Slot, cut, hang_up, outcome_of_callees},
 };
 use crate::{cause::Cancelled, handler_policy::HandlerPolicy, service::Ended, token::CallerToken};
 
 pin_project_lite::pin_project! {
-    struct InPlace<F> {
+    /// A body inside its future.
+    pub struct InPlace<F> {
         #[pin]
         body: Option<F>,
     }
@@ -31,7 +31,7 @@ pub fn run_inline<R, P, C, F>(
     given: CallerToken,
     compensation: Option<C>,
     body: F,
-) -> impl Future<Output = Governed<R, P>>
+) -> Run<InPlace<F>, C, P>
 where
     F: Future<Output = R> + Send,
     C: RunCompensation,

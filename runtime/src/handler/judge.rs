@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The end of a wait before the body has ended.
-pub(super) enum End {
+pub enum End {
     /// The body is dropped.
     Cut(Cancelled),
     /// The body continues as a detached task.

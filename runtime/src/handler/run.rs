@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Keeps the body of a handler.
-pub(super) trait Slot {
+pub trait Slot {
     /// The output of the body.
     type Output;
 
@@ -56,8 +56,11 @@ pub(super) trait Slot {
 
 pin_project_lite::pin_project! {
     /// The future of a handler.
+    ///
+    /// The runners return this type by its name. An `impl Future` would have their bounds, and the compiler would
+    /// prove again that the body is `Send` wherever the type of the future occurs in a handler.
     #[must_use = "futures do nothing unless polled"]
-    pub(super) struct Run<S, C, P>
+    pub struct Run<S, C, P>
     where
         S: Slot,
         C: RunCompensation,
