@@ -3,6 +3,6 @@
 
 pub use crate::service::{
     BlockedHandler, CancelledRequests, CompensationCounts, ConnectionCut, ConnectionState, Counts,
-    DurableCounts, FailedWorker, InFlightSnapshot, InFlightWork, ObserverCounts, PhaseDurations,
-    WorkKind,
+    DurableCounts, FailedConnections, FailedWorker, InFlightSnapshot, InFlightWork, ObserverCounts,
+    PhaseDurations, WorkKind,
 };

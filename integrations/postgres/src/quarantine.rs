@@ -17,7 +17,7 @@ use deadpool_postgres::{
     tokio_postgres::{Client, Error, SimpleQueryMessage, error::SqlState},
 };
 use followthrough::integration::{
-    CompensationHold, FIRST_PAUSE, LONGEST_PAUSE, STRAY_STATEMENTS, Settled, settle,
+    CompensationHold, Escaped, FIRST_PAUSE, LONGEST_PAUSE, STRAY_STATEMENTS, Settled, settle,
 };
 use tokio::{runtime::Handle, time};
 use tracing::Instrument;
@@ -107,7 +107,7 @@ impl Quarantine {
         let mut pause = FIRST_PAUSE;
         loop {
             if let Err(error) = self.shared.cancel.send(client.cancel_token()).await {
-                tracing::warn!(target: "followthrough", "a cancel request failed: {error}");
+                tracing::warn!(target: "followthrough", "a cancel request failed: {}", Escaped(error));
                 let _ = answered.await;
                 return false;
             }
@@ -151,12 +151,13 @@ impl Quarantine {
 
 fn report(error: &Error) {
     if error.as_db_error().is_some_and(is_undone) {
-        tracing::info!(target: "followthrough", "the commit that was cut was refused: {error}");
+        tracing::info!(target: "followthrough", "the commit that was cut was refused: {}", Escaped(error));
     } else {
         tracing::warn!(
             target: "followthrough",
             outcome = "unknown",
-            "the commit that was cut was never answered: {error}"
+            "the commit that was cut was never answered: {}",
+            Escaped(error)
         );
     }
 }

@@ -13,7 +13,7 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use followthrough::integration::{
-    CompensationHold, FIRST_PAUSE, LONGEST_PAUSE, STRAY_STATEMENTS, Settled, settle,
+    CompensationHold, Escaped, FIRST_PAUSE, LONGEST_PAUSE, STRAY_STATEMENTS, Settled, settle,
 };
 use sqlx::{
     Connection, Error, PgConnection, PgPool, Postgres, Row, pool::PoolConnection,
@@ -104,7 +104,7 @@ async fn cancel(connection: &mut PgConnection, backend: i32, control: &PgPool) -
     loop {
         let request = sqlx::query("SELECT pg_cancel_backend($1)").bind(backend);
         if let Err(error) = request.execute(control).await {
-            tracing::warn!(target: "followthrough", "a cancel request failed: {error}");
+            tracing::warn!(target: "followthrough", "a cancel request failed: {}", Escaped(error));
             let _ = answered.await;
             return false;
         }

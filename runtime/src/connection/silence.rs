@@ -1,7 +1,11 @@
 //! Ends a connection whose peer sends nothing, or takes nothing, for too long.
 
 use super::Connection;
-use crate::service::{ConnectionState, OpenConnection, SilenceLimits};
+use crate::{
+    escaped::Escaped,
+    repeated::Event,
+    service::{ConnectionState, OpenConnection, SilenceLimits},
+};
 
 /// Checks `connection` against `limits`. The server calls this for each connection now and then.
 pub(super) fn sweep(connection: &Connection, limits: &SilenceLimits) {
@@ -16,11 +20,15 @@ fn check_stall(connection: &Connection, limits: &SilenceLimits) {
     let stalled = connection.stalled();
     if stalled >= limits.write {
         connection.end_stalled();
-        tracing::debug!(
-            target: "followthrough",
-            peer = %connection.peer(),
-            "the peer took none of the waiting bytes for {stalled:.1?}, closing the connection"
-        );
+        let peer = connection.peer().to_string();
+        connection.life().events.of(Event::Stalled).note(move |count| {
+            tracing::debug!(
+                target: "followthrough",
+                peer = %Escaped(peer),
+                count,
+                "the peer took none of the waiting bytes for {stalled:.1?}, closing the connection"
+            );
+        });
     }
 }
 
@@ -34,10 +42,14 @@ fn check_silence(connection: &Connection, limits: &SilenceLimits) {
     };
     if silent >= limit {
         connection.expire();
-        tracing::debug!(
-            target: "followthrough",
-            peer = %connection.peer(),
-            "{what} for {silent:.1?}, closing the connection"
-        );
+        let peer = connection.peer().to_string();
+        connection.life().events.of(Event::Silent).note(move |count| {
+            tracing::debug!(
+                target: "followthrough",
+                peer = %Escaped(peer),
+                count,
+                "{what} for {silent:.1?}, closing the connection"
+            );
+        });
     }
 }

@@ -13,7 +13,11 @@ use super::{
     Connection, StreamWait,
     body_end::{UnpolledEnd, cutting},
 };
-use crate::service::{OpenConnection, Phase};
+use crate::{
+    escaped::Escaped,
+    repeated::Event,
+    service::{OpenConnection, Phase},
+};
 
 pin_project_lite::pin_project! {
     /// A task of a connection: woken when the phase advances, dropped when the grace is over.
@@ -94,11 +98,15 @@ impl<F: Future> Future for Task<F> {
             if !this.wait.is_over(connection.stall()) {
                 return Poll::Pending;
             }
-            tracing::debug!(
-                target: "followthrough",
-                peer = %connection.peer(),
-                "the peer took none of the waiting bytes of an answer, resetting its stream"
-            );
+            let peer = connection.peer().to_string();
+            connection.life().events.of(Event::StreamStalled).note(move |count| {
+                tracing::debug!(
+                    target: "followthrough",
+                    peer = %Escaped(peer),
+                    count,
+                    "the peer took none of the waiting bytes of an answer, resetting its stream"
+                );
+            });
         }
         this.future.set(None);
         Poll::Ready(())

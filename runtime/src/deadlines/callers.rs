@@ -1,16 +1,11 @@
 //! Deadlines that callers send with a request.
-//!
-//! Invariant: [`Ignored`] only goes up, and each increment gets its own number, so each power of two is logged
-//! once.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::header::{ENVOY, Format, GRPC};
+use crate::{escaped::Escaped, repeated::Repeated};
 
 /// The headers in which callers send how long they wait, which become deadlines of their requests.
 ///
@@ -106,27 +101,31 @@ impl CallerDeadlines {
     }
 }
 
-/// The number of deadlines that could not be read.
+/// The deadlines that could not be read.
 #[derive(Debug, Default)]
-pub(crate) struct Ignored(AtomicU64);
+pub(crate) struct Ignored(Arc<Repeated>);
 
 impl Ignored {
-    /// Counts a header, and warns at each power of two, because a caller that sends one can send a million.
     fn note(&self, name: &HeaderName, value: &HeaderValue) {
-        let count = self.0.fetch_add(1, Ordering::Relaxed) + 1;
-        if count.is_power_of_two() {
+        let (header, value) = (name.clone(), value.clone());
+        self.0.note(move |count| {
             tracing::warn!(
                 target: "followthrough",
-                header = %name,
-                ?value,
+                %header,
+                // `HeaderValue` does not escape a tab.
+                value = %Escaped(format_args!("{value:?}")),
                 count,
                 "a caller's deadline cannot be read and is ignored"
             );
-        }
+        });
     }
 
     pub(crate) fn read(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.count()
+    }
+
+    pub(crate) fn flush(&self) {
+        self.0.flush();
     }
 }
 

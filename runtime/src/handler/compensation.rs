@@ -22,8 +22,10 @@ use tracing::Span;
 use super::{begin::hold_permit, core::Core, governed::Governed, hand_over::hand_over};
 use crate::{
     cause::Cancelled,
+    escaped::Escaped,
     handler_policy::Place,
     panic_message::panic_message,
+    repeated::Event,
     request::{self, BoxCompensation, Compensations, Next, Pending, Registered, Stage},
     service::{Ended, InFlight, InFlightWork, ServiceState, WorkKind},
 };
@@ -205,7 +207,7 @@ impl Undoing {
             match ended {
                 Ok(()) => tracing::debug!(target: "followthrough", handler, "compensated"),
                 Err(why) => {
-                    tracing::error!(target: "followthrough", handler, "the compensation {why}, at {place}");
+                    tracing::error!(target: "followthrough", handler, "the compensation {}, at {place}", Escaped(why));
                 }
             }
         }
@@ -289,11 +291,15 @@ where
     });
     let past = past.flatten();
     if past.is_none() {
+        let life = ServiceState::unlinked();
+        life.events.of(Event::CompensatedOutside).note(|count| {
         tracing::error!(
             target: "followthrough",
+            count,
             "`compensate` was called outside the body of an annotated handler: the compensation will \
              never run"
         );
+        });
     }
     Compensate {
         compensation: Some(compensation),

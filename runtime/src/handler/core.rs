@@ -17,10 +17,12 @@ use tracing::Span;
 use crate::{
     alarm::Alarm,
     cause::{Cancelled, Cause, Fate, Outcome},
+    escaped::Escaped,
     handler_policy::{HandlerPolicy, Mode, Place},
     panic_message::panic_message,
     polling::Polling,
-    request::{self, Body, Commitment, Frame, RequestContext, Stage, report},
+    repeated::Event,
+    request::{self, Body, Commitment, Frame, RequestContext, Stage, repeated, report},
     service::{Ended, InFlight, OwnPermit, ServiceState},
     token::{CallerToken, FollowedToken},
 };
@@ -300,12 +302,16 @@ impl Core {
         let dropped = catch_unwind(AssertUnwindSafe(drop_body));
         self.uninstall();
         let Err(panic) = dropped else { return ended };
-        tracing::error!(
-            target: "followthrough",
-            handler = self.policy.name(),
-            "a destructor panicked when the handler was cut: {}",
-            panic_message(&*panic)
-        );
+        let (policy, message) = (self.policy, panic_message(&*panic).to_owned());
+        repeated(Event::DestructorPanicked, policy).note(move |count| {
+            tracing::error!(
+                target: "followthrough",
+                handler = policy.name(),
+                count,
+                "a destructor panicked when the handler was cut: {}",
+                Escaped(message)
+            );
+        });
         Ended::Panicked
     }
 
@@ -326,11 +332,16 @@ impl Core {
         if self.role != Role::Nested {
             let detached = self.look(|body| body.detached) == Some(true);
             let hint = if detached && lacks_task_local(message) { CARRY } else { "" };
-            tracing::error!(
-                target: "followthrough",
-                handler = self.policy.name(),
-                "the handler panicked: {message}{hint}"
-            );
+            let (policy, message) = (self.policy, message.to_owned());
+            repeated(Event::Panicked, policy).note(move |count| {
+                tracing::error!(
+                    target: "followthrough",
+                    handler = policy.name(),
+                    count,
+                    "the handler panicked: {}{hint}",
+                    Escaped(message)
+                );
+            });
         }
         self.leave_as(Ended::Panicked);
     }

@@ -20,7 +20,10 @@ use super::{
 use crate::{
     cause::{Cancelled, Cause, Fate, Outcome},
     handler_policy::{HandlerPolicy, Mode},
-    request::{self, Body, Commitment, Progress, Stage, UnlinkedRequest, beside_others, scope},
+    repeated::Event,
+    request::{
+        self, Body, Commitment, Progress, Stage, UnlinkedRequest, beside_others, repeated, scope,
+    },
     service::Ended,
     token::CallerToken,
 };
@@ -181,12 +184,15 @@ pub(super) fn hang_up<C: RunCompensation>(
                 !frame.reopened && (frame.site.is_some() || (whole && frame.is_past_as_callee()))
             });
             if stage == Some(Stage::Polled) && durable {
-                tracing::error!(
-                    target: "followthrough",
-                    handler = core.policy.name(),
-                    "the caller dropped a durable statement while it was suspended, at {}",
-                    core.place()
-                );
+                let (policy, place) = (core.policy, core.place());
+                repeated(Event::DroppedByCaller, policy).note(move |count| {
+                    tracing::error!(
+                        target: "followthrough",
+                        handler = policy.name(),
+                        count,
+                        "the caller dropped a durable statement while it was suspended, at {place}"
+                    );
+                });
             }
             if stage == Some(Stage::Abandoned) {
                 core.within(Stage::Abandoned, drop_body);
@@ -225,7 +231,9 @@ pub(super) fn hung_up(core: &Core, known: (Outcome, Fate)) -> Option<Cancelled> 
         return None;
     }
     if goes_on {
-        tracing::warn!(target: "followthrough", "middleware dropped a handler before it ended");
+        repeated(Event::DroppedByMiddleware, core.policy).note(|count| {
+            tracing::warn!(target: "followthrough", count, "middleware dropped a handler before it ended");
+        });
         return None;
     }
     let hung_up = Cancelled::new(core.settle(ended_by), ended_by, known.0).cut(known);
@@ -240,11 +248,15 @@ pub(super) fn outcome_of_callees(core: &Core) -> Outcome {
     if core.look(Body::is_shielded) == Some(true) {
         return Outcome::Unknown;
     }
-    tracing::error!(
-        target: "followthrough",
-        handler = core.policy.name(),
-        "cut after a durable handler that it had called; for the rest to follow through as well, \
-         call that one in a `#[durable_write]` statement"
-    );
+    let policy = core.policy;
+    repeated(Event::CutAfterCallee, policy).note(|count| {
+        tracing::error!(
+            target: "followthrough",
+            handler = policy.name(),
+            count,
+            "cut after a durable handler that it had called; for the rest to follow through as well, \
+             call that one in a `#[durable_write]` statement"
+        );
+    });
     Outcome::Completed
 }

@@ -21,6 +21,7 @@ use tokio::{runtime::Handle, time::Instant};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
+    escaped::Escaped,
     panic_message::panic_message,
     service::{self, FailedWorker, OnWorkerExit, Phase, ServiceState, spawn_boxed},
     token::ShutdownToken,
@@ -206,7 +207,8 @@ impl Running {
                 tracing::error!(
                     target: "followthrough",
                     worker = %self.name,
-                    "worker failed, starting again in {pause:?}: {failed}"
+                    "worker failed, starting again in {pause:?}: {}",
+                    Escaped(&failed)
                 );
                 self.life.workers.note_restart();
                 tokio::select! {
@@ -238,7 +240,7 @@ impl Running {
     fn failed(&self, failed: FailedWorker, next: OnWorkerExit) {
         let serves_on = next == OnWorkerExit::KeepServing;
         let then = if serves_on { "serving on without it" } else { "shutting down" };
-        tracing::error!(target: "followthrough", worker = %self.name, "worker failed, {then}: {failed}");
+        tracing::error!(target: "followthrough", worker = %self.name, "worker failed, {then}: {}", Escaped(&failed));
         self.life.workers.note_failed(failed);
         if !serves_on {
             service::begin(&self.life);

@@ -7,7 +7,11 @@ use http::StatusCode;
 
 use crate::{
     cause::{Cause, Outcome},
+    escaped::Escaped,
     problem,
+    repeated::Event,
+    request,
+    service::ServiceState,
 };
 
 /// The reason why a call has no response: it was cancelled, or it failed.
@@ -67,15 +71,32 @@ impl<E: Error + 'static> IntoResponse for CallError<E> {
         match self {
             Self::Cancelled(cancelled) => cancelled.into_response(),
             Self::Failed(error) => {
-                tracing::warn!(
-                    target: "followthrough",
-                    error = &error as &(dyn Error + 'static),
-                    "a call to another service failed"
-                );
+                log(&error);
                 problem::failed_call()
             }
         }
     }
+}
+
+/// Logs the error of a call and its sources.
+fn log(error: &(dyn Error + 'static)) {
+    let mut said = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        said.push_str(": ");
+        said.push_str(&error.to_string());
+        source = error.source();
+    }
+    let events = request::with(|request| request.life().events.of(Event::CallFailed));
+    let events = events.unwrap_or_else(|| ServiceState::unlinked().events.of(Event::CallFailed));
+    events.note(move |count| {
+        tracing::warn!(
+            target: "followthrough",
+            error = %Escaped(said),
+            count,
+            "a call to another service failed"
+        );
+    });
 }
 
 /// A call that was ended by its token.

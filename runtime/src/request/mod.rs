@@ -30,7 +30,7 @@ pub(crate) use self::{
     origin::Origin,
     pooled::PooledRequest,
     progress::Progress,
-    report::{answer, beside_others, keep_answer, report, report_stream},
+    report::{answer, beside_others, keep_answer, repeated, report, report_stream},
     response_state::{ResponseExtra, ResponseState},
     unlinked::{UnlinkedRequest, scope, warn_unlinked},
 };

@@ -1,6 +1,10 @@
-//! Reports each wait that ended early, by one log line, one count and one hook call (law 16).
+//! Reports each wait that ended early, by one log event, one count and one hook call (law 16). Warnings are
+//! [repeated events](crate::repeated).
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use axum::response::Response;
 use http::StatusCode;
@@ -9,9 +13,11 @@ use tokio::time::Instant;
 use super::current as request;
 use crate::{
     cause::{Cancelled, Cause, Outcome},
+    escaped::Escaped,
     handler_policy::HandlerPolicy,
     panic_message::panic_message,
     problem,
+    repeated::{Event, Repeated},
     service::{OnCancelled, ServiceState},
 };
 
@@ -20,18 +26,20 @@ pub(crate) fn report(
     policy: &'static HandlerPolicy,
     cancelled: Cancelled,
 ) -> Option<Box<Response>> {
-    let (hook, arrival) = request::with(|request| {
+    let (hook, arrival, warned) = request::with(|request| {
         let first = !std::mem::replace(&mut request.flags.reported, true);
         first.then(|| {
             // A clone of the `Arc` would contend when many requests end at once.
             request.life().note_cancelled(cancelled.ended_by());
+            let event = Event::Cancelled(cancelled.ended_by());
+            let warned = warns(cancelled).then(|| request.life().events.by(event, policy.name()));
             request.observe_cancelled(policy, cancelled);
-            (request.life().hook(), request.arrival())
+            (request.life().hook(), request.arrival(), warned)
         })
     })
     .flatten()?;
     let status = cancelled.status().as_u16();
-    log(policy, cancelled, arrival, Some(status), "request cancelled");
+    log(policy, cancelled, arrival, Some(status), warned, "request cancelled");
     ask(&hook?, policy, cancelled)
 }
 
@@ -77,7 +85,9 @@ pub(crate) fn report_stream(
     arrival: Instant,
 ) {
     life.note_cancelled(cancelled.ended_by());
-    log(policy, cancelled, arrival, None, "stream ended early");
+    let event = Event::StreamEnded(cancelled.ended_by());
+    let warned = warns(cancelled).then(|| life.events.by(event, policy.name()));
+    log(policy, cancelled, arrival, None, warned, "stream ended early");
     drop(life.hook().and_then(|hook| ask(&hook, policy, cancelled)));
 }
 
@@ -90,24 +100,44 @@ fn ask(
     match catch_unwind(AssertUnwindSafe(|| hook(&cancelled, policy))) {
         Ok(answer) => answer.map(Box::new),
         Err(panic) => {
-            tracing::error!(
-                target: "followthrough",
-                handler = policy.name(),
-                "the `on_cancelled` hook panicked: {}",
-                panic_message(&*panic)
-            );
+            let message = panic_message(&*panic).to_owned();
+            repeated(Event::HookPanicked, policy).note(move |count| {
+                tracing::error!(
+                    target: "followthrough",
+                    handler = policy.name(),
+                    count,
+                    "the `on_cancelled` hook panicked: {}",
+                    Escaped(message)
+                );
+            });
             None
         }
     }
 }
 
+/// Returns the events of this kind of one handler, of the current request's lifecycle.
+pub(crate) fn repeated(event: Event, policy: &'static HandlerPolicy) -> Arc<Repeated> {
+    request::with(|request| request.life().events.by(event, policy.name()))
+        .unwrap_or_else(|| ServiceState::unlinked().events.by(event, policy.name()))
+}
+
+/// Returns whether the end of the wait is a warning, which is logged as a count.
+fn warns(cancelled: Cancelled) -> bool {
+    match cancelled.ended_by() {
+        Cause::ClientDisconnected | Cause::BodyReadTimeout | Cause::ShuttingDown => false,
+        Cause::DeadlineExceeded | Cause::LimitReached | Cause::TimeTooShort => true,
+    }
+}
+
 fn log(
-    policy: &HandlerPolicy,
+    policy: &'static HandlerPolicy,
     cancelled: Cancelled,
     arrival: Instant,
     status: Option<u16>,
-    what: &str,
+    warned: Option<Arc<Repeated>>,
+    what: &'static str,
 ) {
+    let elapsed_ms = arrival.elapsed().as_millis();
     macro_rules! event {
         ($level:ident) => {
             tracing::$level!(
@@ -116,15 +146,26 @@ fn log(
                 cause = %cancelled.cause(),
                 outcome = %cancelled.outcome(),
                 status,
-                elapsed_ms = arrival.elapsed().as_millis(),
+                elapsed_ms,
                 "{what}"
             )
         };
     }
-    match cancelled.ended_by() {
-        Cause::ClientDisconnected | Cause::BodyReadTimeout => event!(debug),
-        Cause::ShuttingDown => event!(info),
-        Cause::DeadlineExceeded | Cause::LimitReached | Cause::TimeTooShort => event!(warn),
+    match warned {
+        None if cancelled.ended_by() == Cause::ShuttingDown => event!(info),
+        None => event!(debug),
+        Some(warned) => warned.note(move |count| {
+            tracing::warn!(
+                target: "followthrough",
+                handler = policy.name(),
+                cause = %cancelled.cause(),
+                outcome = %cancelled.outcome(),
+                status,
+                elapsed_ms,
+                count,
+                "{what}"
+            );
+        }),
     }
 }
 

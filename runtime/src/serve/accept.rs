@@ -20,7 +20,11 @@ use tokio::{
 };
 
 use super::{accepted::Accepted, app::App, driver::Server, listener::Listener};
-use crate::service::Phase;
+use crate::{
+    escaped::Escaped,
+    repeated::Event,
+    service::{Phase, ServiceState},
+};
 
 /// The pause after a failed accept, for want of file descriptors for example.
 const BACK_OFF: Duration = Duration::from_millis(100);
@@ -49,7 +53,7 @@ where
             () = &mut closing => break,
             accepted = next => match accepted {
                 Ok((slot, accepted)) => server.spawn(accepted, slot),
-                Err(error) => failed(name, &error).await,
+                Err(error) => failed(&life, name, &error).await,
             },
         }
     }
@@ -64,13 +68,7 @@ where
         };
         match accept_until(listener, last_look).await {
             Some(Ok(accepted)) => server.spawn(accepted, slot),
-            // Another of several listeners may still have connections.
-            Some(Err(error)) => tracing::debug!(
-                target: "followthrough",
-                listener = name,
-                %error,
-                "cannot accept a connection; the service closes"
-            ),
+            Some(Err(error)) => failed_at_close(&life, name, &error),
             None => match listener.accept_now() {
                 Some(accepted) => server.spawn(accepted, slot),
                 None => break,
@@ -98,16 +96,44 @@ async fn accept_until<L: Listener>(
     }
 }
 
-async fn failed(name: &str, error: &io::Error) {
-    if !is_of_the_peer(error) {
+async fn failed(life: &ServiceState, name: &str, error: &io::Error) {
+    let (listener, said) = (name.to_owned(), error.to_string());
+    if is_of_the_peer(error) {
+        life.events.of(Event::GoneBeforeAccept).note(move |count| {
+            tracing::debug!(
+                target: "followthrough",
+                listener,
+                error = %Escaped(said),
+                count,
+                "a connection was gone before it was accepted"
+            );
+        });
+        return;
+    }
+    life.events.of(Event::NotAccepted).note(move |count| {
         tracing::error!(
             target: "followthrough",
-            listener = name,
-            %error,
+            listener,
+            error = %Escaped(said),
+            count,
             "cannot accept a connection; trying again"
         );
-        tokio::time::sleep(BACK_OFF).await;
-    }
+    });
+    tokio::time::sleep(BACK_OFF).await;
+}
+
+/// Logs an error of the last accepts. Another of several listeners may still have connections.
+fn failed_at_close(life: &ServiceState, name: &str, error: &io::Error) {
+    let (listener, error) = (name.to_owned(), error.to_string());
+    life.events.of(Event::NotAccepted).note(move |count| {
+        tracing::debug!(
+            target: "followthrough",
+            listener,
+            error = %Escaped(error),
+            count,
+            "cannot accept a connection; the service closes"
+        );
+    });
 }
 
 /// Returns whether the error concerns one connection only.

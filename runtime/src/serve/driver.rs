@@ -41,6 +41,8 @@ use super::{
 };
 use crate::{
     connection::{Connection, Task, peer_left},
+    escaped::Escaped,
+    repeated::Event,
     service::{Phase, ServiceState},
 };
 
@@ -94,7 +96,10 @@ impl<A> Server<A> {
                     let over_tls = Box::pin(async {
                         match driver.until_over(tls.accept(stream)).await {
                             Some(Ok(stream)) => driver.serve(stream, service).await,
-                            Some(Err(error)) => Err(error.into()),
+                            Some(Err(error)) => {
+                                handshake_failed(&driver.connection, &error);
+                                Ok(Ended::Cut)
+                            }
                             None => Ok(Ended::Cut),
                         }
                     });
@@ -105,7 +110,7 @@ impl<A> Server<A> {
             #[cfg(not(feature = "tls"))]
             let ended = driver.serve(stream, service).await;
             if let Err(error) = &ended {
-                tracing::trace!(target: "followthrough", %error, "connection ended");
+                failed(&driver.connection, error);
             }
             if leaves_an_answer(&ended) && driver.connection.is_stream_gone() {
                 linger(&driver.connection).await;
@@ -117,12 +122,35 @@ impl<A> Server<A> {
 
 #[cold]
 fn handshake_failed(connection: &Connection, error: &io::Error) {
-    tracing::debug!(
-        target: "followthrough",
-        peer = %connection.peer(),
-        %error,
-        "the handshake failed, closing the connection"
-    );
+    let (peer, error) = (connection.peer().to_string(), error.to_string());
+    connection.life().events.of(Event::Handshake).note(move |count| {
+        tracing::debug!(
+            target: "followthrough",
+            peer = %Escaped(peer),
+            error = %Escaped(error),
+            count,
+            "the handshake failed, closing the connection"
+        );
+    });
+}
+
+/// Logs the error with which hyper has ended a connection.
+#[cold]
+fn failed(connection: &Connection, error: &BoxError) {
+    tracing::trace!(target: "followthrough", error = %Escaped(error), "connection ended");
+    if !is_parse(error) {
+        return;
+    }
+    let (peer, error) = (connection.peer().to_string(), error.to_string());
+    connection.life().events.of(Event::Head).note(move |count| {
+        tracing::debug!(
+            target: "followthrough",
+            peer = %Escaped(peer),
+            error = %Escaped(error),
+            count,
+            "a request's head is malformed, closing the connection"
+        );
+    });
 }
 
 /// How a connection ended.
@@ -139,8 +167,12 @@ enum Ended {
 fn leaves_an_answer(ended: &Result<Ended, BoxError>) -> bool {
     match ended {
         Ok(ended) => *ended == Ended::Sent,
-        Err(error) => error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse),
+        Err(error) => is_parse(error),
     }
+}
+
+fn is_parse(error: &BoxError) -> bool {
+    error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse)
 }
 
 /// Drives one connection, in the connection's task, which an advance of the phase wakes.

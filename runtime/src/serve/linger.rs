@@ -8,7 +8,11 @@ use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use tokio::{io::ReadBuf, time::timeout};
 
-use crate::connection::{Connection, Socket};
+use crate::{
+    connection::{Connection, Socket},
+    escaped::Escaped,
+    repeated::Event,
+};
 
 /// The time that a peer has to read the response and to stop sending: several round trips of a slow link. A proxy
 /// needs a few milliseconds, a browser less than a second.
@@ -35,11 +39,15 @@ pub(super) async fn linger(connection: &Arc<Connection>) {
     }
     connection.lingers();
     if !matches!(timeout(TIME, discard(socket)).await, Ok(Left::Closed)) {
-        tracing::debug!(
-            target: "followthrough",
-            peer = %connection.peer(),
-            "the peer kept sending after its last response; closing the connection"
-        );
+        let peer = connection.peer().to_string();
+        connection.life().events.of(Event::Lingered).note(move |count| {
+            tracing::debug!(
+                target: "followthrough",
+                peer = %Escaped(peer),
+                count,
+                "the peer kept sending after its last response; closing the connection"
+            );
+        });
     }
 }
 

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::spawn::BoxFuture;
-use crate::panic_message::panic_message;
+use crate::{escaped::Escaped, panic_message::panic_message};
 
 type Wrap = Box<dyn FnOnce(BoxFuture) -> BoxFuture>;
 
@@ -29,7 +29,7 @@ pub(crate) fn carry(keys: &[Box<dyn Carry>], future: BoxFuture) -> BoxFuture {
     let capture = |key: &dyn Carry| {
         catch_unwind(AssertUnwindSafe(|| key.capture())).unwrap_or_else(|panic| {
             let message = panic_message(&*panic);
-            tracing::error!(target: "followthrough", "a carried value could not be cloned: {message}");
+            tracing::error!(target: "followthrough", "a carried value could not be cloned: {}", Escaped(message));
             None
         })
     };

@@ -14,6 +14,7 @@ use crate::deadlines::Platform;
 use crate::{
     cause::Cancelled,
     deadlines::{CallerDeadlines, Deadlines},
+    escaped::Escaped,
     handler_policy::HandlerPolicy,
     panic_message::panic_message,
 };
@@ -78,7 +79,7 @@ impl Config {
         let Some(hook) = &self.on_worker_exit else { return otherwise };
         catch_unwind(AssertUnwindSafe(|| hook(failed))).unwrap_or_else(|panic| {
             let message = panic_message(&*panic);
-            tracing::error!(target: "followthrough", "the `on_worker_exit` hook panicked: {message}");
+            tracing::error!(target: "followthrough", "the `on_worker_exit` hook panicked: {}", Escaped(message));
             OnWorkerExit::default()
         })
     }

@@ -1,8 +1,9 @@
 //! The counts of a service at any time.
 
 use super::{
-    compensation_counts::CompensationCounts, in_flight::DurableCounts, observers::ObserverCounts,
-    phase::Phase, report::CancelledRequests, state::ServiceState,
+    compensation_counts::CompensationCounts, failed_connections::FailedConnections,
+    in_flight::DurableCounts, observers::ObserverCounts, phase::Phase, report::CancelledRequests,
+    state::ServiceState,
 };
 use crate::serialize::serialize;
 
@@ -31,6 +32,8 @@ pub struct Counts {
     pub cancelled: CancelledRequests,
     /// Deadlines of callers that could not be read, since the start.
     pub ignored_deadlines: u64,
+    /// Connections that failed before a request or in its head, since the start.
+    pub failed_connections: FailedConnections,
     /// Workers that have failed since the start.
     pub failed_workers: usize,
     /// How often failed workers were started again, since the start.
@@ -49,6 +52,7 @@ serialize!(Counts {
     unlinked,
     cancelled,
     ignored_deadlines,
+    failed_connections,
     failed_workers,
     worker_restarts,
     observers
@@ -73,6 +77,7 @@ impl ServiceState {
             unlinked: self.unlinked_counts(),
             cancelled: self.cancellations.read(),
             ignored_deadlines: self.ignored_deadlines(),
+            failed_connections: FailedConnections::of(&self.events),
             failed_workers: self.workers.failed().len(),
             worker_restarts: self.workers.restarts(),
             observers: self.observers.counts(),

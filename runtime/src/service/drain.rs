@@ -25,8 +25,10 @@ use tokio::{
 };
 
 use super::{
-    phase::Phase, report::ShutdownReport, spawn::spawn_boxed, state::ServiceState, watchdog,
+    failed_connections::FailedConnections, phase::Phase, report::ShutdownReport,
+    spawn::spawn_boxed, state::ServiceState, watchdog,
 };
+use crate::escaped::Escaped;
 
 /// How long the connections that were cut at the end of the grace have to close.
 pub(crate) const CUTTING_TIMEOUT: Duration = Duration::from_millis(500);
@@ -172,11 +174,12 @@ pub(crate) fn abandon_all(life: &ServiceState) {
 /// Publishes the report of the shutdown, once.
 pub(crate) fn publish(life: &ServiceState) {
     let Some(claim) = life.ending.claim() else { return };
+    life.flush_events();
     let mut abandoned = life.ending.left().cloned().unwrap_or_default();
     abandoned.extend(life.compensations.take_lost());
     let connections_cut = life.connections.take_cut();
     for connection in &connections_cut {
-        tracing::debug!(target: "followthrough", "connection cut: {connection}");
+        tracing::debug!(target: "followthrough", "connection cut: {}", Escaped(connection));
     }
     if !connections_cut.is_empty() {
         tracing::warn!(
@@ -195,6 +198,7 @@ pub(crate) fn publish(life: &ServiceState) {
         unlinked: life.settle_unlinked(),
         cancelled: life.cancellations.read(),
         ignored_deadlines: life.ignored_deadlines(),
+        failed_connections: FailedConnections::of(&life.events),
         unanswered: life.requests(),
         connections_cut,
         abandoned,

@@ -9,6 +9,7 @@ mod counts;
 mod drain;
 mod drain_state;
 mod ending;
+mod failed_connections;
 mod failed_worker;
 mod in_flight;
 mod metrics;
@@ -42,6 +43,7 @@ pub use self::{
     compensation_counts::CompensationCounts,
     connection_cut::{ConnectionCut, ConnectionState},
     counts::Counts,
+    failed_connections::FailedConnections,
     failed_worker::{FailedWorker, OnWorkerExit},
     in_flight::{DurableCounts, Ended},
     observer::{Observer, RequestEnded, WorkEnded},

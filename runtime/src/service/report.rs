@@ -12,6 +12,7 @@ use std::{
 use super::{
     compensation_counts::CompensationCounts,
     connection_cut::ConnectionCut,
+    failed_connections::FailedConnections,
     failed_worker::FailedWorker,
     in_flight::DurableCounts,
     sharded::{Sharded, shard_of_thread},
@@ -166,6 +167,8 @@ pub struct ShutdownReport {
     pub cancelled: CancelledRequests,
     /// How many deadlines of callers could not be read.
     pub ignored_deadlines: u64,
+    /// Connections that failed before a request or in its head.
+    pub failed_connections: FailedConnections,
     /// Requests that had no answer when the shutdown was over: under other servers, or on blocked
     /// threads. Those that [`serve`](crate::serve) cut are in `connections_cut`.
     pub unanswered: usize,
@@ -193,6 +196,7 @@ serialize!(ShutdownReport {
     unlinked,
     cancelled,
     ignored_deadlines,
+    failed_connections,
     unanswered,
     abandoned,
     blocked,
@@ -276,6 +280,9 @@ impl fmt::Display for ShutdownReport {
                 "\n  deadlines of callers that could not be read: {}",
                 self.ignored_deadlines
             )?;
+        }
+        if self.failed_connections != FailedConnections::default() {
+            write!(f, "\n  failed connections: {}", self.failed_connections)?;
         }
         if self.unanswered > 0 {
             write!(f, "\n  requests without an answer: {}", self.unanswered)?;
@@ -376,7 +383,9 @@ mod tests {
             r#","compensations":{"run":0,"failed":0,"abandoned":0},"unlinked":"#,
             durable,
             r#","cancelled":{"client_disconnected":0,"deadline_exceeded":0,"shutting_down":0,"refused":0,"#,
-            r#""body_read_timeout":0},"ignored_deadlines":0,"unanswered":0,"abandoned":["#,
+            r#""body_read_timeout":0},"ignored_deadlines":0,"failed_connections":{"not_accepted":0,"#,
+            r#""gone_before_accept":0,"failed_handshakes":0,"malformed_heads":0,"silent":0},"#,
+            r#""unanswered":0,"abandoned":["#,
             work,
             r#"],"blocked":[{"handler":"sum","location":"a.rs:2","at_least_ms":1000}],"connections_cut":["#,
             &cut.join(","),

@@ -47,6 +47,7 @@ use crate::{
     cause::Cause,
     deadlines::{Deadlines, Ignored},
     handler_policy::{HandlerPolicy, Place},
+    repeated::RepeatedEvents,
 };
 
 pub(crate) struct ServiceState {
@@ -56,6 +57,8 @@ pub(crate) struct ServiceState {
     pub(crate) cancellations: Cancellations,
     pub(crate) observers: Observers,
     pub(crate) compensations: CompensationTally,
+    /// The log events that clients can repeat.
+    pub(crate) events: RepeatedEvents,
     ignored_deadlines: Ignored,
     pub(crate) connections: Connections,
     pub(crate) drain_state: DrainState,
@@ -100,6 +103,7 @@ impl ServiceState {
             cancellations: Cancellations::default(),
             observers: Observers::default(),
             compensations: CompensationTally::default(),
+            events: RepeatedEvents::default(),
             ignored_deadlines: Ignored::default(),
             connections: Connections::default(),
             drain_state: DrainState::default(),
@@ -175,6 +179,12 @@ impl ServiceState {
 
     pub(crate) fn ignored_deadlines(&self) -> u64 {
         self.ignored_deadlines.read()
+    }
+
+    /// Logs the last counts of the events that clients have repeated.
+    pub(crate) fn flush_events(&self) {
+        self.events.flush();
+        self.ignored_deadlines.flush();
     }
 
     /// Returns the deadline that an operator has set for the handler, or else the handler's own.
@@ -353,6 +363,10 @@ impl ServiceState {
 impl Drop for ServiceState {
     fn drop(&mut self) {
         self.link();
+        // A stand-in is dropped under a lock, and a subscriber may come back for it.
+        if !self.stands_in {
+            self.flush_events();
+        }
     }
 }
 

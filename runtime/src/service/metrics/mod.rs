@@ -304,6 +304,17 @@ fn write_service(text: &mut Text, counts: &Counts) {
     text.sample("workers_failed_total", &[], counts.failed_workers);
     text.begin("workers_restarted", "counter", "Workers that were started again.");
     text.sample("workers_restarted_total", &[], counts.worker_restarts);
+    let failed = counts.failed_connections;
+    text.begin("connections_failed", "counter", "Connections that failed before or in a head.");
+    for (reason, count) in [
+        ("not_accepted", failed.not_accepted),
+        ("gone_before_accept", failed.gone_before_accept),
+        ("handshake", failed.failed_handshakes),
+        ("malformed_head", failed.malformed_heads),
+        ("silent", failed.silent),
+    ] {
+        text.sample("connections_failed_total", &[("reason", reason)], count);
+    }
     text.begin("deadlines_ignored", "counter", "Deadlines of callers that could not be read.");
     text.sample("deadlines_ignored_total", &[], counts.ignored_deadlines);
     let observers = counts.observers;

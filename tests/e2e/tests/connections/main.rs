@@ -2,6 +2,7 @@
 
 mod connection_limits;
 mod early_answers;
+mod floods;
 mod kept_and_counted;
 mod listeners;
 mod paused_time;
