@@ -60,8 +60,8 @@ pub trait Slot {
 pin_project_lite::pin_project! {
     /// The future of a handler.
     ///
-    /// The runners return this type by its name. An `impl Future` would have their bounds, and the compiler would
-    /// prove again that the body is `Send` wherever the type of the future occurs in a handler.
+    /// The runners return this type by its name. An `impl Future` would have all of their bounds, also that the body
+    /// is `Send`, and the borrow checker would spend more on them in each handler.
     #[must_use = "futures do nothing unless polled"]
     pub struct Run<S, C, P>
     where
