@@ -93,6 +93,8 @@ mod connection;
 mod count;
 mod deadlines;
 mod escaped;
+#[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+mod exporters;
 pub mod guide;
 mod handler;
 mod handler_policy;

@@ -17,7 +17,7 @@ use syn::{
 };
 
 /// The rooms above the leaves, the lowest first.
-const ROOMS: [&str; 14] = [
+const ROOMS: [&str; 15] = [
     "deadlines",
     "service",
     "cancellation",
@@ -31,6 +31,7 @@ const ROOMS: [&str; 14] = [
     "serve",
     "integration",
     // The rooms of optional features.
+    "exporters",
     "outbound",
     "testing",
 ];

@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, thread};
 
-use http::{Method, StatusCode};
+use http::{Method, Request, StatusCode, Version};
 use tokio::time::Instant;
 
 use super::context::RequestContext;
@@ -18,6 +18,7 @@ use crate::{
 pub(crate) struct Observed {
     key: RequestKey,
     method: Method,
+    version: Version,
     route: Option<Arc<str>>,
     handler: Option<&'static HandlerPolicy>,
     status: Option<StatusCode>,
@@ -29,10 +30,11 @@ impl RequestContext {
     /// Begins to observe the request.
     #[cold]
     #[inline(never)]
-    pub(super) fn observe(&mut self, method: &Method) {
+    pub(super) fn observe<B>(&mut self, head: &Request<B>) {
         self.observed = Some(Box::new(Observed {
-            key: self.life().observers.request_came(),
-            method: method.clone(),
+            key: self.life().observers.request_came(head.method()),
+            method: head.method().clone(),
+            version: head.version(),
             route: None,
             handler: None,
             status: None,
@@ -119,7 +121,8 @@ impl RequestContext {
     #[inline(never)]
     pub(super) fn end_observation(&mut self) {
         let Some(observed) = self.observed.take() else { return };
-        let Observed { key, method, route, handler, status, ended_early, deadline } = *observed;
+        let Observed { key, method, version, route, handler, status, ended_early, deadline } =
+            *observed;
         let panicked = status.is_none() && thread::panicking();
         let unanswered = || {
             let cause = self.cause().filter(|_| status.is_none() && !panicked)?;
@@ -135,6 +138,7 @@ impl RequestContext {
             handler,
             route,
             method,
+            version,
             status: status.as_u16(),
             cause,
             outcome,

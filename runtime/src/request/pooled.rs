@@ -46,7 +46,7 @@ impl PooledRequest {
         let mut request = Self::new(origin);
         request.count();
         if request.life().observers.are_present() {
-            request.observe(head.method());
+            request.observe(head);
         }
         if let Some(time) = request.life().time_of_caller(head.headers()) {
             request.shorten(time);

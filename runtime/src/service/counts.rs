@@ -1,11 +1,13 @@
 //! The counts of a service at any time.
 
+use std::collections::BTreeMap;
+
 use super::{
     compensation_counts::CompensationCounts, failed_connections::FailedConnections,
-    in_flight::DurableCounts, observers::ObserverCounts, phase::Phase, report::CancelledRequests,
-    state::ServiceState,
+    in_flight::DurableCounts, observer::NO_HANDLER, observers::ObserverCounts, phase::Phase,
+    report::CancelledRequests, state::ServiceState,
 };
-use crate::serialize::serialize;
+use crate::{handler_policy::HandlerPolicy, serialize::serialize};
 
 /// The counts of a service, from [`Lifecycle::counts`](crate::Lifecycle::counts): at any time what the
 /// [`ShutdownReport`](crate::ShutdownReport) has at the end.
@@ -58,7 +60,33 @@ serialize!(Counts {
     observers
 });
 
+/// The numbers of what is in flight, by the names of handlers.
+#[derive(Default)]
+pub(crate) struct InFlightByHandler {
+    /// Requests that have not ended. They are counted once [`Observers::become_present`] was called.
+    ///
+    /// [`Observers::become_present`]: super::observers::Observers::become_present
+    pub(crate) requests: BTreeMap<&'static str, u64>,
+    /// Durable, cooperative and reversible work, compensations and tracked tasks.
+    pub(crate) work: BTreeMap<&'static str, u64>,
+    /// Such work that goes on without its request.
+    pub(crate) detached: BTreeMap<&'static str, u64>,
+}
+
 impl ServiceState {
+    pub(crate) fn in_flight_by_handler(&self) -> InFlightByHandler {
+        let mut numbers = InFlightByHandler::default();
+        for request in self.observers.in_flight() {
+            let handler = request.handler.map_or(NO_HANDLER, HandlerPolicy::name);
+            *numbers.requests.entry(handler).or_default() += 1;
+        }
+        self.registry.each(|handler, is_detached| {
+            *numbers.work.entry(handler.name()).or_default() += 1;
+            *numbers.detached.entry(handler.name()).or_default() += u64::from(is_detached);
+        });
+        numbers
+    }
+
     pub(crate) fn counts(&self) -> Counts {
         let mut compensations = self.compensations.read();
         let mut durable = self.registry.counts();

@@ -94,6 +94,19 @@ impl std::fmt::Display for DurableCounts {
     }
 }
 
+impl Ended {
+    /// Returns the end as a stable word, as used in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Panicked => "panicked",
+            Self::Cut => "cut",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
 impl DurableCounts {
     fn note(&mut self, ended: Ended, detached: bool) {
         match ended {

@@ -27,6 +27,8 @@ mod watchdog;
 mod work;
 mod workers;
 
+#[cfg(feature = "metrics")]
+pub(crate) use self::counts::InFlightByHandler;
 pub(crate) use self::{
     carry::{Carry, Key},
     config::{Config, OnCancelled},

@@ -2,13 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::Method;
+use http::{Method, Version};
 
 use super::{in_flight::Ended, phase::Phase};
 use crate::{
     cause::{Cause, Outcome},
     handler_policy::{HandlerPolicy, Place},
 };
+
+/// The label of requests that reached no handler with a policy.
+pub(crate) const NO_HANDLER: &str = "(no policy)";
 
 /// Is told of what happens in a service, for metrics, traces and audits;
 /// [`LifecycleBuilder::observer`](crate::LifecycleBuilder::observer) adds one. Each method does nothing unless it is
@@ -71,6 +74,8 @@ pub struct RequestEnded {
     pub route: Option<Arc<str>>,
     /// The method.
     pub method: Method,
+    /// The version of HTTP, as the server has it.
+    pub version: Version,
     /// The status of the answer: 499 if the client left before it, and 500 if a panic or an error of a service took
     /// its place.
     pub status: u16,
@@ -84,6 +89,21 @@ pub struct RequestEnded {
     pub deadline: Option<Duration>,
     /// Whether a panic ended the request.
     pub panicked: bool,
+}
+
+impl RequestEnded {
+    /// Returns the name of the handler as a label of metrics: `(no policy)` if the request reached none with a policy.
+    #[must_use]
+    pub fn handler_name(&self) -> &'static str {
+        self.handler.map_or(NO_HANDLER, HandlerPolicy::name)
+    }
+
+    /// Returns the method as a label of metrics: `_OTHER` unless it is a standard one, because a client can invent
+    /// others.
+    #[must_use]
+    pub fn method_name(&self) -> &'static str {
+        method_name(&self.method)
+    }
 }
 
 /// Durable work that has ended.
@@ -107,4 +127,22 @@ impl WorkEnded {
     pub fn location(&self) -> String {
         self.place.to_string()
     }
+}
+
+/// Returns the method as a label. Others than the standard ones share one label.
+pub(super) fn method_name(method: &Method) -> &'static str {
+    const KNOWN: [Method; 9] = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::DELETE,
+        Method::CONNECT,
+        Method::OPTIONS,
+        Method::TRACE,
+        Method::PATCH,
+    ];
+    const NAMES: [&str; 9] =
+        ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+    KNOWN.iter().position(|known| known == method).map_or("_OTHER", |at| NAMES[at])
 }

@@ -19,13 +19,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use http::Method;
 use slab::Slab;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     connections::lock,
     metrics::MetricsOnDemand,
-    observer::{Observer, RequestEnded, WorkEnded},
+    observer::{Observer, RequestEnded, WorkEnded, method_name},
     phase::Phase,
     sharded::{Sharded, shard_of_thread},
 };
@@ -47,7 +48,7 @@ pub(crate) struct Observers {
     /// The observer of this crate, which is called in place.
     pub(super) metrics: MetricsOnDemand,
     queue: Option<Queue>,
-    requests: Sharded<Mutex<Slab<Option<&'static HandlerPolicy>>>>,
+    requests: Sharded<Mutex<Slab<RequestInFlight>>>,
 }
 
 /// The events that wait for the thread of the observers.
@@ -86,7 +87,15 @@ pub struct ObserverCounts {
 
 serialize!(ObserverCounts { panicked, slow, dropped });
 
-/// The entry of a request in flight.
+/// A request that has not ended.
+#[derive(Clone, Copy)]
+pub(crate) struct RequestInFlight {
+    #[cfg_attr(not(feature = "opentelemetry"), expect(dead_code, reason = "an attribute there"))]
+    pub(crate) method: &'static str,
+    pub(crate) handler: Option<&'static HandlerPolicy>,
+}
+
+/// The key of a request in flight.
 #[derive(Clone, Copy)]
 pub(crate) struct RequestKey {
     shard: u16,
@@ -122,20 +131,21 @@ impl Observers {
     }
 
     /// Has all requests observed from here on.
-    pub(super) fn become_present(&self) {
+    pub(crate) fn become_present(&self) {
         self.are_present.store(true, Ordering::Relaxed);
     }
 
     /// Adds the entry of a request.
-    pub(crate) fn request_came(&self) -> RequestKey {
+    pub(crate) fn request_came(&self, method: &Method) -> RequestKey {
         let shard = shard_of_thread();
-        RequestKey { shard, key: lock(self.requests.get(shard)).insert(None) }
+        let entry = RequestInFlight { method: method_name(method), handler: None };
+        RequestKey { shard, key: lock(self.requests.get(shard)).insert(entry) }
     }
 
     /// Notes the handler of a request.
     pub(crate) fn request_reached(&self, at: RequestKey, handler: &'static HandlerPolicy) {
         if let Some(entry) = lock(self.requests.get(at.shard)).get_mut(at.key) {
-            *entry = Some(handler);
+            entry.handler = Some(handler);
         }
     }
 
@@ -144,8 +154,8 @@ impl Observers {
         lock(self.requests.get(at.shard)).try_remove(at.key);
     }
 
-    /// Returns the handlers of the requests in flight, one for each request.
-    pub(crate) fn in_flight(&self) -> Vec<Option<&'static HandlerPolicy>> {
+    /// Returns the requests in flight.
+    pub(crate) fn in_flight(&self) -> Vec<RequestInFlight> {
         let shards = self.requests.iter();
         shards
             .flat_map(|shard| lock(shard).iter().map(|(_, entry)| *entry).collect::<Vec<_>>())

@@ -16,26 +16,18 @@ use std::{
     time::Duration,
 };
 
-use http::Method;
-
 pub(crate) use self::text::MEDIA_TYPE;
 use self::text::Text;
 use super::{
     connections::lock,
-    counts::Counts,
+    counts::{Counts, InFlightByHandler},
     in_flight::DurableCounts,
     observer::{RequestEnded, WorkEnded},
     phase::Phase,
     sharded::{Sharded, shard_of_thread},
     state::ServiceState,
 };
-use crate::{
-    cause::{Cause, Outcome},
-    handler_policy::HandlerPolicy,
-};
-
-/// The label of requests that reached no handler with a policy.
-const NO_HANDLER: &str = "(no policy)";
+use crate::cause::{Cause, Outcome};
 
 /// The counters, by their labels.
 #[derive(Default)]
@@ -111,10 +103,10 @@ impl Histogram {
 
 impl Metrics {
     pub(super) fn request_ended(&self, request: &RequestEnded) {
-        let handler = request.handler.map_or(NO_HANDLER, HandlerPolicy::name);
+        let handler = request.handler_name();
         let cause = request.cause.map_or("", Cause::as_str);
         let mut series = lock(self.shards.get(shard_of_thread()));
-        let labels = (handler, method(&request.method), request.status, cause);
+        let labels = (handler, request.method_name(), request.status, cause);
         *series.requests.entry(labels).or_default() += 1;
         if request.cause.is_some() {
             let outcome = request.outcome.map_or("", Outcome::as_str);
@@ -155,24 +147,6 @@ impl Metrics {
     }
 }
 
-/// Returns the method as a label. Others than the standard ones share one label, because a client can invent them.
-fn method(method: &Method) -> &'static str {
-    const KNOWN: [Method; 9] = [
-        Method::GET,
-        Method::HEAD,
-        Method::POST,
-        Method::PUT,
-        Method::DELETE,
-        Method::CONNECT,
-        Method::OPTIONS,
-        Method::TRACE,
-        Method::PATCH,
-    ];
-    const NAMES: [&str; 9] =
-        ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
-    KNOWN.iter().position(|known| known == method).map_or("_OTHER", |at| NAMES[at])
-}
-
 /// The metrics of a service, once somebody has asked for them.
 #[derive(Default)]
 pub(super) struct MetricsOnDemand(OnceLock<Metrics>);
@@ -207,15 +181,7 @@ impl ServiceState {
     }
 
     fn write_in_flight(&self, text: &mut Text, counts: &Counts) {
-        let mut requests: BTreeMap<&str, u64> = BTreeMap::new();
-        for handler in self.observers.in_flight() {
-            *requests.entry(handler.map_or(NO_HANDLER, HandlerPolicy::name)).or_default() += 1;
-        }
-        let (mut work, mut detached) = (BTreeMap::<&str, u64>::new(), BTreeMap::<&str, u64>::new());
-        self.registry.each(|handler, is_detached| {
-            *work.entry(handler.name()).or_default() += 1;
-            *detached.entry(handler.name()).or_default() += u64::from(is_detached);
-        });
+        let InFlightByHandler { requests, work, detached } = self.in_flight_by_handler();
         let gauges = [
             ("requests_in_flight", "Requests that have not ended.", requests),
             (
