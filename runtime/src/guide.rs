@@ -59,6 +59,12 @@ pub mod laws {}
 #[doc = include_str!("../guide/logs.md")]
 pub mod logs {}
 
+// Its examples need both exporters.
+#[cfg(any(all(feature = "metrics", feature = "opentelemetry"), not(doctest)))]
+#[doc = include_str!("../guide/links.txt")]
+#[doc = include_str!("../guide/operations.md")]
+pub mod operations {}
+
 #[doc = include_str!("../guide/links.txt")]
 #[doc = include_str!("../guide/operations.md")]
 pub mod operations {}

@@ -25,13 +25,30 @@ const WITH_TOML: &str = "let text = std::env::args().next().unwrap();
     let lifecycle = followthrough::Lifecycle::builder().overrides(deadlines).build().unwrap();
     followthrough::serve(listener, app).lifecycle(lifecycle).await.unwrap().exit()";
 
-const SERVICES: [Service; 8] = [
+const WITH_METRICS: &str = "let facade = followthrough::observe::MetricsFacade::new();
+    let lifecycle = followthrough::Lifecycle::builder().observer(facade.clone()).build().unwrap();
+    facade.set_gauges(&lifecycle);
+    followthrough::serve(listener, app).lifecycle(lifecycle).await.unwrap().exit()";
+
+const SERVICES: [Service; 10] = [
     Service { name: "axum, tokio", over: None, features: None, serves: Some(ON_AXUM) },
     Service { name: "none", over: Some(0), features: Some(&[]), serves: Some(WITH_US) },
     Service { name: "`http2`", over: Some(1), features: Some(&["http2"]), serves: Some(WITH_US) },
     Service { name: "`toml`", over: Some(1), features: Some(&["toml"]), serves: Some(WITH_TOML) },
     Service { name: "`tls`", over: Some(1), features: Some(&["tls"]), serves: None },
     Service { name: "`reqwest`", over: Some(1), features: Some(&["reqwest"]), serves: None },
+    Service {
+        name: "`metrics`",
+        over: Some(1),
+        features: Some(&["metrics"]),
+        serves: Some(WITH_METRICS),
+    },
+    Service {
+        name: "`opentelemetry`",
+        over: Some(1),
+        features: Some(&["opentelemetry"]),
+        serves: None,
+    },
     Service { name: "`lambda`", over: Some(1), features: Some(&["lambda"]), serves: None },
     Service { name: "`testing`", over: Some(2), features: Some(&["testing"]), serves: None },
 ];

@@ -19,8 +19,8 @@ use crate::{
 /// An [`Observer`] that records through the crate [`metrics`](::metrics), for whichever recorder the service has
 /// installed. Needs the feature `metrics`.
 ///
-/// Names and labels are those of [`Lifecycle::metrics`], and the page on [operating a
-/// service](crate::guide::operations#exporters) has a table of them. Each request and each piece of durable work is
+/// A metric that [`Lifecycle::metrics`] has, too, has the same name. The page on [operating a
+/// service](crate::guide::operations#exporters) has a table of all. Each request and each piece of durable work is
 /// recorded when it ends. The facade cannot ask for the value of a gauge, so the service calls
 /// [`set_gauges`](Self::set_gauges): before each scrape, or every few seconds.
 ///
