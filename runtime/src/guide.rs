@@ -66,10 +66,6 @@ pub mod logs {}
 pub mod operations {}
 
 #[doc = include_str!("../guide/links.txt")]
-#[doc = include_str!("../guide/operations.md")]
-pub mod operations {}
-
-#[doc = include_str!("../guide/links.txt")]
 #[doc = include_str!("../guide/proof.md")]
 pub mod proof {}
 
