@@ -191,7 +191,7 @@ impl fmt::Debug for LinkedToken {
             .field("sources", &self.first.sources().len())
             .field("deadline", &self.deadline.map(|(at, _)| at))
             .field("source", &self.source())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

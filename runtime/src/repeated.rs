@@ -81,7 +81,9 @@ impl Repeated {
         let mut state = self.lock();
         let (count, kept) = (state.count, state.logs(Instant::now()));
         drop(state);
-        kept.into_iter().for_each(|line| line(count));
+        if let Some(line) = kept {
+            line(count);
+        }
     }
 }
 
@@ -117,7 +119,9 @@ impl Timed {
             if state.is_due(now) {
                 let (count, kept) = (state.count, state.logs(now));
                 drop(state);
-                kept.into_iter().for_each(|line| line(count));
+                if let Some(line) = kept {
+                    line(count);
+                }
             }
         }
     }
@@ -186,7 +190,9 @@ impl RepeatedEvents {
     /// Logs the events that are kept.
     pub(crate) fn flush(&self) {
         let all: Vec<_> = self.lock().values().cloned().collect();
-        all.iter().for_each(|repeated| repeated.flush());
+        for repeated in &all {
+            repeated.flush();
+        }
     }
 }
 

@@ -64,10 +64,8 @@ pub(crate) fn answer(cancelled: Cancelled) -> Response {
     });
     let Some((may_land, policy, hooked)) = seen else { return problem::cancelled(cancelled) };
     let invites_a_retry = cancelled.outcome() == Outcome::NotBegun || is_503(cancelled);
-    let cancelled = match may_land && invites_a_retry {
-        true => cancelled.beside_work_that_goes_on(),
-        false => cancelled,
-    };
+    let cancelled =
+        if may_land && invites_a_retry { cancelled.beside_work_that_goes_on() } else { cancelled };
     let hooked = hooked.or_else(|| report(policy?, cancelled));
     hooked.map_or_else(|| problem::cancelled(cancelled), |answer| *answer)
 }
