@@ -1,5 +1,6 @@
 //! The command line. Bad input is one line on stderr and exit code 2.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -60,6 +61,9 @@ pub(crate) struct Settings {
     /// A TOML file of deadlines by the names of handlers; `ORDERS_DEADLINE_<NAME>` wins over it
     #[arg(long, value_name = "FILE")]
     pub(crate) deadlines: Option<PathBuf>,
+    /// The address of `GET /metrics` and `GET /live`, such as 127.0.0.1:9464; none without it
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) operations: Option<SocketAddr>,
     /// The form of the shutdown report: text, or one line of JSON
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) report: ReportFormat,

@@ -12,6 +12,7 @@ mod events;
 mod extract;
 mod health;
 mod holds;
+mod operations;
 mod orders;
 mod peers;
 mod problem;
@@ -58,8 +59,12 @@ async fn serve(settings: &Settings) -> ExitCode {
     let log = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false);
     tracing_subscriber::registry().with(log).with(settings.log.clone()).init();
 
-    let service = Service::start(settings, true).await.unwrap_or_else(|error| refuse(error));
+    let mut service = Service::start(settings, true).await.unwrap_or_else(|error| refuse(error));
     println!("listening on http://{}", service.address);
+    let operations = service.operations.take();
+    if let Some(operations) = &operations {
+        println!("operations on http://{}", operations.address);
+    }
     let provider = service.provider.clone();
     match service.run().await {
         Ok(report) => {
@@ -70,6 +75,9 @@ async fn serve(settings: &Settings) -> ExitCode {
                     Ok(line) => println!("{line}"),
                     Err(error) => refuse(error),
                 },
+            }
+            if let Some(operations) = operations {
+                operations.finish().await;
             }
             report.exit()
         }

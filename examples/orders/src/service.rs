@@ -16,6 +16,7 @@ use crate::app::{self, App};
 use crate::cli::Settings;
 use crate::db::{Db, Location, OpenError};
 use crate::events::Events;
+use crate::operations::{History, Operations};
 use crate::peers::{Payments, Provider, Shipping, Warehouse};
 use crate::relay::relay;
 
@@ -42,6 +43,7 @@ pub(crate) struct Service {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) db: Db,
     pub(crate) provider: Provider,
+    pub(crate) operations: Option<Operations>,
     app: App,
     listener: TcpListener,
     warehouse: Warehouse,
@@ -98,6 +100,13 @@ pub async fn routes(
     Ok(app::router(App { db, shipping, payments, events: Events::new() }, lifecycle))
 }
 
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |error| StartError::Listen { address, error };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
 impl Service {
     /// Binds the port first and opens the database last, so that a start that fails leaves nothing
     /// behind. `signals` says whether SIGTERM and Ctrl-C end the service.
@@ -109,12 +118,18 @@ impl Service {
         if let Some(read_grace) = settings.read_grace {
             lifecycle = lifecycle.read_grace(read_grace);
         }
+        let history = settings.operations.map(|_| History::default());
+        if let Some(history) = history.clone() {
+            lifecycle = lifecycle.observer(history).deadline_headroom(true);
+        }
         let lifecycle = lifecycle.build().map_err(StartError::Settings)?;
 
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, settings.port));
-        let listen = |error| StartError::Listen { address, error };
-        let listener = TcpListener::bind(address).await.map_err(listen)?;
-        let address = listener.local_addr().map_err(listen)?;
+        let (listener, address) = listen(address).await?;
+        let operations = match settings.operations {
+            Some(at) => Some(listen(at).await?),
+            None => None,
+        };
 
         let latency = Latency { statement: settings.slow, ..Latency::default() };
         let shipping = Shipping::start(latency.quote).await.map_err(StartError::Peer)?;
@@ -126,7 +141,10 @@ impl Service {
             .await
             .map_err(|error| StartError::Database { location: settings.db.clone(), error })?;
         let app = App { db: db.clone(), shipping, payments, events: Events::new() };
-        Ok(Self { address, lifecycle, db, provider, app, listener, warehouse })
+        let operations = operations.zip(history).map(|((listener, address), history)| {
+            Operations::start(listener, address, &lifecycle, history)
+        });
+        Ok(Self { address, lifecycle, db, provider, operations, app, listener, warehouse })
     }
 
     /// Serves until a signal or `lifecycle.shutdown()`, and then until the service has drained.

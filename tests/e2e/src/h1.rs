@@ -1,6 +1,7 @@
 //! An HTTP/1 client that can close its connection at any moment.
 
 use std::{
+    mem::MaybeUninit,
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -128,6 +129,12 @@ impl Call {
     pub async fn begins(&self) {
         let first = soon("the begin of an answer", self.stream.peek(&mut [0])).await;
         assert_eq!(first.ok(), Some(1), "an answer begins");
+    }
+
+    /// Returns whether a byte of a response has arrived, without a wait.
+    pub fn has_begun(&self) -> bool {
+        let peeked = socket2::SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()]);
+        peeked.is_ok_and(|bytes| bytes > 0)
     }
 
     /// Returns the local address.

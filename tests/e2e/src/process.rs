@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::soon;
 
-/// A process whose first line is `listening on ADDR` and whose last line is its report as JSON.
+/// A process whose first line is `listening on ADDR` or `listening on http://ADDR`, and whose last line is its report as JSON.
 /// Dropping the value kills the process.
 #[derive(Debug)]
 pub struct Process {
@@ -53,7 +53,9 @@ impl Process {
             stderr.read_to_string(&mut text).await.map(|_| text)
         });
         let first = soon("the first line", lines.next_line()).await.expect("it can be read");
-        let at = first.as_deref().and_then(|line| line.strip_prefix("listening on ")?.parse().ok());
+        let at = first.as_deref().and_then(|line| {
+            line.strip_prefix("listening on ")?.trim_start_matches("http://").parse().ok()
+        });
         let at = at.unwrap_or_else(|| panic!("it says where it listens, not {first:?}"));
         Self { at, child, lines, seen: Vec::new(), errors }
     }
@@ -67,6 +69,17 @@ impl Process {
             let line = soon(what, self.lines.next_line()).await.expect("it can be read");
             self.seen.push(line.unwrap_or_else(|| panic!("`{what}` comes before the end")));
         }
+    }
+
+    /// Waits for the line `WHAT on http://ADDR`, and returns the address.
+    ///
+    /// # Panics
+    ///
+    /// If the line has no address.
+    pub async fn address(&mut self, what: &str) -> SocketAddr {
+        let prefix = format!("{what} on http://");
+        let line = self.line(&prefix, |line| line.starts_with(&prefix)).await;
+        line[prefix.len()..].parse().expect("an address follows")
     }
 
     /// Waits until the process prints that `what` has begun.

@@ -75,7 +75,12 @@ impl Make {
     }
 }
 
-fn install(name: &str) -> Result<(), String> {
+/// Installs the program `name` if it is absent.
+///
+/// # Errors
+///
+/// The reason, in one line, if it cannot be installed.
+pub fn install(name: &str) -> Result<(), String> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/proxies/install.sh");
     let output = Command::new("bash").arg(script).arg(name).stdin(Stdio::null()).output();
     let output = output.map_err(|error| format!("cannot run {script}: {error}"))?;

@@ -78,6 +78,7 @@ impl Stage {
             slow: Duration::from_millis(100),
             deadlines: None,
             max_durable_writes: LIMIT,
+            operations: None,
             report: ReportFormat::Text,
             log: Targets::new(),
         };
