@@ -102,7 +102,8 @@ async fn floods(State(marks): State<Marks>) -> Body {
     Body::from_stream(items)
 }
 
-/// Streams more than the window of a client, and then waits.
+/// Streams a byte more than the window of a client, and then waits. h2 holds the item, and hyper polls the body: it
+/// would not poll a body that has a second piece.
 #[cancellable(stream)]
 async fn pauses(State(marks): State<Marks>) -> Body {
     let guard = marks.on_drop("freed");
@@ -110,7 +111,7 @@ async fn pauses(State(marks): State<Marks>) -> Body {
         if n == 1 {
             std::future::pending::<()>().await;
         }
-        Some((Ok::<_, Infallible>(Bytes::from(vec![7; 100 << 10])), (guard, n + 1)))
+        Some((Ok::<_, Infallible>(Bytes::from(vec![7; 64 << 10])), (guard, n + 1)))
     });
     Body::from_stream(items)
 }
