@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use followthrough::observe::{Observer, Phase, RequestEnded, WorkEnded};
+use followthrough::{Cause, Outcome};
 use serde::Serialize;
 use tokio::sync::Notify;
 
@@ -91,7 +92,7 @@ impl History {
 impl Observer for History {
     fn request_ended(&self, request: &RequestEnded) {
         let handler = request.handler.map_or("(no policy)", |handler| handler.name());
-        let cause = request.cause.map(followthrough::Cause::as_str);
+        let cause = request.cause.map(Cause::as_str);
         let end = (handler, request.status, cause.unwrap_or_default());
         *self.lock().ends.entry(end).or_default() += 1;
         self.add(EventKind::Request {
@@ -99,7 +100,7 @@ impl Observer for History {
             method: request.method.to_string(),
             status: request.status,
             cause,
-            outcome: request.outcome.map(followthrough::Outcome::as_str),
+            outcome: request.outcome.map(Outcome::as_str),
             elapsed_ms: millis(request.elapsed),
         });
     }
