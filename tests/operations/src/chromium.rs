@@ -1,4 +1,4 @@
-//! A headless Chromium, told what to do by the DevTools protocol over a pipe.
+//! A headless Chromium, told what to do by the `DevTools` protocol over a pipe.
 
 use std::{fs::File, io::Write, net::SocketAddr, path::Path, process::Stdio, time::Duration};
 
