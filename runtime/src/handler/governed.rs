@@ -98,7 +98,9 @@ impl<R, P> Governed<R, P> {
         match self.value {
             Value::Done(value, _) => Ok(value),
             Value::Cancelled(why, answer) => {
-                answer.into_iter().for_each(keep_answer);
+                if let Some(answer) = answer {
+                    keep_answer(why, answer);
+                }
                 Err(why)
             }
         }

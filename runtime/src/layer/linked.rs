@@ -61,7 +61,9 @@ fn hang_up<F>(mut inner: Pin<&mut Option<F>>, slot: &mut Option<PooledRequest>) 
     let first = request::settle(cause);
     let waited = request::with(|request| request.is_before_its_body().then(|| request.policy()));
     inner.set(None);
-    if let Some(policy) = waited.flatten() {
+    // A panic before the body is not a client that left.
+    let waited = waited.flatten().filter(|_| !std::thread::panicking());
+    if let Some(policy) = waited {
         let cancelled = Cancelled::new(first, cause, Outcome::NotBegun);
         report(policy.unwrap_or(&UNROUTED), cancelled);
     } else if request::with(|request| request.flags.reported) == Some(false) {
@@ -100,8 +102,10 @@ impl<F> Linked<F> {
             return false;
         }
         let second = request::is_present();
-        if second {
-            this.request.take().into_iter().for_each(PooledRequest::release);
+        if let Some(mut request) = this.request.take_if(|_| second) {
+            // The outer layer observes it.
+            request.unobserve();
+            request.release();
         }
         !second
     }

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use tracing::Span;
 
 use crate::{
+    escaped::Escaped,
     handler_policy::{HandlerPolicy, Mode, Place, Site},
     panic_message::panic_message,
     request,
@@ -112,7 +113,7 @@ impl<F: Future> Future for Task<F> {
                     target: "followthrough",
                     location = %this.at,
                     "a tracked task panicked: {}",
-                    panic_message(&*panic)
+                    Escaped(panic_message(&*panic))
                 );
                 let _ = catch_unwind(AssertUnwindSafe(|| this.future.set(None)));
                 this.output = None;

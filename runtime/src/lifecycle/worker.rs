@@ -201,6 +201,10 @@ impl Running {
                 if next != OnWorkerExit::Restart {
                     return self.failed(failed, next);
                 }
+                // A worker that was told to stop is not started again.
+                if self.stop.is_cancelled() {
+                    return self.failed(failed, OnWorkerExit::KeepServing);
+                }
                 if began.elapsed() >= RECOVERED {
                     pause = PAUSES.0;
                 }
@@ -210,12 +214,12 @@ impl Running {
                     "worker failed, starting again in {pause:?}: {}",
                     Escaped(&failed)
                 );
-                self.life.workers.note_restart();
                 tokio::select! {
                     biased;
                     () = self.stop.cancelled() => return,
                     () = tokio::time::sleep(pause) => {}
                 }
+                self.life.workers.note_restart();
                 pause = (pause * 2).min(PAUSES.1);
                 self.reported = false;
             }

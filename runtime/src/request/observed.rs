@@ -128,6 +128,7 @@ impl RequestContext {
             let cause = self.cause().filter(|_| status.is_none() && !panicked)?;
             Some((cause, Outcome::Unknown))
         };
+        let ended_early = ended_early.filter(|_| !panicked);
         let (cause, outcome) = ended_early.or_else(unanswered).unzip();
         let status =
             status.or(cause.map(Cause::status)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -45,8 +45,8 @@ pub(crate) fn report(
 
 /// Keeps the hook's answer to a request whose handler was called by other code, which may return its `Cancelled`.
 #[cold]
-pub(crate) fn keep_answer(answer: Box<Response>) {
-    let mut answer = Some(answer);
+pub(crate) fn keep_answer(cancelled: Cancelled, answer: Box<Response>) {
+    let mut answer = Some((cancelled, answer));
     request::with(|request| {
         request.response.extra.get_or_insert_default().hooked = answer.take();
     });
@@ -60,6 +60,11 @@ pub(crate) fn answer(cancelled: Cancelled) -> Response {
         request.flags.close |= cancelled.ended_by() == Cause::ShuttingDown;
         let may_land = request.body.past || request.flags.may_land;
         let hooked = request.response.extra.as_mut().and_then(|extra| extra.hooked.take());
+        // The answer to another call, or one from before a write, does not fit.
+        let fits = |(to, answer): &(Cancelled, Box<Response>)| {
+            *to == cancelled && !(may_land && answer.status() == StatusCode::SERVICE_UNAVAILABLE)
+        };
+        let hooked = hooked.filter(fits).map(|(_, answer)| answer);
         (may_land, request.policy(), hooked)
     });
     let Some((may_land, policy, hooked)) = seen else { return problem::cancelled(cancelled) };

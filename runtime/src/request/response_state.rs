@@ -9,7 +9,7 @@ use tracing::Span;
 
 use super::{Gone, LastEvent};
 use crate::{
-    cause::Cause,
+    cause::{Cancelled, Cause},
     connection::{Backpressure, HeadWait},
 };
 
@@ -55,7 +55,7 @@ pub(crate) struct ResponseExtra {
     pub(crate) wake: Option<Pin<Box<OwnedNotified>>>,
     pub(crate) last: Option<LastEvent>,
     /// The answer of the `on_cancelled` hook, until a handler returns its `Cancelled`.
-    pub(crate) hooked: Option<Box<Response>>,
+    pub(crate) hooked: Option<(Cancelled, Box<Response>)>,
     /// The body of `last`, or of an answer of this crate, while it is sent.
     pub(crate) last_body: Option<AxumBody>,
     /// The cause for which the body was cut, if the client has to see an error.

@@ -21,7 +21,8 @@ pub(crate) const NO_HANDLER: &str = "(no policy)";
 /// blocks or panics harms no request. A call that takes a second or more is logged, and so is a panic. While an
 /// observer is blocked, up to 65,536 events wait for it; further events are dropped, counted in
 /// [`Counts::observers`](crate::report::Counts::observers) and logged. The end of a shutdown waits up to half a
-/// second for the observers to take the last events.
+/// second for the observers to take the last events, unless its runtime is blocked or gone, or connections were open
+/// to the end of the grace.
 ///
 /// An observer must not own a [`Lifecycle`](crate::Lifecycle) that it observes, because neither would be dropped.
 ///
@@ -46,7 +47,9 @@ pub(crate) const NO_HANDLER: &str = "(no policy)";
 /// # Ok::<(), followthrough::BuildError>(())
 /// ```
 pub trait Observer: Send + Sync + 'static {
-    /// Called once for each request, after its response has ended or its client has left.
+    /// Called once for each request, after its response has ended or its client has left. Under
+    /// [`Lifecycle::layer`](crate::Lifecycle::layer) that is the head of the response, unless the handler has a token or
+    /// is a stream. A request that [`Lifecycle::metrics`](crate::Lifecycle::metrics) answers is left out.
     fn request_ended(&self, request: &RequestEnded) {
         let _ = request;
     }
@@ -79,7 +82,8 @@ pub struct RequestEnded {
     /// The status of the answer: 499 if the client left before it, and 500 if a panic or an error of a service took
     /// its place.
     pub status: u16,
-    /// The cause that ended the request early, if one did. A stream whose head was sent keeps its status.
+    /// The cause that ended the request early, if one did. A stream whose head was sent keeps its status, and so does
+    /// an answer that middleware or a caller gave after a handler had been cancelled.
     pub cause: Option<Cause>,
     /// The outcome of the work of a request that ended early.
     pub outcome: Option<Outcome>,

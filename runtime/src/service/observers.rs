@@ -30,7 +30,10 @@ use super::{
     phase::Phase,
     sharded::{Sharded, shard_of_thread},
 };
-use crate::{handler_policy::HandlerPolicy, panic_message::panic_message, serialize::serialize};
+use crate::{
+    escaped::Escaped, handler_policy::HandlerPolicy, panic_message::panic_message,
+    serialize::serialize,
+};
 
 /// The most events that wait for the observers.
 const MOST_WAITING: usize = 1 << 16;
@@ -184,6 +187,7 @@ impl Observers {
         let Some(Queue { events, shared }) = &self.queue else { return };
         // Invariant 2.
         if shared.waiting.fetch_add(1, Ordering::Relaxed) < MOST_WAITING {
+            // The thread ends only with the service.
             let _ = events.send(event);
             return;
         }
@@ -204,7 +208,12 @@ impl Observers {
         let flushed = CancellationToken::new();
         shared.waiting.fetch_add(1, Ordering::Relaxed);
         let _ = events.send(Event::Flush(flushed.clone()));
-        if tokio::time::timeout(FLUSH_TIMEOUT, flushed.cancelled()).await.is_err() {
+        // By the real clock, because the thread of the observers does not live by the paused clock of a test.
+        let end = Instant::now() + FLUSH_TIMEOUT;
+        while !flushed.is_cancelled() && Instant::now() < end {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        if !flushed.is_cancelled() {
             tracing::warn!(
                 target: "followthrough",
                 waiting = shared.waiting.load(Ordering::Relaxed),
@@ -245,7 +254,7 @@ fn deliver(events: &Receiver<Event>, observers: &[Box<dyn Observer>], shared: &S
                         target: "followthrough",
                         panicked,
                         "an observer panicked: {}",
-                        panic_message(&*panic)
+                        Escaped(panic_message(&*panic))
                     );
                 }
             }

@@ -290,11 +290,12 @@ impl ServiceState {
         detached: Option<Instant>,
     ) {
         if self.observers.are_present() {
+            let now = Instant::now();
             self.observers.work_ended(WorkEnded {
                 handler: place.policy,
                 ended,
-                elapsed: since.elapsed(),
-                detached: detached.map(|at| at.elapsed()),
+                elapsed: now.saturating_duration_since(since),
+                detached: detached.map(|at| now.saturating_duration_since(at)),
                 place,
             });
         }

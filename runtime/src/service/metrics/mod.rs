@@ -186,7 +186,7 @@ impl ServiceState {
             ("requests_in_flight", "Requests that have not ended.", requests),
             (
                 "work_in_flight",
-                "Durable, cooperative and reversible work, and compensations.",
+                "Durable, cooperative and reversible work, compensations and tracked tasks.",
                 work,
             ),
             ("work_detached", "Such work that goes on without its request.", detached),

@@ -128,7 +128,10 @@ async fn an_observer_is_told_how_each_request_ended() {
     h1::send(at, "GET", "/broken").await.ends().await;
     notes.0.until("GET broken 500 - - panicked").await;
 
+    let counts = server.lifecycle.clone();
     drop(server.stop().await);
+    // No assertion of the observer itself has failed.
+    assert_eq!(counts.counts().observers.panicked, 0);
     // The end of the drain waits for the observers.
     assert!(notes.0.has("phase ended"));
     let ends = notes.0.all().iter().filter(|note| !note.starts_with("phase")).count();
@@ -189,6 +192,62 @@ async fn a_shutdown_does_not_wait_for_a_blocked_observer() {
     marks.until("blocked").await;
     assert_eq!(server.stop().await.exit_code(), 0);
     may_go_on.store(true, Ordering::SeqCst);
+}
+
+/// The layer inside leaves the request to the server.
+#[tokio::test]
+async fn a_second_layer_does_not_tell_of_a_request_again() {
+    let (marks, notes) = (Marks::default(), Notes::default());
+    marks.set("go");
+    let lifecycle: Lifecycle = lifecycle().observer(notes.clone()).build().unwrap();
+    let app = app(&marks).layer(lifecycle.layer());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let served = followthrough::serve(listener, app).lifecycle(lifecycle.clone());
+    let served = tokio::spawn(served.into_future());
+    assert_eq!(h1::call(at, "GET", "/read").await.status, 200);
+    lifecycle.shutdown();
+    drop(served.await.unwrap().unwrap());
+    let told = notes.0.all().into_iter().filter(|note| !note.starts_with("phase"));
+    assert_eq!(told.collect::<Vec<_>>(), ["GET read 200 - -"]);
+}
+
+/// An extractor that panics.
+struct Broken;
+
+impl<S: Sync> axum::extract::FromRequestParts<S> for Broken {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(
+        _: &mut http::request::Parts,
+        _: &S,
+    ) -> Result<Self, Self::Rejection> {
+        panic!("it broke")
+    }
+}
+
+#[cancellable(read)]
+async fn extracts(_: Broken) {}
+
+#[tokio::test]
+async fn a_panic_before_the_body_is_not_a_client_that_left() {
+    let notes = Notes::default();
+    let app = Router::<()>::new().route("/extracts", get(extracts));
+    let server = Server::with(lifecycle().observer(notes.clone()), app.into_axum()).await;
+    h1::send(server.at, "GET", "/extracts").await.ends().await;
+    notes.0.until("GET extracts 500 - - panicked").await;
+    let report = server.stop().await;
+    assert_eq!(report.cancelled.client_disconnected, 0, "{report}");
+}
+
+/// The thread of the observers does not live by the paused clock.
+#[tokio::test(start_paused = true)]
+async fn the_last_events_are_delivered_under_a_paused_clock() {
+    let notes = Notes::default();
+    let lifecycle: Lifecycle = lifecycle().observer(notes.clone()).build().unwrap();
+    lifecycle.shutdown();
+    drop(lifecycle.drained().await);
+    assert!(notes.0.has("phase ended"), "{:?}", notes.0.all());
 }
 
 #[tokio::test]

@@ -89,6 +89,20 @@ async fn a_pause_ends_when_the_worker_is_told_to_stop() {
 }
 
 #[tokio::test]
+async fn a_panic_after_the_worker_was_told_to_stop_is_a_failure() {
+    let server = Server::start(Router::new()).await;
+    drop(server.lifecycle.spawn_restartable("cache", async |stop: ShutdownToken| {
+        stop.cancelled().await;
+        panic!("it broke");
+    }));
+    let report = server.stop().await;
+    assert_eq!(
+        (report.worker_restarts, report.failed_workers.len(), report.exit_code()),
+        (0, 1, 1)
+    );
+}
+
+#[tokio::test]
 async fn the_hook_decides_about_a_restart() {
     let (marks, log) = (Marks::default(), Log::capture());
     let builder = lifecycle().on_worker_exit(|failed| match &*failed.worker {
