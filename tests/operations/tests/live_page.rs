@@ -52,6 +52,7 @@ async fn the_page_shows_the_work_while_it_runs_and_while_the_service_drains() {
         assert_eq!(read.answer().await.status, 503);
     }
     let exit = soon("the end", orders.process.exit(since)).await;
+    page.until("document.getElementById('link').textContent === 'the service has ended'").await;
     page.until("document.querySelector('[aria-current]').textContent === 'ended'").await;
     // The last snapshot agrees with the report.
     let tiles =

@@ -41,7 +41,7 @@ impl Snapshots {
         drop(tokio::spawn(async move {
             loop {
                 let is_last = has_drained.is_cancelled();
-                let snapshot = Snapshot::take(&lifecycle, &history).await;
+                let snapshot = Snapshot::take(&lifecycle, &history, is_last).await;
                 sender.send_replace(serde_json::to_string(&snapshot).unwrap_or_default());
                 if is_last {
                     break;

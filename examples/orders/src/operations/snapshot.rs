@@ -13,6 +13,8 @@ use super::history::{Event, History};
 /// The state of the service at one moment.
 #[derive(Serialize)]
 pub(super) struct Snapshot {
+    /// Whether the service has drained, so that no other snapshot follows.
+    is_last: bool,
     counts: Counts,
     handlers: BTreeMap<String, Handler>,
     workers: Vec<String>,
@@ -41,7 +43,7 @@ struct End {
 }
 
 impl Snapshot {
-    pub(super) async fn take(lifecycle: &Lifecycle, history: &History) -> Self {
+    pub(super) async fn take(lifecycle: &Lifecycle, history: &History, is_last: bool) -> Self {
         let mut handlers: BTreeMap<String, Handler> = BTreeMap::new();
         let metrics = lifecycle.metrics()().await.into_response().into_body();
         let metrics = body::to_bytes(metrics, usize::MAX).await.unwrap_or_default();
@@ -58,6 +60,7 @@ impl Snapshot {
         let seen = history.seen();
         let end = |((handler, status, cause), count)| End { handler, status, cause, count };
         Self {
+            is_last,
             counts: lifecycle.counts(),
             handlers,
             workers: in_flight.workers,
