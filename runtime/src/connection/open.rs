@@ -167,10 +167,10 @@ impl Connection {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let keeps = self.pipelining.is_on();
+        let keeps = self.pipelining.keeps_next();
         let polled = self.socket.poll_write(cx, bufs, keeps);
-        if keeps && matches!(polled, Poll::Ready(Ok(_))) {
-            self.pipelining.kept();
+        if self.pipelining.is_on() && matches!(polled, Poll::Ready(Ok(_))) {
+            self.pipelining.wrote(keeps);
         }
         polled
     }

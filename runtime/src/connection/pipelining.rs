@@ -12,14 +12,24 @@
 //!    asks for one turns this off for good.
 //! 3. The bytes are with the system, and the end of the connection sends them as well.
 //!
-//! An answer waits for the handlers behind it as long as each poll completes one, and for at most 200 ms.
+//! An answer waits for the handlers behind it as long as each poll completes one. An answer that is written after
+//! [`PATIENCE`] takes the kept ones along. So an answer waits for at most one handler after that time. The system
+//! keeps no byte for more than 200 ms.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU8, Ordering::Relaxed},
+    },
     task::Context,
+    time::{Duration, Instant},
 };
 
 use super::socket::Socket;
+use crate::service::lock;
+
+/// The time after which a write no longer joins the bytes that the system keeps.
+const PATIENCE: Duration = Duration::from_millis(1);
 
 /// No head has come with the head before it.
 const UNSEEN: u8 = 0;
@@ -36,6 +46,9 @@ pub(super) struct Pipelining {
     state: AtomicU8,
     /// Whether the system keeps bytes.
     keeps: AtomicBool,
+    /// When the system took the first of these bytes, by the real clock, because a peer does not live by the paused
+    /// clock of a test.
+    since: Mutex<Option<Instant>>,
     /// Whether the current poll has written bytes that the system keeps.
     wrote: AtomicBool,
 }
@@ -71,10 +84,20 @@ impl Pipelining {
         self.state.store(OFF, Relaxed);
     }
 
-    /// Notes that the system has taken bytes that it keeps.
-    pub(super) fn kept(&self) {
-        self.keeps.store(true, Relaxed);
-        self.wrote.store(true, Relaxed);
+    /// Returns whether the system is to keep the bytes of the next write.
+    pub(super) fn keeps_next(&self) -> bool {
+        self.is_on()
+            && (!self.keeps.load(Relaxed)
+                || lock(&self.since).is_none_or(|since| since.elapsed() < PATIENCE))
+    }
+
+    /// Notes that the system has taken bytes, and whether it keeps them. If not, it sends the earlier ones as well.
+    pub(super) fn wrote(&self, keeps: bool) {
+        if keeps && !self.keeps.load(Relaxed) {
+            *lock(&self.since) = Some(Instant::now());
+        }
+        self.keeps.store(keeps, Relaxed);
+        self.wrote.store(keeps, Relaxed);
     }
 
     /// Sends, after a poll of hyper, the bytes that the system keeps. After a poll that wrote some, wakes `cx` instead,

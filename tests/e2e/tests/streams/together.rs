@@ -8,7 +8,7 @@ use std::{
 use axum::{
     Router,
     body::Body,
-    extract::{State, WebSocketUpgrade},
+    extract::{Path, State, WebSocketUpgrade},
     response::Response,
     routing::get,
 };
@@ -26,6 +26,19 @@ use tokio::{
 #[cancellable(read)]
 async fn pending_once() -> &'static str {
     tokio::task::yield_now().await;
+    "ok"
+}
+
+#[cancellable(read)]
+async fn waits(Path(n): Path<usize>, State(marks): State<Marks>) -> &'static str {
+    marks.until(&format!("go {n}")).await;
+    "waited"
+}
+
+/// Keeps its thread busy.
+#[cancellable(read)]
+async fn computes() -> &'static str {
+    std::thread::sleep(Duration::from_millis(30));
     "ok"
 }
 
@@ -58,6 +71,8 @@ fn app(marks: Marks) -> Router {
     Router::new()
         .route("/ok", get(pending_once))
         .route("/echo", get(echo))
+        .route("/waits/{n}", get(waits))
+        .route("/computes", get(computes))
         .route("/pieces", get(pieces))
         .with_state(marks)
 }
@@ -141,4 +156,43 @@ async fn the_messages_of_a_websocket_behind_pipelined_requests_are_prompt() {
         assert_eq!(socket.frame().await, Some((Opcode::Binary, vec![n])));
     }
     assert!(begun.elapsed() < Duration::from_secs(4), "40 messages took {:?}", begun.elapsed());
+}
+
+/// The system would keep each answer for 200 ms.
+#[tokio::test]
+async fn an_answer_does_not_wait_for_a_pending_handler_behind_it() {
+    let marks = Marks::default();
+    let (at, _) = serve_as(app(marks.clone()), |serve| serve).await;
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    let begun = Instant::now();
+    for n in 0..40 {
+        let requests = format!(
+            "GET /ok HTTP/1.1\r\nhost: test\r\n\r\nGET /waits/{n} HTTP/1.1\r\nhost: test\r\n\r\n"
+        );
+        stream.write_all(requests.as_bytes()).await.unwrap();
+        read_until(&mut stream, "\r\n\r\nok", 1).await;
+        marks.set(format!("go {n}"));
+        read_until(&mut stream, "\r\n\r\nwaited", 1).await;
+    }
+    assert!(begun.elapsed() < Duration::from_secs(4), "40 rounds took {:?}", begun.elapsed());
+}
+
+/// A runtime of its own serves, because the handlers keep its thread busy.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn an_answer_waits_for_one_handler_behind_it_that_computes() {
+    let mut threads = tokio::runtime::Builder::new_multi_thread();
+    let runtime = threads.worker_threads(1).enable_all().build().unwrap();
+    let (at, _) = runtime.spawn(serve_as(app(Marks::default()), |serve| serve)).await.unwrap();
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    let ok = "GET /ok HTTP/1.1\r\nhost: test\r\n\r\n";
+    stream.write_all(ok.repeat(2).as_bytes()).await.unwrap();
+    read_until(&mut stream, "\r\n\r\nok", 2).await;
+    let requests = "GET /computes HTTP/1.1\r\nhost: test\r\n\r\n".repeat(12);
+    stream.write_all(requests.as_bytes()).await.unwrap();
+    let mut buf = [0; 4096];
+    let bytes = soon("an answer", stream.read(&mut buf)).await.unwrap();
+    let text = String::from_utf8_lossy(&buf[..bytes]);
+    assert!(text.matches("200 OK").count() <= 3, "{text}");
+    runtime.shutdown_background();
 }
