@@ -13,7 +13,7 @@
 //! 3. The bytes are with the system, and the end of the connection sends them as well.
 //!
 //! An answer waits for the handlers behind it as long as each poll completes one. An answer that is written after
-//! [`PATIENCE`] takes the kept ones along. So an answer waits for at most one handler after that time. The system
+//! [`KEEP_LIMIT`] takes the kept ones along. So an answer waits for at most one handler after that time. The system
 //! keeps no byte for more than 200 ms.
 
 use std::{
@@ -29,7 +29,7 @@ use super::socket::Socket;
 use crate::service::lock;
 
 /// The time after which a write no longer joins the bytes that the system keeps.
-const PATIENCE: Duration = Duration::from_millis(1);
+const KEEP_LIMIT: Duration = Duration::from_millis(1);
 
 /// No head has come with the head before it.
 const UNSEEN: u8 = 0;
@@ -88,7 +88,7 @@ impl Pipelining {
     pub(super) fn keeps_next(&self) -> bool {
         self.is_on()
             && (!self.keeps.load(Relaxed)
-                || lock(&self.since).is_none_or(|since| since.elapsed() < PATIENCE))
+                || lock(&self.since).is_none_or(|since| since.elapsed() < KEEP_LIMIT))
     }
 
     /// Notes that the system has taken bytes, and whether it keeps them. If not, it sends the earlier ones as well.

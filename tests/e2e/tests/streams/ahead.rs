@@ -90,9 +90,9 @@ async fn growing(Path(first): Path<usize>, State(given): State<Given>) -> Body {
     given.body(iter::once(first * KIB).chain([180 * KIB, 380 * KIB].into_iter().cycle()))
 }
 
-/// A reader that stalls, and reads after the deadline has cut the stream what the sockets hold. At `most` so many bytes
-/// are held before the sockets. The deadline is not at a full second, because a blocked connection may write once in
-/// each sweep of the server. It passes by the real clock: under a paused one it would pass before the sockets are full.
+/// A reader stalls until the deadline has cut the stream, and then reads what the sockets hold. The server drops at most
+/// `most` bytes. The deadline is not at a full second, because a blocked connection may write once in each sweep of the
+/// server. It passes by the real clock, because a paused clock would pass it before the sockets are full.
 async fn stalled(path: &str, most: usize) {
     let given = Given::default();
     let app = Router::new()
@@ -126,8 +126,8 @@ async fn a_stalled_reader_keeps_one_large_item_waiting_over_http_1() {
 
 #[tokio::test]
 async fn a_stalled_reader_keeps_a_buffer_and_an_item_waiting_of_items_that_grow_over_http_1() {
-    // Two items are longer than the buffer by a quarter of their bytes, and hyper would not poll the body if the
-    // socket were full within that quarter. So it gets full at several places.
+    // A batch of two such items would exceed hyper's buffer by a quarter. hyper would not poll the body if the sockets
+    // were full within that quarter, so each run fills them at another place.
     join_all((1..=8).map(async |n| stalled(&format!("/growing/{}", n * 70), 780 * KIB).await))
         .await;
 }
@@ -235,8 +235,8 @@ async fn law_06_a_stream_that_is_one_long_item_stands_over_http_1() {
     }
     let (at, _) = serve_as(Router::new().route("/", get(one)), |serve| serve).await;
     let stream = connect(at, "/").await;
-    // hyper has all of it before the deadline, and the client reads it after. That the deadline does nothing is no
-    // event, and the sockets are real.
+    // hyper has all of it before the deadline, and the client reads it after. This waits by the clock, because a deadline
+    // that does nothing is no event.
     sleep(700 * MS).await;
     assert_eq!(read_all(stream).await, LONG);
 }
