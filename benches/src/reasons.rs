@@ -19,7 +19,7 @@ const REASONS: &[(&str, &str)] = &[
     ),
     (
         "instructions over bare: `#[durable_write]` / `TaskTracker::spawn`",
-        "A quarter of a spawn is less than a read. A durable write adds 616 to that, of 1,800 that the contract \
+        "A quarter of a spawn is less than a read. A durable write adds 653 to that, of 1,800 that the contract \
          allows: to poll a box, to begin, the entry that a shutdown waits for and names, and the one allocation.",
     ),
     (
