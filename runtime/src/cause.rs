@@ -128,7 +128,7 @@ impl Fate {
 
 /// A request that was answered without its handler's own value.
 ///
-/// It is a response, the one that the runtime gives for its cause, so `?` returns it from a handler that calls
+/// A `Cancelled` is a response, the one that the runtime gives for its cause, so `?` returns it from a handler that calls
 /// another one. An error type of one's own delegates to it:
 ///
 /// ```

@@ -29,7 +29,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 type Line = Box<dyn FnOnce(u64) + Send>;
 
-/// One kind of event: how often it happened, and the event that is to be logged next.
+/// A kind of event: the number of its events, and the one that is to be logged next.
 #[derive(Default)]
 pub(crate) struct Repeated(Mutex<State>);
 

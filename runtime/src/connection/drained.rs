@@ -3,8 +3,11 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::{open::Connection, silence};
-use crate::service::{
-    ConnectionCut, ConnectionState, InFlightWork, OpenConnection, SilenceLimits, WorkKind,
+use crate::{
+    escaped::Escaped,
+    service::{
+        ConnectionCut, ConnectionState, InFlightWork, OpenConnection, SilenceLimits, WorkKind,
+    },
 };
 
 impl OpenConnection for Connection {
@@ -38,7 +41,7 @@ impl OpenConnection for Connection {
             }
         }
         ConnectionCut {
-            peer: self.peer().to_string(),
+            peer: Escaped(self.peer()).to_string(),
             protocol: self.protocol.name(),
             state,
             age: self.since.elapsed(),

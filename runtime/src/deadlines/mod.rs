@@ -2,16 +2,19 @@
 
 mod callers;
 mod catalogue;
+mod effective;
 mod header;
 mod overrides;
 #[cfg(feature = "lambda")]
 mod platform;
+mod row;
 
 #[cfg(feature = "lambda")]
 pub(crate) use self::platform::{Platform, TimeLeft};
 pub use self::{
     callers::CallerDeadlines,
-    catalogue::{Declared, EffectiveDeadline, Origin, Policies, policies},
+    catalogue::{Declared, Policies, policies},
+    effective::{EffectiveDeadline, Origin},
     overrides::{Overrides, OverridesError},
 };
 pub(crate) use self::{

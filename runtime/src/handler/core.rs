@@ -14,28 +14,17 @@ use axum::response::Response;
 use tokio::time::Instant;
 use tracing::Span;
 
+use super::panics;
 use crate::{
     alarm::Alarm,
     cause::{Cancelled, Cause, Fate, Outcome},
-    escaped::Escaped,
     handler_policy::{HandlerPolicy, Mode, Place},
     panic_message::panic_message,
     polling::Polling,
-    repeated::Event,
-    request::{self, Body, Commitment, Frame, RequestContext, Stage, repeated, report},
+    request::{self, Body, Commitment, Frame, RequestContext, Stage, report},
     service::{Ended, InFlight, OwnPermit, ServiceState},
     token::{CallerToken, FollowedToken},
 };
-
-/// The hint that follows the message of a panic in a detached body.
-const CARRY: &str = "; its request was over, and with it the task-locals that middleware had set \
-                     around it: name the key with `Lifecycle::builder().carry(&KEY)`";
-
-/// Returns whether `message` is the panic of a `tokio::task_local!` without a value: of `with` or `get`, or of
-/// unwrapping the error of `try_with`.
-fn lacks_task_local(message: &str) -> bool {
-    message.contains("task-local") || message.contains("AccessError")
-}
 
 /// A runner's state between polls.
 pub struct Core {
@@ -302,16 +291,7 @@ impl Core {
         let dropped = catch_unwind(AssertUnwindSafe(drop_body));
         self.uninstall();
         let Err(panic) = dropped else { return ended };
-        let (policy, message) = (self.policy, panic_message(&*panic).to_owned());
-        repeated(Event::DestructorPanicked, policy).note(move |count| {
-            tracing::error!(
-                target: "followthrough",
-                handler = policy.name(),
-                count,
-                "a destructor panicked when the handler was cut: {}",
-                Escaped(message)
-            );
-        });
+        panics::log_destructor(self.policy, &*panic);
         Ended::Panicked
     }
 
@@ -331,17 +311,7 @@ impl Core {
     fn panicked(&mut self, message: &str) {
         if self.role != Role::Nested {
             let detached = self.look(|body| body.detached) == Some(true);
-            let hint = if detached && lacks_task_local(message) { CARRY } else { "" };
-            let (policy, message) = (self.policy, message.to_owned());
-            repeated(Event::Panicked, policy).note(move |count| {
-                tracing::error!(
-                    target: "followthrough",
-                    handler = policy.name(),
-                    count,
-                    "the handler panicked: {}{hint}",
-                    Escaped(message)
-                );
-            });
+            panics::log_body(self.policy, message, detached);
         }
         self.leave_as(Ended::Panicked);
     }

@@ -108,7 +108,8 @@ impl<R, P> Governed<R, P> {
 }
 
 /// The answer that the runtime gives to a request that ends for this cause: a problem document, or the answer of
-/// the `on_cancelled` hook. The request is logged and counted as cancelled, once, and the hook is asked once.
+/// the `on_cancelled` hook. In a lifecycle, the request is logged and counted as
+/// cancelled, once, and the hook is asked once.
 ///
 /// If the request has done durable work, or other work of it may land, the outcome is `unknown` and the status is
 /// never 503.

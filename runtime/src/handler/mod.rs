@@ -35,6 +35,7 @@ mod governed;
 mod hand_over;
 mod in_place;
 mod judge;
+mod panics;
 mod run;
 mod site;
 

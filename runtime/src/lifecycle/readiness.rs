@@ -60,7 +60,7 @@ impl ReadinessChecks {
         Self::default()
     }
 
-    /// Adds a check. It is called anew for each probe, and fails if it returns an error, panics, or takes longer than
+    /// Adds a check, which is called anew for each probe, and fails if it returns an error, panics, or takes longer than
     /// `timeout`. All checks run at once. The answer has the names of the checks that fail; the log has their errors.
     ///
     /// # Panics

@@ -21,7 +21,6 @@ use tokio::{runtime::Handle, time::Instant};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
-    escaped::Escaped,
     panic_message::panic_message,
     service::{self, FailedWorker, OnWorkerExit, Phase, ServiceState, spawn_boxed},
     token::ShutdownToken,
@@ -211,8 +210,7 @@ impl Running {
                 tracing::error!(
                     target: "followthrough",
                     worker = %self.name,
-                    "worker failed, starting again in {pause:?}: {}",
-                    Escaped(&failed)
+                    "worker failed, starting again in {pause:?}: {failed}"
                 );
                 tokio::select! {
                     biased;
@@ -244,7 +242,7 @@ impl Running {
     fn failed(&self, failed: FailedWorker, next: OnWorkerExit) {
         let serves_on = next == OnWorkerExit::KeepServing;
         let then = if serves_on { "serving on without it" } else { "shutting down" };
-        tracing::error!(target: "followthrough", worker = %self.name, "worker failed, {then}: {}", Escaped(&failed));
+        tracing::error!(target: "followthrough", worker = %self.name, "worker failed, {then}: {failed}");
         self.life.workers.note_failed(failed);
         if !serves_on {
             service::begin(&self.life);

@@ -68,7 +68,7 @@ pub(crate) struct RequestContext {
     /// The timer that wakes the request's task at its deadline.
     pub(crate) alarm: Option<Alarm>,
     pub(crate) response: ResponseState,
-    /// What the observers of the service are told at the end, if there are any.
+    /// The facts that the observers of the service are told at the end, if there are any.
     pub(super) observed: Option<Box<Observed>>,
 }
 

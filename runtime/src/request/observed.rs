@@ -1,4 +1,4 @@
-//! What the observers of a service are told of a request at its end.
+//! The facts of a request that the observers of its service are told at its end.
 //!
 //! Without an observer, a request has none of it.
 
@@ -14,7 +14,7 @@ use crate::{
     service::{RequestEnded, RequestKey},
 };
 
-/// What is known of a request that is observed.
+/// The facts of a request that is observed.
 pub(crate) struct Observed {
     key: RequestKey,
     method: Method,

@@ -38,9 +38,9 @@ pub struct Counts {
     pub failed_connections: FailedConnections,
     /// Workers that have failed since the start.
     pub failed_workers: usize,
-    /// How often failed workers were started again, since the start.
+    /// The number of times that a failed worker was started again, since the start.
     pub worker_restarts: u64,
-    /// What went wrong with the observers, since the start.
+    /// The failures of the observers, since the start.
     pub observers: ObserverCounts,
 }
 
@@ -89,9 +89,11 @@ impl ServiceState {
 
     pub(crate) fn counts(&self) -> Counts {
         let mut compensations = self.compensations.read();
-        let mut durable = self.registry.counts();
-        if self.has_ended() {
-            durable.abandon_rest();
+        let (mut durable, mut unlinked) = (self.registry.counts(), self.unlinked_counts());
+        if let Some(report) = self.ending.report() {
+            // Abandoned work may end later, and a counter must not fall.
+            (durable, compensations, unlinked) =
+                (report.durable, report.compensations, report.unlinked);
         } else {
             compensations.abandoned = 0;
         }
@@ -102,7 +104,7 @@ impl ServiceState {
             workers: self.workers.len(),
             durable,
             compensations,
-            unlinked: self.unlinked_counts(),
+            unlinked,
             cancelled: self.cancellations.read(),
             ignored_deadlines: self.ignored_deadlines(),
             failed_connections: FailedConnections::of(&self.events),

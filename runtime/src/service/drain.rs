@@ -28,7 +28,6 @@ use super::{
     failed_connections::FailedConnections, phase::Phase, report::ShutdownReport,
     spawn::spawn_boxed, state::ServiceState, watchdog,
 };
-use crate::escaped::Escaped;
 
 /// How long the connections that were cut at the end of the grace have to close.
 pub(crate) const CUTTING_TIMEOUT: Duration = Duration::from_millis(500);
@@ -179,7 +178,7 @@ pub(crate) fn publish(life: &ServiceState) {
     abandoned.extend(life.compensations.take_lost());
     let connections_cut = life.connections.take_cut();
     for connection in &connections_cut {
-        tracing::debug!(target: "followthrough", "connection cut: {}", Escaped(connection));
+        tracing::debug!(target: "followthrough", "connection cut: {connection}");
     }
     if !connections_cut.is_empty() {
         tracing::warn!(

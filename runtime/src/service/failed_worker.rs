@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::serialize::serialize;
+use crate::{escaped::Escaped, serialize::serialize};
 
 /// A worker that ended before it was told to stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ serialize!(FailedWorker { worker, panic, dropped });
 impl fmt::Display for FailedWorker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.panic {
-            Some(panic) => write!(f, "{} panicked: {panic}", self.worker),
+            Some(panic) => write!(f, "{} panicked: {}", self.worker, Escaped(panic)),
             None if self.dropped => write!(f, "{} was dropped with its runtime", self.worker),
             None => write!(f, "{} returned before it was told to stop", self.worker),
         }
@@ -40,7 +40,7 @@ pub enum OnWorkerExit {
     /// that are meant to finish are not workers; use [`Lifecycle::track`](crate::Lifecycle::track).
     KeepServing,
     /// The worker is started again, 100 ms after its first failure, and after twice as long each time up to 30 s. A
-    /// worker that has run for a minute counts as recovered. It needs
+    /// worker that has run for a minute counts as recovered. This needs
     /// [`Lifecycle::spawn_restartable`](crate::Lifecycle::spawn_restartable), whose workers are started again by
     /// default; for another worker the service shuts down.
     Restart,

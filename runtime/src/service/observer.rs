@@ -1,4 +1,4 @@
-//! What an observer of a service is told.
+//! The events of a service that its observers are told.
 
 use std::{sync::Arc, time::Duration};
 
@@ -72,7 +72,7 @@ pub struct RequestEnded {
     /// The handler; `None` if the request reached none with a policy. In a plain [`axum::Router`] an exempt handler
     /// is not known either.
     pub handler: Option<&'static HandlerPolicy>,
-    /// The route as the router has it, such as `/orders/{id}`. It needs the feature `matched-path` and a
+    /// The route as the router has it, such as `/orders/{id}`. This needs the feature `matched-path` and a
     /// [`followthrough::Router`](crate::Router).
     pub route: Option<Arc<str>>,
     /// The method.

@@ -1,4 +1,4 @@
-//! Tells the observers of a service what happens, and knows the requests in flight by their handler.
+//! Tells the observers of a service of its events, and knows the requests in flight by their handler.
 //!
 //! Invariants:
 //!
@@ -12,7 +12,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc::{Receiver, Sender, channel},
     },
     thread,
@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     escaped::Escaped, handler_policy::HandlerPolicy, panic_message::panic_message,
-    serialize::serialize,
+    repeated::Repeated, serialize::serialize,
 };
 
 /// The most events that wait for the observers.
@@ -63,9 +63,9 @@ struct Queue {
 #[derive(Default)]
 struct Shared {
     waiting: AtomicUsize,
-    panicked: AtomicU64,
-    slow: AtomicU64,
-    dropped: AtomicU64,
+    panicked: Arc<Repeated>,
+    slow: Arc<Repeated>,
+    dropped: Arc<Repeated>,
 }
 
 enum Event {
@@ -76,7 +76,7 @@ enum Event {
     Flush(CancellationToken),
 }
 
-/// What went wrong with the [observers](crate::observe::Observer) of a service.
+/// The failures of the [observers](crate::observe::Observer) of a service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ObserverCounts {
@@ -192,14 +192,13 @@ impl Observers {
             return;
         }
         shared.waiting.fetch_sub(1, Ordering::Relaxed);
-        let dropped = shared.dropped.fetch_add(1, Ordering::Relaxed) + 1;
-        if dropped.is_power_of_two() {
+        shared.dropped.note(|count| {
             tracing::error!(
                 target: "followthrough",
-                dropped,
+                count,
                 "an observer is too slow, and events for it were dropped: let it hand its work to a task of its own"
             );
-        }
+        });
     }
 
     /// Waits until the observers have taken all events, for half a second at most.
@@ -225,9 +224,17 @@ impl Observers {
     pub(crate) fn counts(&self) -> ObserverCounts {
         let Some(Queue { shared, .. }) = &self.queue else { return ObserverCounts::default() };
         ObserverCounts {
-            panicked: shared.panicked.load(Ordering::Relaxed),
-            slow: shared.slow.load(Ordering::Relaxed),
-            dropped: shared.dropped.load(Ordering::Relaxed),
+            panicked: shared.panicked.count(),
+            slow: shared.slow.count(),
+            dropped: shared.dropped.count(),
+        }
+    }
+
+    /// Logs the last counts of failures.
+    pub(crate) fn flush_log(&self) {
+        let Some(Queue { shared, .. }) = &self.queue else { return };
+        for failures in [&shared.panicked, &shared.slow, &shared.dropped] {
+            failures.flush();
         }
     }
 }
@@ -240,36 +247,40 @@ fn deliver(events: &Receiver<Event>, observers: &[Box<dyn Observer>], shared: &S
             flushed.cancel();
         }
         for observer in observers {
-            let began = Instant::now();
-            let called = catch_unwind(AssertUnwindSafe(|| match &event {
-                Event::Request(request) => observer.request_ended(request),
-                Event::Work(work) => observer.work_ended(work),
-                Event::Phase(phase) => observer.phase_began(*phase),
-                Event::Flush(_) => {}
-            }));
-            if let Err(panic) = called {
-                let panicked = shared.panicked.fetch_add(1, Ordering::Relaxed) + 1;
-                if panicked.is_power_of_two() {
-                    tracing::error!(
-                        target: "followthrough",
-                        panicked,
-                        "an observer panicked: {}",
-                        Escaped(panic_message(&*panic))
-                    );
-                }
-            }
-            let elapsed = began.elapsed();
-            if elapsed >= SLOW {
-                let slow = shared.slow.fetch_add(1, Ordering::Relaxed) + 1;
-                if slow.is_power_of_two() {
-                    tracing::warn!(
-                        target: "followthrough",
-                        slow,
-                        elapsed_ms = elapsed.as_millis(),
-                        "an observer took a second or more for one event"
-                    );
-                }
-            }
+            // A subscriber of the log may panic, too, and the thread has to go on.
+            let _ = catch_unwind(AssertUnwindSafe(|| tell(&**observer, &event, shared)));
         }
+    }
+}
+
+fn tell(observer: &dyn Observer, event: &Event, shared: &Shared) {
+    let began = Instant::now();
+    let called = catch_unwind(AssertUnwindSafe(|| match event {
+        Event::Request(request) => observer.request_ended(request),
+        Event::Work(work) => observer.work_ended(work),
+        Event::Phase(phase) => observer.phase_began(*phase),
+        Event::Flush(_) => {}
+    }));
+    if let Err(panic) = called {
+        let message = panic_message(&*panic).to_owned();
+        shared.panicked.note(move |count| {
+            tracing::error!(
+                target: "followthrough",
+                count,
+                "an observer panicked: {}",
+                Escaped(message)
+            );
+        });
+    }
+    let elapsed = began.elapsed();
+    if elapsed >= SLOW {
+        shared.slow.note(move |count| {
+            tracing::warn!(
+                target: "followthrough",
+                count,
+                elapsed_ms = elapsed.as_millis(),
+                "an observer took a second or more for one event"
+            );
+        });
     }
 }

@@ -184,7 +184,7 @@ pub struct ShutdownReport {
     pub connections_cut: Vec<ConnectionCut>,
     /// Workers that panicked, returned or were dropped before they were told to stop.
     pub failed_workers: Vec<FailedWorker>,
-    /// How often failed workers were started again. It does not change the exit code.
+    /// The number of times that a failed worker was started again. This number does not change the exit code.
     pub worker_restarts: u64,
 }
 

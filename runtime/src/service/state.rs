@@ -185,6 +185,7 @@ impl ServiceState {
     pub(crate) fn flush_events(&self) {
         self.events.flush();
         self.ignored_deadlines.flush();
+        self.observers.flush_log();
     }
 
     /// Returns the deadline that an operator has set for the handler, or else the handler's own.

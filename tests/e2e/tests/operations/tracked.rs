@@ -85,6 +85,8 @@ async fn a_task_that_is_left_behind_is_named_in_the_report() {
     assert_eq!(report.abandoned[0].handler, "(tracked task)");
     assert!(report.abandoned[0].location.contains("tracked.rs:"), "{report}");
     assert_eq!(soon("the handle", tracked).await, None);
+    let counts = lifecycle.counts();
+    assert_eq!((counts.durable, counts.compensations), (report.durable, report.compensations));
     // The drain is over.
     let log = Log::capture();
     assert_eq!(lifecycle.track(async { 7 }).await, None);
