@@ -1,4 +1,4 @@
-//! What the facade `metrics` records agrees with the clients and the report.
+//! The records of the facade `metrics` agree with the clients and the report.
 
 #![expect(clippy::float_cmp, reason = "all of them are whole numbers")]
 

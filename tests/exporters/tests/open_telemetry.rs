@@ -1,4 +1,4 @@
-//! What OpenTelemetry exports follows the semantic conventions, and agrees with the clients.
+//! The exports of OpenTelemetry follow the semantic conventions, and agree with the clients.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What an observer of the service has seen: why requests ended, and the latest ends one by one.
+//! The ends that an observer of the service has seen: their counts by cause, and the latest of them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

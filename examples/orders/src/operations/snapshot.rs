@@ -1,4 +1,4 @@
-//! One message to the live page.
+//! A message to the live page.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What a client can repeat is logged as a count, and its control characters never reach a line.
+//! Log events that a client can repeat are counted, and its control characters never reach a line.
 
 use std::{
     io,

@@ -1,4 +1,4 @@
-//! What an operator sees: observers, metrics, counts and tracked tasks.
+//! The view of an operator: observers, metrics, counts and tracked tasks.
 
 mod metrics;
 mod observers;

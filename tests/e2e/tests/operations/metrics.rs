@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use followthrough::{
-    Lifecycle, Router, cancellable, durable_write,
+    CallerDeadlines, Lifecycle, OnWorkerExit, Router, ShutdownToken, cancellable, durable_write,
+    observe::{Observer, Phase},
     report::Counts,
     routing::{get, post},
 };
@@ -188,7 +189,7 @@ async fn a_scrape_in_the_last_second_of_a_drain_is_answered_and_not_counted() {
     let app = Router::new().route("/write", post(write)).with_state(gate.clone());
     let server = Server::with(lifecycle(), app.into_axum()).await;
     let metrics = Router::<()>::new().route("/metrics", get(server.lifecycle.metrics()));
-    let listener = TcpListener::bind("127.0.1:0").await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
     drop(tokio::spawn(axum::serve(listener, metrics.into_axum()).into_future()));
     let client = h1::send(server.at, "POST", "/write").await;
@@ -203,4 +204,95 @@ async fn a_scrape_in_the_last_second_of_a_drain_is_answered_and_not_counted() {
     drop((client, server.ended().await));
     let samples = parse(&h1::call(at, "GET", "/metrics").await.body);
     assert_eq!(sum(&samples, "followthrough_requests_ended_total"), 1);
+}
+
+/// Panics at each phase.
+struct Faulty;
+
+impl Observer for Faulty {
+    fn phase_began(&self, _: Phase) {
+        panic!("an observer that is broken");
+    }
+}
+
+async fn undo(fails: bool) -> Result<(), &'static str> {
+    if fails { Err("it cannot be undone") } else { Ok(()) }
+}
+
+#[cancellable(reversible_write, on_cancel = undo(fails), deadline = "20ms")]
+async fn hold(Path(fails): Path<bool>) {
+    std::future::pending::<()>().await;
+}
+
+#[durable_write(max_in_flight = 1)]
+async fn alone(State(gate): State<Gate>) {
+    gate.marks.set("alone");
+    let _ = gate.open.clone().wait_for(|open| *open).await;
+}
+
+#[tokio::test]
+async fn each_fault_has_its_counter() {
+    let (opens, open) = watch::channel(false);
+    let gate = Gate { marks: Marks::default(), open };
+    let builder = lifecycle()
+        .observer(Faulty)
+        .caller_deadlines(CallerDeadlines::new().grpc_timeout())
+        .on_worker_exit(|failed| match &*failed.worker {
+            "restarts" => OnWorkerExit::Restart,
+            _ => OnWorkerExit::KeepServing,
+        });
+    let app = Router::new()
+        .route("/hold/{fails}", post(hold))
+        .route("/alone", post(alone))
+        .with_state(gate.clone());
+    let server = Server::with(builder, app.into_axum()).await;
+    let (lifecycle, at) = (server.lifecycle.clone(), server.at);
+    drop(scrape(&lifecycle).await);
+
+    for path in ["/hold/false", "/hold/true"] {
+        assert_eq!(h1::call(at, "POST", path).await.status, 504);
+    }
+    let client = h1::send(at, "POST", "/alone").await;
+    gate.marks.until("alone").await;
+    assert_eq!(h1::call(at, "POST", "/alone").await.status, 503);
+    let unread = "GET /nowhere HTTP/1.1\r\nhost: test\r\ngrpc-timeout: soon\r\n\r\n";
+    assert_eq!(h1::raw(at, unread).await.answer().await.status, 404);
+    h1::raw(at, "no head\r\n\r\n").await.ends().await;
+    let failed = lifecycle.spawn("fails", async |_stop| {});
+    soon("the end of the worker", failed.ended()).await;
+    let starts = std::sync::atomic::AtomicU32::new(0);
+    drop(lifecycle.spawn_restartable("restarts", move |stop: ShutdownToken| {
+        let first = starts.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
+        async move {
+            assert!(!first, "the first start");
+            stop.cancelled().await;
+        }
+    }));
+    soon("the counters", async {
+        let both = |samples: &Samples| {
+            sum(samples, "followthrough_workers_restarted_total") == 1
+                && sum(samples, "followthrough_compensations_ended_total") == 2
+        };
+        while !both(&scrape(&lifecycle).await) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(scrape(&lifecycle).await["followthrough_workers"], 1);
+    opens.send(true).unwrap();
+    drop((client, server.stop().await));
+
+    let samples = scrape(&lifecycle).await;
+    for once in [
+        "compensations_ended_total{end=\"completed\"}",
+        "compensations_ended_total{end=\"failed\"}",
+        "refused_total{reason=\"limit_reached\"}",
+        "deadlines_ignored_total",
+        "connections_failed_total{reason=\"malformed_head\"}",
+        "workers_failed_total",
+        "workers_restarted_total",
+    ] {
+        assert_eq!(samples[&format!("followthrough_{once}")], 1, "{once}");
+    }
+    assert!(samples["followthrough_observer_faults_total{fault=\"panicked\"}"] > 1);
 }
