@@ -1,6 +1,9 @@
 //! The metrics: what they say agrees with the clients, with the counts and with the report.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    future::{Ready, ready},
+};
 
 use axum::extract::{Path, State};
 use followthrough::{
@@ -215,8 +218,8 @@ impl Observer for Faulty {
     }
 }
 
-async fn undo(fails: bool) -> Result<(), &'static str> {
-    if fails { Err("it cannot be undone") } else { Ok(()) }
+fn undo(fails: bool) -> Ready<Result<(), &'static str>> {
+    ready(if fails { Err("it cannot be undone") } else { Ok(()) })
 }
 
 #[cancellable(reversible_write, on_cancel = undo(fails), deadline = "20ms")]
