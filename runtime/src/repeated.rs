@@ -38,10 +38,22 @@ struct State {
     count: u64,
     /// When the last line was logged.
     logged: Option<Instant>,
+    /// The number of events at that time.
+    logged_count: u64,
     /// The first event since the last line.
     kept: Option<Line>,
     /// Whether a task logs the kept event.
     is_timed: bool,
+}
+
+/// An event that was counted.
+enum Added {
+    /// The event is logged at once, with the number of events.
+    Due(u64),
+    /// The event is kept, with the number of events.
+    Early(u64),
+    /// A kept event stands for this one.
+    Covered,
 }
 
 impl Repeated {
@@ -51,7 +63,17 @@ impl Repeated {
     }
 
     /// Counts an event. `line` logs it with the number of events so far: now, within a second, or never.
+    ///
+    /// Only this function is compiled once for each event.
     pub(crate) fn note(self: &Arc<Self>, line: impl FnOnce(u64) + Send + 'static) {
+        match self.add() {
+            Added::Due(count) => line(count),
+            Added::Early(count) => self.keep(count, Box::new(line)),
+            Added::Covered => {}
+        }
+    }
+
+    fn add(&self) -> Added {
         let mut state = self.lock();
         state.count += 1;
         let (count, now) = (state.count, Instant::now());
@@ -59,12 +81,21 @@ impl Repeated {
             let kept = state.logs(now);
             drop(state);
             drop(kept);
-            return line(count);
+            Added::Due(count)
+        } else if state.kept.is_some() {
+            Added::Covered
+        } else {
+            Added::Early(count)
         }
-        if state.kept.is_some() {
+    }
+
+    /// Keeps the line of event `count`, unless a line of a later event was logged or kept meanwhile.
+    fn keep(self: &Arc<Self>, count: u64, line: Line) {
+        let mut state = self.lock();
+        if state.kept.is_some() || state.logged_count > count {
             return;
         }
-        state.kept = Some(Box::new(line));
+        state.kept = Some(line);
         if let (false, Ok(runtime)) = (state.is_timed, Handle::try_current()) {
             state.is_timed = true;
             drop(state);
@@ -95,6 +126,7 @@ impl State {
     /// Notes that a line is logged. Returns the kept event, which the line covers.
     fn logs(&mut self, now: Instant) -> Option<Line> {
         self.logged = Some(now);
+        self.logged_count = self.count;
         self.kept.take()
     }
 }
