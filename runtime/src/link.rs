@@ -8,7 +8,7 @@
 
 mod first;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, pin::pin, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -171,6 +171,53 @@ impl LinkedToken {
         RunUntil::new(self.is_cancelled(), self.cancelled(), future).await
     }
 
+    /// Runs `work` with a [`CancellationToken`] that follows the link, for libraries that take one. The wait goes on
+    /// after the token has fired, until `work` ends.
+    ///
+    /// The token of tokio-util has one parent, so this future is what fires it, without a task. The token fires also
+    /// when this future has ended or is dropped, because it follows the link no longer: a task that keeps a clone
+    /// ends as well.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use followthrough::{RequestToken, ShutdownToken, link};
+    /// use tokio_util::sync::CancellationToken;
+    ///
+    /// // A function of another library.
+    /// async fn fetch(cancel: CancellationToken) -> Option<u8> {
+    ///     cancel.run_until_cancelled(std::future::pending()).await
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let (request, stop) = (RequestToken::never(), ShutdownToken::never());
+    /// let linked = link([request.token(), stop.token()]).timeout(std::time::Duration::from_millis(1));
+    /// assert_eq!(linked.with_token(fetch).await, None);
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// That of the future of `work`, which is dropped with this one.
+    pub async fn with_token<F: Future>(
+        &self,
+        work: impl FnOnce(CancellationToken) -> F,
+    ) -> F::Output {
+        let token = CancellationToken::new();
+        let ended = token.clone().drop_guard();
+        if self.is_cancelled() {
+            token.cancel();
+        }
+        let mut work = pin!(work(token));
+        tokio::select! {
+            biased;
+            output = &mut work => return output,
+            _ = self.cancelled() => drop(ended),
+        }
+        work.await
+    }
+
     fn decode(&self, fired: usize) -> LinkSource {
         match fired {
             DEADLINE => self.deadline.map_or(LinkSource::Deadline, |(_, source)| source),
@@ -197,6 +244,8 @@ impl fmt::Debug for LinkedToken {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -249,6 +298,41 @@ mod tests {
         assert_eq!(link([middle.clone()]).cancelled().await, LinkSource::Token(0));
         assert_eq!(middle.source(), Some(LinkSource::Token(1)), "the deadline of its source");
         assert_eq!(middle.cause(), Some(Cause::DeadlineExceeded));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_for_a_library_follows_the_link_and_its_work_goes_on() {
+        let (a, b) = (CancellationToken::new(), CancellationToken::new());
+        let inner = link([a, b.clone()]);
+        let outer = link([inner]).timeout(Duration::from_secs(5));
+        let work = outer.with_token(|token| async move {
+            assert!(!token.is_cancelled());
+            b.cancel();
+            token.cancelled().await;
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            token
+        });
+        assert!(work.await.is_cancelled());
+        assert_eq!(outer.source(), Some(LinkSource::Token(0)));
+        assert!(outer.with_token(async |token| token.is_cancelled()).await, "before it begins");
+    }
+
+    #[tokio::test]
+    async fn a_token_for_a_library_fires_when_its_link_is_followed_no_longer() {
+        let linked = link([CancellationToken::new()]);
+        let kept = linked.with_token(async |token| token).await;
+        assert!(kept.is_cancelled(), "after the end");
+
+        let (send, mut kept) = tokio::sync::mpsc::channel(1);
+        let mut dropped = Box::pin(linked.with_token(|token| async move {
+            send.send(token).await.unwrap();
+            std::future::pending::<()>().await;
+        }));
+        assert!(dropped.as_mut().now_or_never().is_none());
+        let kept = kept.recv().await.unwrap();
+        assert!(!kept.is_cancelled());
+        drop(dropped);
+        assert!(kept.is_cancelled(), "after a drop");
     }
 
     #[tokio::test(start_paused = true)]
