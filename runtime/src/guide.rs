@@ -36,8 +36,32 @@ pub mod deadlines {}
 pub mod durable_work {}
 
 #[doc = include_str!("../guide/links.txt")]
+#[doc = include_str!("../guide/faq.md")]
+pub mod faq {}
+
+#[doc = include_str!("../guide/links.txt")]
 #[doc = include_str!("../guide/features.md")]
 pub mod features {}
+
+#[doc = include_str!("../guide/links.txt")]
+#[doc = include_str!("../guide/from_aspnet_core.md")]
+pub mod from_aspnet_core {}
+
+#[doc = include_str!("../guide/links.txt")]
+#[doc = include_str!("../guide/from_axum.md")]
+pub mod from_axum {}
+
+#[doc = include_str!("../guide/links.txt")]
+#[doc = include_str!("../guide/from_dropshot.md")]
+pub mod from_dropshot {}
+
+#[doc = include_str!("../guide/links.txt")]
+#[doc = include_str!("../guide/from_timeout_layer.md")]
+pub mod from_timeout_layer {}
+
+#[doc = include_str!("../guide/links.txt")]
+#[doc = include_str!("../guide/from_tokio_util.md")]
+pub mod from_tokio_util {}
 
 #[doc = include_str!("../guide/links.txt")]
 #[doc = include_str!("../guide/handlers.md")]
