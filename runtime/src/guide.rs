@@ -98,6 +98,10 @@ pub mod proof {}
 pub mod proxies {}
 
 #[doc = include_str!("../guide/links.txt")]
+#[doc = include_str!("../guide/recipes.md")]
+pub mod recipes {}
+
+#[doc = include_str!("../guide/links.txt")]
 #[doc = include_str!("../guide/review.md")]
 pub mod review {}
 
