@@ -3,6 +3,8 @@
 //!
 //! `cargo run -p recipes` lists them, and `cargo run -p recipes -- todos` serves one.
 
+#![allow(clippy::doc_markdown, reason = "questions of people, with the names that they know")]
+
 #[cfg(test)]
 mod ask;
 
