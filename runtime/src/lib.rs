@@ -40,6 +40,7 @@
 //! - Databases, whose work has to be cancelled on the server: the crates `followthrough-postgres` and
 //!   `followthrough-sqlx-postgres`, and the page [`guide::databases`].
 //! - Log events, one by one: [`guide::logs`].
+//! - Small services, one a question: [`guide::recipes`].
 //! - Longer answers: the [`guide`].
 //!
 //! # The laws
