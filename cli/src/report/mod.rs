@@ -1,0 +1,96 @@
+//! The forms of the report.
+
+mod github;
+mod json;
+mod sarif;
+mod table;
+
+use crate::handlers::{Handler, Report};
+use clap::ValueEnum;
+
+/// The form of a report.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Format {
+    /// One line a handler, for people.
+    Table,
+    /// One object, for programs.
+    Json,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
+    /// Workflow commands of GitHub Actions, which become annotations of a pull request.
+    Github,
+}
+
+/// Renders `report`. The text ends with a line feed, unless it is empty.
+pub(crate) fn render(report: &Report, format: Format) -> String {
+    match format {
+        Format::Table => table::render(report),
+        Format::Json => json::render(report),
+        Format::Sarif => sarif::render(report),
+        Format::Github => github::render(report),
+    }
+}
+
+/// Something that a reviewer should look at.
+struct Finding<'a> {
+    rule: &'static str,
+    is_warning: bool,
+    file: &'a str,
+    line: usize,
+    message: String,
+}
+
+const WRITE_BEHIND_GET: &str = "write-behind-get";
+const UNANNOTATED: &str = "unannotated";
+const UNRESOLVED: &str = "unresolved";
+
+fn findings(report: &Report) -> Vec<Finding<'_>> {
+    let mut found = Vec::new();
+    for handler in &report.handlers {
+        found.extend(of_handler(handler));
+    }
+    for route in &report.unresolved {
+        let (file, line) = route.place.rsplit_once(':').unwrap_or((&route.place, "1"));
+        found.push(Finding {
+            rule: UNRESOLVED,
+            is_warning: false,
+            file,
+            line: line.parse().unwrap_or(1),
+            message: format!(
+                "`{} {}`: the handler `{}` was not found",
+                route.method, route.path, route.text
+            ),
+        });
+    }
+    found
+}
+
+fn of_handler(handler: &Handler) -> Vec<Finding<'_>> {
+    let mut found = Vec::new();
+    let mut add = |rule, is_warning, message| {
+        found.push(Finding { rule, is_warning, file: &handler.file, line: handler.line, message });
+    };
+    let suggestion = &handler.suggestion;
+    if suggestion.write_behind_get {
+        let message = format!(
+            "`{}` writes behind GET ({}): route it behind POST, or write `#[durable_write(safe_method = \"why\")]`",
+            handler.name, suggestion.reason
+        );
+        add(WRITE_BEHIND_GET, true, message);
+    }
+    if handler.present.is_none() {
+        let message = format!(
+            "`{}` has no policy: `#[{}]` is suggested ({} confidence: {})",
+            handler.name,
+            suggestion.policy.attribute(),
+            suggestion.confidence,
+            suggestion.reason
+        );
+        add(UNANNOTATED, false, message);
+    }
+    found
+}
+
+fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}

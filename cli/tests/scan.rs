@@ -1,0 +1,265 @@
+//! What `scan` prints.
+
+mod support;
+
+use cargo_followthrough::{Format, scan};
+use std::{fs, path::Path};
+use support::{fixture, package, run, stderr, stdout};
+
+/// Compares `text` with a file. `SNAPSHOTS=overwrite` writes it.
+fn snapshot(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots").join(name);
+    if std::env::var("SNAPSHOTS").is_ok_and(|value| value == "overwrite") {
+        fs::write(&path, text).expect("the snapshot is written");
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(text, expected, "{name}: `SNAPSHOTS=overwrite cargo test` records it anew");
+}
+
+#[test]
+fn each_format_of_the_shop() {
+    for (format, name) in [
+        (Format::Table, "shop.txt"),
+        (Format::Json, "shop.json"),
+        (Format::Sarif, "shop.sarif"),
+        (Format::Github, "shop.github"),
+    ] {
+        let (report, notes) = scan(&fixture("shop"), format).expect("the shop is a package");
+        assert_eq!(notes, Vec::<String>::new());
+        snapshot(name, &report);
+    }
+}
+
+/// Returns policy, confidence and reason of the only handler of a service.
+fn only(method: &str, handler: &str) -> (String, String, String) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let main = format!(
+        "fn router() -> Router {{ Router::new().route(\"/\", {method}(handler)) }}\n{handler}\n"
+    );
+    package(folder.path(), main);
+    let (report, notes) = scan(folder.path(), Format::Json).expect("a package");
+    assert_eq!(notes, Vec::<String>::new(), "{handler}");
+    let report: serde_json::Value = serde_json::from_str(&report).expect("the report is JSON");
+    let handler = &report["handlers"][0];
+    let text = |key: &str| handler[key].as_str().expect("a text").to_owned();
+    (text("suggested"), text("confidence"), text("reason"))
+}
+
+#[test]
+fn each_reason() {
+    for (method, body, policy, reason) in [
+        ("get", "async fn handler() {}", "read", "GET; no write was found"),
+        (
+            "post",
+            "async fn handler() {}",
+            "durable_write",
+            "POST; no write was found, so the method decides",
+        ),
+        ("get", "async fn handler() { query(\"SELECT a FROM b\"); }", "read", "GET; `SELECT`"),
+        (
+            "post",
+            "async fn handler() { query(\"INSERT INTO a VALUES (1)\"); }",
+            "durable_write",
+            "POST; `INSERT`",
+        ),
+        (
+            "put",
+            "async fn handler() { query(\"REPLACE INTO a VALUES (1)\"); }",
+            "idempotent_write",
+            "PUT; `upsert`",
+        ),
+        (
+            "get",
+            "async fn handler(ws: WebSocketUpgrade) {}",
+            "stream",
+            "GET; `WebSocketUpgrade` continues after the response's head",
+        ),
+        (
+            "get",
+            "async fn handler() -> Sse<S> {}",
+            "stream",
+            "GET; `Sse` continues after the response's head",
+        ),
+        (
+            "post",
+            "async fn handler() { tokio::spawn(work()).await; }",
+            "durable_write",
+            "POST; spawns a task",
+        ),
+        (
+            "post",
+            "async fn handler(body: Multipart) { db.save(body).await; }",
+            "durable_write",
+            "POST; `db.save`; the body is still arriving (`Multipart`)",
+        ),
+        (
+            "delete",
+            "async fn handler() { fs::remove_file(\"a\").await; }",
+            "durable_write",
+            "DELETE; `fs::remove_file`",
+        ),
+        (
+            "post",
+            "async fn handler() { producer.send(record).await; }",
+            "durable_write",
+            "POST; `producer.send`",
+        ),
+        (
+            "post",
+            "async fn handler() { client.post(url).json(&a).send().await; }",
+            "durable_write",
+            "POST; `json.send`",
+        ),
+        (
+            "post",
+            "async fn handler() { session.insert(1).await; }",
+            "durable_write",
+            "POST; `session.insert`",
+        ),
+        (
+            "post",
+            "async fn handler() { state.lock().insert(1); }",
+            "durable_write",
+            "POST; `lock.insert` changes shared memory",
+        ),
+        (
+            "any",
+            "async fn handler() { client.request(req).await; }",
+            "durable_write",
+            "ANY; `client.request` forwards the request's method",
+        ),
+        (
+            "get",
+            "async fn handler() { diesel::delete(users).execute(conn).await; }",
+            "durable_write",
+            "GET; `diesel::delete`",
+        ),
+        (
+            "get",
+            "async fn handler() { one().await; } async fn one() { Db::two().await; } struct Db; impl Db { async fn two() { query(\"UPDATE a SET b = 1\"); } }",
+            "durable_write",
+            "GET; `UPDATE` in `Db::two`, two calls away",
+        ),
+    ] {
+        let (found, _, why) = only(method, body);
+        assert_eq!((found.as_str(), why.as_str()), (policy, reason), "{method}: {body}");
+    }
+}
+
+#[test]
+fn a_name_that_only_looks_is_a_read_behind_post() {
+    for name in ["get_users", "list", "validate_name", "search"] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let main = format!(
+            "fn r() -> Router {{ Router::new().route(\"/\", post({name})) }} async fn {name}() {{}}"
+        );
+        package(folder.path(), main);
+        let (report, _) = scan(folder.path(), Format::Json).expect("a package");
+        assert!(report.contains("\"suggested\": \"read\""), "{name}: {report}");
+    }
+}
+
+#[test]
+fn a_name_that_only_looks_and_a_body_that_writes_is_a_write() {
+    let (policy, ..) = only(
+        "post",
+        "async fn handler() { get_or_else().await } async fn get_or_else() { query(\"DELETE FROM a\"); }",
+    );
+    assert_eq!(policy, "durable_write");
+    for name in ["get_or_create", "list_and_delete", "find_and_update"] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let main = format!(
+            "fn r() -> Router {{ Router::new().route(\"/\", post({name})) }} async fn {name}() {{}}"
+        );
+        package(folder.path(), main);
+        let (report, _) = scan(folder.path(), Format::Json).expect("a package");
+        assert!(report.contains("\"suggested\": \"durable_write\""), "{name}: {report}");
+    }
+}
+
+#[test]
+fn a_policy_that_is_there_is_reported_as_it_is() {
+    for (attribute, shown) in [
+        ("#[cancellable(read)]", "cancellable(read)"),
+        ("#[followthrough::durable_write]", "durable_write"),
+        ("#[must_land]", "durable_write"),
+        ("#[exempt(reason = \"a probe\")]", "exempt(reason = \"a probe\")"),
+    ] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let main = format!(
+            "use followthrough::durable_write as must_land;\n\
+             fn r() -> Router {{ Router::new().route(\"/\", post(handler)) }}\n{attribute}\nasync fn handler() {{}}"
+        );
+        package(folder.path(), main);
+        let (report, _) = scan(folder.path(), Format::Json).expect("a package");
+        let report: serde_json::Value = serde_json::from_str(&report).expect("the report is JSON");
+        assert_eq!(report["handlers"][0]["present"], shown);
+    }
+}
+
+#[test]
+fn routes_across_the_packages_of_a_workspace() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (api, web) = (folder.path().join("api"), folder.path().join("web"));
+    package(
+        &web,
+        "use the_api as api; fn app() -> Router { Router::new().nest(\"/v1\", api::users::routes()) }",
+    );
+    let manifest = fs::read_to_string(web.join("Cargo.toml")).expect("the manifest");
+    let manifest = format!(
+        "{manifest}[dependencies]\nthe_api = {{ package = \"shop-api\", path = \"../api\" }}\n"
+    );
+    fs::write(web.join("Cargo.toml"), manifest).expect("the manifest is written");
+    fs::create_dir_all(api.join("src")).expect("the folder is made");
+    fs::write(api.join("Cargo.toml"), "[package]\nname = \"shop-api\"\n")
+        .expect("the manifest is written");
+    fs::write(api.join("src/lib.rs"), "pub mod users;").expect("the source is written");
+    let users = "pub fn routes() -> Router { Router::new().route(\"/users\", get(list)) } async fn list() {}";
+    fs::write(api.join("src/users.rs"), users).expect("the source is written");
+    let (report, _) = scan(folder.path(), Format::Table).expect("a workspace");
+    assert!(
+        report.contains("GET     /v1/users  users::list  api/src/users.rs:1  read"),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_handler_that_is_not_found_is_said_so() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    package(
+        folder.path(),
+        "fn r() -> Router { Router::new().route(\"/\", get(elsewhere::handler)) }",
+    );
+    let (report, _) = scan(folder.path(), Format::Table).expect("a package");
+    assert!(report.contains("the handler was not found"), "{report}");
+    assert!(report.contains("1 route without a handler that was found"), "{report}");
+}
+
+#[test]
+fn fail_on_sets_the_exit_code() {
+    let shop = fixture("shop");
+    let output = run(&["scan", "--fail-on", "write-behind-get"], &shop);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stderr(&output), "error: 1 handler behind GET that write: route them behind POST\n");
+    assert!(stdout(&output).starts_with("METHOD"), "the report is there, too");
+    let output =
+        run(&["scan", "--fail-on", "unannotated,write-behind-get", "--format", "github"], &shop);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stderr(&output).lines().count(), 2);
+    let output = run(&["scan"], &shop);
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn a_command_line_that_is_not_understood_ends_in_code_2() {
+    for args in [
+        vec!["scan", "--format", "xml"],
+        vec!["inspect"],
+        vec!["scan", "--fail-on", "everything"],
+        vec![],
+    ] {
+        let output = run(&args, &fixture("shop"));
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(!stderr(&output).is_empty(), "{args:?}");
+    }
+}
