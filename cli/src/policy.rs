@@ -222,14 +222,14 @@ impl Case<'_> {
             let why = "no write was found, and not all of it was read";
             return self.make(Policy::DurableWrite, Confidence::Low, why);
         }
-        if let Some(far) = self.first(Kind::is_write) {
-            let why = format!("{} is too far away to be its purpose", self.because(far));
-            return self.make(Policy::Read, Confidence::Low, &why);
-        }
         // A stream in a function that is called may be read there, too.
         let stream = self.first(|kind| kind == Kind::Stream).filter(|found| found.calls <= 2);
         if let Some(found) = stream {
             return self.make(Policy::Stream, Confidence::Medium, &self.because(found));
+        }
+        if let Some(far) = self.first(Kind::is_write) {
+            let why = format!("{} is too far away to be its purpose", self.because(far));
+            return self.make(Policy::Read, Confidence::Low, &why);
         }
         let confidence = if is_mixed { Confidence::Low } else { Confidence::High };
         match self.first(|kind| kind == Kind::Read) {

@@ -110,6 +110,10 @@ pub mod review {}
 pub mod rules {}
 
 #[doc = include_str!("../guide/links.txt")]
+#[doc = include_str!("../guide/scan.md")]
+pub mod scan {}
+
+#[doc = include_str!("../guide/links.txt")]
 #[doc = include_str!("../guide/serve.md")]
 pub mod serve {}
 

@@ -121,7 +121,9 @@ fn has_word(name: &str, words: &[&str]) -> bool {
         }
         snake.extend(character.to_lowercase());
     }
-    snake.split('_').any(|word| words.contains(&word))
+    snake.split('_').any(|word| {
+        words.contains(&word) || word.strip_suffix('s').is_some_and(|one| words.contains(&one))
+    })
 }
 
 pub(super) fn is_database(names: &[String], types: &BTreeSet<String>) -> bool {
