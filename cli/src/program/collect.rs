@@ -1,12 +1,12 @@
 //! Collects modules, functions, imports and types from the files.
 
-use super::{Function, Module, ModuleId, Program, Root};
+use super::{Function, Module, ModuleId, Program, Root, imports};
 use crate::{modules::ModuleFiles, package::Kind, source::FileId, syntax};
 use proc_macro2::LineColumn;
 use std::collections::{HashMap, HashSet};
 use syn::{
     Attribute, Block, Generics, ImplItem, Item, ItemImpl, ItemTrait, ItemUse, Signature, Stmt,
-    TraitItem, Type, UseTree, Visibility,
+    TraitItem, Type, Visibility,
     spanned::Spanned,
     visit::{self, Visit},
 };
@@ -283,7 +283,7 @@ impl<'a> Collector<'a, '_> {
         if item.leading_colon.is_some() {
             prefix.push(String::new());
         }
-        use_tree(&item.tree, &mut prefix, &mut self.program.modules[module]);
+        imports::use_tree(&item.tree, &mut prefix, &mut self.program.modules[module]);
     }
 }
 
@@ -303,39 +303,6 @@ impl<'a> Visit<'a> for NestedItems<'a> {
         match statement {
             Stmt::Item(item) => self.0.push(item),
             _ => visit::visit_stmt(self, statement),
-        }
-    }
-}
-
-fn use_tree(tree: &UseTree, prefix: &mut Vec<String>, module: &mut Module<'_>) {
-    let mut add = |name: String, last: String| {
-        let mut path = prefix.clone();
-        if last != "self" {
-            path.push(last);
-        }
-        module.imports.push((name, path));
-    };
-    match tree {
-        UseTree::Path(path) => {
-            prefix.push(syntax::name(&path.ident));
-            use_tree(&path.tree, prefix, module);
-            prefix.pop();
-        }
-        UseTree::Name(name) => {
-            let name = syntax::name(&name.ident);
-            let alias = if name == "self" {
-                prefix.last().cloned().unwrap_or_default()
-            } else {
-                name.clone()
-            };
-            add(alias, name);
-        }
-        UseTree::Rename(rename) => add(syntax::name(&rename.rename), syntax::name(&rename.ident)),
-        UseTree::Glob(_) => module.globs.push(prefix.clone()),
-        UseTree::Group(group) => {
-            for tree in &group.items {
-                use_tree(tree, prefix, module);
-            }
         }
     }
 }

@@ -1,7 +1,9 @@
 //! The modules and functions of the service, and the functions that a name means.
 
 mod collect;
+mod imports;
 mod resolve;
+mod text;
 mod types;
 
 pub(crate) use resolve::Definition;

@@ -3,7 +3,7 @@
 use super::{Position, openapi};
 use crate::{
     evidence::{Body, Reader},
-    program::{Definition, FunctionId, Program, Scope},
+    program::{FunctionId, Program, Scope},
     syntax,
 };
 use std::{
@@ -14,7 +14,7 @@ use std::{
 use syn::{Expr, ExprCall, ExprMethodCall, FnArg, Pat, Stmt};
 
 /// Functions that return method routers, inside each other.
-const MAX_STEPS: usize = 12;
+pub(super) const MAX_STEPS: usize = 12;
 
 /// The handler of a route.
 #[derive(Clone)]
@@ -101,7 +101,7 @@ impl Arms<'_> {
     }
 
     /// Returns what a name stands for, and the reader for it.
-    fn bound(&self, expr: &Expr) -> Option<(Expr, Self)> {
+    pub(super) fn bound(&self, expr: &Expr) -> Option<(Expr, Self)> {
         let name = syntax::ident(expr)?;
         let (value, scope, file) = self.bindings.get(&name)?.clone();
         let mut inside = self.clone();
@@ -213,90 +213,6 @@ impl Arms<'_> {
 
     pub(super) fn arm(&self, method: &str, handler: &Expr) -> Arm {
         Arm { method: method.to_owned(), target: self.target(handler) }
-    }
-
-    fn place(&self, expr: &Expr) -> String {
-        let line = syn::spanned::Spanned::span(expr).start().line;
-        format!("{}:{line}", self.file)
-    }
-
-    /// Returns what an expression in a handler's place is.
-    pub(super) fn target(&self, expr: &Expr) -> Target {
-        let unknown = || Target::Unknown { text: syntax::text(expr) };
-        if self.steps > MAX_STEPS {
-            return unknown();
-        }
-        match expr {
-            Expr::Path(path) => {
-                if let Some((value, inside)) = self.bound(expr) {
-                    return inside.target(&value);
-                }
-                match self.program.value(&self.scope, path) {
-                    Some(Definition::Function(id)) => {
-                        let start = syn::spanned::Spanned::span(path).start();
-                        self.named.borrow_mut().insert((
-                            self.file.clone(),
-                            start.line,
-                            start.column,
-                        ));
-                        Target::Function(id)
-                    }
-                    Some(Definition::Constant(_)) => Target::Constant,
-                    _ => unknown(),
-                }
-            }
-            Expr::Closure(closure) => Target::Closure {
-                body: Rc::new(self.reader.expression(self.scope.clone(), expr)),
-                place: self.place(expr),
-                signature: closure.inputs.iter().map(syntax::text).collect::<Vec<_>>().join(", "),
-                present: None,
-            },
-            Expr::Lit(_) | Expr::Tuple(_) | Expr::Struct(_) => Target::Constant,
-            Expr::Paren(inner) => self.target(&inner.expr),
-            Expr::Reference(inner) => self.target(&inner.expr),
-            Expr::Group(inner) => self.target(&inner.expr),
-            Expr::Block(block) => match block.block.stmts.last() {
-                Some(Stmt::Expr(tail, None)) => self.target(tail),
-                _ => unknown(),
-            },
-            // `handler.layer(..)`, `handler.with_state(..)`.
-            Expr::MethodCall(call) => self.target(&call.receiver),
-            Expr::Call(call) => self.target_of_call(call).unwrap_or_else(unknown),
-            Expr::Macro(mac) => {
-                let args = syntax::arguments(&mac.mac).unwrap_or_default();
-                args.iter()
-                    .map(|arg| self.target(arg))
-                    .find(|target| matches!(target, Target::Function(_)))
-                    .unwrap_or_else(unknown)
-            }
-            _ => unknown(),
-        }
-    }
-
-    /// Reads `wrap(handler)` and `handler_for(..)`: a handler among the arguments, or else the function itself.
-    fn target_of_call(&self, call: &ExprCall) -> Option<Target> {
-        let arg = call
-            .args
-            .iter()
-            .map(|arg| self.target(arg))
-            .find(|target| matches!(target, Target::Function(_) | Target::Closure { .. }));
-        let Expr::Path(path) = &*call.func else { return arg };
-        match arg {
-            // `policy::read(|| ..)` of followthrough.
-            Some(Target::Closure { body, place, signature, .. }) => {
-                let names = syntax::names(&path.path);
-                let is_policy = names.len() > 1 && names[names.len() - 2] == "policy";
-                let present = is_policy.then(|| names.join("::"));
-                return Some(Target::Closure { body, place, signature, present });
-            }
-            Some(_) => return arg,
-            None => {}
-        }
-        match self.program.function(&self.scope, path) {
-            Some(id) => Some(Target::Function(id)),
-            // `Redirect::to("/")`, `Json(..)`.
-            None => Some(Target::Constant),
-        }
     }
 }
 

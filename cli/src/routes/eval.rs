@@ -1,14 +1,13 @@
 //! Reads a function's body for routers.
 
 use super::{
-    arms::{Arm, Arms, Bindings, Target},
+    arms::{Arms, Bindings},
     graph::{Graph, NodeId},
-    openapi,
 };
 use crate::{evidence::Reader, program::FunctionId, syntax};
 use std::collections::HashMap;
 use syn::{
-    Block, Expr, ExprCall, ExprMethodCall, Item, Local, Pat, ReturnType, Stmt,
+    Block, Expr, ExprCall, Item, Local, Pat, ReturnType, Stmt,
     visit::{self, Visit},
 };
 
@@ -34,9 +33,9 @@ pub(super) fn function<'a>(graph: &mut Graph<'a>, reader: &'a Reader<'a>, id: Fu
     graph.adopt(own, first);
 }
 
-struct Evaluator<'a, 'g> {
-    graph: &'g mut Graph<'a>,
-    arms: Arms<'a>,
+pub(super) struct Evaluator<'a, 'g> {
+    pub(super) graph: &'g mut Graph<'a>,
+    pub(super) arms: Arms<'a>,
     /// The routers that variables hold.
     routers: HashMap<String, NodeId>,
 }
@@ -71,7 +70,7 @@ impl Evaluator<'_, '_> {
         self.bind(&local.pat, value);
     }
 
-    fn bind(&mut self, pat: &Pat, value: Option<NodeId>) {
+    pub(super) fn bind(&mut self, pat: &Pat, value: Option<NodeId>) {
         for name in syntax::bindings(pat) {
             match value {
                 Some(node) => self.routers.insert(name, node),
@@ -81,7 +80,7 @@ impl Evaluator<'_, '_> {
     }
 
     /// Returns the router that `expr` is, if it is one.
-    fn expr(&mut self, expr: &Expr) -> Option<NodeId> {
+    pub(super) fn expr(&mut self, expr: &Expr) -> Option<NodeId> {
         match expr {
             Expr::MethodCall(call) => self.method(call),
             Expr::Call(call) => self.call(call),
@@ -141,7 +140,7 @@ impl Evaluator<'_, '_> {
     }
 
     /// Returns a router with the routes of all of `nodes`.
-    fn either(&mut self, nodes: &[Option<NodeId>]) -> Option<NodeId> {
+    pub(super) fn either(&mut self, nodes: &[Option<NodeId>]) -> Option<NodeId> {
         let mut nodes: Vec<NodeId> = nodes.iter().flatten().copied().collect();
         nodes.sort_unstable();
         nodes.dedup();
@@ -179,7 +178,11 @@ impl Evaluator<'_, '_> {
     }
 
     /// Returns the router that a function of the service gives for `args`.
-    fn result_of(&mut self, function: FunctionId, args: &[Option<NodeId>]) -> Option<NodeId> {
+    pub(super) fn result_of(
+        &mut self,
+        function: FunctionId,
+        args: &[Option<NodeId>],
+    ) -> Option<NodeId> {
         let returns_router = match &self.arms.program.functions[function].signature.output {
             ReturnType::Type(_, ty) => {
                 let text = syntax::type_names(ty, &self.arms.program.functions[function].generics);
@@ -198,162 +201,10 @@ impl Evaluator<'_, '_> {
         }
         Some(node)
     }
-
-    fn method(&mut self, call: &ExprMethodCall) -> Option<NodeId> {
-        let receiver = self.expr(&call.receiver);
-        let name = syntax::name(&call.method);
-        let args: Vec<&Expr> = call.args.iter().collect();
-        match (name.as_str(), args.as_slice()) {
-            (
-                "route" | "api_route" | "api_route_with" | "route_with_tsr" | "route_with",
-                [path, routes, ..],
-            ) => self.route(receiver, path, routes, call),
-            ("routes" | "routes_with", [routes, ..]) => self.openapi_routes(receiver, routes, call),
-            ("nest" | "nest_api_service" | "nest_service", [prefix, inner]) => {
-                let inner = self.expr(inner);
-                let node = receiver.unwrap_or_else(|| self.graph.node());
-                match inner {
-                    Some(inner) => {
-                        let prefix = self.arms.path(prefix);
-                        self.graph.nest(node, prefix, inner);
-                    }
-                    None if name == "nest_service" => self.graph.services += 1,
-                    None => {}
-                }
-                Some(node)
-            }
-            ("merge" | "merge_axum", [inner, ..]) => {
-                let inner = self.expr(inner);
-                if let (Some(node), Some(inner)) = (receiver, inner) {
-                    self.graph.nest(node, String::new(), inner);
-                }
-                receiver.or(inner)
-            }
-            ("fallback" | "method_not_allowed_fallback", [handler]) if receiver.is_some() => {
-                let arm = self.arms.arm("ANY", handler);
-                self.add(receiver?, "/{*fallback}".to_owned(), arm, call);
-                receiver
-            }
-            ("route_service" | "fallback_service", _) if receiver.is_some() => {
-                self.graph.services += 1;
-                receiver
-            }
-            (typed, [handler]) if typed.starts_with("typed_") => {
-                let Some(method) = super::arms::method_of(typed) else { return receiver };
-                let arm = self.arms.arm(&method, handler);
-                let path = openapi::of_typed_path(self.arms.program, &arm.target);
-                {
-                    let node = receiver.unwrap_or_else(|| self.graph.node());
-                    self.add(node, path.unwrap_or_else(|| "{TypedPath}".to_owned()), arm, call);
-                    Some(node)
-                }
-            }
-            _ => self.other_method(receiver, call),
-        }
-    }
-
-    /// A method that adds no route: `.layer(..)`, `.with_state(..)`, or one of the service's own.
-    fn other_method(&mut self, receiver: Option<NodeId>, call: &ExprMethodCall) -> Option<NodeId> {
-        let mut args = Vec::new();
-        for arg in &call.args {
-            if let (Expr::Closure(closure), Some(node)) = (arg, receiver) {
-                // `.pipe(|router| router.route(..))`
-                for input in &closure.inputs {
-                    self.bind(input, Some(node));
-                }
-                args.push(self.expr(&closure.body));
-            } else {
-                args.push(self.expr(arg));
-            }
-        }
-        let name = syntax::name(&call.method);
-        if receiver.is_none() && name != "layer" && name != "route_layer" {
-            let own = syntax::ident(&call.receiver).filter(|name| name == "self");
-            let types = own.and(self.arms.scope.self_type.clone()).into_iter().collect();
-            let methods = self.arms.program.methods_by_name(&types, &name);
-            if let [one] = methods.as_slice() {
-                return self.result_of(*one, &args);
-            }
-        }
-        match receiver {
-            Some(node) if !matches!(name.as_str(), "layer" | "route_layer" | "with_state") => {
-                let types = std::collections::BTreeSet::from(["Router".to_owned()]);
-                // An extension method of the service that adds routes.
-                for id in self.arms.program.methods_by_name(&types, &name) {
-                    self.result_of(id, &[]).into_iter().for_each(|inner| {
-                        self.graph.nest(node, String::new(), inner);
-                    });
-                }
-                Some(node)
-            }
-            Some(node) => Some(node),
-            None => self.either(&args),
-        }
-    }
-
-    fn route(
-        &mut self,
-        receiver: Option<NodeId>,
-        path: &Expr,
-        routes: &Expr,
-        call: &ExprMethodCall,
-    ) -> Option<NodeId> {
-        let arms = self.arms.of(routes);
-        if arms.is_none() && receiver.is_none() {
-            // Some other method of this name.
-            visit::visit_expr(&mut Children(self), routes);
-            return None;
-        }
-        let path = self.arms.path(path);
-        let unknown = || {
-            vec![Arm {
-                method: "?".to_owned(),
-                target: Target::Unknown { text: syntax::text(routes) },
-            }]
-        };
-        let node = receiver.unwrap_or_else(|| self.graph.node());
-        let arms = arms.unwrap_or_else(unknown);
-        self.graph.services += usize::from(arms.is_empty());
-        for arm in arms {
-            self.add(node, path.clone(), arm, call);
-        }
-        Some(node)
-    }
-
-    fn openapi_routes(
-        &mut self,
-        receiver: Option<NodeId>,
-        routes: &Expr,
-        call: &ExprMethodCall,
-    ) -> Option<NodeId> {
-        let arms = self.arms.of(routes);
-        if arms.is_none() && receiver.is_none() {
-            return None;
-        }
-        let node = receiver.unwrap_or_else(|| self.graph.node());
-        for arm in arms.unwrap_or_default() {
-            let documented = match &arm.target {
-                Target::Function(id) => openapi::of_attribute(self.arms.program, *id),
-                _ => None,
-            };
-            let (methods, path) =
-                documented.unwrap_or((vec!["?".to_owned()], "{utoipa::path}".to_owned()));
-            for method in methods {
-                let arm = Arm { method, target: arm.target.clone() };
-                self.add(node, path.clone(), arm, call);
-            }
-        }
-        Some(node)
-    }
-
-    fn add(&mut self, node: NodeId, path: String, arm: Arm, call: &ExprMethodCall) {
-        let place = format!("{}:{}", self.arms.file, call.method.span().start().line);
-        self.graph.route(node, path, arm, place);
-    }
 }
 
 /// Reads the expressions inside any other one.
-struct Children<'e, 'a, 'g>(&'e mut Evaluator<'a, 'g>);
+pub(super) struct Children<'e, 'a, 'g>(pub(super) &'e mut Evaluator<'a, 'g>);
 
 impl<'v> Visit<'v> for Children<'_, '_, '_> {
     fn visit_expr(&mut self, expr: &'v Expr) {

@@ -4,10 +4,12 @@
 //! edges between nodes, so that a path's prefix is found however the routers are spread over functions and files.
 
 mod arms;
+mod chain;
 mod eval;
 mod graph;
 mod openapi;
 mod path;
+mod target;
 
 pub(crate) use arms::Target;
 
