@@ -48,6 +48,7 @@ fn handler(
     validate::check_signature(symbol, &function.sig, errors);
     let receiver = validate::normalise_signature(&mut function.sig);
     let internal = options.internal.is_some();
+    let mode_is_known = symbol != Symbol::Cancellable || options.has_known_mode();
     let policy = validate::policy(symbol, options, &attributes, errors);
     validate::instrument_attributes(&mut attributes, errors);
     function.attrs = attributes.others;
@@ -57,6 +58,9 @@ fn handler(
     let host = Host { symbol, runtime: &runtime, deadline, token };
     let governed = sites::govern(&host, (&function.body, &text), errors);
     function.body = governed.body;
+    if mode_is_known {
+        validate::safe_method(&policy, governed.durable_sites, errors);
+    }
     let outlives = policy.outlives_its_request(governed.durable_sites);
     if outlives {
         validate::borrows(&function.sig, errors);

@@ -47,11 +47,20 @@ pub(crate) struct Policy {
     pub(crate) name: Option<LitStr>,
     pub(crate) reason: Option<LitStr>,
     pub(crate) streaming_body: Option<LitStr>,
+    /// The option that routes the write behind a safe method. It has no text if the text has an error.
+    pub(crate) safe_method: Option<(Ident, Option<LitStr>)>,
     pub(crate) max_in_flight: Option<Expr>,
     pub(crate) needs: Option<Period>,
 }
 
 impl Policy {
+    /// Returns whether the handler writes: by its mode, or because it has a durable site.
+    pub(crate) fn is_write(&self, durable_sites: usize) -> bool {
+        let writes =
+            matches!(self.mode, Mode::IdempotentWrite | Mode::ReversibleWrite | Mode::DurableWrite);
+        writes || durable_sites > 0
+    }
+
     /// Returns whether the body must be boxed, so that it can continue after its request has ended.
     pub(crate) fn outlives_its_request(&self, durable_sites: usize) -> bool {
         self.mode == Mode::DurableWrite || self.cooperative || durable_sites > 0

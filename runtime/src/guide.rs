@@ -83,6 +83,12 @@ pub mod laws {}
 #[doc = include_str!("../guide/logs.md")]
 pub mod logs {}
 
+// Its examples need three libraries, so they run in `tests/openapi`.
+#[cfg(not(doctest))]
+#[doc = include_str!("../guide/links.txt")]
+#[doc = include_str!("../guide/openapi.md")]
+pub mod openapi {}
+
 // Its examples need both exporters.
 #[cfg(any(all(feature = "metrics", feature = "opentelemetry"), not(doctest)))]
 #[doc = include_str!("../guide/links.txt")]

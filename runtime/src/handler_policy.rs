@@ -11,6 +11,9 @@ pub trait Policy: 'static {
     /// Whether the runtime never ends the handler.
     #[doc(hidden)]
     const EXEMPT: bool = false;
+    /// Whether GET, HEAD, OPTIONS, TRACE and `any` accept the handler.
+    #[doc(hidden)]
+    const SAFE_METHODS: bool = !Self::WRITE;
 }
 
 /// The marker of `#[cancellable(read)]` without durable sites.
@@ -22,6 +25,9 @@ pub enum Stream {}
 /// The marker of `#[durable_write]`, of the two cancellable writes, and of every handler with a durable site.
 #[derive(Debug)]
 pub enum Write {}
+/// The marker of a write with `safe_method = "…"`.
+#[derive(Debug)]
+pub enum SafeMethodWrite {}
 /// The marker of `#[exempt]`.
 #[derive(Debug)]
 pub enum Exempt {}
@@ -35,6 +41,10 @@ impl Policy for Stream {
 }
 impl Policy for Write {
     const WRITE: bool = true;
+}
+impl Policy for SafeMethodWrite {
+    const WRITE: bool = true;
+    const SAFE_METHODS: bool = true;
 }
 impl Policy for Exempt {
     const WRITE: bool = false;
@@ -74,6 +84,7 @@ pub struct HandlerPolicy {
     named_deadline: Option<&'static str>,
     reason: Option<&'static str>,
     streaming_body: Option<&'static str>,
+    safe_method: Option<&'static str>,
     max_in_flight: Option<usize>,
     needs: Option<Duration>,
     /// Whether the handler is a stream that has the read grace to end by itself.
@@ -99,6 +110,7 @@ impl HandlerPolicy {
             named_deadline: None,
             reason: None,
             streaming_body: None,
+            safe_method: None,
             max_in_flight: None,
             needs: None,
             finish: false,
@@ -173,6 +185,13 @@ impl HandlerPolicy {
     #[must_use]
     pub const fn with_streaming_body(mut self, reason: &'static str) -> Self {
         self.streaming_body = Some(reason);
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn with_safe_method(mut self, reason: &'static str) -> Self {
+        self.safe_method = Some(reason);
         self
     }
 
@@ -271,6 +290,12 @@ impl HandlerPolicy {
         self.streaming_body
     }
 
+    /// Returns the reason for which a write may be routed behind GET, HEAD, OPTIONS, TRACE or `any`.
+    #[must_use]
+    pub const fn safe_method(&self) -> Option<&'static str> {
+        self.safe_method
+    }
+
     /// Returns the handler's own limit on durable work, for each lifecycle.
     #[must_use]
     pub const fn max_in_flight(&self) -> Option<usize> {
@@ -285,6 +310,20 @@ impl HandlerPolicy {
                 self.mode,
                 Mode::IdempotentWrite | Mode::ReversibleWrite | Mode::DurableWrite
             )
+    }
+
+    /// Returns the policy as its attribute has it, without the options that other columns show:
+    /// `cancellable(read, cooperative)`.
+    pub(crate) fn as_written(&self) -> String {
+        let cooperative = if self.cooperative { ", cooperative" } else { "" };
+        match self.mode {
+            Mode::Read => format!("cancellable(read{cooperative})"),
+            Mode::Stream => format!("cancellable(stream{cooperative})"),
+            Mode::IdempotentWrite => format!("cancellable(idempotent_write{cooperative})"),
+            Mode::ReversibleWrite => format!("cancellable(reversible_write{cooperative})"),
+            Mode::DurableWrite => "durable_write".to_owned(),
+            Mode::Exempt => "exempt".to_owned(),
+        }
     }
 
     /// Returns the handler's own `deadline`, if the attribute has a duration. The deadlines in force are in

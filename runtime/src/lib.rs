@@ -33,7 +33,8 @@
 //!   [`macro@exempt`], [`macro@background`].
 //! - The result of a handler: [`Governed`], [`Cancelled`], [`Cause`], [`Outcome`].
 //! - The tokens: [`RequestToken`], [`DurableToken`], [`ShutdownToken`], and [`link`].
-//! - Routing, with the compiler as the reviewer: [`Router`], [`routing`], and [`policy`] for closures.
+//! - Routing, with the compiler as the reviewer: [`Router`], [`routing`], and [`policy`] for closures. The policies in
+//!   an `OpenAPI` document: [`guide::openapi`].
 //! - Calls to other services, under the deadline of the request: [`outbound`].
 //! - Review: [`policies`]; for operators: [`Overrides`].
 //! - The service: [`Lifecycle`], [`serve`], [`ShutdownReport`].
@@ -104,6 +105,8 @@ pub mod layer;
 mod lifecycle;
 mod link;
 pub mod observe;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 pub mod outbound;
 mod panic_message;
 pub mod policy;
@@ -112,6 +115,7 @@ mod problem;
 mod repeated;
 pub mod report;
 mod request;
+mod routes;
 pub mod routing;
 mod run_until;
 mod seconds;

@@ -2,6 +2,8 @@
 //! which cannot have attributes.
 
 pub use crate::{
-    handler_policy::{Exempt, HandlerPolicy, Mode, Place, Policy, Read, Site, Stream, Write},
+    handler_policy::{
+        Exempt, HandlerPolicy, Mode, Place, Policy, Read, SafeMethodWrite, Site, Stream, Write,
+    },
     routing::closure::{GovernedClosure, durable_write, exempt, idempotent_write, read, stream},
 };

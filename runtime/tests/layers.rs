@@ -17,7 +17,7 @@ use syn::{
 };
 
 /// The rooms above the leaves, the lowest first.
-const ROOMS: [&str; 15] = [
+const ROOMS: [&str; 16] = [
     "deadlines",
     "service",
     "cancellation",
@@ -32,6 +32,7 @@ const ROOMS: [&str; 15] = [
     "integration",
     // The rooms of optional features.
     "exporters",
+    "openapi",
     "outbound",
     "testing",
 ];

@@ -26,9 +26,14 @@ pub(crate) struct App {
     pub(crate) events: Events,
 }
 
+/// Returns all routes with their state.
+pub(crate) fn router(app: App, lifecycle: &Lifecycle) -> Router {
+    routes(lifecycle).with_state(app)
+}
+
 /// Returns all routes. The policy of each handler is an attribute on it. A handler without a
 /// policy, or one that writes behind GET, does not compile here.
-pub(crate) fn router(app: App, lifecycle: &Lifecycle) -> Router {
+pub(crate) fn routes(lifecycle: &Lifecycle) -> Router<App> {
     Router::new()
         .route("/orders", get(orders::list).post(orders::place))
         .route("/orders/{id}", get(orders::show))
@@ -48,7 +53,6 @@ pub(crate) fn router(app: App, lifecycle: &Lifecycle) -> Router {
         }))
         .layer(DefaultBodyLimit::max(16 * 1024))
         .layer(middleware::from_fn(trace))
-        .with_state(app)
 }
 
 /// Puts every log line of a request into its span, also after its client has left.

@@ -28,6 +28,8 @@ use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
 
+use followthrough::Lifecycle;
+use followthrough::catalogue::Policies;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -41,7 +43,7 @@ pub async fn main() -> ExitCode {
     match cli.command {
         Some(Command::Tour) => tour::run().await,
         Some(Command::Policies { review: true, .. }) => {
-            print!("{:#}", followthrough::policies());
+            print!("{:#}", reviewed());
             ExitCode::SUCCESS
         }
         Some(Command::Policies { deadlines, .. }) => {
@@ -85,6 +87,15 @@ async fn serve(settings: &Settings) -> ExitCode {
     }
 }
 
+/// Returns the policies of the source with the routes of both ports, as in `policies.txt`.
+fn reviewed() -> Policies {
+    let lifecycle = Lifecycle::builder().signals(false).build();
+    let lifecycle = lifecycle.unwrap_or_else(|error| refuse(error));
+    followthrough::policies()
+        .with_routes(&app::routes(&lifecycle).routes())
+        .with_routes(&operations::list(&lifecycle))
+}
+
 /// Ends the process because of bad input: one line, exit code 2.
 fn refuse(reason: impl Display) -> ! {
     eprintln!("orders: {reason}");
@@ -96,7 +107,7 @@ mod tests {
     /// A change that weakens a policy is visible in the diff of `policies.txt`, or this test fails.
     #[test]
     fn the_policies_are_those_that_were_reviewed() {
-        let now = format!("{:#}", followthrough::policies());
+        let now = format!("{:#}", super::reviewed());
         assert!(
             now == include_str!("../policies.txt"),
             "a policy has changed; if that is meant, write it down for the review:\n\

@@ -13,10 +13,11 @@ pub(crate) fn marker(handler: &Handler) -> TokenStream {
     let marker = match handler.policy.mode {
         // `sites` has rejected the sites of an exempt handler, so the handler's routes report no second error.
         Mode::Exempt => "Exempt",
-        _ if handler.durable_sites > 0 => "Write",
-        Mode::Read => "Read",
+        _ if handler.policy.is_write(handler.durable_sites) => {
+            if handler.policy.safe_method.is_some() { "SafeMethodWrite" } else { "Write" }
+        }
         Mode::Stream => "Stream",
-        Mode::IdempotentWrite | Mode::ReversibleWrite | Mode::DurableWrite => "Write",
+        _ => "Read",
     };
     let marker = Ident::new(marker, Span::mixed_site());
     let runtime = &handler.runtime;
@@ -58,6 +59,7 @@ fn policy(handler: &Handler) -> TokenStream {
         Span::mixed_site(),
     );
     let (sites, reopened) = (handler.durable_sites, handler.reopened_sites);
+    let safe_method = policy.safe_method.as_ref().and_then(|(_, reason)| reason.as_ref());
     let settings = [
         Some(path()),
         policy.cooperative.then(|| quote!(.with_cooperation())),
@@ -71,6 +73,7 @@ fn policy(handler: &Handler) -> TokenStream {
         }),
         policy.reason.as_ref().map(|reason| quote!(.with_reason(#reason))),
         policy.streaming_body.as_ref().map(|reason| quote!(.with_streaming_body(#reason))),
+        safe_method.map(|reason| quote!(.with_safe_method(#reason))),
         policy.max_in_flight.as_ref().map(|limit| quote!(.with_max_in_flight(#limit))),
         policy.needs.map(|needs| quote!(.with_needs(#needs))),
     ];

@@ -55,7 +55,7 @@ const GRAMMAR: &[Rule] = &[
     ("arg", &[
         "read", "stream", "idempotent_write", "reversible_write", "cooperative", "finish",
         "on_cancel = $expr", "deadline = $period", "$period", "needs = $period", "name = $text",
-        "reason = $text", "streaming_body = $text", "max_in_flight = $expr",
+        "reason = $text", "streaming_body = $text", "safe_method = $text", "max_in_flight = $expr",
         "crate = ::renamed::path", "crate = $path", "$name = $expr", "$name =", "$name", "$expr",
         "__moved",
     ]),

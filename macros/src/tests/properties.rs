@@ -170,9 +170,9 @@ fn returns(symbol: Symbol, before: &ReturnType, after: &ReturnType) -> Result<()
     };
     require(value_is_kept, "the return type is different")?;
     let policies: &[&str] = match symbol {
-        Symbol::DurableWrite => &["Write"],
+        Symbol::DurableWrite => &["Write", "SafeMethodWrite"],
         Symbol::Exempt => &["Exempt"],
-        _ => &["Read", "Stream", "Write"],
+        _ => &["Read", "Stream", "Write", "SafeMethodWrite"],
     };
     let policy = policy.to_token_stream().into_iter().last().map(|token| token.to_string());
     require(policy.is_some_and(|policy| policies.contains(&&*policy)), "the policy is different")

@@ -17,6 +17,6 @@ pub(crate) use options::Options;
 pub(crate) use params::{Params, params, site_token, unused_token};
 pub(crate) use policy::{
     compensation_tokens, compensation_variables, cooperation, instrument_attributes, policy,
-    second_policies,
+    safe_method, second_policies,
 };
 pub(crate) use signature::{check as check_signature, normalise as normalise_signature};

@@ -32,20 +32,29 @@ pub(crate) struct Options {
     pub(crate) max_in_flight: Option<(Ident, Expr)>,
     pub(crate) needs: Option<(Ident, Option<Period>)>,
     pub(crate) streaming_body: Option<(Ident, Option<LitStr>)>,
+    pub(crate) safe_method: Option<(Ident, Option<LitStr>)>,
     krate: Option<Path>,
 }
 
 /// Returns the names of the options that `symbol` takes.
 fn names(symbol: Symbol) -> &'static [&'static str] {
     match symbol {
-        Symbol::Cancellable => {
-            &["cooperative", "finish", "on_cancel", "deadline", "name", "internal", "crate"]
-        }
+        Symbol::Cancellable => &[
+            "cooperative",
+            "finish",
+            "on_cancel",
+            "safe_method",
+            "deadline",
+            "name",
+            "internal",
+            "crate",
+        ],
         Symbol::DurableWrite => &[
             "reason",
             "max_in_flight",
             "needs",
             "streaming_body",
+            "safe_method",
             "deadline",
             "name",
             "internal",
@@ -101,12 +110,18 @@ impl Options {
         self.internal.get_or_insert_with(internal);
         self.reason = self.reason.or_else(|| absent("reason"));
         self.streaming_body = self.streaming_body.or_else(|| absent("streaming_body"));
+        self.safe_method = self.safe_method.or_else(|| absent("safe_method"));
         self.on_cancel_faulted = true;
         self
     }
 
     pub(crate) fn runtime(&self) -> Runtime {
         Runtime(self.krate.clone().unwrap_or_else(|| parse_quote!(::followthrough)))
+    }
+
+    /// Returns whether the mode is given and has no error.
+    pub(crate) fn has_known_mode(&self) -> bool {
+        self.mode.is_some() && !self.mode_faulted
     }
 
     /// Returns the value of `crate = ..`.
@@ -188,6 +203,10 @@ impl Options {
             "streaming_body" => {
                 let text = errors.ok(text_of(name, &value));
                 self.streaming_body.replace((name.clone(), text)).is_some()
+            }
+            "safe_method" => {
+                let text = errors.ok(text_of(name, &value));
+                self.safe_method.replace((name.clone(), text)).is_some()
             }
             "max_in_flight" => self.max_in_flight.replace((name.clone(), value)).is_some(),
             _ => {
@@ -289,6 +308,9 @@ impl Options {
             Some("reason") => _ = self.reason.get_or_insert_with(|| (name.clone(), None)),
             Some("streaming_body") => {
                 _ = self.streaming_body.get_or_insert_with(|| (name.clone(), None));
+            }
+            Some("safe_method") => {
+                _ = self.safe_method.get_or_insert_with(|| (name.clone(), None));
             }
             Some("on_cancel") => self.on_cancel_faulted = true,
             Some("internal") => _ = self.internal.get_or_insert_with(|| name.clone()),

@@ -36,6 +36,7 @@ pub(crate) fn policy(
         name: options.name.and_then(|(_, name)| name),
         reason: reason(symbol, options.reason, errors),
         streaming_body: options.streaming_body.and_then(|(_, reason)| reason),
+        safe_method: options.safe_method,
         max_in_flight: options.max_in_flight.map(|(_, expr)| expr),
         needs: options.needs.and_then(|(_, needs)| needs),
     }
@@ -190,6 +191,18 @@ fn compensation(symbol: Symbol, mode: Mode, options: &Options, errors: &mut Erro
             "`on_cancel` belongs to `reversible_write`: write \
              `#[cancellable(reversible_write, on_cancel = ..)]`",
         ),
+    }
+}
+
+/// Rejects `safe_method` on a handler that does not write, because every method accepts it anyway.
+pub(crate) fn safe_method(policy: &Policy, durable_sites: usize, errors: &mut Errors) {
+    let Some((name, _)) = &policy.safe_method else { return };
+    if !policy.is_write(durable_sites) {
+        errors.at(
+            name,
+            "`safe_method` is for a write, and this handler does not write: remove it, or mark the write with \
+             `#[durable_write]`",
+        );
     }
 }
 

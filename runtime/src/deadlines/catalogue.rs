@@ -10,8 +10,14 @@ use std::{
 
 use serde_core::{Serialize, Serializer};
 
-use super::{effective::EffectiveDeadline, row::Row};
-use crate::handler_policy::{HandlerPolicy, Mode};
+use super::{
+    effective::EffectiveDeadline,
+    row::{COLUMNS, HEADS, ROUTES, Row},
+};
+use crate::{
+    handler_policy::HandlerPolicy,
+    routes::{RouteInfo, Routes},
+};
 
 /// The entry of a handler in the catalogue, which its attribute submits.
 #[doc(hidden)]
@@ -43,7 +49,7 @@ pub(crate) fn all() -> Vec<&'static HandlerPolicy> {
 ///
 /// `Display` prints a table, with the exempt handlers last, and `Serialize` gives a list. A snapshot of it in a
 /// test puts every change of a policy into the diff for review. `{:#}` omits the lines of the source, which change
-/// with every edit.
+/// with every edit. [`Policies::with_routes`] adds the routes of a router.
 ///
 /// # Examples
 ///
@@ -129,67 +135,107 @@ fn without_generics(path: &str) -> String {
 /// [`Lifecycle::policies`](crate::Lifecycle::policies).
 #[derive(Clone, Debug)]
 #[must_use = "it is only useful when it is printed or serialised"]
-pub struct Policies(Vec<(&'static HandlerPolicy, EffectiveDeadline)>);
+pub struct Policies {
+    handlers: Vec<(&'static HandlerPolicy, EffectiveDeadline)>,
+    /// `None` until the list is joined with routes.
+    routes: Option<Vec<RouteInfo>>,
+}
+
+/// What two copies of one handler have in common.
+fn key(policy: &HandlerPolicy) -> (&'static str, &'static str, u32) {
+    (policy.name(), policy.file(), policy.line())
+}
 
 impl Policies {
     pub(crate) fn new(timing: impl Fn(&'static HandlerPolicy) -> EffectiveDeadline) -> Self {
         let mut all = declared();
-        let key = |policy: &&HandlerPolicy| (policy.name(), policy.file(), policy.line());
-        all.sort_by_key(key);
+        all.sort_by_key(|policy| key(policy));
         all.dedup_by_key(|policy| key(policy));
-        Self(all.into_iter().map(|policy| (policy, timing(policy))).collect())
+        let handlers = all.into_iter().map(|policy| (policy, timing(policy))).collect();
+        Self { handlers, routes: None }
+    }
+
+    /// Adds a column with the routes of each handler, and a row for each service that has a reason instead of a
+    /// policy. A second call adds the routes of a second router.
+    ///
+    /// # Examples
+    ///
+    /// ```standalone_crate
+    /// use followthrough::{Router, cancellable, policies, routing::get};
+    ///
+    /// #[cancellable(read, name = "orders::show")]
+    /// async fn show() {}
+    ///
+    /// #[cancellable(read, name = "orders::unrouted")]
+    /// async fn unrouted() {}
+    ///
+    /// let app: Router = Router::new().route("/orders/{id}", get(show));
+    /// let table = format!("{:#}", policies().with_routes(&app.routes()));
+    /// # println!("{table}");
+    /// assert!(table.contains("orders::show     | GET /orders/{id} | cancellable(read)"));
+    /// assert!(table.contains("orders::unrouted |                  | cancellable(read)"));
+    /// ```
+    pub fn with_routes(mut self, routes: &Routes) -> Self {
+        self.routes.get_or_insert_default().extend(routes.iter().cloned());
+        self
     }
 
     /// Returns the handlers, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = &'static HandlerPolicy> + '_ {
-        self.0.iter().map(|(policy, _)| *policy)
+        self.handlers.iter().map(|(policy, _)| *policy)
     }
 
     /// Returns the handlers, sorted by name, with the deadlines that are in force.
     pub fn timings(&self) -> impl Iterator<Item = (&'static HandlerPolicy, &EffectiveDeadline)> {
-        self.0.iter().map(|(policy, timing)| (*policy, timing))
+        self.handlers.iter().map(|(policy, timing)| (*policy, timing))
+    }
+
+    /// Returns the routes of a handler, as in `GET /orders/{id}`.
+    fn routes_of(&self, policy: &HandlerPolicy) -> Option<Vec<String>> {
+        let is_of = |route: &&RouteInfo| route.policy().is_some_and(|one| key(one) == key(policy));
+        let routes = self.routes.as_ref()?.iter().filter(is_of);
+        Some(routes.map(ToString::to_string).collect())
+    }
+
+    fn rows(&self) -> impl Iterator<Item = Row> {
+        let handlers =
+            self.timings().map(|(policy, timing)| Row::new(policy, timing, self.routes_of(policy)));
+        let services = self.routes.iter().flatten().filter(|route| route.is_service());
+        handlers.chain(services.map(Row::of_service))
     }
 }
 
 impl Serialize for Policies {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_seq(self.timings().map(|(policy, timing)| Row::new(policy, timing)))
+        to.collect_seq(self.rows())
     }
 }
-
-const HEADS: [&str; 7] =
-    ["handler", "policy", "deadline", "durable sites", "limits", "place", "reason"];
 
 impl fmt::Display for Policies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines = !f.alternate();
-        let (exempt, governed): (Vec<_>, Vec<_>) =
-            self.timings().partition(|(policy, _)| policy.mode() == Mode::Exempt);
-        let rows =
-            |policies: Vec<(&'static HandlerPolicy, &EffectiveDeadline)>| -> Vec<[String; 7]> {
-                policies
-                    .into_iter()
-                    .map(|(policy, timing)| Row::new(policy, timing).cells(lines))
-                    .collect()
-            };
-        let (governed, exempt) = (rows(governed), rows(exempt));
-        let widths: [usize; 7] = std::array::from_fn(|column| {
-            let cells = governed.iter().chain(&exempt).map(|row| row[column].chars().count());
-            cells.chain([HEADS[column].len()]).max().unwrap_or(0)
+        let mut rows: Vec<Row> = self.rows().collect();
+        rows.sort_by_key(Row::rank);
+        let cells = rows.iter().map(|row| row.cells(lines));
+        let table: Vec<_> = [HEADS.map(str::to_owned)].into_iter().chain(cells).collect();
+        let widths: [usize; COLUMNS] = std::array::from_fn(|column| {
+            table.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
         });
-        let heads = HEADS.map(str::to_owned);
-        write_row(f, &heads, &widths)?;
-        write_row(f, &widths.map(|width| "-".repeat(width)), &widths)?;
-        for row in governed.iter().chain(&exempt) {
-            write_row(f, row, &widths)?;
-        }
-        Ok(())
+        let has_routes = self.routes.is_some();
+        write_row(f, &table[0], &widths, has_routes)?;
+        write_row(f, &widths.map(|width| "-".repeat(width)), &widths, has_routes)?;
+        table[1..].iter().try_for_each(|row| write_row(f, row, &widths, has_routes))
     }
 }
 
-fn write_row(f: &mut fmt::Formatter<'_>, row: &[String; 7], widths: &[usize; 7]) -> fmt::Result {
-    let cells: Vec<_> =
-        row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+fn write_row(
+    f: &mut fmt::Formatter<'_>,
+    row: &[String; COLUMNS],
+    widths: &[usize; COLUMNS],
+    has_routes: bool,
+) -> fmt::Result {
+    let cells = row.iter().zip(widths).zip(HEADS).filter(|(_, head)| has_routes || *head != ROUTES);
+    let cells: Vec<_> = cells.map(|((cell, width), _)| format!("{cell:<width$}")).collect();
     writeln!(f, "{}", cells.join(" | ").trim_end())
 }
 

@@ -3,14 +3,21 @@
 use std::time::Duration;
 
 use super::effective::{EffectiveDeadline, Origin, time};
-use crate::{
-    handler_policy::{HandlerPolicy, Mode},
-    serialize::serialize,
-};
+use crate::{handler_policy::HandlerPolicy, routes::RouteInfo, serialize::serialize};
 
-/// A handler, as it is printed and serialised.
+pub(super) const COLUMNS: usize = 8;
+
+/// The heading of the column that is there only after `with_routes`.
+pub(super) const ROUTES: &str = "routes";
+
+pub(super) const HEADS: [&str; COLUMNS] =
+    ["handler", ROUTES, "policy", "deadline", "durable sites", "limits", "place", "reason"];
+
+/// A handler, or a service without a policy, as it is printed and serialised.
+#[derive(Default)]
 pub(super) struct Row {
     name: &'static str,
+    routes: Option<Vec<String>>,
     location: String,
     policy: String,
     write: bool,
@@ -24,11 +31,13 @@ pub(super) struct Row {
     needs_ms: Option<u128>,
     reason: Option<&'static str>,
     streaming_body: Option<&'static str>,
+    safe_method: Option<&'static str>,
     timing: String,
 }
 
 serialize!(Row {
     name,
+    routes,
     location,
     policy,
     write,
@@ -41,26 +50,23 @@ serialize!(Row {
     max_in_flight,
     needs_ms,
     reason,
-    streaming_body;
+    streaming_body,
+    safe_method;
     skip timing
 });
 
 impl Row {
-    pub(super) fn new(policy: &'static HandlerPolicy, timing: &EffectiveDeadline) -> Self {
+    pub(super) fn new(
+        policy: &'static HandlerPolicy,
+        timing: &EffectiveDeadline,
+        routes: Option<Vec<String>>,
+    ) -> Self {
         let ms = |time: Duration| time.as_millis();
-        let cooperative = if policy.is_cooperative() { ", cooperative" } else { "" };
-        let written = match policy.mode() {
-            Mode::Read => format!("cancellable(read{cooperative})"),
-            Mode::Stream => format!("cancellable(stream{cooperative})"),
-            Mode::IdempotentWrite => format!("cancellable(idempotent_write{cooperative})"),
-            Mode::ReversibleWrite => format!("cancellable(reversible_write{cooperative})"),
-            Mode::DurableWrite => "durable_write".to_owned(),
-            Mode::Exempt => "exempt".to_owned(),
-        };
         Self {
             name: policy.name(),
+            routes,
             location: format!("{}:{}", policy.file(), policy.line()),
-            policy: written,
+            policy: policy.as_written(),
             write: policy.is_write(),
             deadline_ms: timing.deadline.map(ms),
             deadline_by: timing.origin.clone(),
@@ -72,18 +78,41 @@ impl Row {
             needs_ms: policy.needs().map(ms),
             reason: policy.reason(),
             streaming_body: policy.streaming_body(),
+            safe_method: policy.safe_method(),
             timing: timing.to_string(),
+        }
+    }
+
+    /// Returns the row of a service, which has a reason and no policy.
+    pub(super) fn of_service(route: &RouteInfo) -> Self {
+        Self {
+            name: "(service)",
+            routes: Some(vec![route.to_string()]),
+            policy: "none".to_owned(),
+            reason: route.reason(),
+            ..Self::default()
+        }
+    }
+
+    /// Returns the place in the printed table: handlers with a policy, exempt ones, services.
+    pub(super) fn rank(&self) -> u8 {
+        match &*self.policy {
+            "none" => 2,
+            "exempt" => 1,
+            _ => 0,
         }
     }
 
     fn reasons(&self) -> String {
         let streaming = self.streaming_body.map(|reason| format!("streaming body: {reason}"));
-        let reasons: Vec<_> = self.reason.map(str::to_owned).into_iter().chain(streaming).collect();
+        let safe_method = self.safe_method.map(|reason| format!("safe method: {reason}"));
+        let own = self.reason.map(str::to_owned);
+        let reasons: Vec<_> = [own, streaming, safe_method].into_iter().flatten().collect();
         reasons.join("; ")
     }
 
     /// Returns the cells of the printed table; `lines` says whether the place has its line.
-    pub(super) fn cells(&self, lines: bool) -> [String; 7] {
+    pub(super) fn cells(&self, lines: bool) -> [String; COLUMNS] {
         let mut limits = Vec::new();
         limits.extend(self.max_in_flight.map(|most| format!("{most} at once")));
         limits.extend(self.needs_ms.map(|needs| format!("needs {}", time(needs))));
@@ -95,6 +124,7 @@ impl Row {
         let place = if lines { self.location.clone() } else { file.to_owned() };
         [
             self.name.to_owned(),
+            self.routes.as_deref().unwrap_or_default().join(", "),
             self.policy.clone(),
             self.timing.clone(),
             sites.join(", "),

@@ -6,6 +6,7 @@
 //!    left behind reads it to see that the handler has begun in another task.
 
 use std::{
+    any::type_name,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -18,23 +19,16 @@ use tower::{Layer, Service};
 
 use super::handler::GovernedHandler;
 use crate::{
-    handler_policy::{HandlerPolicy, Policy},
+    handler_policy::Policy,
     request::{self, Progress},
+    routes::Target,
 };
 
 /// A handler that first records its policy in the request.
 #[derive(Clone, Debug)]
 pub(super) struct Announced<H> {
     handler: H,
-    route: Route,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Route {
-    To(&'static HandlerPolicy),
-    /// A handler with a policy that is not in the catalogue.
-    Governed,
-    Exempt,
+    target: Target,
 }
 
 impl<H> Announced<H> {
@@ -42,12 +36,15 @@ impl<H> Announced<H> {
     where
         H: GovernedHandler<T>,
     {
-        let route = match H::declared(Some(&handler)) {
-            Some(policy) => Route::To(policy),
-            None if H::Policy::EXEMPT => Route::Exempt,
-            None => Route::Governed,
+        let target = match H::declared(Some(&handler)) {
+            Some(policy) => Target::Handler(policy),
+            None => Target::Unlisted { type_name: type_name::<H>(), exempt: H::Policy::EXEMPT },
         };
-        Self { handler, route }
+        Self { handler, target }
+    }
+
+    pub(super) fn target(&self) -> Target {
+        self.target
     }
 }
 
@@ -58,13 +55,15 @@ where
     type Future = H::Future;
 
     fn call(self, request: Request, state: S) -> H::Future {
-        let here = request::with(|context| match self.route {
-            Route::To(policy) => {
+        let here = request::with(|context| match self.target {
+            Target::Handler(policy) => {
                 context.observe_handler(policy, || matched_path(&request));
                 context.routed_to(policy);
             }
-            Route::Governed => context.advance_to(Progress::Middleware),
-            Route::Exempt => context.advance_to(Progress::Ungoverned),
+            Target::Unlisted { exempt: false, .. } => context.advance_to(Progress::Middleware),
+            Target::Unlisted { exempt: true, .. } | Target::Service(_) => {
+                context.advance_to(Progress::Ungoverned);
+            }
         });
         if let (None, Some(HandedOn(handed_on))) = (here, request.extensions().get()) {
             handed_on.store(true, Ordering::Release);

@@ -7,7 +7,7 @@ use axum::handler::Layered;
 use crate::{
     deadlines,
     handler::Governed,
-    handler_policy::{Exempt, HandlerPolicy, Policy, Read, Stream},
+    handler_policy::{Exempt, HandlerPolicy, Policy, Read, SafeMethodWrite, Stream},
 };
 
 /// A handler with a policy: an annotated function, or a closure in [`policy::read`] and its siblings. `T` is the
@@ -41,19 +41,24 @@ impl<R, P: Policy> IsGoverned for Governed<R, P> {
     type Policy = P;
 }
 
-/// A policy that GET, HEAD, OPTIONS and `any` accept.
+/// A policy that the safe methods GET, HEAD, OPTIONS and TRACE accept, and `any` and the fallbacks, which answer
+/// them as well.
 #[diagnostic::on_unimplemented(
-    message = "a write cannot be routed behind GET, HEAD, OPTIONS, `any` or a fallback",
-    label = "this handler writes",
-    note = "clients, caches and proxies repeat such requests, and follow links: route it with `post`, \
-            `put`, `patch` or `delete`",
-    note = "a handler with a durable site is a write, whatever its attribute says"
+    message = "a write cannot be routed behind GET, HEAD, OPTIONS, TRACE, `any` or a fallback",
+    label = "this handler writes, by its policy or in a durable statement",
+    note = "clients, caches and crawlers repeat such requests: route it with `post`, `put`, `patch` or `delete`, \
+            or say in its attribute why that does no harm, `safe_method = \"…\"`"
 )]
-pub trait ReadOnly: Policy {}
+pub trait SafeMethodPolicy: Policy {}
 
-impl ReadOnly for Read {}
-impl ReadOnly for Stream {}
-impl ReadOnly for Exempt {}
+#[diagnostic::do_not_recommend]
+impl SafeMethodPolicy for Read {}
+#[diagnostic::do_not_recommend]
+impl SafeMethodPolicy for Stream {}
+#[diagnostic::do_not_recommend]
+impl SafeMethodPolicy for SafeMethodWrite {}
+#[diagnostic::do_not_recommend]
+impl SafeMethodPolicy for Exempt {}
 
 macro_rules! functions {
     ($($($arg:ident)*;)*) => {

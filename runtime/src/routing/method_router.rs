@@ -4,58 +4,83 @@
 use std::convert::Infallible;
 
 use axum::{extract::Request, handler::Handler, response::IntoResponse, routing as axum_routing};
+use http::Method;
 use tower::{Layer, Service, layer::util::Stack};
 
 use super::{
     announce::{Announced, Mark},
-    handler::{GovernedHandler, ReadOnly},
+    handler::{GovernedHandler, SafeMethodPolicy},
+    method_filter::{MethodFilter, methods, reject_unsafe},
 };
-use crate::request::Progress;
+use crate::{request::Progress, routes::Target};
 
 /// The governed handlers of one path, one for each method, made by [`get`](super::get) and its siblings for
 /// [`Router::route`](crate::Router::route). The type mirrors [`axum::routing::MethodRouter`].
 #[derive(Clone, Debug)]
 #[must_use = "it does nothing until it is routed"]
-pub struct MethodRouter<S = ()>(pub(super) axum_routing::MethodRouter<S>);
+pub struct MethodRouter<S = ()> {
+    pub(super) inner: axum_routing::MethodRouter<S>,
+    /// Each method with its handler. `None` stands for the methods without a handler.
+    pub(super) handlers: Vec<(Option<Method>, Target)>,
+}
+
+/// The handlers of one path, in which each handler has a policy.
+#[diagnostic::on_unimplemented(
+    message = "the handlers of axum's own `MethodRouter` need no policy, so it cannot be routed here",
+    label = "expected a `followthrough::routing::MethodRouter`",
+    note = "import `get`, `post` and their siblings from `followthrough::routing`, or route it with a reason: \
+            `.merge_axum(axum::Router::new().route(path, methods), \"the reason\")`"
+)]
+pub trait GovernedMethodRouter<S> {
+    #[doc(hidden)]
+    fn into_governed(self) -> MethodRouter<S>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<S> GovernedMethodRouter<S> for MethodRouter<S> {
+    fn into_governed(self) -> Self {
+        self
+    }
+}
 
 /// Routes GET, and HEAD without the body, to a handler that does not write.
 pub fn get<H, T, S>(handler: H) -> MethodRouter<S>
 where
-    H: Handler<T, S> + GovernedHandler<T, Policy: ReadOnly>,
+    H: Handler<T, S> + GovernedHandler<T, Policy: SafeMethodPolicy>,
     T: 'static,
     S: Clone + Send + Sync + 'static,
 {
-    MethodRouter(axum_routing::get(Announced::new(handler)))
+    MethodRouter::new().get(handler)
 }
 
 /// Routes HEAD to a handler that does not write.
 pub fn head<H, T, S>(handler: H) -> MethodRouter<S>
 where
-    H: Handler<T, S> + GovernedHandler<T, Policy: ReadOnly>,
+    H: Handler<T, S> + GovernedHandler<T, Policy: SafeMethodPolicy>,
     T: 'static,
     S: Clone + Send + Sync + 'static,
 {
-    MethodRouter(axum_routing::head(Announced::new(handler)))
+    MethodRouter::new().head(handler)
 }
 
 /// Routes OPTIONS to a handler that does not write.
 pub fn options<H, T, S>(handler: H) -> MethodRouter<S>
 where
-    H: Handler<T, S> + GovernedHandler<T, Policy: ReadOnly>,
+    H: Handler<T, S> + GovernedHandler<T, Policy: SafeMethodPolicy>,
     T: 'static,
     S: Clone + Send + Sync + 'static,
 {
-    MethodRouter(axum_routing::options(Announced::new(handler)))
+    MethodRouter::new().options(handler)
 }
 
-/// Routes every method to a handler that does not write, such as a `WebSocket`'s.
-pub fn any<H, T, S>(handler: H) -> MethodRouter<S>
+/// Routes TRACE to a handler that does not write.
+pub fn trace<H, T, S>(handler: H) -> MethodRouter<S>
 where
-    H: Handler<T, S> + GovernedHandler<T, Policy: ReadOnly>,
+    H: Handler<T, S> + GovernedHandler<T, Policy: SafeMethodPolicy>,
     T: 'static,
     S: Clone + Send + Sync + 'static,
 {
-    MethodRouter(axum_routing::any(Announced::new(handler)))
+    MethodRouter::new().trace(handler)
 }
 
 /// Routes POST to a governed handler.
@@ -65,7 +90,7 @@ where
     T: 'static,
     S: Clone + Send + Sync + 'static,
 {
-    MethodRouter(axum_routing::post(Announced::new(handler)))
+    MethodRouter::new().post(handler)
 }
 
 /// Routes PUT to a governed handler.
@@ -75,7 +100,7 @@ where
     T: 'static,
     S: Clone + Send + Sync + 'static,
 {
-    MethodRouter(axum_routing::put(Announced::new(handler)))
+    MethodRouter::new().put(handler)
 }
 
 /// Routes PATCH to a governed handler.
@@ -85,7 +110,7 @@ where
     T: 'static,
     S: Clone + Send + Sync + 'static,
 {
-    MethodRouter(axum_routing::patch(Announced::new(handler)))
+    MethodRouter::new().patch(handler)
 }
 
 /// Routes DELETE to a governed handler.
@@ -95,10 +120,76 @@ where
     T: 'static,
     S: Clone + Send + Sync + 'static,
 {
-    MethodRouter(axum_routing::delete(Announced::new(handler)))
+    MethodRouter::new().delete(handler)
+}
+
+/// Routes CONNECT to a governed handler.
+pub fn connect<H, T, S>(handler: H) -> MethodRouter<S>
+where
+    H: Handler<T, S> + GovernedHandler<T>,
+    T: 'static,
+    S: Clone + Send + Sync + 'static,
+{
+    MethodRouter::new().connect(handler)
+}
+
+/// Routes every method to a handler that does not write, such as a `WebSocket`'s.
+pub fn any<H, T, S>(handler: H) -> MethodRouter<S>
+where
+    H: Handler<T, S> + GovernedHandler<T, Policy: SafeMethodPolicy>,
+    T: 'static,
+    S: Clone + Send + Sync + 'static,
+{
+    let handler = Announced::new(handler);
+    let handlers = vec![(None, handler.target())];
+    MethodRouter { inner: axum_routing::any(handler), handlers }
+}
+
+/// Routes the methods of `filter` to a governed handler.
+///
+/// The compiler does not know the value of `filter`, so the router checks it when it is built. [`get`](super::get)
+/// and its siblings are checked by the compiler.
+///
+/// ```
+/// use followthrough::{Router, durable_write, routing::{MethodFilter, on}};
+///
+/// #[durable_write]
+/// async fn place() {}
+///
+/// let app: Router =
+///     Router::new().route("/orders", on(MethodFilter::POST.or(MethodFilter::PUT), place));
+/// ```
+///
+/// # Panics
+///
+/// Panics if `filter` has GET, HEAD, OPTIONS or TRACE and the handler writes without a `safe_method = "…"`.
+#[track_caller]
+pub fn on<H, T, S>(filter: MethodFilter, handler: H) -> MethodRouter<S>
+where
+    H: Handler<T, S> + GovernedHandler<T>,
+    T: 'static,
+    S: Clone + Send + Sync + 'static,
+{
+    MethodRouter::new().on(filter, handler)
 }
 
 impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
+    /// Creates a router without methods, which answers 405.
+    fn new() -> Self {
+        Self { inner: axum_routing::MethodRouter::new(), handlers: Vec::new() }
+    }
+
+    #[track_caller]
+    fn with<H, T>(mut self, filter: MethodFilter, handler: H) -> Self
+    where
+        H: Handler<T, S> + GovernedHandler<T>,
+        T: 'static,
+    {
+        let handler = Announced::new(handler);
+        self.handlers.extend(methods(filter).map(|method| (Some(method), handler.target())));
+        Self { inner: self.inner.on(filter, handler), ..self }
+    }
+
     /// Routes GET as well.
     ///
     /// # Panics
@@ -107,10 +198,10 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
     #[track_caller]
     pub fn get<H, T>(self, handler: H) -> Self
     where
-        H: Handler<T, S> + GovernedHandler<T, Policy: ReadOnly>,
+        H: Handler<T, S> + GovernedHandler<T, Policy: SafeMethodPolicy>,
         T: 'static,
     {
-        Self(self.0.get(Announced::new(handler)))
+        self.with(MethodFilter::GET, handler)
     }
 
     /// Routes HEAD as well.
@@ -121,10 +212,10 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
     #[track_caller]
     pub fn head<H, T>(self, handler: H) -> Self
     where
-        H: Handler<T, S> + GovernedHandler<T, Policy: ReadOnly>,
+        H: Handler<T, S> + GovernedHandler<T, Policy: SafeMethodPolicy>,
         T: 'static,
     {
-        Self(self.0.head(Announced::new(handler)))
+        self.with(MethodFilter::HEAD, handler)
     }
 
     /// Routes OPTIONS as well.
@@ -135,10 +226,24 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
     #[track_caller]
     pub fn options<H, T>(self, handler: H) -> Self
     where
-        H: Handler<T, S> + GovernedHandler<T, Policy: ReadOnly>,
+        H: Handler<T, S> + GovernedHandler<T, Policy: SafeMethodPolicy>,
         T: 'static,
     {
-        Self(self.0.options(Announced::new(handler)))
+        self.with(MethodFilter::OPTIONS, handler)
+    }
+
+    /// Routes TRACE as well.
+    ///
+    /// # Panics
+    ///
+    /// Panics, like axum's, if the method has a handler already.
+    #[track_caller]
+    pub fn trace<H, T>(self, handler: H) -> Self
+    where
+        H: Handler<T, S> + GovernedHandler<T, Policy: SafeMethodPolicy>,
+        T: 'static,
+    {
+        self.with(MethodFilter::TRACE, handler)
     }
 
     /// Routes POST as well.
@@ -152,7 +257,7 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
         H: Handler<T, S> + GovernedHandler<T>,
         T: 'static,
     {
-        Self(self.0.post(Announced::new(handler)))
+        self.with(MethodFilter::POST, handler)
     }
 
     /// Routes PUT as well.
@@ -166,7 +271,7 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
         H: Handler<T, S> + GovernedHandler<T>,
         T: 'static,
     {
-        Self(self.0.put(Announced::new(handler)))
+        self.with(MethodFilter::PUT, handler)
     }
 
     /// Routes PATCH as well.
@@ -180,7 +285,7 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
         H: Handler<T, S> + GovernedHandler<T>,
         T: 'static,
     {
-        Self(self.0.patch(Announced::new(handler)))
+        self.with(MethodFilter::PATCH, handler)
     }
 
     /// Routes DELETE as well.
@@ -194,16 +299,49 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
         H: Handler<T, S> + GovernedHandler<T>,
         T: 'static,
     {
-        Self(self.0.delete(Announced::new(handler)))
+        self.with(MethodFilter::DELETE, handler)
+    }
+
+    /// Routes CONNECT as well.
+    ///
+    /// # Panics
+    ///
+    /// Panics, like axum's, if the method has a handler already.
+    #[track_caller]
+    pub fn connect<H, T>(self, handler: H) -> Self
+    where
+        H: Handler<T, S> + GovernedHandler<T>,
+        T: 'static,
+    {
+        self.with(MethodFilter::CONNECT, handler)
+    }
+
+    /// Routes the methods of `filter` as well; see [`on`].
+    ///
+    /// # Panics
+    ///
+    /// Panics if `filter` has GET, HEAD, OPTIONS or TRACE and the handler writes without a `safe_method = "…"`, and
+    /// like axum's, if a method has a handler already.
+    #[track_caller]
+    pub fn on<H, T>(self, filter: MethodFilter, handler: H) -> Self
+    where
+        H: Handler<T, S> + GovernedHandler<T>,
+        T: 'static,
+    {
+        reject_unsafe::<H::Policy>(filter, std::any::type_name::<H>());
+        self.with(filter, handler)
     }
 
     /// Sets the handler of all other methods, which must not write.
-    pub fn fallback<H, T>(self, handler: H) -> Self
+    pub fn fallback<H, T>(mut self, handler: H) -> Self
     where
-        H: Handler<T, S> + GovernedHandler<T, Policy: ReadOnly>,
+        H: Handler<T, S> + GovernedHandler<T, Policy: SafeMethodPolicy>,
         T: 'static,
     {
-        Self(self.0.fallback(Announced::new(handler)))
+        let handler = Announced::new(handler);
+        self.handlers.retain(|(method, _)| method.is_some());
+        self.handlers.push((None, handler.target()));
+        Self { inner: self.inner.fallback(handler), ..self }
     }
 
     /// Adds the methods of `other`.
@@ -212,8 +350,10 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
     ///
     /// Panics, like axum's, if both have a handler of the same method.
     #[track_caller]
-    pub fn merge(self, other: Self) -> Self {
-        Self(self.0.merge(other.0))
+    pub fn merge<M: GovernedMethodRouter<S>>(mut self, other: M) -> Self {
+        let other = other.into_governed();
+        self.handlers.extend(other.handlers);
+        Self { inner: self.inner.merge(other.inner), ..self }
     }
 
     /// Applies a layer to all methods and to the 405 response.
@@ -224,7 +364,7 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
         L::Service: Clone + Send + Sync + 'static,
         <L::Service as Service<Request>>::Future: Send + 'static,
     {
-        Self(self.0.layer(Stack::new(layer, Mark(Progress::Middleware))))
+        Self { inner: self.inner.layer(Stack::new(layer, Mark(Progress::Middleware))), ..self }
     }
 
     /// Applies a layer to the methods that have a handler.
@@ -240,11 +380,12 @@ impl<S: Clone + Send + Sync + 'static> MethodRouter<S> {
         L::Service: Clone + Send + Sync + 'static,
         <L::Service as Service<Request>>::Future: Send + 'static,
     {
-        Self(self.0.route_layer(Stack::new(layer, Mark(Progress::Middleware))))
+        let layer = Stack::new(layer, Mark(Progress::Middleware));
+        Self { inner: self.inner.route_layer(layer), ..self }
     }
 
     /// Provides the state of the handlers.
     pub fn with_state<S2>(self, state: S) -> MethodRouter<S2> {
-        MethodRouter(self.0.with_state(state))
+        MethodRouter { inner: self.inner.with_state(state), handlers: self.handlers }
     }
 }

@@ -1,29 +1,19 @@
 //! The router that accepts only governed handlers.
 
-use std::{
-    convert::Infallible,
-    future::{Ready, ready},
-    task::{Context, Poll},
-};
+use std::{any::Any, convert::Infallible, sync::Arc};
 
-use axum::{
-    BoxError,
-    body::{Body, HttpBody},
-    extract::{Request, connect_info::IntoMakeServiceWithConnectInfo},
-    handler::Handler,
-    response::{IntoResponse, Response},
-    routing::{IntoMakeService, Route, RouterIntoService, future::RouteFuture},
-    serve,
-};
-use bytes::Bytes;
+use axum::{extract::Request, handler::Handler, response::IntoResponse, routing::Route};
 use tower::{Layer, Service, layer::util::Stack};
 
 use super::{
     announce::{Announced, Mark},
-    handler::{GovernedHandler, ReadOnly},
-    method_router::MethodRouter,
+    handler::{GovernedHandler, SafeMethodPolicy},
+    method_router::GovernedMethodRouter,
 };
-use crate::request::Progress;
+use crate::{
+    request::Progress,
+    routes::{RouteInfo, Routes, Target},
+};
 
 /// An [`axum::Router`] in which every handler has a policy and no write is behind GET. A router that breaks these
 /// rules does not compile.
@@ -63,7 +53,9 @@ use crate::request::Progress;
 ///     .with_state(Db);
 /// ```
 ///
-/// Add a route that is not a handler, such as a tower service, with [`merge_axum`](Self::merge_axum).
+/// A tower service has no policy, so [`route_service`](Self::route_service) and its siblings need a reason, and so do
+/// the routes of a plain axum router in [`merge_axum`](Self::merge_axum). [`routes`](Self::routes) lists them with
+/// their reasons.
 ///
 /// A handler without a policy is refused:
 ///
@@ -87,7 +79,11 @@ use crate::request::Progress;
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "a router does nothing until it is served"]
-pub struct Router<S = ()>(axum::Router<S>);
+pub struct Router<S = ()> {
+    pub(super) inner: axum::Router<S>,
+    /// Shared by the clones, which a server may make for each connection.
+    pub(super) routes: Arc<Vec<RouteInfo>>,
+}
 
 impl<S: Clone + Send + Sync + 'static> Default for Router<S> {
     fn default() -> Self {
@@ -98,7 +94,7 @@ impl<S: Clone + Send + Sync + 'static> Default for Router<S> {
 impl<S: Clone + Send + Sync + 'static> Router<S> {
     /// Creates a router without routes, which answers 404.
     pub fn new() -> Self {
-        Self(axum::Router::new())
+        Self { inner: axum::Router::new(), routes: Arc::default() }
     }
 
     /// Adds the handlers of one path.
@@ -107,8 +103,42 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
     ///
     /// Panics, like axum's, if the path is invalid, or has a handler of the same method already.
     #[track_caller]
-    pub fn route(self, path: &str, methods: MethodRouter<S>) -> Self {
-        Self(self.0.route(path, methods.0))
+    pub fn route<M: GovernedMethodRouter<S>>(self, path: &str, methods: M) -> Self {
+        let methods = methods.into_governed();
+        let routes = methods.handlers.into_iter();
+        let routes = routes.map(|(method, target)| RouteInfo::new(method, path, target));
+        Self { inner: self.inner.route(path, methods.inner), ..self }.listing(routes)
+    }
+
+    /// Adds a tower service for all methods of one path. The service has no policy, so `reason` is for the
+    /// reviewer.
+    ///
+    /// ```
+    /// use followthrough::Router;
+    /// use http::Response;
+    ///
+    /// let legacy = tower::service_fn(async |_| Ok(Response::new("from the service of before".to_owned())));
+    /// let app: Router = Router::new().route_service("/old", legacy, "moves to a handler in June");
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics if `reason` is blank or the service is an axum router, and like axum's, if the path is invalid or has
+    /// a handler already.
+    #[track_caller]
+    pub fn route_service<T>(self, path: &str, service: T, reason: &'static str) -> Self
+    where
+        T: Service<Request, Response: IntoResponse, Error = Infallible, Future: Send + 'static>,
+        T: Clone + Send + Sync + 'static,
+    {
+        given("route_service", reason);
+        assert!(
+            !(&service as &dyn Any).is::<axum::Router>(),
+            "`route_service` cannot route a router: use `merge_axum` or `nest_service`"
+        );
+        let route = RouteInfo::new(None, path, Target::Service(reason));
+        let service = UNGOVERNED.layer(service);
+        Self { inner: self.inner.route_service(path, service), ..self }.listing([route])
     }
 
     /// Nests all routes of `router` below `path`.
@@ -117,8 +147,28 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
     ///
     /// Panics, like axum's, if the path is invalid, or the routes overlap.
     #[track_caller]
-    pub fn nest(self, path: &str, router: Self) -> Self {
-        Self(self.0.nest(path, router.0))
+    pub fn nest<R: GovernedRouter<S>>(self, path: &str, router: R) -> Self {
+        let nested = router.into_governed();
+        let below = nested.routes.iter().map(|route| route.clone().nested_below(path));
+        Self { inner: self.inner.nest(path, nested.inner), ..self }.listing(below)
+    }
+
+    /// Nests a tower service below `path`, such as one for static files. The service has no policy, so `reason` is
+    /// for the reviewer.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `reason` is blank, and like axum's, if the path is invalid or the routes overlap.
+    #[track_caller]
+    pub fn nest_service<T>(self, path: &str, service: T, reason: &'static str) -> Self
+    where
+        T: Service<Request, Response: IntoResponse, Error = Infallible, Future: Send + 'static>,
+        T: Clone + Send + Sync + 'static,
+    {
+        given("nest_service", reason);
+        let route = RouteInfo::new(None, "/*", Target::Service(reason)).nested_below(path);
+        let service = UNGOVERNED.layer(service);
+        Self { inner: self.inner.nest_service(path, service), ..self }.listing([route])
     }
 
     /// Adds all routes of `other`.
@@ -128,7 +178,9 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
     /// Panics, like axum's, if the routes overlap, or both routers have a fallback.
     #[track_caller]
     pub fn merge<R: GovernedRouter<S>>(self, other: R) -> Self {
-        Self(self.0.merge(other.into_governed().0))
+        let other = other.into_governed();
+        let routes = other.routes.iter().cloned();
+        Self { inner: self.inner.merge(other.inner), ..self }.listing(routes)
     }
 
     /// Adds the routes of a plain axum router, whose handlers have no policy: routes of another crate, static
@@ -139,11 +191,9 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
     /// Panics if `reason` is blank, and like axum's [`merge`](axum::Router::merge).
     #[track_caller]
     pub fn merge_axum(self, router: axum::Router<S>, reason: &'static str) -> Self {
-        assert!(
-            !reason.trim().is_empty(),
-            "`merge_axum` needs a reason: say why these routes have no policy"
-        );
-        Self(self.0.merge(router.layer(Mark(Progress::Ungoverned))))
+        given("merge_axum", reason);
+        let route = RouteInfo::new(None, "/*", Target::Service(reason));
+        Self { inner: self.inner.merge(router.layer(UNGOVERNED)), ..self }.listing([route])
     }
 
     /// Applies a layer to every route so far, the fallback included. As in axum, the layer that is added last is
@@ -155,7 +205,8 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
         L::Service: Clone + Send + Sync + 'static,
         <L::Service as Service<Request>>::Future: Send + 'static,
     {
-        Self(self.0.layer(Stack::new(layer, Mark(Progress::Middleware))))
+        let layer = Stack::new(layer, Mark(Progress::Middleware));
+        Self { inner: self.inner.layer(layer), ..self }
     }
 
     /// Applies a layer to the routes only. A request that matches no route does not pass through it.
@@ -171,128 +222,148 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
         L::Service: Clone + Send + Sync + 'static,
         <L::Service as Service<Request>>::Future: Send + 'static,
     {
-        Self(self.0.route_layer(Stack::new(layer, Mark(Progress::Middleware))))
+        let layer = Stack::new(layer, Mark(Progress::Middleware));
+        Self { inner: self.inner.route_layer(layer), ..self }
     }
 
     /// Sets the handler of paths that match no route. The handler answers every method, so it must not write.
     pub fn fallback<H, T>(self, handler: H) -> Self
     where
-        H: Handler<T, S> + GovernedHandler<T, Policy: ReadOnly>,
+        H: Handler<T, S> + GovernedHandler<T, Policy: SafeMethodPolicy>,
         T: 'static,
     {
-        Self(self.0.fallback(Announced::new(handler)))
+        let handler = Announced::new(handler);
+        let route = RouteInfo::fallback(handler.target());
+        let this = self.unlisting_fallback().listing([route]);
+        Self { inner: this.inner.fallback(handler), ..this }
+    }
+
+    /// Sets a tower service for paths that match no route. The service has no policy, so `reason` is for the
+    /// reviewer.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `reason` is blank.
+    #[track_caller]
+    pub fn fallback_service<T>(self, service: T, reason: &'static str) -> Self
+    where
+        T: Service<Request, Response: IntoResponse, Error = Infallible, Future: Send + 'static>,
+        T: Clone + Send + Sync + 'static,
+    {
+        given("fallback_service", reason);
+        let route = RouteInfo::fallback(Target::Service(reason));
+        let this = self.unlisting_fallback().listing([route]);
+        Self { inner: this.inner.fallback_service(UNGOVERNED.layer(service)), ..this }
     }
 
     /// Removes the fallback.
     pub fn reset_fallback(self) -> Self {
-        Self(self.0.reset_fallback())
+        let this = self.unlisting_fallback();
+        Self { inner: this.inner.reset_fallback(), ..this }
     }
 
     /// Allows paths in the syntax of axum 0.7, such as `/:id`, as literal segments.
     pub fn without_v07_checks(self) -> Self {
-        Self(self.0.without_v07_checks())
+        Self { inner: self.inner.without_v07_checks(), ..self }
     }
 
     /// Sets the handler of methods that a path does not have, which must not write.
     pub fn method_not_allowed_fallback<H, T>(self, handler: H) -> Self
     where
-        H: Handler<T, S> + GovernedHandler<T, Policy: ReadOnly>,
+        H: Handler<T, S> + GovernedHandler<T, Policy: SafeMethodPolicy>,
         T: 'static,
     {
-        Self(self.0.method_not_allowed_fallback(Announced::new(handler)))
+        let handler = Announced::new(handler);
+        Self { inner: self.inner.method_not_allowed_fallback(handler), ..self }
     }
 
     /// Provides the state of the handlers.
     pub fn with_state<S2>(self, state: S) -> Router<S2> {
-        Router(self.0.with_state(state))
+        Router { inner: self.inner.with_state(state), routes: self.routes }
     }
 
     /// Returns whether the router has a route.
     #[must_use]
     pub fn has_routes(&self) -> bool {
-        self.0.has_routes()
+        self.inner.has_routes()
+    }
+
+    /// Lists the routes with their handlers and policies, those of nested and merged routers included. Services and
+    /// the routes of [`merge_axum`](Self::merge_axum) are listed with their reasons; their own paths are not known.
+    /// The handler of [`method_not_allowed_fallback`](Self::method_not_allowed_fallback) has no route.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use followthrough::{Router, cancellable, durable_write, routing::{get, post}};
+    ///
+    /// #[cancellable(read, name = "orders::show")]
+    /// async fn show() {}
+    ///
+    /// #[durable_write(name = "orders::place", reason = "the charge must land")]
+    /// async fn place() {}
+    ///
+    /// let orders = Router::new().route("/orders/{id}", get(show)).route("/orders", post(place));
+    /// let app: Router = Router::new().nest("/api", orders);
+    /// assert_eq!(
+    ///     app.routes().to_string(),
+    ///     "\
+    /// method | path             | handler       | policy            | reason
+    /// ------ | ---------------- | ------------- | ----------------- | --------------------
+    /// POST   | /api/orders      | orders::place | durable_write     | the charge must land
+    /// GET    | /api/orders/{id} | orders::show  | cancellable(read) |
+    /// "
+    /// );
+    /// ```
+    ///
+    /// [`Policies::with_routes`](crate::catalogue::Policies::with_routes) joins them with the catalogue.
+    pub fn routes(&self) -> Routes {
+        Routes::new(self.routes.to_vec())
     }
 
     /// Converts this to an axum router, which accepts ungoverned handlers as well.
     pub fn into_axum(self) -> axum::Router<S> {
-        self.0
+        self.inner
+    }
+
+    fn listing(mut self, routes: impl IntoIterator<Item = RouteInfo>) -> Self {
+        Arc::make_mut(&mut self.routes).extend(routes);
+        self
+    }
+
+    fn unlisting_fallback(mut self) -> Self {
+        Arc::make_mut(&mut self.routes).retain(|route| !route.is_outer_fallback());
+        self
     }
 }
 
-impl Router {
-    /// Converts this to a `MakeService`, for servers that need one.
-    #[must_use]
-    pub fn into_make_service(self) -> IntoMakeService<axum::Router> {
-        self.0.into_make_service()
-    }
+/// Marks a request as one that goes to a route without a policy.
+const UNGOVERNED: Mark = Mark(Progress::Ungoverned);
 
-    /// Converts this to a `MakeService` whose handlers may extract `ConnectInfo<C>`.
-    #[must_use]
-    pub fn into_make_service_with_connect_info<C>(
-        self,
-    ) -> IntoMakeServiceWithConnectInfo<axum::Router, C> {
-        self.0.into_make_service_with_connect_info()
-    }
-
-    /// Converts this to a service for requests with another body type.
-    #[must_use]
-    pub fn into_service<B>(self) -> RouterIntoService<B> {
-        self.0.into_service()
-    }
+/// Panics if the reason is blank.
+#[track_caller]
+fn given(method: &str, reason: &str) {
+    assert!(
+        !reason.trim().is_empty(),
+        "`{method}` needs a reason: say why these routes have no policy"
+    );
 }
 
 /// A router whose handlers have policies.
 #[diagnostic::on_unimplemented(
-    message = "a router of plain axum cannot be merged, because its handlers have no policy",
+    message = "a router of plain axum cannot be merged or nested, because its handlers need no policy",
     label = "expected a `followthrough::Router`",
-    note = "let it in with a reason: `.merge_axum(router, \"the reason\")`"
+    note = "let it in with a reason: `.merge_axum(router, \"the reason\")`, or below a path: \
+            `.merge_axum(axum::Router::new().nest(path, router), \"the reason\")`"
 )]
 pub trait GovernedRouter<S> {
     #[doc(hidden)]
     fn into_governed(self) -> Router<S>;
 }
 
+#[diagnostic::do_not_recommend]
 impl<S> GovernedRouter<S> for Router<S> {
     fn into_governed(self) -> Self {
         self
-    }
-}
-
-impl<S> From<Router<S>> for axum::Router<S> {
-    fn from(router: Router<S>) -> Self {
-        router.0
-    }
-}
-
-/// Lets `axum::serve` take the router.
-impl<L: serve::Listener> Service<serve::IncomingStream<'_, L>> for Router {
-    type Response = axum::Router;
-    type Error = Infallible;
-    type Future = Ready<Result<axum::Router, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: serve::IncomingStream<'_, L>) -> Self::Future {
-        // A router that has its state builds its routes once, and not for each connection.
-        ready(Ok(self.0.clone().with_state(())))
-    }
-}
-
-impl<B> Service<http::Request<B>> for Router
-where
-    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-{
-    type Response = Response;
-    type Error = Infallible;
-    type Future = RouteFuture<Infallible>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Service::<http::Request<Body>>::poll_ready(&mut self.0, cx)
-    }
-
-    fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        self.0.call(request)
     }
 }

@@ -92,6 +92,7 @@ fn a_row_says_what_the_attribute_said() {
         places,
         json!({
             "name": "catalogue::places",
+            "routes": null,
             "location": null,
             "policy": "durable_write",
             "write": true,
@@ -105,6 +106,7 @@ fn a_row_says_what_the_attribute_said() {
             "needs_ms": 2000,
             "reason": "it must land",
             "streaming_body": null,
+            "safe_method": null,
         })
     );
     let counts = row("catalogue::counts");
@@ -164,6 +166,12 @@ mod changes {
         needs = "1s",
         streaming_body = "a log"
     )] (_body: Body) {});
+    handler!(linked, #[durable_write(
+        reason = "a",
+        max_in_flight = 1,
+        needs = "1s",
+        safe_method = "a link in a mail"
+    )] () {});
     handler!(late, #[cancellable(idempotent_write, deadline = "1s")] () {});
     handler!(later, #[cancellable(idempotent_write, deadline = "2s")] () {});
     handler!(heeding, #[cancellable(idempotent_write, cooperative)] (_cancel: RequestToken) {});
@@ -183,7 +191,7 @@ fn every_change_of_a_policy_shows_in_the_reviewed_page() {
     let rows = page.lines().filter(|row| row.starts_with("catalogue::changes::"));
     let mut policies: Vec<_> = rows.map(|row| row.split_once('|').unwrap().1).collect();
     let all = policies.len();
-    assert_eq!(all, 12, "{page}");
+    assert_eq!(all, 13, "{page}");
     policies.sort_unstable();
     policies.dedup();
     assert_eq!(policies.len(), all, "two of these look the same:\n{page}");

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use axum::extract::Request;
 use axum::middleware::{self, Next};
-use followthrough::routing::get;
+use followthrough::routing::{MethodRouter, Routes, get};
 use followthrough::{Lifecycle, Router};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -28,6 +28,18 @@ const LAST_SCRAPE: Duration = Duration::from_secs(3);
 
 /// How long the process waits for the answers on this port.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
+
+/// Lists the routes of the operations port.
+pub(crate) fn list(lifecycle: &Lifecycle) -> Routes {
+    routes(get(lifecycle.metrics())).routes()
+}
+
+fn routes(metrics: MethodRouter<Snapshots>) -> Router<Snapshots> {
+    Router::new()
+        .route("/metrics", metrics)
+        .route("/live", get(live::page))
+        .route("/live/events", get(live::events))
+}
 
 /// The server of the operations port.
 pub(crate) struct Operations {
@@ -61,11 +73,8 @@ impl Operations {
                 response
             }
         });
-        let routes = Router::new()
-            .route("/metrics", get(lifecycle.metrics()).layer(note_last_scrape))
-            .route("/live", get(live::page))
-            .route("/live/events", get(live::events))
-            .with_state(snapshots);
+        let metrics = get(lifecycle.metrics()).layer(note_last_scrape);
+        let routes = routes(metrics).with_state(snapshots);
         let server = axum::serve(listener, routes.into_axum())
             .with_graceful_shutdown(may_end.clone().cancelled_owned());
         let server = tokio::spawn(server.into_future());

@@ -2,7 +2,7 @@ async fn append(
     State(db): State<Db>,
     cancel: ::followthrough::RawToken,
     body: Body,
-) -> ::followthrough::Governed<StatusCode, ::followthrough::policy::Write> {
+) -> ::followthrough::Governed<StatusCode, ::followthrough::policy::SafeMethodWrite> {
     static __FT_POLICY: ::followthrough::__private::HandlerPolicy = ::followthrough::__private::HandlerPolicy::new(
             "ledger::append",
             ::core::file!(),
@@ -17,6 +17,7 @@ async fn append(
         .with_deadline(::core::time::Duration::from_millis(10000u64))
         .with_reason("the ledger is append-only")
         .with_streaming_body("half an upload is kept and resumed")
+        .with_safe_method("the mail client can follow a link only")
         .with_max_in_flight(64)
         .with_needs(::core::time::Duration::from_millis(2000u64));
     ::followthrough::__private::inventory::submit! {
@@ -25,7 +26,7 @@ async fn append(
     let __given = ::followthrough::__private::NO_TOKEN;
     ::followthrough::__private::run_boxed::<
         StatusCode,
-        ::followthrough::policy::Write,
+        ::followthrough::policy::SafeMethodWrite,
         _,
         _,
     >(

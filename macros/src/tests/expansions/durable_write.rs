@@ -4,6 +4,7 @@
     needs = "2s",
     deadline = "10s",
     streaming_body = "half an upload is kept and resumed",
+    safe_method = "the mail client can follow a link only",
     name = "ledger::append",
 )]
 async fn append(State(db): State<Db>, cancel: CancellationToken, body: Body) -> StatusCode {

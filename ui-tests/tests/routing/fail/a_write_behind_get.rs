@@ -1,6 +1,6 @@
 use followthrough::{
     cancellable, durable_write, policy,
-    routing::{any, get, head, options, post},
+    routing::{any, get, head, options, post, trace},
     Router,
 };
 
@@ -28,6 +28,10 @@ fn behind_head() -> Router {
 
 fn behind_options() -> Router {
     Router::new().route("/", options(upsert))
+}
+
+fn behind_trace() -> Router {
+    Router::new().route("/", trace(write))
 }
 
 fn behind_any() -> Router {

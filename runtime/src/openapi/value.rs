@@ -1,0 +1,87 @@
+//! A document as a JSON value.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    AnnotateError, Document,
+    addition::{Addition, Answer, EXTENSION, Operation},
+    sealed::Sealed,
+};
+
+const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
+
+impl Sealed for Value {}
+
+impl Document for Value {
+    fn add(
+        &mut self,
+        look_up: &mut dyn FnMut(&Operation<'_>) -> Option<Addition>,
+    ) -> Result<(), AnnotateError> {
+        let version = self.get("openapi").and_then(Value::as_str);
+        if !version.is_some_and(|version| version.starts_with("3.")) {
+            let message = "expected a document of OpenAPI 3, with `\"openapi\": \"3.…\"`";
+            return Err(AnnotateError(message.to_owned()));
+        }
+        let mut used: Vec<&'static Answer> = Vec::new();
+        if let Some(paths) = self.get_mut("paths") {
+            for (path, item) in object(paths, || "paths".to_owned())? {
+                let item = object(item, || format!("paths.{path}"))?;
+                for method in METHODS {
+                    let Some(operation) = item.get_mut(method) else { continue };
+                    let place = || format!("paths.{path}.{method}");
+                    let operation = object(operation, place)?;
+                    let id = operation.get("operationId").and_then(Value::as_str);
+                    let Some(addition) = look_up(&Operation { method, path, id }) else { continue };
+                    used.extend(&addition.answers);
+                    extend(operation, addition, place)?;
+                }
+            }
+        }
+        components(self, &used)
+    }
+}
+
+/// Adds the policy and the responses that the operation does not have.
+fn extend(
+    operation: &mut Map<String, Value>,
+    addition: Addition,
+    place: impl Fn() -> String,
+) -> Result<(), AnnotateError> {
+    operation.insert(EXTENSION.to_owned(), addition.policy);
+    if addition.answers.is_empty() {
+        return Ok(());
+    }
+    let responses = operation.entry("responses").or_insert_with(|| json!({}));
+    let responses = object(responses, || format!("{}.responses", place()))?;
+    for answer in addition.answers {
+        responses.entry(answer.status.to_string()).or_insert_with(
+            || json!({ "$ref": format!("#/components/responses/{}", answer.name) }),
+        );
+    }
+    Ok(())
+}
+
+/// Adds the responses that operations refer to.
+fn components(document: &mut Value, used: &[&'static Answer]) -> Result<(), AnnotateError> {
+    if used.is_empty() {
+        return Ok(());
+    }
+    let document = object(document, || "the document".to_owned())?;
+    let components = document.entry("components").or_insert_with(|| json!({}));
+    let components = object(components, || "components".to_owned())?;
+    let responses = components.entry("responses").or_insert_with(|| json!({}));
+    let responses = object(responses, || "components.responses".to_owned())?;
+    for answer in used {
+        responses.entry(answer.name).or_insert_with(|| answer.to_value());
+    }
+    Ok(())
+}
+
+fn object(
+    value: &mut Value,
+    place: impl FnOnce() -> String,
+) -> Result<&mut Map<String, Value>, AnnotateError> {
+    value
+        .as_object_mut()
+        .ok_or_else(|| AnnotateError(format!("expected `{}` to be an object", place())))
+}

@@ -1,0 +1,158 @@
+//! The documents of both libraries with the policies. `SNAPSHOTS=overwrite cargo test -p followthrough-openapi-tests`
+//! records them again.
+
+use std::{env, fs, path::Path};
+
+use followthrough::{openapi, policies};
+use followthrough_openapi_tests::{aide_shop, store::Store, utoipa_shop};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+fn json(document: impl Serialize) -> Value {
+    serde_json::to_value(document).expect("a document is JSON")
+}
+
+fn compare(name: &str, document: &Value) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots").join(name);
+    let now = format!("{document:#}\n");
+    if env::var_os("SNAPSHOTS").is_some_and(|value| value == "overwrite") {
+        fs::write(&file, &now).expect("the folder is there");
+    }
+    let before = fs::read_to_string(&file).unwrap_or_default();
+    assert!(now == before, "{} is different:\n{now}", file.display());
+}
+
+fn without_ours(mut document: Value) -> Value {
+    if let Some(components) = document["components"].as_object_mut() {
+        components.remove("responses");
+    }
+    let paths = document["paths"].as_object_mut().expect("it has paths");
+    let operations = paths.values_mut().flat_map(|item| item.as_object_mut().unwrap().values_mut());
+    for operation in operations {
+        operation.as_object_mut().unwrap().remove("x-followthrough");
+        let responses = operation["responses"].as_object_mut().unwrap();
+        responses.retain(|_, response| {
+            let reference = response["$ref"].as_str().unwrap_or_default();
+            !reference.starts_with("#/components/responses/Followthrough")
+        });
+    }
+    document
+}
+
+#[test]
+fn the_document_of_utoipa_has_the_policies() {
+    let mut document = utoipa_shop::document();
+    let before = json(&document);
+    let routes = utoipa_shop::router(Store::default()).routes();
+    assert_eq!(openapi::annotate(&mut document, &routes), Ok(Vec::new()));
+    compare("utoipa.json", &json(&document));
+
+    // The rest stays, a response of the same status included.
+    let document = json(&document);
+    let place = &document["paths"]["/pets"]["post"]["responses"]["503"];
+    assert_eq!(place["description"], "the shop is full");
+    assert_eq!(without_ours(document), before);
+}
+
+#[test]
+fn a_document_in_json_gets_what_that_of_utoipa_gets() {
+    let routes = utoipa_shop::router(Store::default()).routes();
+    let mut typed = utoipa_shop::document();
+    let mut untyped = json(&typed);
+    openapi::annotate(&mut typed, &routes).unwrap();
+    openapi::annotate(&mut untyped, &routes).unwrap();
+    assert_eq!(json(&typed), untyped);
+    let once = untyped.clone();
+    openapi::annotate(&mut untyped, &routes).unwrap();
+    assert_eq!(untyped, once, "a second call changes nothing");
+}
+
+#[test]
+fn the_document_of_utoipa_axum_has_the_policies() {
+    let (_, mut document) = utoipa_shop::open_api_router(Store::default());
+    let before = json(&document);
+    let unknown = openapi::annotate_by_operation_id(&mut document, &policies());
+    assert_eq!(unknown, Ok(Vec::new()));
+    let document = json(&document);
+    compare("utoipa_axum.json", &document);
+    assert_eq!(without_ours(document), before);
+}
+
+#[test]
+fn the_document_of_aide_has_the_policies() {
+    let (_, mut document) = aide_shop::api_router(Store::default());
+    let before = json(&document);
+    let unknown = openapi::annotate_by_operation_id(&mut document, &policies());
+    assert_eq!(unknown, Ok(Vec::new()));
+    let document = json(&document);
+    compare("aide.json", &document);
+    assert_eq!(without_ours(document), before);
+}
+
+mod one {
+    #[followthrough::cancellable(read)]
+    pub(super) async fn twin() {}
+}
+
+mod two {
+    #[followthrough::durable_write]
+    pub(super) async fn twin() {}
+}
+
+#[test]
+fn an_id_that_two_handlers_may_mean_is_returned() {
+    let _ = (one::twin, two::twin);
+    let mut document = json!({
+        "openapi": "3.1.0",
+        "paths": { "/twin": { "post": { "operationId": "twin" } } },
+    });
+    let unknown = openapi::annotate_by_operation_id(&mut document, &policies()).unwrap();
+    assert_eq!(unknown, ["POST /twin"]);
+
+    let id = "documents::two::twin";
+    document["paths"]["/twin"]["post"]["operationId"] = id.into();
+    openapi::annotate_by_operation_id(&mut document, &policies()).unwrap();
+    assert_eq!(document["paths"]["/twin"]["post"]["x-followthrough"]["handler"], id);
+}
+
+#[test]
+fn operations_without_a_route_are_returned_and_services_stay() {
+    use followthrough::Router;
+
+    let others = axum::Router::new().route("/static/app.js", axum::routing::get(|| async {}));
+    let app: Router = Router::new().nest_service("/static", others, "files of the page");
+    let operation = || json!({ "responses": {} });
+    let mut document = json!({
+        "openapi": "3.0.3",
+        "paths": {
+            "/static/{file}": { "get": operation() },
+            "/gone/{id}": { "get": operation(), "parameters": [] },
+        },
+    });
+    let before = document.clone();
+    let unknown = openapi::annotate(&mut document, &app.routes()).unwrap();
+    assert_eq!(unknown, ["GET /gone/{id}"]);
+    assert_eq!(document, before);
+}
+
+#[test]
+fn what_is_no_document_is_an_error_that_names_the_part() {
+    let routes = utoipa_shop::router(Store::default()).routes();
+    let error = |mut document: Value| {
+        openapi::annotate(&mut document, &routes).expect_err("no document").to_string()
+    };
+    let version = "expected a document of OpenAPI 3, with `\"openapi\": \"3.…\"`";
+    assert_eq!(error(json!([])), version);
+    assert_eq!(error(json!({ "swagger": "2.0", "paths": {} })), version);
+    let with = |paths: Value| error(json!({ "openapi": "3.1.0", "paths": paths }));
+    assert_eq!(with(json!([])), "expected `paths` to be an object");
+    assert_eq!(with(json!({ "/pets": [] })), "expected `paths./pets` to be an object");
+    assert_eq!(
+        with(json!({ "/pets": { "post": 1 } })),
+        "expected `paths./pets.post` to be an object"
+    );
+    assert_eq!(
+        with(json!({ "/pets": { "post": { "responses": 1 } } })),
+        "expected `paths./pets.post.responses` to be an object"
+    );
+}

@@ -1,7 +1,0 @@
-use followthrough::Router;
-
-fn app() -> Router {
-    Router::new().merge(axum::Router::new())
-}
-
-fn main() {}
