@@ -51,10 +51,6 @@ async fn take_in(
     (StatusCode::CREATED, Json(pet))
 }
 
-async fn removed(store: &Store, id: u64) -> Option<Pet> {
-    store.remove(id)
-}
-
 /// Gives a pet away.
 #[cancellable(read)]
 #[utoipa::path(
@@ -65,7 +61,7 @@ async fn removed(store: &Store, id: u64) -> Option<Pet> {
 )]
 async fn give_away(State(store): State<Store>, Path(id): Path<u64>) -> StatusCode {
     #[durable_write]
-    let pet = removed(&store, id).await;
+    let pet = std::future::ready(store.remove(id)).await;
     if pet.is_some() { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }
 }
 
