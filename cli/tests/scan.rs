@@ -223,6 +223,19 @@ fn routes_across_the_packages_of_a_workspace() {
     );
 }
 
+/// `get` of a router that is part of the workspace, as axum is in its own repository.
+#[test]
+fn a_method_function_of_the_workspace_is_one_of_a_router() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let main = "use routing::get;
+        mod routing { pub fn get<H>(handler: H) -> MethodRouter { let m = MethodRouter::new(); m.of(handler); return m; } }
+        fn r() -> Router { Router::new().route(\"/\", get(handler)) }
+        async fn handler() {}";
+    package(folder.path(), main);
+    let (report, _) = scan(folder.path(), Format::Table).expect("a package");
+    assert!(report.contains("GET     /     handler  src/main.rs:4"), "{report}");
+}
+
 #[test]
 fn a_handler_that_is_not_found_is_said_so() {
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -29,7 +29,13 @@ pub(crate) fn present(program: &Program<'_>, id: FunctionId) -> Option<String> {
             return None;
         }
         let arguments = text.find('(').map_or("", |at| &text[at..]);
-        let short: String = arguments.replace(" ,", ",").replace("( ", "(").replace(" )", ")");
+        let short: String = arguments
+            .replace(" . ", ".")
+            .replace(" :: ", "::")
+            .replace(" (", "(")
+            .replace(" ,", ",")
+            .replace("( ", "(")
+            .replace(" )", ")");
         Some(format!("{original}{}", short.trim()))
     })
 }

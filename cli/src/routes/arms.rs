@@ -134,7 +134,11 @@ impl Arms<'_> {
     fn of_call(&self, call: &ExprCall) -> Option<Vec<Arm>> {
         let Expr::Path(path) = &*call.func else { return None };
         if let Some(function) = self.program.function(&self.scope, path) {
-            return self.of_function(function, call);
+            let arms = self.of_function(function, call);
+            // A workspace may contain axum or followthrough, whose own `get` has more than a tail expression.
+            if arms.is_some() || method_of(&syntax::last(&path.path)).is_none() {
+                return arms;
+            }
         }
         let names = syntax::names(&path.path);
         let name = names.last()?;

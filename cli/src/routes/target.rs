@@ -51,7 +51,10 @@ impl Arms<'_> {
                 _ => unknown(),
             },
             // `handler.layer(..)`, `handler.with_state(..)`.
-            Expr::MethodCall(call) => self.target(&call.receiver),
+            Expr::MethodCall(call) => match self.target(&call.receiver) {
+                Target::Unknown { .. } => unknown(),
+                known => known,
+            },
             Expr::Call(call) => self.target_of_call(call).unwrap_or_else(unknown),
             Expr::Macro(mac) => {
                 let args = syntax::arguments(&mac.mac).unwrap_or_default();
