@@ -36,7 +36,6 @@ async fn nothing() -> StatusCode {
 }
 
 #[cancellable(read, name = "never routed")]
-#[expect(dead_code, reason = "listed, though no router has it")]
 async fn never_routed() {}
 
 fn service()
@@ -148,7 +147,7 @@ fn app() -> Router {
         .merge_axum(others, "moves in June")
         .nest_service("/static", service(), "files of the page")
         .route("/closure", post(policy::durable_write(|| async {}).name("closure")))
-        .route("/wrapped", get(|| show()))
+        .route("/wrapped", get(|| Box::pin(show())))
         .fallback(show)
         .fallback(nothing)
 }
