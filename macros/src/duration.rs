@@ -1,9 +1,10 @@
-//! Durations in attributes: a whole number and a unit, from 1 ms to 24 h.
+//! Durations in attributes: whole numbers with a unit, the larger unit first, from 1 ms to 24 h.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
-use syn::{Expr, ExprLit, Lit, LitStr, spanned::Spanned};
+use syn::{Expr, ExprLit, ExprPath, Lit, LitStr, spanned::Spanned};
 
+/// The units with their milliseconds. In `1m30s` each unit is smaller than the one before it.
 const UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
 const MAX_MILLIS: u64 = 24 * 3_600_000;
 
@@ -15,7 +16,7 @@ pub(crate) struct Period {
 }
 
 impl Period {
-    /// Reads `"10s"` or `10s`.
+    /// Reads `"10s"`, `10s` or `"1m30s"`.
     pub(crate) fn from_expr(expr: &Expr) -> syn::Result<Self> {
         let text = match expr {
             Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => text.value(),
@@ -23,6 +24,12 @@ impl Period {
             Expr::Lit(ExprLit { lit: Lit::Float(number), .. }) => number.to_string(),
             Expr::Group(group) => return Self::from_expr(&group.expr),
             Expr::Unary(negative) => negative.to_token_stream().to_string().replace(' ', ""),
+            Expr::Path(_) | Expr::Call(_) => {
+                return Err(syn::Error::new_spanned(
+                    expr,
+                    "a duration is written out here, so that the macro can check it: write `\"10s\"`",
+                ));
+            }
             other => {
                 return Err(syn::Error::new_spanned(
                     other,
@@ -53,6 +60,7 @@ impl Bound {
                 Ok(Self::Named(name.clone()))
             }
             Expr::Group(group) => Self::from_expr(&group.expr),
+            Expr::Path(path) => Err(syn::Error::new_spanned(expr, constant(path))),
             _ => Period::from_expr(expr).map(Self::Period),
         }
     }
@@ -63,6 +71,16 @@ impl Bound {
             Self::Named(_) => None,
         }
     }
+}
+
+/// Returns the error message for a constant, with the named deadline that does the same.
+fn constant(path: &ExprPath) -> String {
+    let path = path.to_token_stream().to_string().replace(' ', "");
+    let name = path.rsplit("::").next().unwrap_or_default().to_lowercase();
+    format!(
+        "a deadline is written out, so that the macro can check it: write `\"10s\"`, or, on a handler, \
+         `deadline = \"{name}\"` with `.named_deadline(\"{name}\", {path})` on the builder of the lifecycle"
+    )
 }
 
 /// Returns whether `text` is the name of a deadline. A name begins with a letter, a duration with a digit.
@@ -81,29 +99,55 @@ impl ToTokens for Period {
 
 /// Returns the milliseconds in `text`, or an error message with the fix.
 fn millis(text: &str) -> Result<u64, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let number = number.replace('_', "");
     if text.starts_with('-') {
         return Err(format!(
             "a duration cannot be negative: write `{}`",
             text.trim_start_matches('-')
         ));
     }
-    if unit.starts_with('.') {
-        return Err(fractional(text));
+    let too_long = || format!("`{text}` is too long: the longest duration is `24h`");
+    let (mut total, mut rest, mut unit_before) = (0_u64, text, u64::MAX);
+    while !rest.is_empty() || unit_before == u64::MAX {
+        let part = Part::of(rest);
+        if part.number.is_empty() {
+            return Err(format!("expected a duration such as `10s`, found `{text}`"));
+        }
+        if part.unit.starts_with('.') {
+            return Err(fractional(rest));
+        }
+        let Some(&(_, factor)) = UNITS.iter().find(|(name, _)| *name == part.unit) else {
+            return Err(unknown_unit(&part.number, part.unit));
+        };
+        if factor >= unit_before {
+            return Err(format!(
+                "`{text}` is out of order: write each unit once, the larger one first, as in `1m30s`"
+            ));
+        }
+        let millis = part.number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+        total = millis.and_then(|millis| total.checked_add(millis)).ok_or_else(too_long)?;
+        (rest, unit_before) = (part.rest, factor);
     }
-    if number.is_empty() {
-        return Err(format!("expected a duration such as `10s`, found `{text}`"));
+    match total {
+        0 => Err(format!("`{text}` is already over: the shortest duration is `1ms`")),
+        millis if millis <= MAX_MILLIS => Ok(millis),
+        _ => Err(too_long()),
     }
-    let Some(&(_, factor)) = UNITS.iter().find(|(name, _)| *name == unit) else {
-        return Err(unknown_unit(&number, unit));
-    };
-    let millis = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
-    match millis {
-        Some(0) => Err(format!("`{text}` is already over: the shortest duration is `1ms`")),
-        Some(millis) if millis <= MAX_MILLIS => Ok(millis),
-        _ => Err(format!("`{text}` is too long: the longest duration is `24h`")),
+}
+
+/// A number with its unit, and the text after them.
+struct Part<'a> {
+    number: String,
+    unit: &'a str,
+    rest: &'a str,
+}
+
+impl<'a> Part<'a> {
+    fn of(text: &'a str) -> Self {
+        let digits = text.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(text.len());
+        let (number, rest) = text.split_at(digits);
+        let unit = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let (unit, rest) = rest.split_at(unit);
+        Self { number: number.replace('_', ""), unit, rest }
     }
 }
 
@@ -160,6 +204,22 @@ mod tests {
         assert_eq!(millis("5m"), Ok(300_000));
         assert_eq!(millis("24h"), Ok(MAX_MILLIS));
         assert_eq!(millis("1_500ms"), Ok(1_500));
+    }
+
+    #[test]
+    fn several_units_add_up() {
+        assert_eq!(millis("1m30s"), Ok(90_000));
+        assert_eq!(millis("1h2m3s4ms"), Ok(3_723_004));
+        assert_eq!(millis("23h60m"), Ok(MAX_MILLIS));
+        assert_eq!(millis("0m1ms"), Ok(1));
+        assert!(error_of("24h1ms").ends_with("`24h`"));
+        assert!(error_of("0h0s").ends_with("`1ms`"));
+        assert!(error_of("1s30m").contains("larger one first"));
+        assert!(error_of("1s1s").contains("each unit once"));
+        assert!(error_of("1m30").ends_with("write `30s` or `30ms`"));
+        assert!(error_of("1m30sec").ends_with("write `30s`"));
+        assert!(error_of("1m1.5s").ends_with("write `1500ms`"));
+        assert!(error_of("1m soon").contains("expected `ms`, `s`, `m` or `h`"));
     }
 
     #[test]

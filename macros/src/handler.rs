@@ -46,6 +46,7 @@ fn handler(
         text.may_have(&["compensate"]) && scan::calls(&function.body.stream(), "compensate");
     validate::calls(symbol, &params, (&function.body, &text), errors);
     validate::check_signature(symbol, &function.sig, errors);
+    validate::await_future(&mut function);
     let receiver = validate::normalise_signature(&mut function.sig);
     let internal = options.internal.is_some();
     let mode_is_known = symbol != Symbol::Cancellable || options.has_known_mode();

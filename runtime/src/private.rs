@@ -25,8 +25,8 @@ use crate::{
 pub use crate::{
     deadlines::Declared,
     handler::{
-        Compensation, CompensationOutput, NoCompensation, allow_cancellation, bound, enter,
-        run_boxed, run_exempt, run_inline,
+        Compensation, CompensationOutput, IntoResultFirst, NoCompensation, allow_cancellation,
+        bound, enter, run_boxed, run_exempt, run_inline,
     },
     handler_policy::{HandlerPolicy, Mode, Site},
     layer::Linked,

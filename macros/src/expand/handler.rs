@@ -86,8 +86,8 @@ fn call(handler: &Handler) -> TokenStream {
     let body = body(handler);
     let caller_token = caller_token(handler);
     let compensation = compensation(handler);
-    // The compiler reports an error of the body as a whole at the return type.
-    let span = output::span(handler);
+    // The compiler reports a body that is not `Send` at the name of the function.
+    let span = name_span(handler);
     let runner = Ident::new(runner(handler), span);
     let private_at_span = handler.runtime.private_at(span);
     let given = Ident::new("__given", Span::mixed_site());
@@ -104,7 +104,7 @@ fn call(handler: &Handler) -> TokenStream {
 /// Writes the body of an exempt handler, and of a handler with errors, whose body the compiler still checks.
 fn exempt_call(handler: &Handler) -> TokenStream {
     let (output, marker, body) = (output::erased(handler), policy::marker(handler), body(handler));
-    let span = output::span(handler);
+    let span = name_span(handler);
     let private = handler.runtime.private_at(span);
     let run = quote_spanned!(span=> #private::run_exempt::<#output, #marker, _>(#body));
     quote!(#run.await)
@@ -150,6 +150,11 @@ fn compensation(handler: &Handler) -> TokenStream {
     quote_spanned!(span=> #private::compensation(#expr))
 }
 
+/// Returns the span of the function's name, with mixed-site hygiene.
+fn name_span(handler: &Handler) -> Span {
+    Span::mixed_site().located_at(handler.function.sig.ident.span())
+}
+
 fn body(handler: &Handler) -> TokenStream {
     let private = handler.runtime.private();
     let durable = handler.policy.mode == Mode::DurableWrite;
@@ -166,12 +171,15 @@ fn body(handler: &Handler) -> TokenStream {
     let value = Ident::new("__r", span);
     let private_at_span = handler.runtime.private_at(span);
     let early_return = Ident::new(if handler.internal { "no_value" } else { "no_answer" }, span);
-    quote_spanned!(span=> async move {
+    // The call has this span, too, because the compiler reports an error of the whole block at the call.
+    let name = name_span(handler);
+    let inside = quote_spanned! {span=>
         if let ::core::option::Option::Some(#value) = #private_at_span::#early_return::<#output>() {
             #captures
             return #value;
         }
         #tokens
         #body
-    })
+    };
+    quote_spanned!(name=> async move { #inside })
 }

@@ -14,6 +14,8 @@ pub(crate) enum Arg {
     Word(Ident),
     /// `deadline = "10s"`
     Option { name: Ident, value: Expr },
+    /// `deadline: "10s"`
+    Colon { name: Ident, colon: Token![:], value: Expr },
     /// `crate = my::path`
     Crate { keyword: Token![crate], path: Path },
     /// `deadline =` without a value
@@ -81,6 +83,10 @@ impl Parse for Arg {
                 input.parse::<Token![=]>()?;
                 let value = input.parse()?;
                 return Ok(Self::Option { name, value });
+            }
+            if ahead.peek(Token![:]) && !ahead.peek(Token![::]) {
+                let name = input.call(Ident::parse_any)?;
+                return Ok(Self::Colon { name, colon: input.parse()?, value: input.parse()? });
             }
         }
         input.parse().map(Self::Value)

@@ -39,7 +39,8 @@ impl Function {
             format!(
                 "before a statement, `{name}` needs a function with a policy around it: \
                  `#[cancellable(read)]`, or `#[cancellable(read, internal)]` for one that is only \
-                 called, with `.await.into_result()`"
+                 called, with `.await.into_result()`; a statement's attribute keeps its name, so \
+                 import it without `as`"
             )
         };
         errors.push(syn::Error::new(Span::call_site(), message));

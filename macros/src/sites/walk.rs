@@ -130,7 +130,7 @@ impl<'a> Walk<'a> {
                      lost there: give it another name"
                 ),
             );
-            return Some(inspect::Mention::No);
+            // The site binds the token all the same, so that its type is not a second error.
         }
         self.rebinds |= mention != inspect::Mention::No;
         Some(mention)

@@ -145,6 +145,11 @@ fn same_signature(item: &Function, emitted: &Function) -> Result<(), String> {
     require(before.inputs.len() == after.inputs.len(), "the number of parameters is different")
 }
 
+fn is_future(ty: &Type) -> bool {
+    let text = ty.to_token_stream().to_string();
+    text.contains("Future") && text.contains("Output") || text.contains("BoxFuture")
+}
+
 /// Checks that `R` becomes `Governed<R, P>` with a valid `P`, and that the return type of a worker stays.
 fn returns(symbol: Symbol, before: &ReturnType, after: &ReturnType) -> Result<(), String> {
     if symbol == Symbol::Background {
@@ -165,6 +170,8 @@ fn returns(symbol: Symbol, before: &ReturnType, after: &ReturnType) -> Result<()
     };
     require(last.ident == "Governed" && args.args.len() == 2, "the return type is not governed")?;
     let value_is_kept = match before {
+        // A rejected function that returns a future gets the output of the future.
+        ReturnType::Type(_, ty) if is_future(ty) => true,
         ReturnType::Type(_, ty) => same(ty, value),
         ReturnType::Default => same(quote::quote!(()), value),
     };

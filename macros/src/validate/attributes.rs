@@ -68,7 +68,10 @@ fn bound_of(attribute: &Attribute) -> syn::Result<Bound> {
                 return Err(syn::Error::new_spanned(value, "a deadline is one duration"));
             }
             Arg::Word(word) if word == MOVED => {}
-            Arg::Word(name) | Arg::Option { name, .. } | Arg::Unfinished(name) => {
+            Arg::Word(name)
+            | Arg::Option { name, .. }
+            | Arg::Colon { name, .. }
+            | Arg::Unfinished(name) => {
                 let message = "a deadline takes no options: write `#[deadline = \"10s\"]`";
                 return Err(syn::Error::new_spanned(name, message));
             }

@@ -6,7 +6,7 @@
 use super::Options;
 use crate::{error::Errors, model::Mode, symbol::Symbol};
 use syn::{
-    Attribute, FnArg, GenericArgument, PathArguments, PathSegment, ReturnType, Signature, Type,
+    Attribute, FnArg, GenericArgument, Pat, PathArguments, PathSegment, ReturnType, Signature, Type,
 };
 
 /// Extractors that read the request body while it is still arriving.
@@ -51,6 +51,8 @@ pub(crate) fn bodies(
             && options.streaming_body.is_none()
             && ARRIVING.contains(&&*name)
             && is_of_a_body(segment)
+            // The body of the handler cannot read what has no name.
+            && !matches!(*typed.pat, Pat::Wild(_))
         {
             errors.at(
                 &typed.ty,

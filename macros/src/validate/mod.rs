@@ -8,6 +8,7 @@ mod options;
 mod params;
 mod policy;
 mod signature;
+mod wording;
 
 pub(crate) use attributes::{Deadline, ItemAttributes, MOVED, split as split_attributes};
 pub(crate) use bodies::bodies;
@@ -19,4 +20,6 @@ pub(crate) use policy::{
     compensation_tokens, compensation_variables, cooperation, instrument_attributes, policy,
     safe_method, second_policies,
 };
-pub(crate) use signature::{check as check_signature, normalise as normalise_signature};
+pub(crate) use signature::{
+    await_future, check as check_signature, normalise as normalise_signature,
+};

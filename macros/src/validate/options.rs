@@ -1,5 +1,6 @@
 //! The arguments of an attribute, sorted by option.
 
+use super::wording;
 use crate::{
     duration::{Bound, Period},
     error::Errors,
@@ -10,7 +11,7 @@ use crate::{
 };
 use proc_macro2::TokenStream;
 use quote::ToTokens as _;
-use syn::{Expr, ExprLit, Ident, Lit, LitStr, Path, parse_quote};
+use syn::{Expr, ExprLit, Ident, Lit, LitStr, Path, Token, parse_quote};
 
 /// The options of all followthrough attributes. [`Options::new`] rejects the options that an attribute does not
 /// take.
@@ -89,6 +90,9 @@ impl Options {
             match arg {
                 Arg::Word(word) => options.word(symbol, word, errors),
                 Arg::Option { name, value } => options.option(symbol, &name, value, errors),
+                Arg::Colon { name, colon, value } => {
+                    options.colon(symbol, &name, colon, value, errors);
+                }
                 Arg::Crate { keyword, path } if options.krate.is_some() => {
                     drop(path);
                     errors.at(keyword, "`crate` is given twice");
@@ -151,10 +155,7 @@ impl Options {
             (Symbol::Cancellable, None)
                 if self.mode.is_none() && !names(symbol).contains(&text.as_str()) =>
             {
-                let modes = Mode::CANCELLABLE.map(|(name, _)| name);
-                self.assume_mode(&word, &modes);
-                let expected = suggest::expected(&text, &modes);
-                errors.at(word, format!("unknown mode `{text}`: {expected}"));
+                self.unknown_mode(&word, errors);
             }
             (_, Some(_)) => errors.at(
                 word,
@@ -162,6 +163,55 @@ impl Options {
             ),
             (_, None) => self.unknown(symbol, &word, errors),
         }
+    }
+
+    fn unknown_mode(&mut self, word: &Ident, errors: &mut Errors) {
+        let text = word.to_string();
+        self.mode_faulted = true;
+        if let Some(message) = wording::mode(&text) {
+            return errors.at(word, message);
+        }
+        let modes = Mode::CANCELLABLE.map(|(name, _)| name);
+        self.assume_mode(word, &modes);
+        let expected = suggest::expected(&text, &modes);
+        errors.at(word, format!("unknown mode `{text}`: {expected}"));
+    }
+
+    /// Reads `deadline: "10s"` as `deadline = "10s"`, and rejects the colon.
+    fn colon(
+        &mut self,
+        symbol: Symbol,
+        name: &Ident,
+        colon: Token![:],
+        value: Expr,
+        errors: &mut Errors,
+    ) {
+        let is_known = names(symbol).contains(&name.to_string().as_str());
+        if is_known {
+            let value = value.to_token_stream();
+            errors.at(colon, format!("an option takes its value by `=`: write `{name} = {value}`"));
+        }
+        self.option(symbol, name, value, errors);
+    }
+
+    /// Rejects `mode = read`, and takes the mode, so that its absence is not a second error.
+    fn named_mode(&mut self, symbol: Symbol, name: &Ident, value: &Expr, errors: &mut Errors) {
+        if symbol != Symbol::Cancellable {
+            let attribute = symbol.name();
+            return errors.at(name, format!("`{attribute}` is the whole policy: remove `mode`"));
+        }
+        let text = value.to_token_stream().to_string();
+        let text = text.trim_matches('"');
+        self.mode_faulted = true;
+        let known = Mode::CANCELLABLE.iter().find(|(mode, _)| *mode == text);
+        if let Some((_, mode)) = known {
+            self.mode.get_or_insert((name.clone(), *mode));
+            return errors.at(name, format!("a mode stands alone: write `#[cancellable({text})]`"));
+        }
+        let modes = Mode::CANCELLABLE.map(|(name, _)| name);
+        let message = wording::mode(text)
+            .unwrap_or_else(|| format!("a mode stands alone: write {}", suggest::list(&modes)));
+        errors.at(name, message);
     }
 
     /// Assumes the known mode that is nearest to `word`, so that the handler's routes report no second error.
@@ -177,7 +227,13 @@ impl Options {
     fn option(&mut self, symbol: Symbol, name: &Ident, value: Expr, errors: &mut Errors) {
         let text = name.to_string();
         if !names(symbol).contains(&text.as_str()) {
-            return self.unknown(symbol, name, errors);
+            return match text.as_str() {
+                "mode" => self.named_mode(symbol, name, &value, errors),
+                "timeout" if names(symbol).contains(&"deadline") => {
+                    errors.at(name, wording::timeout(&value));
+                }
+                _ => self.unknown(symbol, name, errors),
+            };
         }
         if let Some(site) = scan::find_attribute(&value.to_token_stream()) {
             errors.at(site, format!("`{text}` is not part of the body: remove this attribute"));

@@ -34,6 +34,7 @@ mod enter_exit;
 mod governed;
 mod hand_over;
 mod in_place;
+mod into_result_first;
 mod judge;
 mod panics;
 mod run;
@@ -46,6 +47,7 @@ pub use self::{
     compensation::{Compensate, Compensation, CompensationOutput, NoCompensation, compensate},
     governed::{Answer, Governed},
     in_place::run_inline,
+    into_result_first::IntoResultFirst,
     run::run_exempt,
     site::{allow_cancellation, bound, enter},
 };

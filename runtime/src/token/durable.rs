@@ -115,6 +115,13 @@ impl From<DurableToken> for CancellationToken {
     }
 }
 
+/// [`DurableToken::token`], of a borrowed token.
+impl From<&DurableToken> for CancellationToken {
+    fn from(token: &DurableToken) -> Self {
+        token.token()
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for DurableToken {
     type Rejection = Infallible;
 

@@ -24,6 +24,9 @@ use crate::{
 /// a plain handler never fires, and the log warns of that once. In a plain handler the
 /// [`token`](Self::token) for other libraries follows disconnect and shutdown, not a deadline.
 ///
+/// A function that wants a `CancellationToken` takes `token.token()`, and one that wants a reference takes
+/// `&token.token()`.
+///
 /// # Examples
 ///
 /// ```
@@ -159,6 +162,13 @@ impl RequestTokenHandle {
 /// [`RequestToken::token`].
 impl From<RequestToken> for CancellationToken {
     fn from(token: RequestToken) -> Self {
+        token.token()
+    }
+}
+
+/// [`RequestToken::token`], of a borrowed token.
+impl From<&RequestToken> for CancellationToken {
+    fn from(token: &RequestToken) -> Self {
         token.token()
     }
 }

@@ -111,6 +111,12 @@ impl From<ShutdownToken> for CancellationToken {
     }
 }
 
+impl From<&ShutdownToken> for CancellationToken {
+    fn from(token: &ShutdownToken) -> Self {
+        token.token()
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for ShutdownToken {
     type Rejection = Infallible;
 

@@ -24,8 +24,8 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// Every such name needs a value, here or by
 /// [`LifecycleBuilder::named_deadline`](crate::LifecycleBuilder::named_deadline). The key `default` is the
 /// service's [`default_deadline`](crate::LifecycleBuilder::default_deadline), unless a handler or a deadline has
-/// that name. The value is a whole number with a
-/// unit, `ms`, `s`, `m` or `h`, from `1ms` to `24h`. Closures are not in the catalogue, so they have no key.
+/// that name. The value is a duration as in an
+/// attribute, from `1ms` to `24h`: whole numbers with `ms`, `s`, `m` or `h`, as in `750ms` or `1m30s`. Closures are not in the catalogue, so they have no key.
 ///
 /// # Examples
 ///
@@ -172,23 +172,36 @@ fn listed(mut faults: Vec<String>) -> String {
 
 /// Parses a duration as the attribute does, but without its bare literals.
 fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let factor = match unit {
-        "ms" => Some(1),
-        "s" => Some(1_000),
-        "m" => Some(60_000),
-        "h" => Some(3_600_000),
-        _ => None,
-    };
-    let millis =
-        number.parse::<u64>().ok().zip(factor).and_then(|(n, factor)| n.checked_mul(factor));
-    let time = millis.map(Duration::from_millis).filter(|time| (SHORTEST..=LONGEST).contains(time));
-    time.ok_or_else(|| {
+    let time = millis(text).map(Duration::from_millis);
+    time.filter(|time| (SHORTEST..=LONGEST).contains(time)).ok_or_else(|| {
         format!(
-            "expected a whole number and `ms`, `s`, `m` or `h`, from `1ms` to `24h`, found `{text}`"
+            "expected a whole number and `ms`, `s`, `m` or `h`, as in `10s` or `1m30s`, from `1ms` to `24h`, \
+             found `{text}`"
         )
     })
+}
+
+/// Adds up whole numbers with a unit, of which each is smaller than the one before it.
+fn millis(text: &str) -> Option<u64> {
+    let (mut total, mut rest, mut unit_before) = (0_u64, text, u64::MAX);
+    while !rest.is_empty() {
+        let (number, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
+        let end = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+        let (unit, after) = after.split_at(end);
+        let factor = match unit {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => return None,
+        };
+        if factor >= unit_before {
+            return None;
+        }
+        total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(factor)?)?;
+        (rest, unit_before) = (after, factor);
+    }
+    Some(total)
 }
 
 /// The error of overrides that cannot be read, or whose name no handler has.
@@ -288,12 +301,22 @@ mod tests {
     fn only_durations_are_values() {
         for value in
             ["", "10", "s", "-1s", "1.5s", "0s", "25h", "1 s", "99999999999999999999s", "1\u{661}s"]
+                .into_iter()
+                .chain(["1s30m", "1s1s", "1m30", "1m 30s", "24h1ms", "1m30s ", "0h0s"])
         {
             let error = env(&[("SHOP_DEADLINE_ORDERS__SHOW", value)]).expect_err(value).to_string();
             assert!(
                 error.starts_with("SHOP_DEADLINE_ORDERS__SHOW: expected a whole number"),
                 "{error}"
             );
+        }
+    }
+
+    #[test]
+    fn several_units_add_up() {
+        for (text, millis) in [("1m30s", 90_000), ("1h2m3s4ms", 3_723_004), ("23h60m", 86_400_000)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)));
         }
     }
 

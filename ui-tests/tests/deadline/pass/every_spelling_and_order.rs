@@ -24,6 +24,16 @@ async fn string_above() {}
 async fn literal_above() {}
 
 #[cancellable(read)]
+#[deadline = "1m30s"]
+async fn two_units() {
+    #[deadline(1m29s999ms)]
+    std::future::ready(()).await;
+}
+
+#[durable_write(needs = "1s500ms", deadline = 1h30m)]
+async fn two_units_as_options() {}
+
+#[cancellable(read)]
 #[deadline = "checkout"]
 async fn by_name() {}
 

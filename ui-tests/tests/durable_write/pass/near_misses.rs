@@ -5,7 +5,7 @@
 
 use axum::{
     body::Bytes,
-    extract::{Path, State},
+    extract::{Path, Request, State},
 };
 use followthrough::{cancellable, durable_write, exempt, Lifecycle, RequestToken};
 use std::sync::Arc;
@@ -226,6 +226,10 @@ struct BodyCount;
 async fn whole(_: Bytes, _: RequestId, _: BodyCount, _: wire::Request<u32>, _: wire::Body) -> u32 {
     1
 }
+
+// The body of the handler cannot read a request that has no name.
+#[durable_write]
+async fn unread(_: Request) {}
 
 #[durable_write]
 async fn whole_request(request: axum::http::Request<Bytes>, #[cfg(any())] body: Body) -> Bytes {
