@@ -80,6 +80,10 @@ pub mod lambda {}
 pub mod laws {}
 
 #[doc = include_str!("../guide/links.txt")]
+#[doc = include_str!("../guide/layers.md")]
+pub mod layers {}
+
+#[doc = include_str!("../guide/links.txt")]
 #[doc = include_str!("../guide/logs.md")]
 pub mod logs {}
 

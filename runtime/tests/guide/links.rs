@@ -9,7 +9,8 @@ const API: &str = "https://docs.rs/followthrough/latest/followthrough/";
 
 /// The languages of the examples. A code host takes `no_run` for a language, and shows such an
 /// example without colours.
-const LANGUAGES: [&str; 8] = ["rust", "toml", "text", "console", "sql", "yaml", "nginx", "json"];
+const LANGUAGES: [&str; 9] =
+    ["rust", "toml", "text", "console", "sql", "yaml", "nginx", "json", "csharp"];
 
 /// Returns the pages with their names. Definitions of plots in `costs_tables.md` are generated images.
 fn pages() -> Vec<(String, String)> {

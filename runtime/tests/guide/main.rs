@@ -8,6 +8,7 @@ use std::{
 };
 
 mod laws;
+mod layers;
 mod links;
 mod logs;
 
