@@ -231,8 +231,14 @@ pub(super) fn hung_up(core: &Core, known: (Outcome, Fate)) -> Option<Cancelled> 
         return None;
     }
     if goes_on {
-        repeated(Event::DroppedByMiddleware, core.policy).note(|count| {
-            tracing::warn!(target: "followthrough", count, "middleware dropped a handler before it ended");
+        let policy = core.policy;
+        repeated(Event::DroppedByMiddleware, policy).note(|count| {
+            tracing::warn!(
+                target: "followthrough",
+                handler = policy.name(),
+                count,
+                "middleware dropped a handler before it ended"
+            );
         });
         return None;
     }
