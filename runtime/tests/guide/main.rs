@@ -8,7 +8,6 @@ use std::{
 };
 
 mod laws;
-mod layers;
 mod links;
 mod logs;
 
