@@ -1,7 +1,7 @@
 //! tower's `ConcurrencyLimit`: a request waits for its turn before its handler begins.
 
 use followthrough_tests::{Marks, Server, h1};
-use tower::limit::ConcurrencyLimitLayer;
+use tower::limit::{ConcurrencyLimitLayer, GlobalConcurrencyLimitLayer};
 
 use crate::app::{app, marked, policies_hold};
 
@@ -41,4 +41,26 @@ async fn a_concurrency_limit_does_not_count_a_write_whose_client_has_left() {
     marks.set("go");
     assert_eq!(second.answer().await.body, "landed");
     marks.until("/write?1 landed").await;
+}
+
+/// `Router::layer` makes a limit for each route of the one, and a limit for all routes of the other.
+#[tokio::test]
+async fn a_global_limit_is_for_all_routes_and_a_plain_one_for_each() {
+    let marks = Marks::default();
+    let each = app(&marks).layer(ConcurrencyLimitLayer::new(1));
+    let server = Server::with(marked(&marks), each).await;
+    let _open = h1::send(server.at, "GET", "/read?1").await;
+    marks.until("/read?1 begun").await;
+    let _begins = h1::send(server.at, "POST", "/write?1").await;
+    marks.until("/write?1 begun").await;
+
+    let all = app(&marks).layer(GlobalConcurrencyLimitLayer::new(1));
+    let server = Server::with(marked(&marks), all).await;
+    let _open = h1::send(server.at, "GET", "/read?2").await;
+    marks.until("/read?2 begun").await;
+    let mut waits = h1::send(server.at, "POST", "/write?2").await;
+    let (_report, answer) = tokio::join!(server.stop(), waits.answer());
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(!marks.has("/write?2 begun"), "{:?}", marks.all());
+    marks.set("go");
 }
