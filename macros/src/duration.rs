@@ -105,6 +105,12 @@ fn millis(text: &str) -> Result<u64, String> {
             text.trim_start_matches('-')
         ));
     }
+    if text.contains(char::is_whitespace) {
+        let short: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+        if millis(&short).is_ok() {
+            return Err(format!("`{text}` has a space in it: write `{short}`"));
+        }
+    }
     let too_long = || format!("`{text}` is too long: the longest duration is `24h`");
     let (mut total, mut rest, mut unit_before) = (0_u64, text, u64::MAX);
     while !rest.is_empty() || unit_before == u64::MAX {
@@ -113,10 +119,11 @@ fn millis(text: &str) -> Result<u64, String> {
             return Err(format!("expected a duration such as `10s`, found `{text}`"));
         }
         if part.unit.starts_with('.') {
-            return Err(fractional(rest));
+            return Err(if total == 0 { fractional(rest) } else { fraction_after(text) });
         }
         let Some(&(_, factor)) = UNITS.iter().find(|(name, _)| *name == part.unit) else {
-            return Err(unknown_unit(&part.number, part.unit));
+            let read = &text[..text.len() - rest.len()];
+            return Err(unknown_unit(read, &part.number, part.unit));
         };
         if factor >= unit_before {
             return Err(format!(
@@ -151,25 +158,34 @@ impl<'a> Part<'a> {
     }
 }
 
-fn unknown_unit(number: &str, unit: &str) -> String {
+/// Returns the error message for a unit after the parts that were `read`.
+fn unknown_unit(read: &str, number: &str, unit: &str) -> String {
     let trimmed = unit.trim();
     let known = match trimmed.to_ascii_lowercase().as_str() {
-        "" => return format!("`{number}` has no unit: write `{number}s` or `{number}ms`"),
+        "" => {
+            return format!(
+                "`{number}` has no unit: write `{read}{number}s` or `{read}{number}ms`"
+            );
+        }
         "sec" | "secs" | "second" | "seconds" | "s" => "s",
         "min" | "mins" | "minute" | "minutes" | "m" => "m",
         "hour" | "hours" | "hr" | "hrs" | "h" => "h",
         "msec" | "msecs" | "millis" | "milliseconds" | "ms" => "ms",
         _ => return format!("unknown unit `{trimmed}`: expected `ms`, `s`, `m` or `h`"),
     };
-    format!("unknown unit `{unit}`: write `{number}{known}`")
+    format!("unknown unit `{trimmed}`: write `{read}{number}{known}`")
+}
+
+fn fraction_after(text: &str) -> String {
+    format!("`{text}` has a fraction: each part is a whole number, as in `1m1s500ms`")
 }
 
 /// Returns the error message for a fraction, with the same duration as a whole number of milliseconds.
 fn fractional(text: &str) -> String {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.' && c != '_');
     let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
-    let factor = UNITS.iter().find(|(name, _)| *name == unit).map_or(1_000, |(_, factor)| *factor);
-    let exact = in_millis(&number.replace('_', ""), factor);
+    let factor = UNITS.iter().find(|(name, _)| *name == unit || unit.is_empty() && *name == "s");
+    let exact = factor.and_then(|(_, factor)| in_millis(&number.replace('_', ""), *factor));
     match exact {
         Some(millis) => format!("a duration is a whole number: write `{millis}ms`"),
         None => "a duration is a whole number, from `1ms` to `24h`".to_owned(),
@@ -216,9 +232,12 @@ mod tests {
         assert!(error_of("0h0s").ends_with("`1ms`"));
         assert!(error_of("1s30m").contains("larger one first"));
         assert!(error_of("1s1s").contains("each unit once"));
-        assert!(error_of("1m30").ends_with("write `30s` or `30ms`"));
-        assert!(error_of("1m30sec").ends_with("write `30s`"));
-        assert!(error_of("1m1.5s").ends_with("write `1500ms`"));
+        assert!(error_of("1m30").ends_with("write `1m30s` or `1m30ms`"));
+        assert!(error_of("1m30sec").ends_with("write `1m30s`"));
+        assert!(error_of("1m1.5s").ends_with("as in `1m1s500ms`"));
+        assert!(error_of("1m 30s").ends_with("write `1m30s`"));
+        assert!(error_of("1.5m30s").ends_with("from `1ms` to `24h`"));
+        assert!(error_of("1.5min").ends_with("from `1ms` to `24h`"));
         assert!(error_of("1m soon").contains("expected `ms`, `s`, `m` or `h`"));
     }
 

@@ -213,7 +213,8 @@ impl LinkedToken {
         tokio::select! {
             biased;
             output = &mut work => return output,
-            _ = self.cancelled() => drop(ended),
+            // `work` may use up the budget of the task, and the token has to fire all the same.
+            _ = tokio::task::unconstrained(self.cancelled()) => drop(ended),
         }
         work.await
     }
@@ -315,6 +316,19 @@ mod tests {
         assert!(work.await.is_cancelled());
         assert_eq!(outer.source(), Some(LinkSource::Token(0)));
         assert!(outer.with_token(async |token| token.is_cancelled()).await, "before it begins");
+    }
+
+    #[tokio::test]
+    async fn a_token_for_a_library_fires_although_its_work_is_never_idle() {
+        let linked = link([CancellationToken::new()]).timeout(Duration::from_millis(1));
+        let (send, mut full) = tokio::sync::mpsc::unbounded_channel();
+        let work = linked.with_token(|token| async move {
+            while !token.is_cancelled() {
+                send.send(()).unwrap();
+                full.recv().await.unwrap();
+            }
+        });
+        tokio::time::timeout(Duration::from_secs(30), work).await.expect("the token fires");
     }
 
     #[tokio::test]

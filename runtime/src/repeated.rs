@@ -38,22 +38,10 @@ struct State {
     count: u64,
     /// When the last line was logged.
     logged: Option<Instant>,
-    /// The number of events at that time.
-    logged_count: u64,
     /// The first event since the last line.
     kept: Option<Line>,
     /// Whether a task logs the kept event.
     is_timed: bool,
-}
-
-/// An event that was counted.
-enum Added {
-    /// The event is logged at once, with the number of events.
-    Due(u64),
-    /// The event is kept, with the number of events.
-    Early(u64),
-    /// A kept event stands for this one.
-    Covered,
 }
 
 impl Repeated {
@@ -66,14 +54,15 @@ impl Repeated {
     ///
     /// Only this function is compiled once for each event.
     pub(crate) fn note(self: &Arc<Self>, line: impl FnOnce(u64) + Send + 'static) {
-        match self.add() {
-            Added::Due(count) => line(count),
-            Added::Early(count) => self.keep(count, Box::new(line)),
-            Added::Covered => {}
+        let mut line = Some(line);
+        let due = self.add(&mut || line.take().map(|line| Box::new(line) as Line));
+        if let (Some(count), Some(line)) = (due, line) {
+            line(count);
         }
     }
 
-    fn add(&self) -> Added {
+    /// Counts an event, and returns the number of events if it is logged at once. Otherwise keeps its line, unless one is kept.
+    fn add(self: &Arc<Self>, line: &mut dyn FnMut() -> Option<Line>) -> Option<u64> {
         let mut state = self.lock();
         state.count += 1;
         let (count, now) = (state.count, Instant::now());
@@ -81,26 +70,17 @@ impl Repeated {
             let kept = state.logs(now);
             drop(state);
             drop(kept);
-            Added::Due(count)
-        } else if state.kept.is_some() {
-            Added::Covered
-        } else {
-            Added::Early(count)
+            return Some(count);
         }
-    }
-
-    /// Keeps the line of event `count`, unless a line of a later event was logged or kept meanwhile.
-    fn keep(self: &Arc<Self>, count: u64, line: Line) {
-        let mut state = self.lock();
-        if state.kept.is_some() || state.logged_count > count {
-            return;
+        if state.kept.is_none() {
+            state.kept = line();
+            if let (false, Ok(runtime)) = (state.is_timed, Handle::try_current()) {
+                state.is_timed = true;
+                drop(state);
+                drop(runtime.spawn(Timed(self.clone()).log()));
+            }
         }
-        state.kept = Some(line);
-        if let (false, Ok(runtime)) = (state.is_timed, Handle::try_current()) {
-            state.is_timed = true;
-            drop(state);
-            drop(runtime.spawn(Timed(self.clone()).log()));
-        }
+        None
     }
 
     pub(crate) fn count(&self) -> u64 {
@@ -110,6 +90,9 @@ impl Repeated {
     /// Logs the kept event, if there is one.
     pub(crate) fn flush(&self) {
         let mut state = self.lock();
+        if state.kept.is_none() {
+            return;
+        }
         let (count, kept) = (state.count, state.logs(Instant::now()));
         drop(state);
         if let Some(line) = kept {
@@ -126,7 +109,6 @@ impl State {
     /// Notes that a line is logged. Returns the kept event, which the line covers.
     fn logs(&mut self, now: Instant) -> Option<Line> {
         self.logged = Some(now);
-        self.logged_count = self.count;
         self.kept.take()
     }
 }

@@ -1,6 +1,7 @@
 //! The list of a router's routes.
 //!
-//! Invariant: a route whose path ends in `*` is not a handler's, or is a fallback, so it has no path of its own.
+//! Invariant: a route whose path ends in `/*` is not a handler's, or is a fallback, so it has no path of its own, because
+//! axum takes no segment that begins with `*`.
 
 use std::{borrow::Cow, fmt};
 
@@ -143,7 +144,7 @@ impl RouteInfo {
         matches!(self.target, Target::Service(_))
     }
 
-    fn policy_text(&self) -> Cow<'static, str> {
+    pub(crate) fn policy_text(&self) -> Cow<'static, str> {
         match self.target {
             Target::Handler(policy) => policy.as_written().into(),
             Target::Unlisted { exempt: true, .. } => "exempt".into(),

@@ -17,9 +17,19 @@ use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::TokioExecutor;
 use tower::{Layer, ServiceExt};
 
-/// Headers that belong to one connection, and so to neither side of a proxy.
-const OF_A_CONNECTION: [HeaderName; 5] =
-    [header::CONNECTION, header::TE, header::TRAILER, header::TRANSFER_ENCODING, header::UPGRADE];
+/// Headers that belong to one connection, and so to neither side of a proxy (RFC 9110, 7.6.1), besides those that
+/// `Connection` names.
+const OF_A_CONNECTION: [HeaderName; 9] = [
+    header::CONNECTION,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
 
 #[derive(Clone)]
 struct Upstream {
@@ -45,7 +55,14 @@ async fn forward(
 }
 
 fn remove_headers_of_a_connection(headers: &mut HeaderMap) {
-    for name in OF_A_CONNECTION {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|names| names.to_str().ok())
+        .flat_map(|names| names.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named.into_iter().chain(OF_A_CONNECTION) {
         headers.remove(name);
     }
 }
@@ -84,6 +101,13 @@ mod tests {
 
         let answer = h1::call(proxy.at, "GET", "/tea?green=1").await;
         assert_eq!((answer.status, &*answer.body), (200, "tea from /tea?green=1"));
+
+        let mut headers = HeaderMap::new();
+        for (name, value) in [("connection", "close, x-hop"), ("x-hop", "1"), ("x-end", "2")] {
+            headers.insert(name, value.parse().unwrap());
+        }
+        remove_headers_of_a_connection(&mut headers);
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-end"]);
 
         let call = h1::send(proxy.at, "GET", "/slow").await;
         marks.until("asked").await;

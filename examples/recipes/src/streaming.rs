@@ -33,8 +33,12 @@ impl TryFrom<String> for Name {
     }
 }
 
+/// The size of the largest file.
+const MOST_BYTES: usize = 1 << 30;
+
 enum Failure {
     Body(axum::Error),
+    TooLarge,
     Disk(io::Error),
 }
 
@@ -48,6 +52,7 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         match self {
             Self::Body(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE.into_response(),
             Self::Disk(error) if error.kind() == io::ErrorKind::NotFound => {
                 StatusCode::NOT_FOUND.into_response()
             }
@@ -70,8 +75,15 @@ async fn upload(
     let (file, temporary) = tempfile::NamedTempFile::new_in(&folder)?.into_parts();
     let mut file = File::from_std(file);
     let mut chunks = body.into_data_stream();
+    let mut bytes = 0;
     while let Some(chunk) = chunks.next().await {
-        file.write_all(&chunk.map_err(Failure::Body)?).await?;
+        let chunk = chunk.map_err(Failure::Body)?;
+        bytes += chunk.len();
+        // axum's limit is for its extractors and not for a `Body`.
+        if bytes > MOST_BYTES {
+            return Err(Failure::TooLarge);
+        }
+        file.write_all(&chunk).await?;
     }
     file.sync_all().await?;
 

@@ -155,8 +155,8 @@ impl Policies {
         Self { handlers, routes: None }
     }
 
-    /// Adds a column with the routes of each handler, and a row for each service that has a reason instead of a
-    /// policy. A second call adds the routes of a second router.
+    /// Adds a column with the routes of each handler, and a row for each other route: of a closure, of a handler such as
+    /// `lifecycle.readiness()`, and of a service that has a reason instead of a policy. A second call adds the routes of a second router.
     ///
     /// # Examples
     ///
@@ -200,8 +200,11 @@ impl Policies {
     fn rows(&self) -> impl Iterator<Item = Row> {
         let handlers =
             self.timings().map(|(policy, timing)| Row::new(policy, timing, self.routes_of(policy)));
-        let services = self.routes.iter().flatten().filter(|route| route.is_service());
-        handlers.chain(services.map(Row::of_service))
+        let is_listed = |route: &&RouteInfo| {
+            route.policy().is_some_and(|policy| self.iter().any(|one| key(one) == key(policy)))
+        };
+        let others = self.routes.iter().flatten().filter(move |route| !is_listed(route));
+        handlers.chain(others.map(Row::of_other_route))
     }
 }
 

@@ -55,17 +55,24 @@ serialize!(Row {
     skip timing
 });
 
+fn location(policy: &HandlerPolicy) -> String {
+    format!("{}:{}", policy.file(), policy.line())
+}
+
+fn ms(time: Duration) -> u128 {
+    time.as_millis()
+}
+
 impl Row {
     pub(super) fn new(
         policy: &'static HandlerPolicy,
         timing: &EffectiveDeadline,
         routes: Option<Vec<String>>,
     ) -> Self {
-        let ms = |time: Duration| time.as_millis();
         Self {
             name: policy.name(),
             routes,
-            location: format!("{}:{}", policy.file(), policy.line()),
+            location: location(policy),
             policy: policy.as_written(),
             write: policy.is_write(),
             deadline_ms: timing.deadline.map(ms),
@@ -83,12 +90,21 @@ impl Row {
         }
     }
 
-    /// Returns the row of a service, which has a reason and no policy.
-    pub(super) fn of_service(route: &RouteInfo) -> Self {
+    /// Returns the row of a route whose handler is not in the catalogue: a service, a closure, or a handler whose policy is
+    /// known as a type only.
+    pub(super) fn of_other_route(route: &RouteInfo) -> Self {
+        let policy = match route.policy_text() {
+            text if text.is_empty() && route.is_service() => "none".into(),
+            text if text.is_empty() => "by its type".into(),
+            text => text,
+        };
         Self {
-            name: "(service)",
+            name: route.handler().unwrap_or("(service)"),
             routes: Some(vec![route.to_string()]),
-            policy: "none".to_owned(),
+            location: route.policy().map(location).unwrap_or_default(),
+            policy: policy.into_owned(),
+            write: route.policy().is_some_and(HandlerPolicy::is_write),
+            written_deadline_ms: route.policy().and_then(HandlerPolicy::deadline).map(ms),
             reason: route.reason(),
             ..Self::default()
         }
@@ -122,8 +138,13 @@ impl Row {
             .extend((self.reopened_sites > 0).then(|| format!("{} reopened", self.reopened_sites)));
         let file = self.location.rsplit_once(':').map_or("", |(file, _)| file);
         let place = if lines { self.location.clone() } else { file.to_owned() };
+        let name = match self.name.rsplit_once(':') {
+            // The name of an unnamed closure has its line.
+            Some((name, _)) if !lines && name.starts_with("closure at ") => name,
+            _ => self.name,
+        };
         [
-            self.name.to_owned(),
+            name.to_owned(),
             self.routes.as_deref().unwrap_or_default().join(", "),
             self.policy.clone(),
             self.timing.clone(),

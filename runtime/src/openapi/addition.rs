@@ -88,7 +88,10 @@ impl Addition {
     ) -> Self {
         let mut object = Map::new();
         let mut put = |name: &str, value: Value| object.insert(name.to_owned(), value);
-        put("handler", policy.name().into());
+        // The name of an unnamed closure is its line, which other changes of the file move.
+        if !policy.name().starts_with("closure at ") {
+            put("handler", policy.name().into());
+        }
         put("policy", policy.as_written().into());
         put("write", policy.is_write().into());
         put("durable_sites", policy.durable_sites().into());

@@ -46,13 +46,14 @@ impl<'a> ByPath<'a> {
         }
     }
 
-    /// Returns the service that answers all paths below a prefix of `path`.
+    /// Returns the service that answers all paths below a prefix of `path`. A service below `/` does not count: it would
+    /// answer every operation, also a misspelt one.
     fn service_above(&self, path: &str) -> Option<&'a RouteInfo> {
         let above = |(one, route): &&(String, &RouteInfo)| {
-            let prefix = one.strip_suffix('*').filter(|_| route.is_service());
-            prefix.is_some_and(|prefix| {
-                path.starts_with(prefix) || path == prefix.trim_end_matches('/')
-            })
+            let prefix =
+                one.strip_suffix("/*").filter(|prefix| route.is_service() && !prefix.is_empty());
+            let below = prefix.and_then(|prefix| path.strip_prefix(prefix));
+            below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
         };
         self.0.iter().find(above).map(|(_, route)| *route)
     }
@@ -76,26 +77,30 @@ fn without_names(path: &str) -> String {
     short
 }
 
+type Handlers<'a> = HashMap<&'static str, Vec<(&'static HandlerPolicy, &'a EffectiveDeadline)>>;
+
 /// The handlers by name, and by the last part of the name.
 pub(super) struct ByOperationId<'a> {
-    names: HashMap<&'static str, Vec<(&'static HandlerPolicy, &'a EffectiveDeadline)>>,
+    names: Handlers<'a>,
+    last_parts: Handlers<'a>,
 }
 
 impl<'a> ByOperationId<'a> {
     pub(super) fn new(policies: &'a Policies) -> Self {
-        let mut names = HashMap::<_, Vec<_>>::new();
+        let (mut names, mut last_parts) = (Handlers::new(), Handlers::new());
         for (policy, deadline) in policies.timings() {
             let name = policy.name();
             names.entry(name).or_default().push((policy, deadline));
             if let Some((_, last)) = name.rsplit_once("::") {
-                names.entry(last).or_default().push((policy, deadline));
+                last_parts.entry(last).or_default().push((policy, deadline));
             }
         }
-        Self { names }
+        Self { names, last_parts }
     }
 
     pub(super) fn find(&self, operation: &Operation<'_>) -> Match {
-        match operation.id.and_then(|id| self.names.get(id)).map(Vec::as_slice) {
+        let named = |id: &str| self.names.get(id).or_else(|| self.last_parts.get(id));
+        match operation.id.and_then(named).map(Vec::as_slice) {
             Some([(policy, deadline)]) => {
                 let name = deadline.name.filter(|_| deadline.deadline.is_none());
                 Match::Handler(Addition::new(policy, deadline.deadline, name))

@@ -47,7 +47,7 @@ mod matching;
 mod utoipa;
 mod value;
 
-use std::{error::Error, fmt};
+use std::{collections::HashMap, error::Error, fmt};
 
 #[doc(hidden)]
 pub use self::addition::{Addition, Operation};
@@ -80,8 +80,9 @@ mod sealed {
 /// [`Router`](crate::Router), and returns the operations that no route answers, as in `GET /pets/{id}`.
 ///
 /// Paths are those of the router: with the prefixes of nested routers, and without the base paths of `servers`. The
-/// names of parameters need not agree, and a `{*rest}` of axum is a `{rest}` of OpenAPI. Operations that a service
-/// answers, which has a reason and no policy, stay as they are.
+/// names of parameters need not agree, and a `{*rest}` of axum is a `{rest}` of OpenAPI. Operations that a routed or
+/// nested service answers, which has a reason and no policy, stay as they are. Operations that only a merged axum router or
+/// a fallback answers are returned, because their paths are not known.
 ///
 /// The deadline is that of the attribute. [`annotate_by_operation_id`] knows the deadlines that are in force.
 ///
@@ -101,8 +102,8 @@ pub fn annotate<D: Document>(
 ///
 /// This is for routers that do not list their routes: `OpenApiRouter` of utoipa-axum, `ApiRouter` of aide, and
 /// [`axum::Router`]. The `operationId` is the name of the handler in the catalogue (`pets::show`) or the last part of
-/// it (`show`), which is the default of utoipa. If several handlers have the same last part, the operation counts as
-/// one without a handler: give one of them a `name = "…"`, or the operation another `operation_id`.
+/// it (`show`), which is the default of utoipa. If several handlers have the same last part, or several operations the
+/// same id, the operations count as ones without a handler: give each the whole name as its `operation_id`.
 ///
 /// With [`Lifecycle::policies`](crate::Lifecycle::policies) the deadlines are those in force, and with
 /// [`policies`](crate::policies()) those of the attributes.
@@ -115,7 +116,16 @@ pub fn annotate_by_operation_id<D: Document>(
     policies: &Policies,
 ) -> Result<Vec<String>, AnnotateError> {
     let by_id = ByOperationId::new(policies);
-    apply(document, |operation| by_id.find(operation))
+    // The names of a document's operations are unique. A name that occurs twice would give one handler's policy to both.
+    let mut times = HashMap::<String, usize>::new();
+    document.add(&mut |operation| {
+        *times.entry(operation.id.unwrap_or_default().to_owned()).or_default() += 1;
+        None
+    })?;
+    apply(document, |operation| match operation.id.and_then(|id| times.get(id)) {
+        Some(1) => by_id.find(operation),
+        _ => Match::Nothing,
+    })
 }
 
 fn apply<D: Document>(

@@ -22,23 +22,35 @@ impl Document for Value {
             let message = "expected a document of OpenAPI 3, with `\"openapi\": \"3.…\"`";
             return Err(AnnotateError(message.to_owned()));
         }
-        let mut used: Vec<&'static Answer> = Vec::new();
-        if let Some(paths) = self.get_mut("paths") {
-            for (path, item) in object(paths, || "paths".to_owned())? {
-                let item = object(item, || format!("paths.{path}"))?;
-                for method in METHODS {
-                    let Some(operation) = item.get_mut(method) else { continue };
-                    let place = || format!("paths.{path}.{method}");
-                    let operation = object(operation, place)?;
-                    let id = operation.get("operationId").and_then(Value::as_str);
-                    let Some(addition) = look_up(&Operation { method, path, id }) else { continue };
-                    used.extend(&addition.answers);
-                    extend(operation, addition, place)?;
-                }
-            }
-        }
-        components(self, &used)
+        let mut used = Vec::new();
+        let added = operations(self, look_up, &mut used);
+        // After an error as well, so that no operation refers to a response that is not there.
+        components(self, &used)?;
+        added
     }
+}
+
+fn operations(
+    document: &mut Value,
+    look_up: &mut dyn FnMut(&Operation<'_>) -> Option<Addition>,
+    used: &mut Vec<&'static Answer>,
+) -> Result<(), AnnotateError> {
+    let Some(paths) = document.get_mut("paths") else { return Ok(()) };
+    // A member without a slash is an extension, of any type.
+    let paths = object(paths, || "paths".to_owned())?.iter_mut();
+    for (path, item) in paths.filter(|(path, _)| path.starts_with('/')) {
+        let item = object(item, || format!("paths.{path}"))?;
+        for method in METHODS {
+            let Some(operation) = item.get_mut(method) else { continue };
+            let place = || format!("paths.{path}.{method}");
+            let operation = object(operation, place)?;
+            let id = operation.get("operationId").and_then(Value::as_str);
+            let Some(addition) = look_up(&Operation { method, path, id }) else { continue };
+            used.extend(&addition.answers);
+            extend(operation, addition, place)?;
+        }
+    }
+    Ok(())
 }
 
 /// Adds the policy and the responses that the operation does not have.

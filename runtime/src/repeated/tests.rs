@@ -103,3 +103,13 @@ fn events_of_many_threads_are_counted_exactly_and_logged_seldom() {
     let most = u64::from(events.ilog2()) + began.elapsed().as_secs() + 2;
     assert!(lines.len() as u64 <= most, "{lines:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_that_logs_nothing_delays_no_line() {
+    let (repeated, log) = (Arc::default(), Log::default());
+    (0..4).for_each(|_| log.note(&repeated));
+    pass(10_000).await;
+    repeated.flush();
+    log.note(&repeated);
+    assert_eq!(log.take(), [1, 2, 4, 5]);
+}

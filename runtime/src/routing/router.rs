@@ -15,8 +15,8 @@ use crate::{
     routes::{RouteInfo, Routes, Target},
 };
 
-/// An [`axum::Router`] in which every handler has a policy and no write is behind GET. A router that breaks these
-/// rules does not compile.
+/// An [`axum::Router`] in which every handler has a policy, and no write is behind GET unless its attribute says why
+/// (`safe_method = "…"`). A router that breaks these rules does not compile; only `on`, whose methods are a value, panics.
 ///
 /// `Router` has axum's names and axum's behaviour, with the functions of [`routing`](crate::routing) in the place
 /// of axum's. [`serve`](crate::serve) takes it directly, and [`into_axum`](Self::into_axum) converts it to an axum

@@ -216,6 +216,8 @@ fn the_catalogue_has_a_column_of_routes_on_demand() {
             ("never routed", ""),
             ("place", "POST /orders"),
             ("show", "GET /orders, GET /orders/files/{*rest}, any /orders/{id}"),
+            ("closure", "POST /closure"),
+            ("routing::app", "GET /wrapped"),
             ("nothing", "any /*, any /orders/*"),
             ("(service)", "any /*"),
             ("(service)", "any /static/*"),

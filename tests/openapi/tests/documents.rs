@@ -115,6 +115,48 @@ fn an_id_that_two_handlers_may_mean_is_returned() {
     assert_eq!(document["paths"]["/twin"]["post"]["x-followthrough"]["handler"], id);
 }
 
+/// Its whole name is the last part of another handler's.
+#[followthrough::cancellable(read, name = "alone")]
+async fn elsewhere() {}
+
+mod three {
+    #[followthrough::durable_write]
+    pub(super) async fn alone() {}
+}
+
+#[test]
+fn a_whole_name_wins_and_an_id_that_occurs_twice_is_returned() {
+    let _ = (elsewhere, three::alone);
+    let with_id = |id: &str| json!({ "operationId": id });
+    let mut document = json!({
+        "openapi": "3.1.0",
+        "paths": {
+            "/alone": { "get": with_id("alone") },
+            "/a": { "post": with_id("three::alone") },
+            "/b": { "put": with_id("three::alone") },
+        },
+    });
+    let unknown = openapi::annotate_by_operation_id(&mut document, &policies()).unwrap();
+    assert_eq!(unknown, ["POST /a", "PUT /b"]);
+    assert_eq!(document["paths"]["/alone"]["get"]["x-followthrough"]["handler"], "alone");
+}
+
+#[test]
+fn a_service_below_the_root_does_not_answer_a_misspelt_path() {
+    use followthrough::Router;
+
+    let page = axum::Router::new().route("/page", axum::routing::get(|| async {}));
+    let app: Router = Router::new()
+        .merge_axum(page.clone(), "the page of the API")
+        .fallback_service(page, "the app in the browser");
+    let mut document = json!({
+        "openapi": "3.0.3",
+        "paths": { "x-note": "an extension", "/misspelt": { "get": {} } },
+    });
+    let unknown = openapi::annotate(&mut document, &app.routes()).unwrap();
+    assert_eq!(unknown, ["GET /misspelt"]);
+}
+
 #[test]
 fn operations_without_a_route_are_returned_and_services_stay() {
     use followthrough::Router;

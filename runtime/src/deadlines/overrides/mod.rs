@@ -185,7 +185,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 fn millis(text: &str) -> Option<u64> {
     let (mut total, mut rest, mut unit_before) = (0_u64, text, u64::MAX);
     while !rest.is_empty() {
-        let (number, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
+        let (number, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit() && c != '_')?);
         let end = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
         let (unit, after) = after.split_at(end);
         let factor = match unit {
@@ -198,7 +198,8 @@ fn millis(text: &str) -> Option<u64> {
         if factor >= unit_before {
             return None;
         }
-        total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(factor)?)?;
+        total =
+            total.checked_add(number.replace('_', "").parse::<u64>().ok()?.checked_mul(factor)?)?;
         (rest, unit_before) = (after, factor);
     }
     Some(total)
