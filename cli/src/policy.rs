@@ -107,9 +107,54 @@ const LOOKS: [&str; 26] = [
     "validate",
 ];
 /// Words that say otherwise.
-const CHANGES: [&str; 12] = [
-    "add", "apply", "consume", "create", "delete", "insert", "mark", "or", "remove", "save", "set",
+const CHANGES: [&str; 47] = [
+    "add",
+    "and",
+    "apply",
+    "assign",
+    "cancel",
+    "clear",
+    "close",
+    "commit",
+    "confirm",
+    "consume",
+    "create",
+    "decrement",
+    "delete",
+    "drop",
+    "in",
+    "increment",
+    "insert",
+    "mark",
+    "modify",
+    "move",
+    "notify",
+    "or",
+    "out",
+    "pay",
+    "pop",
+    "publish",
+    "purge",
+    "push",
+    "put",
+    "refresh",
+    "register",
+    "remove",
+    "rename",
+    "replace",
+    "reset",
+    "revoke",
+    "rotate",
+    "save",
+    "send",
+    "set",
+    "store",
+    "submit",
+    "sync",
+    "take",
     "update",
+    "upsert",
+    "write",
 ];
 
 fn only_looks(name: &str) -> bool {
@@ -197,15 +242,27 @@ impl Case<'_> {
             Some(found) => {
                 self.make(Policy::DurableWrite, Confidence::Medium, &self.because(found))
             }
-            None if only_looks(self.facts.name) => self.make(
-                Policy::Read,
-                Confidence::Medium,
-                "the name only looks, and no write was found",
-            ),
+            None if only_looks(self.facts.name) => self.by_name(),
             None => self.make(
                 Policy::DurableWrite,
                 Confidence::Medium,
                 "no write was found, so the method decides",
+            ),
+        }
+    }
+
+    /// The name only looks. A call that was not read may still write, unless a query shows what the handler is for.
+    fn by_name(&self) -> Suggestion {
+        let unseen = self.first(|kind| kind == Kind::Unseen);
+        match unseen.filter(|_| self.first(|kind| kind == Kind::Read).is_none()) {
+            Some(unseen) => {
+                let why = format!("the name only looks, but {}", self.because(unseen));
+                self.make(Policy::DurableWrite, Confidence::Low, &why)
+            }
+            None => self.make(
+                Policy::Read,
+                Confidence::Medium,
+                "the name only looks, and no write was found",
             ),
         }
     }
@@ -266,6 +323,7 @@ fn shown(program: &Program<'_>, found: &Evidence) -> String {
         Kind::Spawn | Kind::DiscardedSpawn => "spawns a task".to_owned(),
         Kind::Stream => format!("{} continues after the response's head", found.fact.what),
         Kind::Memory => format!("{} changes shared memory", found.fact.what),
+        Kind::Unseen => format!("{} was not read", found.fact.what),
         Kind::Forward => format!("{} forwards the request's method", found.fact.what),
         _ => found.fact.what.clone(),
     };

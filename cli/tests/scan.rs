@@ -177,6 +177,61 @@ fn a_name_that_only_looks_and_a_body_that_writes_is_a_write() {
     }
 }
 
+/// The name says nothing about a call that the scan cannot see into.
+#[test]
+fn a_name_that_only_looks_and_a_call_that_was_not_read_is_a_write() {
+    for (name, body) in [
+        ("check_out", "svc.order(1).await"),
+        ("check_out", ""),
+        ("fetch_and_store", "billing::run(1).await"),
+        ("read_all", "svc.acknowledge(1).await"),
+        ("read_all", "inbox::acknowledge(1).await"),
+        ("read_all", "trait_.acknowledge_all().await"),
+        ("get_and_increment", ""),
+        ("list_things", "sqlx::query_scalar(\"CALL x()\").fetch_one(&db).await"),
+        ("list_things", "acknowledge!(1)"),
+        ("list_things", "(self.0)(1).await"),
+    ] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let main = format!(
+            "trait Inbox {{ async fn acknowledge_all(&self); }}\n\
+             fn r() -> Router {{ Router::new().route(\"/\", post({name})) }}\n\
+             async fn {name}(State(svc): State<Service>, State(trait_): State<Arc<dyn Inbox>>) {{ {body} }}"
+        );
+        package(folder.path(), main);
+        let (report, _) = scan(folder.path(), Format::Json).expect("a package");
+        assert!(report.contains("\"suggested\": \"durable_write\""), "{name} {body}: {report}");
+    }
+}
+
+#[test]
+fn a_name_that_only_looks_and_calls_that_only_look_is_a_read() {
+    for body in [
+        "Json(filter(&words)).into_response()",
+        "let n: Vec<_> = words.iter().map(|word| word.trim().to_owned()).collect(); Ok(Json(json!({\"n\": n})))",
+        "sqlx::query(\"SELECT a FROM b\").fetch_all(&db).await.unwrap()",
+        "info!(\"searching\"); format!(\"{words}\")",
+    ] {
+        let (policy, ..) = only_named("search_orders", body);
+        assert_eq!(policy, "read", "{body}");
+    }
+}
+
+/// Returns policy and reason of a handler behind POST.
+fn only_named(name: &str, body: &str) -> (String, String) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let main = format!(
+        "fn filter(words: &str) -> usize {{ words.len() }}\n\
+         fn r() -> Router {{ Router::new().route(\"/\", post({name})) }}\n\
+         async fn {name}(words: String) {{ {body} }}"
+    );
+    package(folder.path(), main);
+    let (report, _) = scan(folder.path(), Format::Json).expect("a package");
+    let report: serde_json::Value = serde_json::from_str(&report).expect("the report is JSON");
+    let text = |key: &str| report["handlers"][0][key].as_str().expect("a text").to_owned();
+    (text("suggested"), text("reason"))
+}
+
 #[test]
 fn a_policy_that_is_there_is_reported_as_it_is() {
     for (attribute, shown) in [

@@ -1,6 +1,6 @@
 //! What a call does, by the function that it means, or else by its name and its receiver.
 
-use super::{Kind, facts::Collector, receivers};
+use super::{Kind, facts::Collector, plain, receivers};
 use crate::syntax;
 use std::collections::BTreeSet;
 use syn::{Expr, ExprCall, ExprMethodCall, ExprPath};
@@ -78,7 +78,10 @@ const MUTATIONS: [&str; 9] =
 
 /// Reads `path(..)`.
 pub(super) fn function(collector: &mut Collector<'_>, call: &ExprCall) {
-    let Expr::Path(path) = &*call.func else { return };
+    let Expr::Path(path) = &*call.func else {
+        collector.unseen(format!("`{}`", syntax::text(&call.func)));
+        return;
+    };
     if collector.program.value(&collector.scope, path).is_some() {
         // `visit_expr_path` follows it.
         return;
@@ -118,7 +121,8 @@ pub(super) fn function(collector: &mut Collector<'_>, call: &ExprCall) {
         ("Entity", _) if name.starts_with("find") => {
             collector.add(Kind::Read, format!("`{shown}`"));
         }
-        _ => {}
+        _ if plain::is_function(owner, name) => {}
+        _ => collector.unseen(format!("`{shown}`")),
     }
 }
 
@@ -140,6 +144,7 @@ pub(super) fn method(collector: &mut Collector<'_>, call: &ExprMethodCall, names
         .methods_of(&types, &name)
         .iter()
         .any(|id| collector.program.functions[*id].block.is_some());
+    let has_candidates = !candidates.is_empty();
     collector.body.calls.extend(candidates);
     if is_known {
         return;
@@ -164,6 +169,8 @@ pub(super) fn method(collector: &mut Collector<'_>, call: &ExprMethodCall, names
         database(collector, call, name, &shown);
     } else if is_memory(call, name, names, &types) {
         collector.add(Kind::Memory, shown);
+    } else if !has_candidates && !plain::is_method(name) {
+        collector.unseen(shown);
     }
 }
 
@@ -257,5 +264,7 @@ fn database(collector: &mut Collector<'_>, call: &ExprMethodCall, name: &str, sh
         || ["find", "one", "all", "query", "load", "get_result", "first"].contains(&name)
     {
         collector.add(Kind::Read, shown);
+    } else if !plain::is_method(name) {
+        collector.unseen(shown);
     }
 }

@@ -1,6 +1,6 @@
 //! Collects the facts of one body.
 
-use super::{Body, Fact, Kind, calls, receivers, sql};
+use super::{Body, Fact, Kind, calls, plain, receivers, sql};
 use crate::{
     program::{Definition, Program, Scope, Variables},
     syntax,
@@ -81,6 +81,13 @@ impl<'p> Collector<'p> {
         let fact = Fact { kind, what: what.into() };
         if !self.body.facts.contains(&fact) {
             self.body.facts.push(fact);
+        }
+    }
+
+    /// Adds a call that leads out of the service's sources. The first of a body is enough.
+    pub(super) fn unseen(&mut self, what: impl Into<String>) {
+        if self.body.facts.iter().all(|fact| fact.kind != Kind::Unseen) {
+            self.add(Kind::Unseen, what);
         }
     }
 
@@ -204,6 +211,9 @@ impl<'v> Visit<'v> for Collector<'_> {
         }
         self.depth += 1;
         if let Some(args) = syntax::arguments(mac) {
+            if !plain::is_macro(&name) && !MESSAGES.contains(&name.as_str()) {
+                self.unseen(format!("`{name}!`"));
+            }
             if name.starts_with("query_file") || name == "include_str" {
                 for file in args.iter().filter_map(syntax::string) {
                     self.sql_file(&file);
@@ -217,6 +227,9 @@ impl<'v> Visit<'v> for Collector<'_> {
             }
         } else {
             self.strings(mac.tokens.clone());
+            if !plain::is_macro(&name) {
+                self.unseen(format!("`{name}!`"));
+            }
             if let Ok(statements) = mac.parse_body_with(Block::parse_within) {
                 for statement in &statements {
                     self.visit_stmt(statement);

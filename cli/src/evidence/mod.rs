@@ -2,6 +2,7 @@
 
 mod calls;
 mod facts;
+mod plain;
 mod receivers;
 mod sql;
 
@@ -45,6 +46,8 @@ pub(crate) enum Kind {
     DiscardedSpawn,
     /// A response body that continues after the head.
     Stream,
+    /// A call of code that is not in the service's sources.
+    Unseen,
 }
 
 impl Kind {
@@ -67,6 +70,14 @@ pub(crate) struct Fact {
 pub(crate) struct Body {
     pub(crate) facts: Vec<Fact>,
     pub(crate) calls: Vec<FunctionId>,
+}
+
+impl Body {
+    /// A function without a body, such as one of a trait.
+    fn unseen(what: &str) -> Self {
+        let fact = Fact { kind: Kind::Unseen, what: what.to_owned() };
+        Self { facts: vec![fact], calls: Vec::new() }
+    }
 }
 
 /// A fact, and the calls that lead to it.
@@ -96,14 +107,17 @@ impl<'a> Reader<'a> {
             return Rc::clone(known);
         }
         let function = &self.program.functions[id];
-        let body = function.block.map_or_else(Body::default, |block| {
-            let variables = Variables::new(
-                function.signature,
-                &function.generics,
-                function.self_type.as_deref(),
-            );
-            facts::of_block(self.program, function.scope(), variables, block)
-        });
+        let body = function.block.map_or_else(
+            || Body::unseen(&format!("`{}`", function.name)),
+            |block| {
+                let variables = Variables::new(
+                    function.signature,
+                    &function.generics,
+                    function.self_type.as_deref(),
+                );
+                facts::of_block(self.program, function.scope(), variables, block)
+            },
+        );
         let body = Rc::new(body);
         self.bodies.borrow_mut().insert(id, Rc::clone(&body));
         body

@@ -54,10 +54,35 @@ pub(super) fn classify(text: &str) -> Option<(Kind, &'static str)> {
     if starts(&["copy "]) && lower.contains(" from stdin") {
         return Some((Kind::Write, "COPY"));
     }
+    if calls_procedure(lower) {
+        return Some((Kind::Write, "CALL"));
+    }
     if starts(&["select "]) && (lower.contains("from ") || lower.len() < 40) {
         return Some((Kind::Read, "SELECT"));
     }
     None
+}
+
+/// Returns whether the statement is `CALL name(..)` or `EXEC name @a = 1`, and not a sentence such as "call us".
+fn calls_procedure(lower: &str) -> bool {
+    let is_name = |name: &str| {
+        !name.is_empty()
+            && name.chars().all(|character| {
+                character.is_alphanumeric()
+                    || matches!(character, '_' | '.' | '"' | '[' | ']' | '`')
+            })
+    };
+    if let Some((name, _)) = lower.strip_prefix("call ").and_then(|rest| rest.split_once('(')) {
+        return is_name(name.trim());
+    }
+    let rest = lower.strip_prefix("exec ").or_else(|| lower.strip_prefix("execute "));
+    let Some(rest) = rest else { return false };
+    let (name, args) = rest.split_once([' ', '(']).unwrap_or((rest, ""));
+    is_name(name)
+        && match args.chars().next() {
+            Some(first) => rest.contains('(') || "@$?:'".contains(first) || first.is_numeric(),
+            None => name.contains(['_', '.', '[']),
+        }
 }
 
 fn insert(lower: &str) -> (Kind, &'static str) {
@@ -102,6 +127,10 @@ mod tests {
             "WITH gone AS (DELETE FROM a RETURNING *) SELECT * FROM gone",
             "TRUNCATE a",
             "CREATE TABLE a (b int)",
+            "CALL x()",
+            "call billing.charge($1, $2)",
+            "EXEC dbo.charge @id = 1",
+            "execute charge($1)",
         ] {
             assert_eq!(kind(text), Some(Kind::Write), "{text}");
         }
@@ -124,9 +153,15 @@ mod tests {
 
     #[test]
     fn prose_is_no_statement() {
-        for text in
-            ["Update your profile", "delete the user", "Select a file", "create account", ""]
-        {
+        for text in [
+            "Update your profile",
+            "delete the user",
+            "Select a file",
+            "create account",
+            "",
+            "Call us now",
+            "Execute the plan",
+        ] {
             let kind = kind(text);
             assert!(kind.is_none() || kind == Some(Kind::Read), "{text}");
         }
