@@ -7,7 +7,7 @@ use crate::{
     policy::{self, Facts, Suggestion},
     program::{FunctionId, Program},
     routes::{self, Route, Target},
-    source::{Note, Sources},
+    source::{Note, Position, Sources},
     syntax,
 };
 use std::{collections::BTreeMap, path::Path};
@@ -88,8 +88,8 @@ struct Builder<'a> {
     reader: &'a Reader<'a>,
 }
 
-/// Routes by the place of their handler.
-type ByPlace = BTreeMap<(String, usize), (Target, Vec<(String, String)>)>;
+/// Routes by the place of their handler. Several handlers may begin on one line.
+type ByPlace = BTreeMap<Position, (Target, Vec<(String, String)>)>;
 
 impl Builder<'_> {
     fn report(&self, routes: routes::Routes) -> Report {
@@ -99,7 +99,7 @@ impl Builder<'_> {
             self.sort(route, &mut by_place, &mut report);
         }
         let mentions = edit::mentions(self.program, &routes.named);
-        for ((file, line), (target, mut routes)) in by_place {
+        for ((file, line, _), (target, mut routes)) in by_place {
             routes.sort();
             routes.dedup();
             let handler = match &target {
@@ -113,7 +113,7 @@ impl Builder<'_> {
 
     fn sort(&self, route: Route, by_place: &mut ByPlace, report: &mut Report) {
         let place = match &route.target {
-            Target::Function(id) => self.program.place(*id),
+            Target::Function(id) => self.program.position(*id),
             Target::Closure { place, .. } => place.clone(),
             Target::Constant => {
                 report.constants += 1;
@@ -129,8 +129,7 @@ impl Builder<'_> {
                 return;
             }
         };
-        let (file, line) = split_place(&place);
-        let entry = by_place.entry((file, line)).or_insert_with(|| (route.target, Vec::new()));
+        let entry = by_place.entry(place).or_insert_with(|| (route.target, Vec::new()));
         entry.1.push((route.method, route.path));
     }
 
@@ -155,10 +154,10 @@ impl Builder<'_> {
         if present.as_ref().is_some_and(|present| present.contains("safe_method")) {
             suggestion.write_behind_get = false;
         }
-        let place = self.program.place(id);
+        let place = self.program.position(id);
         let edit =
             edit::place(self.program, id, &suggestion, mentions.get(&place), discards(&evidence));
-        let (file, line) = split_place(&place);
+        let (file, line, _) = place;
         Handler { routes, name: self.program.display(id), file, line, present, suggestion, edit }
     }
 
@@ -190,11 +189,6 @@ impl Builder<'_> {
         let name = "closure".to_owned();
         Some(Handler { routes, name, file, line, present, suggestion, edit: Err(why) })
     }
-}
-
-fn split_place(place: &str) -> (String, usize) {
-    let (file, line) = place.rsplit_once(':').unwrap_or((place, "0"));
-    (file.to_owned(), line.parse().unwrap_or(0))
 }
 
 fn methods(routes: &[(String, String)]) -> Vec<String> {

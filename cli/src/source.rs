@@ -15,6 +15,9 @@ const MAX_TOTAL_BYTES: u64 = 2 << 30;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub(crate) struct FileId(pub(crate) usize);
 
+/// A file as the user sees it, a line and a column.
+pub(crate) type Position = (String, usize, usize);
+
 /// A parsed file.
 pub(crate) struct SourceFile {
     /// The file itself, symbolic links resolved.

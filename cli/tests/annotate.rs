@@ -130,6 +130,16 @@ fn wide_characters_before_a_handler_on_its_line() {
 }
 
 #[test]
+fn two_handlers_on_one_line() {
+    let main = "fn r() -> Router { Router::new().route(\"/\", get(m::a).post(m::b)) }\nmod m { pub async fn a() {} pub async fn b() {} }\n";
+    let (after, _) = annotated(main);
+    let expected = main
+        .replace("pub async fn a", "#[followthrough::cancellable(read)] pub async fn a")
+        .replace("pub async fn b", "#[followthrough::durable_write] pub async fn b");
+    assert_eq!(after, expected);
+}
+
+#[test]
 fn each_handler_that_is_left_to_its_author() {
     for (routes, handler, why) in [
         ("get(h)", "fn h() -> impl Future<Output = ()> {}", "it is not an `async fn`"),

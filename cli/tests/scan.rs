@@ -292,6 +292,18 @@ fn a_method_function_of_the_workspace_is_one_of_a_router() {
 }
 
 #[test]
+fn two_closures_on_one_line() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    package(
+        folder.path(),
+        "fn r() -> Router { Router::new().route(\"/\", get(|| async { \"ok\" }).post(|State(db)| async move { db.insert(1).await })) }",
+    );
+    let (report, _) = scan(folder.path(), Format::Table).expect("a package");
+    assert!(report.contains("2 handlers behind 2 routes"), "{report}");
+    assert!(report.contains("0 with a write behind GET"), "{report}");
+}
+
+#[test]
 fn a_handler_that_is_not_found_is_said_so() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     package(

@@ -20,7 +20,7 @@ pub(crate) struct Change {
     pub(crate) after: String,
     pub(crate) has_mark: bool,
     /// The attributes that are added.
-    pub(crate) attributes: usize,
+    pub(crate) attributes: Vec<String>,
     /// The packages of the handlers.
     packages: BTreeSet<usize>,
 }
@@ -100,7 +100,7 @@ fn change(file: &SourceFile, insertions: &[&Insertion]) -> Result<Change, String
         before: file.text.clone(),
         after,
         has_mark: file.has_mark,
-        attributes: places.len(),
+        attributes: places.values().map(|insertion| insertion.attribute.clone()).collect(),
         packages: insertions.iter().map(|insertion| insertion.package).collect(),
     })
 }

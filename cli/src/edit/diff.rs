@@ -18,14 +18,14 @@ pub(crate) fn diff(changes: &[Change]) -> String {
     let mut text = String::new();
     for change in changes {
         let _ = write!(text, "--- a/{0}\n+++ b/{0}\n", change.shown);
-        let lines = lines(&change.before, &change.after);
+        let lines = lines(&change.before, &change.after, &change.attributes);
         hunks(&lines, &mut text);
     }
     text
 }
 
-/// Pairs the lines of both texts. Each old line is still there, or begins with an attribute now.
-fn lines<'a>(before: &'a str, after: &'a str) -> Vec<Line<'a>> {
+/// Pairs the lines of both texts. Each old line is still there, or has attributes of `added` inside.
+fn lines<'a>(before: &'a str, after: &'a str, added: &[String]) -> Vec<Line<'a>> {
     let mut lines = Vec::new();
     let mut new = after.split_inclusive('\n');
     for old in before.split_inclusive('\n') {
@@ -34,8 +34,7 @@ fn lines<'a>(before: &'a str, after: &'a str) -> Vec<Line<'a>> {
                 lines.push(Line::Same(old));
                 break;
             }
-            if line.ends_with(old.trim_start()) && !old.trim().is_empty() || is_extended(line, old)
-            {
+            if added.iter().all(|attribute| attribute != line.trim()) {
                 lines.push(Line::Removed(old));
                 lines.push(Line::Added(line));
                 break;
@@ -45,17 +44,6 @@ fn lines<'a>(before: &'a str, after: &'a str) -> Vec<Line<'a>> {
     }
     lines.extend(new.map(Line::Added));
     lines
-}
-
-/// Returns whether an attribute was inserted somewhere inside of `old`.
-fn is_extended(new: &str, old: &str) -> bool {
-    let same = new
-        .chars()
-        .zip(old.chars())
-        .take_while(|(a, b)| a == b)
-        .map(|(a, _)| a.len_utf8())
-        .sum::<usize>();
-    !old[..same].trim().is_empty() && new.ends_with(&old[same..])
 }
 
 fn hunks(lines: &[Line<'_>], text: &mut String) {
@@ -106,7 +94,8 @@ mod tests {
 
     fn of(before: &str, after: &str) -> String {
         let mut text = String::new();
-        hunks(&lines(before, after), &mut text);
+        let added = ["#", "#[x]"].map(str::to_owned);
+        hunks(&lines(before, after, &added), &mut text);
         text
     }
 
@@ -120,6 +109,14 @@ mod tests {
         assert_eq!(
             of("fn b() {}\n", "#[x] fn b() {}\n"),
             "@@ -1,1 +1,1 @@\n-fn b() {}\n+#[x] fn b() {}\n"
+        );
+    }
+
+    #[test]
+    fn a_line_that_is_extended_twice() {
+        assert_eq!(
+            of("mod m { fn a() {} fn b() {} }\n", "mod m { #[x] fn a() {} #[x] fn b() {} }\n"),
+            "@@ -1,1 +1,1 @@\n-mod m { fn a() {} fn b() {} }\n+mod m { #[x] fn a() {} #[x] fn b() {} }\n"
         );
     }
 

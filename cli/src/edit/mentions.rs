@@ -2,7 +2,7 @@
 
 use crate::{
     program::{Program, Scope},
-    routes::Position,
+    source::Position,
     syntax,
 };
 use std::collections::{BTreeSet, HashMap};
@@ -13,7 +13,7 @@ use syn::{
 };
 
 /// The place of another use, by the place of the function.
-pub(crate) type Mentions = HashMap<String, String>;
+pub(crate) type Mentions = HashMap<Position, String>;
 
 /// Returns a use of each function at a place that is not in `handlers`.
 pub(crate) fn mentions(program: &Program<'_>, handlers: &BTreeSet<Position>) -> Mentions {
@@ -59,7 +59,7 @@ impl<'v> Visit<'v> for Finder<'_> {
         }
         if let Some(id) = self.program.function(&self.scope, path) {
             let place = format!("{}:{}", self.file, start.line);
-            self.mentions.entry(self.program.place(id)).or_insert(place);
+            self.mentions.entry(self.program.position(id)).or_insert(place);
         }
     }
 

@@ -75,8 +75,9 @@ fn prepare(change: &Change) -> io::Result<PathBuf> {
 pub(crate) fn summary(changes: &[Change]) -> String {
     let mut text = String::new();
     for change in changes {
-        let noun = if change.attributes == 1 { "attribute" } else { "attributes" };
-        let _ = writeln!(text, "{}: {} {noun}", change.shown, change.attributes);
+        let count = change.attributes.len();
+        let noun = if count == 1 { "attribute" } else { "attributes" };
+        let _ = writeln!(text, "{}: {count} {noun}", change.shown);
     }
     text
 }

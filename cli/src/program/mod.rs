@@ -12,7 +12,7 @@ pub(crate) use types::Variables;
 use crate::{
     modules::ModuleFiles,
     package::{Kind, Package},
-    source::{FileId, Sources},
+    source::{FileId, Position, Sources},
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use syn::{Attribute, Block, Expr, Generics, Signature, Type};
@@ -80,10 +80,6 @@ pub(crate) struct Function<'a> {
 impl Function<'_> {
     pub(crate) fn scope(&self) -> Scope {
         Scope { module: self.module, self_type: self.self_type.clone() }
-    }
-
-    pub(crate) fn line(&self) -> usize {
-        self.signature.ident.span().start().line
     }
 }
 
@@ -169,10 +165,11 @@ impl<'a> Program<'a> {
         self.modules[scope.module].package
     }
 
-    /// Returns `file:line` of a function.
-    pub(crate) fn place(&self, function: FunctionId) -> String {
+    /// Returns the place of a function's name. A file that two crates share gives two functions of one place.
+    pub(crate) fn position(&self, function: FunctionId) -> Position {
         let function = &self.functions[function];
-        format!("{}:{}", self.sources.get(function.file).shown, function.line())
+        let start = function.signature.ident.span().start();
+        (self.sources.get(function.file).shown.clone(), start.line, start.column)
     }
 }
 

@@ -1,9 +1,10 @@
 //! Method routers: `get(a).post(b)`, `on(MethodFilter::GET, a)`, `get_with(a, docs)`, and functions that return one.
 
-use super::{Position, openapi};
+use super::openapi;
 use crate::{
     evidence::{Body, Reader},
     program::{FunctionId, Program, Scope},
+    source::Position,
     syntax,
 };
 use std::{
@@ -23,7 +24,7 @@ pub(crate) enum Target {
     /// A closure, its facts, and its signature as text.
     Closure {
         body: Rc<Body>,
-        place: String,
+        place: Position,
         signature: String,
         present: Option<String>,
     },

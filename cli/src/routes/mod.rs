@@ -13,11 +13,8 @@ mod target;
 
 pub(crate) use arms::Target;
 
-use crate::{evidence::Reader, program::Program};
+use crate::{evidence::Reader, program::Program, source::Position};
 use std::collections::BTreeSet;
-
-/// A file as the user sees it, a line and a column.
-pub(crate) type Position = (String, usize, usize);
 
 /// One method and path, and the handler behind them.
 pub(crate) struct Route {

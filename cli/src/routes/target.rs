@@ -1,14 +1,14 @@
 //! What stands in a handler's place.
 
 use super::arms::{Arms, MAX_STEPS, Target};
-use crate::{program::Definition, syntax};
+use crate::{program::Definition, source::Position, syntax};
 use std::rc::Rc;
 use syn::{Expr, ExprCall, Stmt, spanned::Spanned};
 
 impl Arms<'_> {
-    fn place(&self, expr: &Expr) -> String {
-        let line = expr.span().start().line;
-        format!("{}:{line}", self.file)
+    fn place(&self, expr: &Expr) -> Position {
+        let start = expr.span().start();
+        (self.file.clone(), start.line, start.column)
     }
 
     /// Returns what an expression in a handler's place is.
@@ -24,12 +24,7 @@ impl Arms<'_> {
                 }
                 match self.program.value(&self.scope, path) {
                     Some(Definition::Function(id)) => {
-                        let start = path.span().start();
-                        self.named.borrow_mut().insert((
-                            self.file.clone(),
-                            start.line,
-                            start.column,
-                        ));
+                        self.named.borrow_mut().insert(self.place(expr));
                         Target::Function(id)
                     }
                     Some(Definition::Constant(_)) => Target::Constant,
