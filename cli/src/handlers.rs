@@ -4,12 +4,13 @@ use crate::{
     edit::{self, Insertion, Mentions},
     evidence::{Evidence, Kind, Reader},
     package::{self, Package},
-    policy::{self, Facts, Suggestion},
-    program::{FunctionId, Program},
+    policy::{self, Facts, Policy, Suggestion},
+    program::{Function, FunctionId, Program},
     routes::{self, Route, Target},
     source::{Note, Position, Sources},
     syntax,
 };
+use quote::ToTokens;
 use std::{collections::BTreeMap, path::Path};
 use syn::{FnArg, ReturnType, Type};
 
@@ -151,7 +152,9 @@ impl Builder<'_> {
         };
         let mut suggestion = policy::suggest(self.program, &facts);
         let present = edit::present(self.program, id);
-        if present.as_ref().is_some_and(|present| present.contains("safe_method")) {
+        if present.as_ref().is_some_and(|present| present.contains("safe_method"))
+            || suggestion.policy == Policy::Stream && has_durable_site(function)
+        {
             suggestion.write_behind_get = false;
         }
         let place = self.program.position(id);
@@ -196,6 +199,13 @@ fn methods(routes: &[(String, String)]) -> Vec<String> {
     methods.sort();
     methods.dedup();
     methods
+}
+
+/// A statement of the body is a durable write of its own.
+fn has_durable_site(function: &Function<'_>) -> bool {
+    function
+        .block
+        .is_some_and(|block| block.to_token_stream().to_string().contains("durable_write"))
 }
 
 /// The handler itself throws away the handle of a task.

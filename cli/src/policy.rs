@@ -206,16 +206,27 @@ impl Case<'_> {
     }
 
     fn policy(&self) -> Suggestion {
-        if let Some(stream) = &self.facts.streams {
-            let why = format!("`{stream}` continues after the response's head");
-            return self.make(Policy::Stream, Confidence::High, &why);
-        }
         let is_write =
             |found: &&Evidence| found.fact.kind.is_write() && (!self.is_safe || is_near(found));
-        match self.facts.evidence.iter().find(is_write) {
+        let write = self.facts.evidence.iter().find(is_write);
+        if let Some(stream) = &self.facts.streams {
+            return self.of_stream(stream, write);
+        }
+        match write {
             Some(write) => self.of_write(write),
             None if self.is_safe || self.is_any => self.without_write(),
             None => self.by_method(),
+        }
+    }
+
+    /// A stream that writes is cut with its client, and so is the write.
+    fn of_stream(&self, stream: &str, write: Option<&Evidence>) -> Suggestion {
+        let why = format!("`{stream}` continues after the response's head");
+        let Some(write) = write else { return self.make(Policy::Stream, Confidence::High, &why) };
+        let why = format!("{why}; {}", self.because(write));
+        Suggestion {
+            write_behind_get: self.is_safe,
+            ..self.make(Policy::Stream, Confidence::Low, &why)
         }
     }
 

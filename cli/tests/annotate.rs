@@ -130,6 +130,22 @@ fn wide_characters_before_a_handler_on_its_line() {
 }
 
 #[test]
+fn a_stub_under_test_is_not_the_handler() {
+    let service = "#[cfg(not(test))] async fn h() { query(\"UPDATE a SET b = 1\"); }\n";
+    let stub = "#[cfg(test)] async fn h() {}\n";
+    for functions in [format!("{service}{stub}"), format!("{stub}{service}")] {
+        let main =
+            format!("fn r() -> Router {{ Router::new().route(\"/\", post(h)) }}\n{functions}");
+        let (after, _) = annotated(&main);
+        let expected = main.replace(
+            "#[cfg(not(test))] async",
+            "#[cfg(not(test))] #[followthrough::durable_write] async",
+        );
+        assert_eq!(after, expected);
+    }
+}
+
+#[test]
 fn two_handlers_on_one_line() {
     let main = "fn r() -> Router { Router::new().route(\"/\", get(m::a).post(m::b)) }\nmod m { pub async fn a() {} pub async fn b() {} }\n";
     let (after, _) = annotated(main);
@@ -159,6 +175,21 @@ fn each_handler_that_is_left_to_its_author() {
             "has to be above a policy",
         ),
         ("get(T::h)", "struct T; impl Service for T { async fn h() {} }", "it belongs to a trait"),
+        (
+            "post(h)",
+            "#[cfg(not(windows))] async fn h() { db.save(1).await; } #[cfg(windows)] async fn h() {}",
+            "`cfg` chooses between it and src/main.rs:2",
+        ),
+        (
+            "get(h)",
+            "async fn h() -> Sse<S> { db.save(1).await; Sse::new(rows()) }",
+            "`#[durable_write]` on the statement that writes",
+        ),
+        (
+            "post(h)",
+            "async fn h(ws: WebSocketUpgrade) { db.save(1).await; }",
+            "`#[durable_write]` on the statement that writes",
+        ),
         ("get(|| async {})", "", "a closure takes no attribute"),
     ] {
         let main =

@@ -292,6 +292,67 @@ fn a_method_function_of_the_workspace_is_one_of_a_router() {
 }
 
 #[test]
+fn a_stream_that_writes_is_a_write_behind_get() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let insert = "sqlx::query(\"INSERT INTO a VALUES (1)\").execute(&db).await;";
+    for (handler, code) in [
+        (format!("async fn h() -> Sse<S> {{ {insert} Sse::new(rows()) }}"), 1),
+        (
+            format!(
+                "async fn h(ws: WebSocketUpgrade) -> Response {{ ws.on_upgrade(|s| async {{ {insert} }}) }}"
+            ),
+            1,
+        ),
+        (
+            format!(
+                "async fn h() -> Sse<S> {{ #[durable_write] {{ {insert} }} Sse::new(rows()) }}"
+            ),
+            0,
+        ),
+        ("async fn h() -> Sse<S> { Sse::new(rows()) }".to_owned(), 0),
+    ] {
+        let main = format!("fn r() -> Router {{ Router::new().route(\"/\", get(h)) }}\n{handler}");
+        package(folder.path(), main);
+        let output = run(&["scan", "--fail-on", "write-behind-get"], folder.path());
+        assert_eq!(output.status.code(), Some(code), "{handler}: {}", stdout(&output));
+        let shown = stdout(&output);
+        assert!(shown.contains("  stream  "), "{shown}");
+        assert_eq!(shown.contains("`INSERT`; WRITE BEHIND GET"), code == 1, "{shown}");
+    }
+}
+
+/// Each definition counts, the handler's own and those of the functions and modules that it calls.
+#[test]
+fn definitions_that_cfg_chooses_between() {
+    let update = "{ query(\"UPDATE a SET b = 1\"); }";
+    for definitions in [
+        format!("#[cfg(x)] async fn handler() {update} #[cfg(not(x))] async fn handler() {{}}"),
+        format!("#[cfg(x)] async fn handler() {{}} #[cfg(not(x))] async fn handler() {update}"),
+        format!(
+            "async fn handler() {{ f() }} #[cfg(x)] fn f() {update} #[cfg(not(x))] fn f() {{}}"
+        ),
+        format!(
+            "async fn handler() {{ Db::f() }} struct Db; #[cfg(x)] impl Db {{ fn f() {{}} }} \
+             #[cfg(not(x))] impl Db {{ fn f() {update} }}"
+        ),
+        format!(
+            "async fn handler() {{ Db::f() }} struct Db; #[cfg(test)] impl Db {{ fn f() {{}} }} \
+             #[cfg(not(test))] impl Db {{ fn f() {update} }}"
+        ),
+        format!(
+            "async fn handler() {{ db::f() }} #[cfg(not(test))] mod db {{ pub fn f() {update} }} \
+             #[cfg(test)] mod db {{ pub fn f() {{}} }}"
+        ),
+        "async fn handler() { query(SQL) } #[cfg(not(test))] const SQL: &str = \"DELETE FROM a\"; \
+         #[cfg(test)] const SQL: &str = \"SELECT a FROM b\";"
+            .to_owned(),
+    ] {
+        let (policy, ..) = only("get", &definitions);
+        assert_eq!(policy, "durable_write", "{definitions}");
+    }
+}
+
+#[test]
 fn two_closures_on_one_line() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     package(

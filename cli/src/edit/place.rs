@@ -2,7 +2,7 @@
 
 use super::Insertion;
 use crate::{
-    policy::{Policy, Suggestion},
+    policy::{Confidence, Policy, Suggestion},
     program::{Function, FunctionId, Program},
     syntax,
 };
@@ -43,10 +43,21 @@ pub(crate) fn place(
 ) -> Result<Insertion, String> {
     let function = &program.functions[id];
     signature(function)?;
+    if let [twin, ..] = function.twins[..] {
+        let (file, line, _) = program.position(twin);
+        return Err(format!(
+            "`cfg` chooses between it and {file}:{line}: write the policy on each of them"
+        ));
+    }
     if let Some(mentioned) = mentioned {
         return Err(format!(
             "{mentioned} uses it, too, and gets a `Governed` instead of the response: add `.into_result()` there"
         ));
+    }
+    if suggestion.policy == Policy::Stream && suggestion.confidence == Confidence::Low {
+        return Err("it streams and writes: write `#[cancellable(stream)]` on it, and `#[durable_write]` on the \
+             statement that writes"
+            .to_owned());
     }
     if suggestion.write_behind_get {
         return Err(

@@ -106,21 +106,26 @@ impl<'a> Reader<'a> {
         if let Some(known) = self.bodies.borrow().get(&id) {
             return Rc::clone(known);
         }
-        let function = &self.program.functions[id];
-        let body = function.block.map_or_else(
-            || Body::unseen(&format!("`{}`", function.name)),
-            |block| {
-                let variables = Variables::new(
-                    function.signature,
-                    &function.generics,
-                    function.self_type.as_deref(),
-                );
-                facts::of_block(self.program, function.scope(), variables, block)
-            },
-        );
+        let mut body = self.own_body(id);
+        // Each of the functions between which `cfg` chooses may be the one that runs.
+        for twin in &self.program.functions[id].twins {
+            let other = self.own_body(*twin);
+            body.facts.extend(other.facts);
+            body.calls.extend(other.calls);
+        }
         let body = Rc::new(body);
         self.bodies.borrow_mut().insert(id, Rc::clone(&body));
         body
+    }
+
+    fn own_body(&self, id: FunctionId) -> Body {
+        let function = &self.program.functions[id];
+        let Some(block) = function.block else {
+            return Body::unseen(&format!("`{}`", function.name));
+        };
+        let variables =
+            Variables::new(function.signature, &function.generics, function.self_type.as_deref());
+        facts::of_block(self.program, function.scope(), variables, block)
     }
 
     /// Reads a closure.

@@ -1,15 +1,18 @@
 //! Collects modules, functions, imports and types from the files.
 
-use super::{Function, Module, ModuleId, Program, Root, imports};
+use super::{Function, FunctionId, Module, ModuleId, Program, Root, imports};
 use crate::{modules::ModuleFiles, package::Kind, source::FileId, syntax};
 use proc_macro2::LineColumn;
 use std::collections::{HashMap, HashSet};
 use syn::{
-    Attribute, Block, Generics, ImplItem, Item, ItemImpl, ItemTrait, ItemUse, Signature, Stmt,
-    TraitItem, Type, Visibility,
+    Attribute, Block, Expr, Generics, ImplItem, Item, ItemImpl, ItemTrait, ItemUse, Signature,
+    Stmt, TraitItem, Type, Visibility,
     spanned::Spanned,
     visit::{self, Visit},
 };
+
+/// Definitions of one function that are read together.
+const MAX_TWINS: usize = 16;
 
 /// Adds the crate at `root`.
 pub(super) fn crate_of<'a>(program: &mut Program<'a>, files: &'a ModuleFiles, root: &Root) {
@@ -42,6 +45,7 @@ fn module<'a>(
         package,
         name,
         is_block: false,
+        is_auxiliary: false,
         children: HashMap::new(),
         functions: HashMap::new(),
         values: HashMap::new(),
@@ -98,12 +102,8 @@ impl<'a> Collector<'a, '_> {
             Item::Use(item) => self.import(item, module),
             Item::Impl(item) => self.implementation(item, module),
             Item::Trait(item) => self.of_trait(item, module),
-            Item::Const(item) => {
-                self.program.modules[module].values.insert(syntax::name(&item.ident), &item.expr);
-            }
-            Item::Static(item) => {
-                self.program.modules[module].values.insert(syntax::name(&item.ident), &item.expr);
-            }
+            Item::Const(item) => self.value(&item.ident, &item.attrs, &item.expr, module),
+            Item::Static(item) => self.value(&item.ident, &item.attrs, &item.expr, module),
             Item::Struct(item) => {
                 let name = syntax::name(&item.ident);
                 for (index, field) in item.fields.iter().enumerate() {
@@ -126,6 +126,20 @@ impl<'a> Collector<'a, '_> {
                 self.program.modules[module].types.insert(name);
             }
             _ => {}
+        }
+    }
+
+    fn value(
+        &mut self,
+        name: &syn::Ident,
+        attributes: &[Attribute],
+        expr: &'a Expr,
+        module: ModuleId,
+    ) {
+        let values = &mut self.program.modules[module].values;
+        let name = syntax::name(name);
+        if !syntax::is_test(attributes) || !values.contains_key(&name) {
+            values.insert(name, expr);
         }
     }
 
@@ -155,8 +169,13 @@ impl<'a> Collector<'a, '_> {
     }
 
     fn add(&mut self, parent: ModuleId, name: &str, id: ModuleId, root: ModuleId) {
-        self.program.modules.push(module(name.to_owned(), Some(parent), root, self.package));
-        self.program.modules[parent].children.insert(name.to_owned(), id);
+        let mut module = module(name.to_owned(), Some(parent), root, self.package);
+        module.is_auxiliary = self.is_auxiliary;
+        self.program.modules.push(module);
+        let known = self.program.modules[parent].children.get(name);
+        if !self.is_auxiliary || known.is_none_or(|id| self.program.modules[*id].is_auxiliary) {
+            self.program.modules[parent].children.insert(name.to_owned(), id);
+        }
     }
 
     fn implementation(&mut self, item: &'a ItemImpl, module: ModuleId) {
@@ -252,12 +271,52 @@ impl<'a> Collector<'a, '_> {
             signature,
             block,
             is_auxiliary,
+            twins: Vec::new(),
+            home: module,
         });
         if owner.self_type.is_some() {
-            self.program.methods.entry(name).or_default().push(id);
+            self.method(name, id);
+        } else if let Some(&first) = self.program.modules[module].functions.get(&name) {
+            if self.twins(first, id) {
+                self.program.modules[module].functions.insert(name, id);
+            }
         } else {
             self.program.modules[module].functions.insert(name, id);
         }
+    }
+
+    fn method(&mut self, name: String, id: FunctionId) {
+        let all = self.program.methods.entry(name).or_default();
+        let functions = &self.program.functions;
+        let twin = all.iter().copied().find(|other| {
+            let (a, b) = (&functions[*other], &functions[id]);
+            a.home == b.home
+                && a.self_type == b.self_type
+                && a.of_trait.is_none()
+                && b.of_trait.is_none()
+        });
+        all.push(id);
+        if let Some(first) = twin {
+            self.twins(first, id);
+        }
+    }
+
+    /// Notes that `cfg` chooses between two functions of one name. Returns whether the second takes the first's place.
+    fn twins(&mut self, first: FunctionId, second: FunctionId) -> bool {
+        let functions = &mut self.program.functions;
+        if functions[first].is_auxiliary || functions[second].is_auxiliary {
+            // What is only there under test never stands for the service's own.
+            return functions[first].is_auxiliary;
+        }
+        let mut others = vec![first];
+        if functions[first].twins.len() < MAX_TWINS {
+            others.extend(&functions[first].twins);
+        }
+        for other in &others {
+            functions[*other].twins.push(second);
+        }
+        functions[second].twins = others;
+        true
     }
 
     /// Returns the module of the items inside a body, or `module` if there are none.

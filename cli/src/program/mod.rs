@@ -48,6 +48,8 @@ pub(crate) struct Module<'a> {
     name: String,
     /// The items of a body see the names of the module around it.
     is_block: bool,
+    /// Under `#[cfg(test)]`.
+    is_auxiliary: bool,
     children: HashMap<String, ModuleId>,
     functions: HashMap<String, FunctionId>,
     values: HashMap<String, &'a Expr>,
@@ -75,6 +77,10 @@ pub(crate) struct Function<'a> {
     pub(crate) block: Option<&'a Block>,
     /// Under `#[cfg(test)]`, or in a target that is not part of the service.
     pub(crate) is_auxiliary: bool,
+    /// The other functions of its name and place: `cfg` chooses between them.
+    pub(crate) twins: Vec<FunctionId>,
+    /// The module that it belongs to.
+    home: ModuleId,
 }
 
 impl Function<'_> {

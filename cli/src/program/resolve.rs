@@ -88,15 +88,14 @@ impl<'a> Program<'a> {
         }
     }
 
-    /// Returns the associated function of a type, one with a body first.
+    /// Returns the associated function of a type, one of the service itself first, and one with a body first.
     pub(crate) fn method(&self, ty: &str, name: &str) -> Option<FunctionId> {
         let of_type = |id: &&FunctionId| self.functions[**id].self_type.as_deref() == Some(ty);
-        let all = self.methods.get(name)?;
-        all.iter()
-            .filter(of_type)
-            .find(|id| self.functions[**id].block.is_some())
-            .or_else(|| all.iter().find(of_type))
-            .copied()
+        let rank = |id: &&FunctionId| {
+            let function = &self.functions[**id];
+            (function.is_auxiliary, function.block.is_none())
+        };
+        self.methods.get(name)?.iter().filter(of_type).min_by_key(rank).copied()
     }
 
     fn path(

@@ -5,7 +5,10 @@ mod json;
 mod sarif;
 mod table;
 
-use crate::handlers::{Handler, Report};
+use crate::{
+    handlers::{Handler, Report},
+    policy::Policy,
+};
 use clap::ValueEnum;
 
 /// The form of a report.
@@ -72,10 +75,12 @@ fn of_handler(handler: &Handler) -> Vec<Finding<'_>> {
     };
     let suggestion = &handler.suggestion;
     if suggestion.write_behind_get {
-        let message = format!(
-            "`{}` writes behind GET ({}): route it behind POST, or write `#[durable_write(safe_method = \"why\")]`",
-            handler.name, suggestion.reason
-        );
+        let fix = match suggestion.policy {
+            Policy::Stream => "write `#[durable_write]` on the statement that writes",
+            _ => "route it behind POST, or write `#[durable_write(safe_method = \"why\")]`",
+        };
+        let message =
+            format!("`{}` writes behind GET ({}): {fix}", handler.name, suggestion.reason);
         add(WRITE_BEHIND_GET, true, message);
     }
     if handler.present.is_none() {
