@@ -28,7 +28,7 @@ enum Action {
         /// The form of the report
         #[arg(long, value_enum, default_value = "table")]
         format: Format,
-        /// Exit with code 1 if there is such a handler
+        /// Exit with code 1 if there is such a handler, and with 2 if a file could not be read
         #[arg(long, value_enum, value_delimiter = ',')]
         fail_on: Vec<FailOn>,
         /// The folder of the service, or of its workspace
@@ -94,12 +94,19 @@ pub(crate) fn run(args: Vec<OsString>) -> Result<ExitCode, String> {
             print(&report::render(&service.report, format))?;
             notes(&service);
             let mut code = ExitCode::SUCCESS;
+            let is_checked = !fail_on.is_empty();
             for rule in fail_on {
                 let count = rule.count(&service.report);
                 if count > 0 {
                     eprintln!("error: {count} {} {}", plural(count), rule.describe());
                     code = ExitCode::from(1);
                 }
+            }
+            if is_checked && !service.report.notes.is_empty() {
+                eprintln!(
+                    "error: `--fail-on` is uncertain: not all of the service was read, see the notes"
+                );
+                code = ExitCode::from(2);
             }
             Ok(code)
         }

@@ -37,7 +37,8 @@ const STACK_BYTES: usize = 512 << 20;
 
 /// Runs the command line `args`, whose first word is the program's name.
 ///
-/// The exit code is 0, or 1 if `--fail-on` found a handler, or 2 if the command could not do its work.
+/// The exit code is 0, or 1 if `--fail-on` found a handler, or 2 if the command could not do its work. A file
+/// that could not be read counts as that for `--fail-on`.
 pub fn run(args: Vec<OsString>) -> ExitCode {
     match on_large_stack(move || command::run(args)).flatten() {
         Ok(code) => code,

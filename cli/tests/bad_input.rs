@@ -181,6 +181,30 @@ fn notes_go_to_stderr_and_into_the_json() {
     assert_eq!(report["notes"][0], "src/main.rs:1: `mod a;` has no file");
 }
 
+/// A write in the file that was not read would be missed.
+#[test]
+fn fail_on_is_not_green_when_a_file_was_not_read() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    package(folder.path(), "mod bad; fn main() {}");
+    for bad in [Some("fn a() { let x = ; }"), None] {
+        match bad {
+            Some(bad) => fs::write(folder.path().join("src/bad.rs"), bad),
+            None => fs::remove_file(folder.path().join("src/bad.rs")),
+        }
+        .expect("the source is changed");
+        let output = run(&["scan", "--fail-on", "write-behind-get"], folder.path());
+        assert_eq!(output.status.code(), Some(2));
+        assert!(
+            stderr(&output).ends_with(
+                "error: `--fail-on` is uncertain: not all of the service was read, see the notes\n"
+            ),
+            "{}",
+            stderr(&output)
+        );
+        assert_eq!(run(&["scan"], folder.path()).status.code(), Some(0));
+    }
+}
+
 /// Each file of this repository, cut off at several places, is scanned.
 #[test]
 fn each_file_of_this_repository_cut_off_anywhere() {

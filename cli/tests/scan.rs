@@ -377,6 +377,31 @@ fn a_handler_that_is_not_found_is_said_so() {
 }
 
 #[test]
+fn a_handler_that_another_crate_makes_is_not_found() {
+    for (handler, is_found) in [
+        ("other_crate::handler_for(3)", false),
+        ("handler_for(3)", false),
+        ("Factory::handler(3)", false),
+        ("Redirect::permanent(\"/\")", true),
+        ("axum::Json(3)", true),
+        ("Html(\"a\")", true),
+        ("StatusCode::NO_CONTENT", true),
+        ("(StatusCode::OK, \"a\")", true),
+        ("\"a\"", true),
+    ] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        package(
+            folder.path(),
+            format!("fn r() -> Router {{ Router::new().route(\"/\", post({handler})) }}"),
+        );
+        let output = run(&["scan", "--fail-on", "unannotated"], folder.path());
+        assert_eq!(output.status.code(), Some(i32::from(!is_found)), "{handler}");
+        let shown = stdout(&output);
+        assert_eq!(shown.contains("1 constant response"), is_found, "{handler}: {shown}");
+    }
+}
+
+#[test]
 fn fail_on_sets_the_exit_code() {
     let shop = fixture("shop");
     let output = run(&["scan", "--fail-on", "write-behind-get"], &shop);

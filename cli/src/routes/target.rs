@@ -28,6 +28,7 @@ impl Arms<'_> {
                         Target::Function(id)
                     }
                     Some(Definition::Constant(_)) => Target::Constant,
+                    _ if owner(&syntax::names(&path.path)) == "StatusCode" => Target::Constant,
                     _ => unknown(),
                 }
             }
@@ -83,8 +84,19 @@ impl Arms<'_> {
         }
         match self.program.function(&self.scope, path) {
             Some(id) => Some(Target::Function(id)),
-            // `Redirect::to("/")`, `Json(..)`.
-            None => Some(Target::Constant),
+            None => is_response(&syntax::names(&path.path)).then_some(Target::Constant),
         }
     }
+}
+
+/// Returns the type or module in `owner::name`.
+fn owner(names: &[String]) -> &str {
+    names.len().checked_sub(2).map_or("", |index| &names[index])
+}
+
+/// Returns whether a call makes a value that is a response: `Redirect::to("/")`, `Json(..)`, `String::from("a")`.
+fn is_response(names: &[String]) -> bool {
+    let makes = ["Body", "Bytes", "Html", "Json", "Redirect", "Response", "StatusCode", "String"];
+    makes.contains(&owner(names))
+        || names.last().is_some_and(|name| name.starts_with(|first: char| first.is_uppercase()))
 }
