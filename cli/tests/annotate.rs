@@ -145,6 +145,17 @@ fn a_stub_under_test_is_not_the_handler() {
     }
 }
 
+/// Macros that hold a handler as a route, and names of other things, are no other use.
+#[test]
+fn macros_beside_a_handler() {
+    let main = "fn r() -> Router { Router::new().route(\"/\", get(h)).routes(routes!(p)) }\n\
+         #[utoipa::path(get, path = \"/p\")] async fn p() {}\n\
+         async fn h() { select! { x = a.h() => x.p } }\n";
+    let (after, notes) = annotated(main);
+    assert!(!notes.contains("left"), "{notes}");
+    assert_eq!(after.matches("followthrough::cancellable(read)").count(), 2, "{after}");
+}
+
 #[test]
 fn two_handlers_on_one_line() {
     let main = "fn r() -> Router { Router::new().route(\"/\", get(m::a).post(m::b)) }\nmod m { pub async fn a() {} pub async fn b() {} }\n";
@@ -161,6 +172,23 @@ fn each_handler_that_is_left_to_its_author() {
         ("get(h)", "fn h() -> impl Future<Output = ()> {}", "it is not an `async fn`"),
         ("get(h)", "async unsafe fn h() {}", "it is `const`, `unsafe` or `extern`"),
         ("get(h)", "async fn h() {} async fn other() { h().await; }", "uses it, too"),
+        (
+            "get(h)",
+            "async fn h() {} async fn o() { tokio::select! { x = h() => x, } }",
+            "uses it, too",
+        ),
+        (
+            "get(h)",
+            "async fn h() {} mod o { async fn o() { select! { _ = crate::h() => {} } } }",
+            "uses it, too",
+        ),
+        ("get(h)", "async fn h() {} const ALL: [F; 1] = [h];", "src/main.rs:2 uses it, too"),
+        (
+            "get(h)",
+            "async fn h() {} static F: LazyLock<F> = LazyLock::new(|| call(h));",
+            "uses it, too",
+        ),
+        ("get(h)", "async fn h() {} struct T; impl T { const F: F = h; }", "uses it, too"),
         ("get(h)", "async fn h() { db.save(1).await; }", "a write behind GET"),
         ("post(h)", "async fn h(body: Body) {}", "its body is still arriving"),
         (

@@ -1,10 +1,11 @@
 //! Where functions are used other than as handlers. A policy changes what they return there.
 
 use crate::{
-    program::{Program, Scope},
+    program::{Definition, FunctionId, Program, Scope},
     source::Position,
     syntax,
 };
+use proc_macro2::{Ident, TokenStream, TokenTree};
 use std::collections::{BTreeSet, HashMap};
 use syn::{
     Block, ExprPath, Item, Stmt,
@@ -31,6 +32,12 @@ pub(crate) fn mentions(program: &Program<'_>, handlers: &BTreeSet<Position>) -> 
         };
         finder.visit_block(block);
     }
+    for value in &program.values {
+        let file = &program.sources.get(value.file).shown;
+        let scope = value.scope.clone();
+        Finder { program, scope, file, handlers, mentions: &mut mentions, depth: 0 }
+            .visit_expr(value.expr);
+    }
     mentions
 }
 
@@ -42,6 +49,55 @@ struct Finder<'p> {
     mentions: &'p mut Mentions,
     /// Macros inside macros.
     depth: usize,
+}
+
+impl Finder<'_> {
+    fn add(&mut self, id: FunctionId, line: usize) {
+        let place = format!("{}:{line}", self.file);
+        self.mentions.entry(self.program.position(id)).or_insert(place);
+    }
+
+    /// Reads tokens that do not parse, such as those of `select!`: each path may be a use.
+    fn tokens(&mut self, tokens: TokenStream) {
+        let mut names: Vec<Ident> = Vec::new();
+        let mut colons = 0;
+        // A name after `.` is a field or a method.
+        let mut after_dot = false;
+        for token in tokens {
+            match token {
+                TokenTree::Ident(name) if !after_dot => {
+                    if colons != 2 {
+                        self.path(&mut names);
+                    }
+                    names.push(name);
+                    colons = 0;
+                }
+                TokenTree::Punct(punct) if punct.as_char() == ':' => colons += 1,
+                other => {
+                    self.path(&mut names);
+                    colons = 0;
+                    after_dot = matches!(&other, TokenTree::Punct(dot) if dot.as_char() == '.');
+                    if let TokenTree::Group(group) = other {
+                        self.tokens(group.stream());
+                    }
+                }
+            }
+        }
+        self.path(&mut names);
+    }
+
+    fn path(&mut self, names: &mut Vec<Ident>) {
+        let Some(first) = names.first() else { return };
+        let start = first.span().start();
+        let path: Vec<String> = names.drain(..).map(|name| syntax::name(&name)).collect();
+        let position = (self.file.to_owned(), start.line, start.column);
+        let value = self.program.value_of(&self.scope, &path);
+        if let Some(Definition::Function(id)) = value
+            && !self.handlers.contains(&position)
+        {
+            self.add(id, start.line);
+        }
+    }
 }
 
 impl<'v> Visit<'v> for Finder<'_> {
@@ -58,8 +114,7 @@ impl<'v> Visit<'v> for Finder<'_> {
             return;
         }
         if let Some(id) = self.program.function(&self.scope, path) {
-            let place = format!("{}:{}", self.file, start.line);
-            self.mentions.entry(self.program.position(id)).or_insert(place);
+            self.add(id, start.line);
         }
     }
 
@@ -76,6 +131,8 @@ impl<'v> Visit<'v> for Finder<'_> {
             for statement in &statements {
                 self.visit_stmt(statement);
             }
+        } else {
+            self.tokens(mac.tokens.clone());
         }
         self.depth -= 1;
     }

@@ -1,6 +1,6 @@
 //! Collects modules, functions, imports and types from the files.
 
-use super::{Function, FunctionId, Module, ModuleId, Program, Root, imports};
+use super::{Function, FunctionId, Module, ModuleId, Program, Root, Scope, Value, imports};
 use crate::{modules::ModuleFiles, package::Kind, source::FileId, syntax};
 use proc_macro2::LineColumn;
 use std::collections::{HashMap, HashSet};
@@ -136,11 +136,17 @@ impl<'a> Collector<'a, '_> {
         expr: &'a Expr,
         module: ModuleId,
     ) {
+        self.placed(module, None, expr);
         let values = &mut self.program.modules[module].values;
         let name = syntax::name(name);
         if !syntax::is_test(attributes) || !values.contains_key(&name) {
             values.insert(name, expr);
         }
+    }
+
+    fn placed(&mut self, module: ModuleId, self_type: Option<String>, expr: &'a Expr) {
+        let file = self.open.last().copied().unwrap_or(FileId(0));
+        self.program.values.push(Value { file, scope: Scope { module, self_type }, expr });
     }
 
     fn child(&mut self, item: &'a syn::ItemMod, parent: ModuleId) {
@@ -201,6 +207,7 @@ impl<'a> Collector<'a, '_> {
                     );
                 }
                 ImplItem::Const(inner) => {
+                    self.placed(module, Some(ty.clone()), &inner.expr);
                     self.program
                         .constants
                         .insert((ty.clone(), syntax::name(&inner.ident)), &inner.expr);
@@ -233,6 +240,7 @@ impl<'a> Collector<'a, '_> {
                 }
                 TraitItem::Const(inner) => {
                     if let Some((_, expr)) = &inner.default {
+                        self.placed(module, Some(name.clone()), expr);
                         self.program
                             .constants
                             .insert((name.clone(), syntax::name(&inner.ident)), expr);

@@ -89,6 +89,13 @@ impl Function<'_> {
     }
 }
 
+/// The value of a constant or a static.
+pub(crate) struct Value<'a> {
+    pub(crate) file: FileId,
+    pub(crate) scope: Scope,
+    pub(crate) expr: &'a Expr,
+}
+
 /// The whole service.
 pub(crate) struct Program<'a> {
     pub(crate) sources: &'a Sources,
@@ -100,6 +107,8 @@ pub(crate) struct Program<'a> {
     /// The associated functions, by their own names.
     methods: HashMap<String, Vec<FunctionId>>,
     constants: HashMap<(String, String), &'a Expr>,
+    /// The values of all constants and statics, with their places.
+    pub(crate) values: Vec<Value<'a>>,
     fields: HashMap<(String, String), Vec<&'a Type>>,
     aliases: HashMap<String, &'a Type>,
     /// The types that implement a trait.
@@ -138,6 +147,7 @@ impl<'a> Program<'a> {
             libraries: HashMap::new(),
             methods: HashMap::new(),
             constants: HashMap::new(),
+            values: Vec::new(),
             fields: HashMap::new(),
             aliases: HashMap::new(),
             implementers: HashMap::new(),
