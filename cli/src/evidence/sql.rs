@@ -86,11 +86,20 @@ fn calls_procedure(lower: &str) -> bool {
 }
 
 fn insert(lower: &str) -> (Kind, &'static str) {
+    let set = ["update set ", "duplicate key update "]
+        .iter()
+        .find_map(|clause| lower.split_once(clause))
+        .map_or("", |(_, set)| set);
+    // `n = a.n + 1` has another effect each time.
+    let accumulates = ["+", "-", "||", "now(", "current_timestamp", "nextval", "random(", "uuid"]
+        .iter()
+        .any(|word| set.contains(word));
     let is_upsert = lower.contains("on conflict") && lower.contains("do update")
         || lower.contains("on duplicate key update")
         || lower.starts_with("insert or replace")
         || lower.starts_with("replace into")
         || lower.starts_with("merge into");
+    let is_upsert = is_upsert && !accumulates;
     if is_upsert { (Kind::Upsert, "upsert") } else { (Kind::Write, "INSERT") }
 }
 
@@ -142,6 +151,14 @@ mod tests {
             kind("INSERT INTO a VALUES (1) ON CONFLICT (b) DO UPDATE SET b = 1"),
             Some(Kind::Upsert)
         );
+        for set in
+            ["n = a.n + 1", "n = a.n - 1", "t = a.t || 'x'", "at = now()", "id = nextval('s')"]
+        {
+            let text = format!("INSERT INTO a VALUES (1) ON CONFLICT (b) DO UPDATE SET {set}");
+            assert_eq!(kind(&text), Some(Kind::Write), "{set}");
+            let text = format!("INSERT INTO a VALUES (1) ON DUPLICATE KEY UPDATE {set}");
+            assert_eq!(kind(&text), Some(Kind::Write), "{set}");
+        }
         assert_eq!(kind("INSERT OR REPLACE INTO a VALUES (1)"), Some(Kind::Upsert));
     }
 
