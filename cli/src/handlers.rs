@@ -65,8 +65,7 @@ pub(crate) struct Service {
 impl Service {
     /// Reads the service at `path`.
     pub(crate) fn read(path: &Path) -> Result<Self, String> {
-        let folder = if path.is_file() { path.parent().unwrap_or(path) } else { path };
-        let mut sources = Sources::new(folder);
+        let mut sources = Sources::new(package::folder_of(path));
         let packages = package::find(path, &mut sources)?;
         let (files, roots) = Program::load(&packages, &mut sources);
         let mut report = {

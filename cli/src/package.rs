@@ -34,6 +34,8 @@ pub(crate) struct Package {
     pub(crate) targets: Vec<Target>,
     /// The names of dependencies in paths, and the packages that they are.
     pub(crate) dependencies: Vec<(String, String)>,
+    /// The same for what only code under test sees.
+    pub(crate) dev_dependencies: Vec<(String, String)>,
 }
 
 impl Package {
@@ -50,6 +52,12 @@ impl Package {
     }
 }
 
+/// Returns the folder that `path` is, or that it is in. The parent of a bare file name is empty.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    let folder = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
+    if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
+}
+
 /// Finds the packages at `path`: a folder, a `Cargo.toml`, or a single Rust file.
 pub(crate) fn find(path: &Path, sources: &mut Sources) -> Result<Vec<Package>, String> {
     let shown = path.display();
@@ -61,9 +69,10 @@ pub(crate) fn find(path: &Path, sources: &mut Sources) -> Result<Vec<Package>, S
             manifest: path.to_owned(),
             targets: vec![target],
             dependencies: Vec::new(),
+            dev_dependencies: Vec::new(),
         }]);
     }
-    let folder = if metadata.is_file() { path.parent().unwrap_or(path) } else { path };
+    let folder = folder_of(path);
     let mut manifests = Vec::new();
     walk(folder, 0, &mut manifests);
     if manifests.is_empty() {
@@ -135,7 +144,8 @@ fn read(manifest: &Path) -> Result<Option<Package>, String> {
         name: name.replace('-', "_"),
         manifest: manifest.to_owned(),
         targets,
-        dependencies: dependencies(&table),
+        dependencies: dependencies(&table, "dependencies"),
+        dev_dependencies: dependencies(&table, "dev-dependencies"),
     }))
 }
 
@@ -161,20 +171,19 @@ fn add_folder(targets: &mut Vec<Target>, folder: &Path, kind: Kind) {
     }
 }
 
-fn dependencies(table: &Table) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    let mut add = |table: Option<&Value>| {
-        for (key, value) in table.and_then(Value::as_table).into_iter().flatten() {
-            let package = value.get("package").and_then(Value::as_str).unwrap_or(key);
-            found.push((key.replace('-', "_"), package.to_owned()));
-        }
-    };
-    add(table.get("dependencies"));
+/// Reads a table of dependencies, for all platforms and for some.
+fn dependencies(table: &Table, key: &str) -> Vec<(String, String)> {
     let platforms = table.get("target").and_then(Value::as_table);
-    for (_, platform) in platforms.into_iter().flatten() {
-        add(platform.get("dependencies"));
-    }
-    // Only code under test sees these; a name that both have is the same package.
-    add(table.get("dev-dependencies"));
-    found
+    let of_platforms = platforms.into_iter().flatten().map(|(_, platform)| platform.get(key));
+    [table.get(key)]
+        .into_iter()
+        .chain(of_platforms)
+        .flatten()
+        .filter_map(Value::as_table)
+        .flatten()
+        .map(|(key, value)| {
+            let package = value.get("package").and_then(Value::as_str).unwrap_or(key);
+            (key.replace('-', "_"), package.to_owned())
+        })
+        .collect()
 }

@@ -402,6 +402,17 @@ fn a_handler_that_another_crate_makes_is_not_found() {
 }
 
 #[test]
+fn a_bare_file_name() {
+    let shop = fixture("shop");
+    let whole = stdout(&run(&["scan"], &shop));
+    let output = run(&["scan", "Cargo.toml"], &shop);
+    assert_eq!((stderr(&output).as_str(), stdout(&output)), ("", whole));
+    let output = run(&["scan", "main.rs"], &shop.join("src"));
+    assert_eq!(stderr(&output), "");
+    assert!(stdout(&output).contains("orders::list  "), "{}", stdout(&output));
+}
+
+#[test]
 fn fail_on_sets_the_exit_code() {
     let shop = fixture("shop");
     let output = run(&["scan", "--fail-on", "write-behind-get"], &shop);

@@ -153,7 +153,8 @@ impl<'a> Program<'a> {
     /// Returns the library that `name` means in the package of `from`.
     fn library(&self, from: ModuleId, name: &str) -> Option<ModuleId> {
         let package = &self.packages[self.modules[from].package];
-        let renamed = package.dependencies.iter().find(|(key, _)| key == name);
+        let mut known = package.dependencies.iter().chain(&package.dev_dependencies);
+        let renamed = known.find(|(key, _)| key == name);
         let dependency = renamed.map_or(name.to_owned(), |(_, package)| package.replace('-', "_"));
         self.libraries.get(&dependency).or_else(|| self.libraries.get(name)).copied()
     }
