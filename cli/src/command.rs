@@ -114,7 +114,10 @@ pub(crate) fn run(args: Vec<OsString>) -> Result<ExitCode, String> {
             if write {
                 edit::require_clean(&path)?;
             }
-            let service = Service::read(&path)?;
+            let mut service = Service::read(&path)?;
+            if write {
+                edit::leave_untracked(&mut service);
+            }
             let changes = edit::changes(&service, only)?;
             if write {
                 edit::write(&changes)?;

@@ -1,13 +1,13 @@
 //! Asks git whether an edit can be undone.
 
+use crate::{handlers::Service, package};
 use std::{path::Path, process::Command};
 
 /// Returns an error unless `path` is in a git repository and has no uncommitted changes there.
 pub(crate) fn require_clean(path: &Path) -> Result<(), String> {
-    let folder = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let folder = package::folder_of(path);
     let output = Command::new("git")
-        .args(["status", "--porcelain", "--", "."])
+        .args(["status", "--porcelain", "--untracked-files=all", "--", "."])
         .current_dir(folder)
         .output()
         .map_err(|error| format!("`git status` did not run in `{}`: {error}", folder.display()))?;
@@ -24,4 +24,28 @@ pub(crate) fn require_clean(path: &Path) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+/// Leaves the handlers in files that git does not track, or ignores, to their authors: the edit could not be undone.
+pub(crate) fn leave_untracked(service: &mut Service) {
+    let root = &service.sources.root;
+    for handler in &mut service.report.handlers {
+        let Ok(insertion) = &handler.edit else { continue };
+        let file = &service.sources.get(insertion.file).path;
+        if handler.present.is_none() && !is_tracked(root, file) {
+            handler.edit = Err(
+                "git does not track its file, so the edit could not be undone: commit it first"
+                    .to_owned(),
+            );
+        }
+    }
+}
+
+fn is_tracked(root: &Path, file: &Path) -> bool {
+    Command::new("git")
+        .args(["ls-files", "--error-unmatch", "--"])
+        .arg(file)
+        .current_dir(root)
+        .output()
+        .is_ok_and(|output| output.status.success())
 }
