@@ -11,7 +11,10 @@ use crate::{
     syntax,
 };
 use quote::ToTokens;
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 use syn::{FnArg, ReturnType, Type};
 
 /// A handler.
@@ -53,6 +56,8 @@ pub(crate) struct Report {
     /// Services behind a path.
     pub(crate) services: usize,
     pub(crate) notes: Vec<Note>,
+    /// The folder that was scanned. The paths of files are relative to it.
+    pub(crate) root: PathBuf,
 }
 
 /// A service that was read.
@@ -75,6 +80,7 @@ impl Service {
             Builder { program: &program, reader: &reader }.report(routes)
         };
         report.notes.clone_from(&sources.notes);
+        report.root.clone_from(&sources.root);
         Ok(Self { sources, packages, report })
     }
 

@@ -4,7 +4,7 @@ mod support;
 
 use cargo_followthrough::{Format, scan};
 use std::{fs, path::Path};
-use support::{fixture, package, run, stderr, stdout};
+use support::{commit, copy, fixture, package, run, stderr, stdout};
 
 /// Compares `text` with a file. `SNAPSHOTS=overwrite` writes it.
 fn snapshot(name: &str, text: &str) {
@@ -18,13 +18,16 @@ fn snapshot(name: &str, text: &str) {
 
 #[test]
 fn each_format_of_the_shop() {
+    // A folder in no repository, so that the paths are the same wherever this repository is.
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    copy(&fixture("shop"), folder.path());
     for (format, name) in [
         (Format::Table, "shop.txt"),
         (Format::Json, "shop.json"),
         (Format::Sarif, "shop.sarif"),
         (Format::Github, "shop.github"),
     ] {
-        let (report, notes) = scan(&fixture("shop"), format).expect("the shop is a package");
+        let (report, notes) = scan(folder.path(), format).expect("the shop is a package");
         assert_eq!(notes, Vec::<String>::new());
         snapshot(name, &report);
     }
@@ -410,6 +413,33 @@ fn a_bare_file_name() {
     let output = run(&["scan", "main.rs"], &shop.join("src"));
     assert_eq!(stderr(&output), "");
     assert!(stdout(&output).contains("orders::list  "), "{}", stdout(&output));
+}
+
+/// Code scanning looks for files from the root of the repository.
+#[test]
+fn paths_for_code_scanning_begin_at_the_root_of_the_repository() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let service = folder.path().join("services/shop");
+    package(
+        &service,
+        "fn r() -> Router { Router::new().route(\"/\", get(h)).route(\"/b\", get(b::c)) }\nasync fn h() {}",
+    );
+    let paths = |folder: &Path, path: &str, expected: &str| {
+        for (format, line) in [
+            ("github", format!("file={expected},line=2,")),
+            ("github", format!("file={expected},line=1,title=unresolved")),
+            ("sarif", format!("\"uri\": \"{expected}\"")),
+            ("table", "src/main.rs:2".to_owned()),
+        ] {
+            let shown = stdout(&run(&["scan", "--format", format, path], folder));
+            assert!(shown.contains(&line), "{line}: {shown}");
+        }
+    };
+    paths(folder.path(), "services/shop", "services/shop/src/main.rs");
+    paths(&service, ".", "src/main.rs");
+    commit(folder.path());
+    paths(folder.path(), "services/shop", "services/shop/src/main.rs");
+    paths(&service, ".", "services/shop/src/main.rs");
 }
 
 #[test]

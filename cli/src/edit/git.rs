@@ -1,7 +1,11 @@
 //! Asks git whether an edit can be undone.
 
 use crate::{handlers::Service, package};
-use std::{path::Path, process::Command};
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// Returns an error unless `path` is in a git repository and has no uncommitted changes there.
 pub(crate) fn require_clean(path: &Path) -> Result<(), String> {
@@ -24,6 +28,30 @@ pub(crate) fn require_clean(path: &Path) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+/// Returns the path of `root` inside its repository, or else inside the working directory, with a `/` last.
+pub(crate) fn prefix(root: &Path) -> String {
+    let base = top_level(root).or_else(|| env::current_dir().ok());
+    let base = base.and_then(|base| base.canonicalize().ok());
+    let inside = base.and_then(|base| root.strip_prefix(base).ok().map(Path::to_owned));
+    match inside {
+        Some(inside) if !inside.as_os_str().is_empty() => {
+            format!("{}/", inside.to_string_lossy().replace('\\', "/"))
+        }
+        _ => String::new(),
+    }
+}
+
+fn top_level(root: &Path) -> Option<PathBuf> {
+    let output = Command::new("git")
+        .args(["rev-parse", "--show-toplevel"])
+        .current_dir(root)
+        .output()
+        .ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let text = text.trim_end_matches(['\n', '\r']);
+    (output.status.success() && !text.is_empty()).then(|| PathBuf::from(text))
 }
 
 /// Leaves the handlers in files that git does not track, or ignores, to their authors: the edit could not be undone.

@@ -10,7 +10,7 @@ mod write;
 
 pub(crate) use changes::{Change, changes, remarks};
 pub(crate) use diff::diff;
-pub(crate) use git::{leave_untracked, require_clean};
+pub(crate) use git::{leave_untracked, prefix, require_clean};
 pub(crate) use mentions::{Mentions, mentions};
 pub(crate) use place::place;
 pub(crate) use present::present;

@@ -11,7 +11,7 @@ pub(super) fn render(report: &Report) -> String {
         let _ = writeln!(
             text,
             "::{level} file={},line={},title={}::{}",
-            property(finding.file),
+            property(&finding.file),
             finding.line,
             finding.rule,
             message(&finding.message)

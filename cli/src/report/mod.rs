@@ -6,10 +6,12 @@ mod sarif;
 mod table;
 
 use crate::{
+    edit,
     handlers::{Handler, Report},
     policy::Policy,
 };
 use clap::ValueEnum;
+use std::path::Path;
 
 /// The form of a report.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -35,10 +37,11 @@ pub(crate) fn render(report: &Report, format: Format) -> String {
 }
 
 /// Something that a reviewer should look at.
-struct Finding<'a> {
+struct Finding {
     rule: &'static str,
     is_warning: bool,
-    file: &'a str,
+    /// Relative to the root of the repository, where code scanning looks for it.
+    file: String,
     line: usize,
     message: String,
 }
@@ -47,17 +50,18 @@ const WRITE_BEHIND_GET: &str = "write-behind-get";
 const UNANNOTATED: &str = "unannotated";
 const UNRESOLVED: &str = "unresolved";
 
-fn findings(report: &Report) -> Vec<Finding<'_>> {
+fn findings(report: &Report) -> Vec<Finding> {
     let mut found = Vec::new();
+    let prefix = edit::prefix(&report.root);
     for handler in &report.handlers {
-        found.extend(of_handler(handler));
+        found.extend(of_handler(&prefix, handler));
     }
     for route in &report.unresolved {
         let (file, line) = route.place.rsplit_once(':').unwrap_or((&route.place, "1"));
         found.push(Finding {
             rule: UNRESOLVED,
             is_warning: false,
-            file,
+            file: from_root(&prefix, file),
             line: line.parse().unwrap_or(1),
             message: format!(
                 "`{} {}`: the handler `{}` was not found",
@@ -68,10 +72,21 @@ fn findings(report: &Report) -> Vec<Finding<'_>> {
     found
 }
 
-fn of_handler(handler: &Handler) -> Vec<Finding<'_>> {
+/// Returns the path of a file from the root of the repository. A file outside of the scanned folder has its whole path.
+fn from_root(prefix: &str, file: &str) -> String {
+    if Path::new(file).is_absolute() { file.to_owned() } else { format!("{prefix}{file}") }
+}
+
+fn of_handler(prefix: &str, handler: &Handler) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut add = |rule, is_warning, message| {
-        found.push(Finding { rule, is_warning, file: &handler.file, line: handler.line, message });
+        found.push(Finding {
+            rule,
+            is_warning,
+            file: from_root(prefix, &handler.file),
+            line: handler.line,
+            message,
+        });
     };
     let suggestion = &handler.suggestion;
     if suggestion.write_behind_get {

@@ -36,13 +36,13 @@ fn rule(id: &str, text: &str) -> Value {
     json!({ "id": id, "shortDescription": { "text": text } })
 }
 
-fn result(finding: &Finding<'_>) -> Value {
+fn result(finding: &Finding) -> Value {
     json!({
         "ruleId": finding.rule,
         "level": if finding.is_warning { "warning" } else { "note" },
         "message": { "text": finding.message },
         "locations": [{ "physicalLocation": {
-            "artifactLocation": { "uri": uri(finding.file), "uriBaseId": "%SRCROOT%" },
+            "artifactLocation": { "uri": uri(&finding.file), "uriBaseId": "%SRCROOT%" },
             "region": { "startLine": finding.line.max(1) },
         } }],
     })
