@@ -46,6 +46,7 @@ fn module<'a>(
         name,
         is_block: false,
         is_auxiliary: false,
+        twin: None,
         children: HashMap::new(),
         functions: HashMap::new(),
         values: HashMap::new(),
@@ -177,9 +178,11 @@ impl<'a> Collector<'a, '_> {
     fn add(&mut self, parent: ModuleId, name: &str, id: ModuleId, root: ModuleId) {
         let mut module = module(name.to_owned(), Some(parent), root, self.package);
         module.is_auxiliary = self.is_auxiliary;
+        let known = self.program.modules[parent].children.get(name).copied();
+        let known = known.filter(|id| !self.program.modules[*id].is_auxiliary);
+        module.twin = known.filter(|_| !self.is_auxiliary);
         self.program.modules.push(module);
-        let known = self.program.modules[parent].children.get(name);
-        if !self.is_auxiliary || known.is_none_or(|id| self.program.modules[*id].is_auxiliary) {
+        if !self.is_auxiliary || known.is_none() {
             self.program.modules[parent].children.insert(name.to_owned(), id);
         }
     }
@@ -284,11 +287,13 @@ impl<'a> Collector<'a, '_> {
         });
         if owner.self_type.is_some() {
             self.method(name, id);
-        } else if let Some(&first) = self.program.modules[module].functions.get(&name) {
-            if self.twins(first, id) {
-                self.program.modules[module].functions.insert(name, id);
-            }
         } else {
+            let modules = &self.program.modules;
+            let of_twin = || modules[modules[module].twin?].functions.get(&name);
+            let first = modules[module].functions.get(&name).or_else(of_twin).copied();
+            if first.is_some_and(|first| !self.twins(first, id)) {
+                return;
+            }
             self.program.modules[module].functions.insert(name, id);
         }
     }

@@ -50,6 +50,8 @@ pub(crate) struct Module<'a> {
     is_block: bool,
     /// Under `#[cfg(test)]`.
     is_auxiliary: bool,
+    /// Another module of its name and place: `cfg` chooses between them.
+    twin: Option<ModuleId>,
     children: HashMap<String, ModuleId>,
     functions: HashMap<String, FunctionId>,
     values: HashMap<String, &'a Expr>,

@@ -203,6 +203,12 @@ impl<'a> Program<'a> {
                 }
             }
         }
+        if let Some(twin) = module.twin.filter(|_| visited.len() <= MAX_STEPS) {
+            let found = self.lookup(twin, name, space, visited);
+            if found.is_some() {
+                return found;
+            }
+        }
         match module.parent {
             Some(parent) if module.is_block => self.lookup(parent, name, space, visited),
             _ => None,
