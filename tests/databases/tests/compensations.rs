@@ -218,7 +218,7 @@ async fn law_10a_a_compensation_waits_for_a_statement_that_cannot_be_cancelled()
     let Some(postgres) = postgres() else { return };
     let inspector = postgres.inspector().await;
     for (name, seats) in ours(postgres, "stubborn", None) {
-        let insert = create_stubborn(&inspector, &name, 0.1).await;
+        let insert = create_stubborn(&inspector, &name, 0.3).await;
         let server = serve(&deletes(seats, &name, insert)).await;
         for id in 0..SLOW_RUNS {
             leave_midway(&server, &inspector, &name, id).await;
@@ -268,7 +268,7 @@ async fn with_another_pool_a_deletion_may_come_before_the_insertion() {
     let inspector = postgres.inspector().await;
     for (name, seats) in plain(postgres, "too_early").await {
         create(&inspector, &name).await;
-        let insert = format!("INSERT INTO {name} SELECT $1, 'held' FROM pg_sleep(0.1)");
+        let insert = format!("INSERT INTO {name} SELECT $1, 'held' FROM pg_sleep(0.3)");
         let server = serve(&deletes(seats, &name, insert)).await;
         for id in 0..SLOW_RUNS {
             leave_midway(&server, &inspector, &name, id).await;
@@ -296,7 +296,7 @@ async fn with_another_pool_a_tombstone_keeps_a_late_insertion_out() {
     let inspector = postgres.inspector().await;
     for (name, seats) in plain(postgres, "tombstones").await {
         create(&inspector, &name).await;
-        let insert = format!("INSERT INTO {name} SELECT $1, 'held' FROM pg_sleep(0.1)");
+        let insert = format!("INSERT INTO {name} SELECT $1, 'held' FROM pg_sleep(0.3)");
         let server = serve(&leaves_a_tombstone(seats, &name, insert)).await;
         for id in 0..SLOW_RUNS {
             leave_midway(&server, &inspector, &name, id).await;
