@@ -106,10 +106,12 @@ mod tests {
         let rows = table.lines().filter(|line| !line.starts_with("---"));
         let mut rows: Vec<Vec<_>> =
             rows.map(|line| line.split('|').map(str::trim).collect()).collect();
-        let place = rows[0].iter().position(|head| *head == "place");
-        let place = place.expect("the table has a column `place`");
-        for row in &mut rows {
-            row.remove(place);
+        // An empty file has no column: the comparison fails then, with the command that writes the file.
+        let place = rows.first().and_then(|heads| heads.iter().position(|head| *head == "place"));
+        if let Some(place) = place {
+            for row in &mut rows {
+                row.remove(place);
+            }
         }
         rows
     }
