@@ -7,8 +7,8 @@ use crate::results::Results;
 const REASONS: &[(&str, &str)] = &[
     (
         "instructions over bare: a read / by hand",
-        "A request under `serve` takes 545 before it has any policy: to take the box of its state, to count, to go \
-         into a thread-local and out of it at two polls, and to give all of that back. The read adds 449: some 150 to \
+        "A request under `serve` takes 547 before it has any policy: to take the box of its state, to count, to go \
+         into a thread-local and out of it at two polls, and to give all of that back. The read adds 451: some 150 to \
          begin, on the one path that every body takes, and the rest to go into its body and out again, to catch a \
          panic, and to say who holds the thread. A drain, a log and a panic need that, and the contract allows a read \
          1,000. On the wire the difference does not show.",
@@ -42,7 +42,7 @@ const REASONS: &[(&str, &str)] = &[
     (
         "small requests, HTTP/1, 16 connections: durable_write / axum::serve with TCP_NODELAY, the server's processor time",
         "The rounds had 0.84 to 1.52, where a second process of the same axum server has 0.87 to 1.31. The write takes \
-         1,653 instructions more than bare axum in the process, which are about 4 in a hundred of a small request.",
+         1,651 instructions more than bare axum in the process, which are about 4 in a hundred of a small request.",
     ),
     (
         "bulk down, h2c: stream / axum::serve with TCP_NODELAY, the server's processor time",

@@ -65,7 +65,7 @@ pub(crate) struct Suggestion {
     pub(crate) write_behind_get: bool,
 }
 
-/// What the decision is made of.
+/// The inputs of the decision.
 pub(crate) struct Facts<'a> {
     pub(crate) methods: &'a [String],
     /// The function's own name, empty for a closure.

@@ -1,4 +1,4 @@
-//! What `annotate` prints and writes.
+//! The output of `annotate`, and the files that it writes.
 
 mod support;
 

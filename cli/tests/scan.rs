@@ -1,4 +1,4 @@
-//! What `scan` prints.
+//! The output of `scan`.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! What a call does, by the function that it means, or else by its name and its receiver.
+//! The effect of a call, by the function that it resolves to, or else by its name and its receiver.
 
 use super::{Kind, facts::Collector, plain, receivers};
 use crate::syntax;

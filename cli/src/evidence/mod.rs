@@ -1,4 +1,4 @@
-//! What a handler does: the facts in its body, and in the functions that it calls.
+//! The facts in the body of a handler, and in the functions that it calls.
 
 mod calls;
 mod facts;
@@ -58,7 +58,7 @@ impl Kind {
     }
 }
 
-/// One fact, as in "`INSERT`".
+/// A fact, as in "`INSERT`".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fact {
     pub(crate) kind: Kind,

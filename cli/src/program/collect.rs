@@ -318,7 +318,7 @@ impl<'a> Collector<'a, '_> {
     fn twins(&mut self, first: FunctionId, second: FunctionId) -> bool {
         let functions = &mut self.program.functions;
         if functions[first].is_auxiliary || functions[second].is_auxiliary {
-            // What is only there under test never stands for the service's own.
+            // An item under `cfg(test)` never replaces the service's own.
             return functions[first].is_auxiliary;
         }
         let mut others = vec![first];

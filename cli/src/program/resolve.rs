@@ -8,7 +8,7 @@ use syn::{Expr, ExprPath, Type};
 /// Imports of imports.
 const MAX_STEPS: usize = 64;
 
-/// What a path means.
+/// The item that a path leads to.
 #[derive(Clone)]
 pub(crate) enum Definition<'a> {
     Module(ModuleId),

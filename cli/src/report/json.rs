@@ -1,4 +1,4 @@
-//! One object for programs.
+//! The report as a JSON object, for programs.
 
 use crate::handlers::{Handler, Report};
 use serde_json::{Value, json};

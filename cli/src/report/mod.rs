@@ -16,9 +16,9 @@ use std::path::Path;
 /// The form of a report.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum Format {
-    /// One line a handler, for people.
+    /// A line for each handler, for people.
     Table,
-    /// One object, for programs.
+    /// A JSON object, for programs.
     Json,
     /// SARIF 2.1.0, for code scanning.
     Sarif,

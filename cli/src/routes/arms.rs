@@ -35,7 +35,7 @@ pub(crate) enum Target {
     },
 }
 
-/// One method of a method router.
+/// A method of a method router.
 #[derive(Clone)]
 pub(crate) struct Arm {
     pub(crate) method: String,
@@ -174,7 +174,7 @@ impl Arms<'_> {
             if let FnArg::Typed(typed) = input
                 && let Pat::Ident(pat) = &*typed.pat
             {
-                // What the argument itself stands for, if it is a name.
+                // The value of the argument itself, if it is a name.
                 let value = self.bindings.get(&syntax::ident(arg).unwrap_or_default()).cloned();
                 let value = value.unwrap_or((arg.clone(), self.scope.clone(), self.file.clone()));
                 inside.bindings.insert(syntax::name(&pat.ident), value);

@@ -16,7 +16,7 @@ pub(crate) use arms::Target;
 use crate::{evidence::Reader, program::Program, source::Position};
 use std::collections::BTreeSet;
 
-/// One method and path, and the handler behind them.
+/// A method and a path, and the handler behind them.
 pub(crate) struct Route {
     pub(crate) method: String,
     pub(crate) path: String,

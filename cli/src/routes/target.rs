@@ -1,4 +1,4 @@
-//! What stands in a handler's place.
+//! The expression in a handler's place.
 
 use super::arms::{Arms, MAX_STEPS, Target};
 use crate::{program::Definition, source::Position, syntax};

@@ -76,7 +76,7 @@ mod tests {
         let writer = log.clone();
         let lines = tracing_subscriber::fmt::layer().with_ansi(false);
         let lines = lines.with_writer(move || writer.clone());
-        // One for the process, because `tracing` remembers for all threads which events are wanted.
+        // The subscriber is global, because `tracing` remembers for all threads which events are wanted.
         let subscriber = tracing_subscriber::registry().with(lines);
         tracing::subscriber::set_global_default(subscriber).expect("no other test sets one");
 

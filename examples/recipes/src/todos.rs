@@ -22,7 +22,7 @@ type List = BTreeMap<u64, String>;
 pub struct Todos {
     file: Arc<FilePath>,
     list: Arc<Mutex<List>>,
-    // One change at a time.
+    // Serialises the changes.
     turn: Arc<tokio::sync::Mutex<()>>,
 }
 

@@ -141,7 +141,7 @@ pub struct Policies {
     routes: Option<Vec<RouteInfo>>,
 }
 
-/// What two copies of one handler have in common.
+/// Returns the key that two copies of one handler have in common.
 fn key(policy: &HandlerPolicy) -> (&'static str, &'static str, u32) {
     (policy.name(), policy.file(), policy.line())
 }

@@ -1,4 +1,4 @@
-//! What an operation gets: the policy of its handler, and the answers of the runtime.
+//! The additions to an operation: the policy of its handler, and the answers of the runtime.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the router adds to axum's: services with a reason, the methods of a filter, the list of routes.
+//! The parts of the router that axum's does not have: services with a reason, checked method filters, the list of routes.
 
 use std::{convert::Infallible, panic::catch_unwind};
 
