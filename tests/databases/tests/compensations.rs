@@ -315,7 +315,7 @@ async fn leave_behind_a_lock(name: &str, table: impl FnOnce(Seats) -> Table) -> 
         .filename(&file)
         .create_if_missing(true)
         // A machine that stalls for the default of 5 s would turn the wait for the lock into an error.
-        .busy_timeout(Duration::from_secs(60))
+        .busy_timeout(Duration::from_mins(1))
         .journal_mode(SqliteJournalMode::Wal);
     let pool = SqlitePoolOptions::new().max_connections(POOL).connect_with(options);
     let pool = pool.await.expect("the folder can be written");
