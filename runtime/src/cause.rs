@@ -20,6 +20,10 @@ pub enum Cause {
     TimeTooShort,
     /// The bytes of the request's body came too slowly, or not at all.
     BodyReadTimeout,
+    /// The store of idempotency keys did not answer.
+    KeyStoreUnavailable,
+    /// The answer of a keyed write is a stored response, so its handler has no value for a caller.
+    AnsweredByKey,
 }
 
 impl Cause {
@@ -33,6 +37,8 @@ impl Cause {
             Self::LimitReached => "limit_reached",
             Self::TimeTooShort => "time_too_short",
             Self::BodyReadTimeout => "body_read_timeout",
+            Self::KeyStoreUnavailable => "key_store_unavailable",
+            Self::AnsweredByKey => "answered_by_key",
         }
     }
 
@@ -41,15 +47,17 @@ impl Cause {
         match self {
             Self::ClientDisconnected => StatusCode::from_u16(499).expect("499 is within 100..=999"),
             Self::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
-            Self::ShuttingDown | Self::LimitReached | Self::TimeTooShort => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::ShuttingDown
+            | Self::LimitReached
+            | Self::TimeTooShort
+            | Self::KeyStoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::BodyReadTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::AnsweredByKey => StatusCode::CONFLICT,
         }
     }
 
     /// The number of causes.
-    pub(crate) const COUNT: usize = Self::BodyReadTimeout as usize + 1;
+    pub(crate) const COUNT: usize = Self::AnsweredByKey as usize + 1;
 
     /// Returns the cause of a [`code`](Self::code); `None` for zero and unknown codes.
     pub(crate) const fn from_code(code: u8) -> Option<Self> {
@@ -60,6 +68,8 @@ impl Cause {
             4 => Some(Self::LimitReached),
             5 => Some(Self::TimeTooShort),
             6 => Some(Self::BodyReadTimeout),
+            7 => Some(Self::KeyStoreUnavailable),
+            8 => Some(Self::AnsweredByKey),
             _ => None,
         }
     }
@@ -254,6 +264,8 @@ mod tests {
             Cause::LimitReached,
             Cause::TimeTooShort,
             Cause::BodyReadTimeout,
+            Cause::KeyStoreUnavailable,
+            Cause::AnsweredByKey,
         ] {
             assert_eq!(Cause::from_code(cause.code()), Some(cause));
         }

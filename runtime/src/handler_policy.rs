@@ -89,6 +89,8 @@ pub struct HandlerPolicy {
     needs: Option<Duration>,
     /// Whether the handler is a stream that has the read grace to end by itself.
     finish: bool,
+    /// The options of its idempotency keys, if it takes them.
+    key: Option<KeyPolicy>,
     /// Returns the `type_name` of an item beside the policy, which begins with the path of the function.
     path: Option<fn() -> &'static str>,
 }
@@ -114,6 +116,7 @@ impl HandlerPolicy {
             max_in_flight: None,
             needs: None,
             finish: false,
+            key: None,
             path: None,
         }
     }
@@ -129,6 +132,13 @@ impl HandlerPolicy {
     #[must_use]
     pub const fn with_finish(mut self) -> Self {
         self.finish = true;
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn with_idempotency_key(mut self, key: KeyPolicy) -> Self {
+        self.key = Some(key);
         self
     }
 
@@ -256,6 +266,12 @@ impl HandlerPolicy {
         self.finish
     }
 
+    /// Returns the options of its idempotency keys, if the handler takes them.
+    #[must_use]
+    pub const fn key(&self) -> Option<KeyPolicy> {
+        self.key
+    }
+
     /// Returns a `type_name` that begins with the path of the function.
     pub(crate) fn path(&self) -> Option<&'static str> {
         self.path.map(|path| path())
@@ -343,6 +359,88 @@ impl HandlerPolicy {
     #[must_use]
     pub const fn needs(&self) -> Option<Duration> {
         self.needs
+    }
+}
+
+/// The options of a handler's idempotency keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyPolicy {
+    required: bool,
+    keep: Duration,
+    runs_again: bool,
+    finishes_in_transaction: bool,
+    takes_key: bool,
+}
+
+impl KeyPolicy {
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn new(required: bool) -> Self {
+        Self {
+            required,
+            keep: Duration::from_secs(24 * 3600),
+            runs_again: false,
+            finishes_in_transaction: false,
+            takes_key: false,
+        }
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn keep(mut self, keep: Duration) -> Self {
+        self.keep = keep;
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn again_after_crash(mut self) -> Self {
+        self.runs_again = true;
+        self
+    }
+
+    /// Notes that the body calls `finish_in`.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn finishing_in_transaction(mut self) -> Self {
+        self.finishes_in_transaction = true;
+        self
+    }
+
+    /// Notes that the handler has a parameter `IdempotencyKey`.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn taking_key(mut self) -> Self {
+        self.takes_key = true;
+        self
+    }
+
+    /// Returns whether a request without a key is refused.
+    #[must_use]
+    pub const fn is_required(&self) -> bool {
+        self.required
+    }
+
+    /// Returns how long an answer is kept for retries.
+    #[must_use]
+    pub const fn kept(&self) -> Duration {
+        self.keep
+    }
+
+    /// Returns whether a write whose process has died may run again: because the attribute says
+    /// `after_crash = "again"`, or because `finish_in` proves that nothing of it has landed.
+    #[must_use]
+    pub const fn runs_again(&self) -> bool {
+        self.runs_again || self.finishes_in_transaction
+    }
+
+    /// Returns whether the attribute says `after_crash = "again"`.
+    pub(crate) const fn is_repeatable(&self) -> bool {
+        self.runs_again
+    }
+
+    pub(crate) const fn takes_key(&self) -> bool {
+        self.takes_key
     }
 }
 

@@ -26,9 +26,9 @@ pub use crate::{
     deadlines::Declared,
     handler::{
         Compensation, CompensationOutput, IntoResultFirst, NoCompensation, allow_cancellation,
-        bound, enter, run_boxed, run_exempt, run_inline,
+        bound, enter, run_boxed, run_exempt, run_inline, run_keyed,
     },
-    handler_policy::{HandlerPolicy, Mode, Site},
+    handler_policy::{HandlerPolicy, KeyPolicy, Mode, Site},
     layer::Linked,
     token::CallerToken,
 };

@@ -65,7 +65,7 @@ fn text_of(status: StatusCode, detail: &str, cause: Cause, outcome: Outcome) -> 
 fn ended(status: StatusCode, body: Body) -> Response {
     let mut response = answer(status, body);
     if status == StatusCode::SERVICE_UNAVAILABLE {
-        response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+        invite_retry(&mut response);
     }
     response
 }
@@ -84,6 +84,8 @@ const fn detail(cancelled: Cancelled) -> &'static str {
         (Cause::LimitReached, _) => "too much work is in flight; try again",
         (Cause::BodyReadTimeout, _) => "the body of the request did not come in time",
         (Cause::TimeTooShort, _) => "too little time is left to begin this write; try again",
+        (Cause::KeyStoreUnavailable, _) => "the store of idempotency keys does not answer; try again",
+        (Cause::AnsweredByKey, _) => "the answer belongs to a request with an `Idempotency-Key`",
     }
 }
 
@@ -110,7 +112,25 @@ const fn unknown(ended_by: Cause, fate: Fate) -> &'static str {
         (Cause::LimitReached, _) => "too much durable work is in flight; try again",
         (Cause::ClientDisconnected, _) => "the client closed the request",
         (Cause::BodyReadTimeout, _) => "the body of the request did not come in time",
+        (Cause::KeyStoreUnavailable, _) => "the store of idempotency keys does not answer; try again",
+        (Cause::AnsweredByKey, _) => "the answer belongs to a request with an `Idempotency-Key`",
     }
+}
+
+/// Returns the answer to a keyed request whose handler does not run. No `detail` needs an escape.
+pub(crate) fn key(status: StatusCode, detail: &str, outcome: Option<&str>) -> Response {
+    let outcome = outcome.map(|outcome| format!(r#","outcome":"{outcome}""#)).unwrap_or_default();
+    let text = format!(
+        r#"{{"type":"about:blank","title":"{}","status":{},"detail":"{detail}"{outcome}}}"#,
+        status.canonical_reason().unwrap_or_default(),
+        status.as_u16(),
+    );
+    answer(status, Body::from(text))
+}
+
+/// Adds `Retry-After` to an answer.
+pub(crate) fn invite_retry(response: &mut Response) {
+    response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
 }
 
 /// Returns the answer to a readiness probe.

@@ -175,6 +175,8 @@ pub(crate) enum Event {
     CutAfterCallee,
     CompensatedOutside,
     CallFailed,
+    KeyStoreFailed,
+    ClaimLost,
 }
 
 /// The events of a service, each by its kind and by the handler, if it has one.

@@ -17,8 +17,9 @@ use syn::{
 };
 
 /// The rooms above the leaves, the lowest first.
-const ROOMS: [&str; 16] = [
+const ROOMS: [&str; 17] = [
     "deadlines",
+    "idempotency",
     "service",
     "cancellation",
     "connection",

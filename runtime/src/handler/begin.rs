@@ -4,7 +4,10 @@ use std::mem;
 
 use tokio::time::Instant;
 
-use super::core::{Core, Nested, Passed, Role};
+use super::{
+    core::{Core, Nested, Passed, Role},
+    keyed,
+};
 use crate::{
     cause::{Cancelled, Cause, Outcome},
     handler_policy::{HandlerPolicy, Mode, Place},
@@ -42,8 +45,11 @@ impl Core {
             }
             begun
         });
-        if let Some(Err(refused)) = begun {
-            return Err(self.refused(refused));
+        match begun {
+            // The runner begins again after the claim.
+            Some(Err(AWAITS_CLAIM)) => return Err(AWAITS_CLAIM),
+            Some(Err(refused)) => return Err(self.refused(refused)),
+            Some(Ok(())) | None => {}
         }
         if self.role != Role::Primary {
             self.install(Stage::Polled);
@@ -70,8 +76,9 @@ impl Core {
             Some(given) => (nearer(deadline, given.deadline), given.cause),
             None => (deadline, None),
         };
-        // A durable body is checked at its point of no return.
-        let durable = policy.mode() == Mode::DurableWrite;
+        let keyed = request.attempt.is_some() && policy.key().is_some();
+        // A durable body is checked at its point of no return, which is here unless a key has to be claimed.
+        let durable = policy.mode() == Mode::DurableWrite && !keyed;
         if let Some(cause) = cause.or_else(|| if durable { None } else { request.check(deadline) })
         {
             return Err(Cancelled::new(cause, cause, Outcome::NotBegun));
@@ -82,7 +89,9 @@ impl Core {
         if let Some(given) = given {
             request.body.given = Some(given.own);
         }
-        if let Err(refused) = take_permit(request, policy) {
+        request.body.keyed = keyed;
+        // A retry takes no permit, so a keyed body takes its permit once it is known to be none.
+        if let Err(refused) = if keyed { Ok(()) } else { take_permit(request, policy) } {
             request.body.stage = Stage::Vacant;
             return Err(refused.with(Outcome::NotBegun));
         }
@@ -96,6 +105,9 @@ impl Core {
     #[cold]
     fn begin_nested(&mut self, request: &mut RequestContext) -> Result<(), Cancelled> {
         let policy = self.policy;
+        if policy.mode() == Mode::DurableWrite && keyed::unclaimed(request).is_some() {
+            return Err(AWAITS_CLAIM);
+        }
         let inherited = request.body.frame.deadline;
         let own =
             request.life().deadline_of(policy).and_then(|after| Instant::now().checked_add(after));
@@ -145,7 +157,10 @@ impl Core {
 /// Settles the cause for which a checkpoint refused. A limit is no cause of the request and is not settled.
 pub(super) fn settled(core: &Core, refused: Cancelled) -> Cancelled {
     let ended_by = refused.ended_by();
-    if matches!(ended_by, Cause::LimitReached | Cause::TimeTooShort) {
+    if matches!(
+        ended_by,
+        Cause::LimitReached | Cause::TimeTooShort | Cause::KeyStoreUnavailable
+    ) {
         return refused;
     }
     let first = core.settle(ended_by);
@@ -161,10 +176,22 @@ fn take_permit(
     request: &mut RequestContext,
     policy: &'static HandlerPolicy,
 ) -> Result<(), Cancelled> {
-    let place = Place { policy, site: None };
     if policy.mode() == Mode::DurableWrite {
-        cross_point_of_no_return(request, place)
-    } else if policy.is_cooperative() {
+        let place = Place { policy, site: None };
+        cross_point_of_no_return(request, place, WorkKind::Durable)
+    } else {
+        hold_early_permit(request, policy)
+    }
+}
+
+/// Takes the permit that a cancellable body holds from its beginning, if its policy needs one.
+#[inline]
+pub(super) fn hold_early_permit(
+    request: &mut RequestContext,
+    policy: &'static HandlerPolicy,
+) -> Result<(), Cancelled> {
+    let place = Place { policy, site: None };
+    if policy.is_cooperative() {
         hold_permit(request, place, WorkKind::Cooperative)
     } else if policy.compensates() {
         hold_permit(request, place, WorkKind::Reversible)
@@ -186,18 +213,23 @@ fn cross_as_callee(
     if own.is_none() && (body.past || request.check(body.frame.deadline).is_none()) {
         return Err(CALLEE_REFUSED);
     }
-    cross_point_of_no_return(request, Place { policy, site: None })?;
+    cross_point_of_no_return(request, Place { policy, site: None }, WorkKind::Durable)?;
     own.ok_or(CALLEE_REFUSED)
 }
+
+/// Returned for a durable callee whose caller has a key that is not claimed yet.
+pub(super) const AWAITS_CLAIM: Cancelled =
+    Cancelled::new(Cause::AnsweredByKey, Cause::AnsweredByKey, Outcome::NotBegun);
 
 /// The refusal of a durable callee that has not begun.
 const CALLEE_REFUSED: Cancelled =
     Cancelled::new(Cause::LimitReached, Cause::LimitReached, Outcome::NotBegun);
 
-/// Passes the point of no return: reads every signal and takes the permit. The body is not cut from then on.
+/// Passes the point of no return: reads every signal and takes a permit for `kind`. The body is not cut from then on.
 pub(crate) fn cross_point_of_no_return(
     request: &mut RequestContext,
     place: Place,
+    kind: WorkKind,
 ) -> Result<(), Cancelled> {
     let Body { frame, permit, past, .. } = &request.body;
     if *past {
@@ -212,7 +244,7 @@ pub(crate) fn cross_point_of_no_return(
         if needs.is_some_and(|needs| request.leaves_too_little(needs)) {
             return Err(refuse(&request.body, Cause::TimeTooShort));
         }
-        hold_permit(request, place, WorkKind::Durable)?;
+        hold_permit(request, place, kind)?;
     }
     request.body.commit();
     Ok(())

@@ -258,6 +258,9 @@ impl Core {
     /// Reports that the wait ended early. For a nested handler this is a DEBUG line, because its caller decides
     /// whether the request ends.
     pub(super) fn report(&self, cancelled: Cancelled) -> Option<Box<Response>> {
+        if request::with(|request| request.flags.key_is_taken) == Some(true) {
+            return None;
+        }
         if self.role == Role::Nested || request::with_body(|_| ()).is_some() {
             tracing::debug!(
                 target: "followthrough",

@@ -8,7 +8,7 @@ use axum::{
 };
 
 use crate::{
-    cause::Cancelled,
+    cause::{Cancelled, Cause, Outcome},
     handler_policy::Policy,
     layer::{ResponseBody, ResponseWatch},
     problem,
@@ -59,6 +59,8 @@ impl<R: IntoResponse> Answer for R {}
 enum Value<R> {
     Done(R, Option<Unlinked>),
     Cancelled(Cancelled, Option<Box<Response>>),
+    /// The stored answer of a request with an idempotency key.
+    Answered(Box<Response>, Option<Unlinked>),
 }
 
 /// A request without a layer, which its response body keeps alive.
@@ -103,7 +105,32 @@ impl<R, P> Governed<R, P> {
                 }
                 Err(why)
             }
+            Value::Answered(answer, _) => {
+                let key = Cause::AnsweredByKey;
+                let why = Cancelled::new(key, key, Outcome::Completed);
+                keep_answer(why, answer);
+                Err(why)
+            }
         }
+    }
+}
+
+impl<P> Governed<Response, P> {
+    /// Returns the answer of a keyed request, for a handler that returns `R`. A client that is answered before its
+    /// write has ended may repeat the request (law K10).
+    pub(crate) fn answered<R>(self) -> Governed<R, P> {
+        let value = match self.value {
+            Value::Done(answer, unlinked) => Value::Answered(Box::new(answer), unlinked),
+            Value::Answered(answer, unlinked) => Value::Answered(answer, unlinked),
+            Value::Cancelled(why, answer) => {
+                let mut answer = answer.unwrap_or_else(|| Box::new(problem::cancelled(why)));
+                if why.outcome() == Outcome::Unknown {
+                    problem::invite_retry(&mut answer);
+                }
+                Value::Cancelled(why, Some(answer))
+            }
+        };
+        Governed { value, policy: PhantomData }
     }
 }
 
@@ -126,6 +153,8 @@ impl<R: IntoResponse, P: Policy> IntoResponse for Governed<R, P> {
             Value::Done(value, None) => value.into_response(),
             Value::Done(value, Some(unlinked)) => unlinked.look_after(value.into_response()),
             Value::Cancelled(why, answer) => cancelled(why, answer),
+            Value::Answered(answer, None) => *answer,
+            Value::Answered(answer, Some(unlinked)) => unlinked.look_after(*answer),
         }
     }
 }
@@ -150,6 +179,7 @@ impl<R: fmt::Debug, P> fmt::Debug for Governed<R, P> {
         match &self.value {
             Value::Done(value, _) => f.debug_tuple("Governed").field(value).finish(),
             Value::Cancelled(why, _) => f.debug_tuple("Governed").field(why).finish(),
+            Value::Answered(answer, _) => f.debug_tuple("Governed").field(answer).finish(),
         }
     }
 }

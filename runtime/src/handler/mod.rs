@@ -36,6 +36,8 @@ mod hand_over;
 mod in_place;
 mod into_result_first;
 mod judge;
+mod key_extractor;
+mod keyed;
 mod panics;
 mod run;
 mod site;
@@ -48,6 +50,7 @@ pub use self::{
     governed::{Answer, Governed},
     in_place::run_inline,
     into_result_first::IntoResultFirst,
+    keyed::run_keyed,
     run::run_exempt,
     site::{allow_cancellation, bound, enter},
 };

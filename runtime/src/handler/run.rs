@@ -6,20 +6,22 @@
 use std::{
     marker::PhantomData,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use axum::response::Response;
 
 use super::{
+    begin::AWAITS_CLAIM,
     compensation::{self, RunCompensation},
     core::{Core, Role},
     governed::{Governed, unlinked},
     judge::End,
+    keyed::poll_unclaimed,
 };
 use crate::{
     cause::{Cancelled, Cause, Fate, Outcome},
-    handler_policy::{HandlerPolicy, Mode},
+    handler_policy::{HandlerPolicy, Mode, Place},
     repeated::Event,
     request::{
         self, Body, Commitment, Progress, Stage, UnlinkedRequest, beside_others, repeated, scope,
@@ -123,7 +125,12 @@ impl<S: Slot, C: RunCompensation, P> Future for Run<S, C, P> {
         let mut this = self.project();
         let core = this.core;
         let scope = scope(this.own);
-        if let Err(refused) = core.enter() {
+        while let Err(refused) = core.enter() {
+            if refused == AWAITS_CLAIM {
+                let place = Place { policy: core.policy, site: None };
+                ready!(poll_unclaimed(cx, place));
+                continue;
+            }
             this.slot.clear();
             return Poll::Ready(Governed::cancelled(refused, core.report(refused)));
         }

@@ -2,16 +2,17 @@
 
 use std::{
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use tokio::time::Instant;
 
-use super::begin::cross_point_of_no_return;
+use super::{begin::cross_point_of_no_return, keyed::poll_unclaimed};
 use crate::{
     handler_policy::{Place, Site},
     request::{self, Commitment, RequestContext},
+    service::WorkKind,
 };
 
 /// Enters a durable site, the request's point of no return. If the checkpoint refuses, the future never resolves
@@ -30,7 +31,16 @@ pub struct Enter {
 impl Future for Enter {
     type Output = DurableGuard;
 
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<DurableGuard> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<DurableGuard> {
+        let claims = request::with(|request| {
+            request.body.keyed.then_some(Place {
+                policy: request.body.frame.policy,
+                site: Some(self.site),
+            })
+        });
+        if let Some(place) = claims.flatten() {
+            ready!(poll_unclaimed(cx, place));
+        }
         let passed = request::with(|request| checkpoint(request, self.site));
         if passed.unwrap_or(true) {
             Poll::Ready(DurableGuard { _private: () })
@@ -42,7 +52,7 @@ impl Future for Enter {
 
 fn checkpoint(request: &mut RequestContext, site: &'static Site) -> bool {
     let place = Place { policy: request.body.frame.policy, site: Some(site) };
-    let passed = cross_point_of_no_return(request, place);
+    let passed = cross_point_of_no_return(request, place, WorkKind::Durable);
     let body = &mut request.body;
     match passed {
         Ok(()) => body.frame.site = Some(site),

@@ -8,6 +8,7 @@ use std::{
 };
 
 use axum::BoxError;
+use bytes::Bytes;
 use http::Version;
 use http_body::{Body, Frame, SizeHint};
 
@@ -74,14 +75,14 @@ impl<B> Upload<B> {
     }
 }
 
-impl<B: Body<Error: Into<BoxError>>> Body for Upload<B> {
-    type Data = B::Data;
+impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Body for Upload<B> {
+    type Data = Bytes;
     type Error = BoxError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
         let (failed, before) = (*this.failed, *this.cause);
         let mut fail = |cause: Option<Cause>, error: BoxError| {
@@ -115,8 +116,11 @@ impl<B: Body<Error: Into<BoxError>>> Body for Upload<B> {
             }
             None => None,
             Some(Ok(frame)) => {
-                if let (Some(wait), Some(data)) = (this.wait, frame.data_ref()) {
-                    wait.received(bytes::Buf::remaining(data));
+                if let Some(data) = frame.data_ref() {
+                    this.wait.iter_mut().for_each(|wait| wait.received(data.len()));
+                    request::with(|request| {
+                        request.attempt.iter().for_each(|attempt| attempt.hash(data));
+                    });
                 }
                 Some(frame)
             }

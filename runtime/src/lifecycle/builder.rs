@@ -10,8 +10,9 @@ use super::Lifecycle;
 use crate::deadlines::Platform;
 use crate::{
     cause::Cancelled,
-    deadlines::{CallerDeadlines, Overrides},
-    handler_policy::HandlerPolicy,
+    deadlines::{CallerDeadlines, EffectiveDeadline, Overrides},
+    handler_policy::{HandlerPolicy, Place},
+    idempotency::{Idempotency, KeyedWrites},
     service::{Config, FailedWorker, Key, Observer, Observers, OnWorkerExit, ServiceState},
 };
 
@@ -27,6 +28,7 @@ pub struct LifecycleBuilder {
     observers: Vec<Box<dyn Observer>>,
     named: Overrides,
     overrides: Overrides,
+    idempotency: Option<Idempotency>,
 }
 
 impl LifecycleBuilder {
@@ -182,6 +184,22 @@ impl LifecycleBuilder {
         self
     }
 
+    /// Sets the store and the scope of the idempotency keys, which handlers with `idempotency_key` need. See
+    /// [`idempotency`](crate::idempotency).
+    ///
+    /// ```
+    /// use followthrough::{Idempotency, Lifecycle, Scope, idempotency::MemoryStore};
+    ///
+    /// let scope = Scope::by(|parts| parts.headers.get("x-customer")?.to_str().ok().map(str::to_owned));
+    /// let lifecycle =
+    ///     Lifecycle::builder().idempotency(Idempotency::new(MemoryStore::new(), scope)).build()?;
+    /// # Ok::<(), followthrough::BuildError>(())
+    /// ```
+    pub fn idempotency(mut self, settings: Idempotency) -> Self {
+        self.idempotency = Some(settings);
+        self
+    }
+
     /// Carries the value of a [`tokio::task_local!`] over to a body that outlives its request. Each call adds one
     /// key. The value is cloned when the body moves to its own task.
     ///
@@ -256,11 +274,43 @@ impl LifecycleBuilder {
             config.default_by = Some(by);
         }
         config.overridden = (!deadlines.is_empty()).then_some(deadlines);
+        if let Some(fault) = faulty_keys(config, self.idempotency.as_ref()) {
+            return Err(BuildError(fault));
+        }
+        config.keyed_writes = self.idempotency.map(KeyedWrites::new);
         let observers = Observers::start(self.observers).map_err(|error| {
             BuildError(format!("the thread of the observers does not start: {error}").into())
         })?;
         Ok(Lifecycle { life: ServiceState::built(self.config, observers) })
     }
+}
+
+/// Returns what is wrong with the idempotency keys of the handlers, under these settings.
+fn faulty_keys(config: &Config, settings: Option<&Idempotency>) -> Option<Cow<'static, str>> {
+    if let Some(fault) = settings.and_then(Idempotency::fault) {
+        return Some(fault.into());
+    }
+    for policy in crate::deadlines::declared() {
+        let Some(key) = policy.key() else { continue };
+        let (name, at) = (policy.name(), Place { policy, site: None });
+        if settings.is_none() {
+            return Some(format!(
+                "`{name}` at {at} takes idempotency keys, and the lifecycle has no store for them: add \
+                 `.idempotency(Idempotency::new(store, scope))` to its builder; `MemoryStore::new()` is a store for \
+                 one process"
+            ).into());
+        }
+        let default = config.default_deadline.map(|default| (default, config.default_by.as_deref()));
+        let in_force = EffectiveDeadline::in_force(policy, config.overridden.as_ref(), default);
+        if in_force.deadline.is_some_and(|deadline| key.kept() < deadline) {
+            return Some(format!(
+                "`{name}` at {at} keeps its answers for {:?}, which is shorter than its deadline of {in_force}: a \
+                 client that repeats its request after the deadline would write twice; raise `keep`",
+                key.kept()
+            ).into());
+        }
+    }
+    None
 }
 
 impl fmt::Debug for LifecycleBuilder {

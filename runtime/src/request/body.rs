@@ -37,6 +37,10 @@ pub(crate) struct Body {
     pub(crate) past: bool,
     /// Whether no client waits for the body any more.
     pub(crate) detached: bool,
+    /// Whether the request has a key that its point of no return claims.
+    pub(crate) keyed: bool,
+    /// Whether the body waits for another request with its key.
+    pub(crate) joins: bool,
     /// The number of guards of `compensate` that were made before the point of no return.
     guards: u32,
     /// The number of guards that were made past it.
@@ -122,6 +126,8 @@ impl Body {
             stage: Stage::Parked,
             past: false,
             detached: false,
+            keyed: false,
+            joins: false,
             guards: 0,
             late_guards: 0,
         }
@@ -155,6 +161,8 @@ impl Body {
             past,
             frame: _,
             detached,
+            keyed,
+            joins,
             guards,
             late_guards,
         } = self;
@@ -166,6 +174,8 @@ impl Body {
         *stage = Stage::Vacant;
         *past = false;
         *detached = false;
+        *keyed = false;
+        *joins = false;
         *guards = 0;
         *late_guards = 0;
     }

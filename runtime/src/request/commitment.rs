@@ -75,6 +75,10 @@ impl Body {
 
     /// Returns the outcome and the fate of the work if this body is cut now.
     pub(crate) fn if_cut(&self) -> (Outcome, Fate) {
+        if self.joins {
+            // The write that this request waits for goes on.
+            return (Outcome::Unknown, Fate::GoesOn);
+        }
         self.commitment().if_cut(self.frame.policy, self.is_guarded())
     }
 }

@@ -38,6 +38,7 @@ use crate::{
     cause::Cause,
     connection::OnConnection,
     handler_policy::HandlerPolicy,
+    idempotency::Attempt,
     service::ServiceState,
 };
 
@@ -68,6 +69,8 @@ pub(crate) struct RequestContext {
     /// The timer that wakes the request's task at its deadline.
     pub(crate) alarm: Option<Alarm>,
     pub(crate) response: ResponseState,
+    /// The request's idempotency key, if it sends one and the service has a store for it.
+    pub(crate) attempt: Option<Arc<Attempt>>,
     /// The facts that the observers of the service are told at the end, if there are any.
     pub(super) observed: Option<Box<Observed>>,
 }
@@ -94,6 +97,8 @@ pub(crate) struct Flags {
     pub(crate) connect: bool,
     /// Whether the version is HTTP/1.1 or older.
     pub(crate) http1: bool,
+    /// Whether the body was dropped because its key is taken, and another runner answers the request.
+    pub(crate) key_is_taken: bool,
 }
 
 impl Drop for RequestContext {
@@ -141,6 +146,7 @@ impl RequestContext {
             progress,
             handed_on,
             response,
+            attempt,
             // `end_observation` has consumed it.
             observed: _,
         } = self;
@@ -153,6 +159,7 @@ impl RequestContext {
         *progress = Progress::Unknown;
         *handed_on = None;
         response.reset();
+        *attempt = None;
     }
 
     /// Makes room for another attempt, as when middleware calls a handler again. Returns the body of the earlier
@@ -215,6 +222,7 @@ impl RequestContext {
         request.tokens = self.tokens.shared();
         request.compensations.clone_from(&self.compensations);
         request.body = body;
+        request.attempt.clone_from(&self.attempt);
         request.flags.reported = true;
         request.progress = Progress::Begun;
         request

@@ -9,7 +9,11 @@ use http::{Method, Request, Version};
 use http_body::Body;
 
 use super::{context::RequestContext, origin::Origin};
-use crate::{connection::OnConnection, service::ServiceState};
+use crate::{
+    connection::OnConnection,
+    idempotency::{Attempt, IDEMPOTENCY_KEY},
+    service::ServiceState,
+};
 
 thread_local! {
     #[expect(clippy::vec_box, reason = "the pool keeps the allocations, so it keeps the boxes")]
@@ -55,6 +59,11 @@ impl PooledRequest {
         if let Some(left) = request.life().time_of_platform(head.extensions()) {
             request.shorten(left.for_answer);
             request.limit(left.in_all);
+        }
+        if let Some(writes) = &request.life().config.keyed_writes {
+            if head.headers().contains_key(IDEMPOTENCY_KEY) {
+                request.attempt = Some(Attempt::new(writes, head));
+            }
         }
         request.flags.upload = upload;
         match *head.method() {

@@ -56,6 +56,10 @@ impl RequestContext {
 
     /// Notes that a `followthrough::Router` passes the request to this handler.
     pub(crate) fn routed_to(&mut self, policy: &'static HandlerPolicy) {
+        if policy.key().is_none() {
+            // The key means nothing to the handler, so its body is not hashed.
+            self.attempt = None;
+        }
         self.advance_to(match policy.mode() {
             Mode::Exempt => Progress::Ungoverned,
             _ => Progress::Handler(policy),

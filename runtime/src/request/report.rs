@@ -127,8 +127,14 @@ pub(crate) fn repeated(event: Event, policy: &'static HandlerPolicy) -> Arc<Repe
 /// Returns whether the end of the wait is a warning, which is logged as a count.
 fn warns(cancelled: Cancelled) -> bool {
     match cancelled.ended_by() {
-        Cause::ClientDisconnected | Cause::BodyReadTimeout | Cause::ShuttingDown => false,
-        Cause::DeadlineExceeded | Cause::LimitReached | Cause::TimeTooShort => true,
+        Cause::ClientDisconnected
+        | Cause::BodyReadTimeout
+        | Cause::ShuttingDown
+        | Cause::AnsweredByKey => false,
+        Cause::DeadlineExceeded
+        | Cause::LimitReached
+        | Cause::TimeTooShort
+        | Cause::KeyStoreUnavailable => true,
     }
 }
 

@@ -54,7 +54,12 @@ where
 {
     type Future = H::Future;
 
-    fn call(self, request: Request, state: S) -> H::Future {
+    fn call(self, mut request: Request, state: S) -> H::Future {
+        if let Target::Handler(policy) = self.target {
+            if policy.key().is_some_and(|key| !key.takes_key()) {
+                request = show_to_scope(request);
+            }
+        }
         let here = request::with(|context| match self.target {
             Target::Handler(policy) => {
                 context.observe_handler(policy, || matched_path(&request));
@@ -70,6 +75,18 @@ where
         }
         self.handler.call(request, state)
     }
+}
+
+/// Shows the head of a keyed request to the scope of the keys. A handler with a parameter `IdempotencyKey` does so
+/// itself, after the handler's own layers.
+#[cold]
+fn show_to_scope(request: Request) -> Request {
+    let Some(attempt) = request::with(|context| context.attempt.clone()).flatten() else {
+        return request;
+    };
+    let (parts, body) = request.into_parts();
+    attempt.see(&parts);
+    Request::from_parts(parts, body)
 }
 
 /// Returns the path of the request's route.

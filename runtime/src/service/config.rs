@@ -16,6 +16,7 @@ use crate::{
     deadlines::{CallerDeadlines, Deadlines},
     escaped::Escaped,
     handler_policy::HandlerPolicy,
+    idempotency::KeyedWrites,
     panic_message::panic_message,
 };
 
@@ -44,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) on_cancelled: Option<OnCancelled>,
     pub(crate) on_worker_exit: Option<Box<WorkerHook>>,
     pub(crate) carry: Vec<Box<dyn Carry>>,
+    /// The keyed writes, if the service has a store for them.
+    pub(crate) keyed_writes: Option<Arc<KeyedWrites>>,
 }
 
 impl Default for Config {
@@ -65,6 +68,7 @@ impl Default for Config {
             on_cancelled: None,
             on_worker_exit: None,
             carry: Vec::new(),
+            keyed_writes: None,
         }
     }
 }

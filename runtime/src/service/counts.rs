@@ -7,7 +7,9 @@ use super::{
     in_flight::DurableCounts, observer::NO_HANDLER, observers::ObserverCounts, phase::Phase,
     report::CancelledRequests, state::ServiceState,
 };
-use crate::{handler_policy::HandlerPolicy, serialize::serialize};
+use crate::{
+    handler_policy::HandlerPolicy, idempotency::IdempotencyCounts, serialize::serialize,
+};
 
 /// The counts of a service, from [`Lifecycle::counts`](crate::Lifecycle::counts): at any time what the
 /// [`ShutdownReport`](crate::ShutdownReport) has at the end.
@@ -32,6 +34,8 @@ pub struct Counts {
     pub unlinked: DurableCounts,
     /// Requests whose wait ended early, since the start.
     pub cancelled: CancelledRequests,
+    /// Requests with an idempotency key since the start, by what became of them.
+    pub idempotency: IdempotencyCounts,
     /// Deadlines of callers that could not be read, since the start.
     pub ignored_deadlines: u64,
     /// Connections that failed before a request or in its head, since the start.
@@ -53,6 +57,7 @@ serialize!(Counts {
     compensations,
     unlinked,
     cancelled,
+    idempotency,
     ignored_deadlines,
     failed_connections,
     failed_workers,
@@ -74,6 +79,11 @@ pub(crate) struct InFlightByHandler {
 }
 
 impl ServiceState {
+    pub(crate) fn idempotency_counts(&self) -> IdempotencyCounts {
+        let writes = self.config.keyed_writes.as_ref();
+        writes.map(|writes| writes.tally.read()).unwrap_or_default()
+    }
+
     pub(crate) fn in_flight_by_handler(&self) -> InFlightByHandler {
         let mut numbers = InFlightByHandler::default();
         for request in self.observers.in_flight() {
@@ -106,6 +116,7 @@ impl ServiceState {
             compensations,
             unlinked,
             cancelled: self.cancellations.read(),
+            idempotency: self.idempotency_counts(),
             ignored_deadlines: self.ignored_deadlines(),
             failed_connections: FailedConnections::of(&self.events),
             failed_workers: self.workers.failed().len(),

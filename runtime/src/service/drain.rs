@@ -135,7 +135,12 @@ async fn drive(life: &ServiceState) {
     }
     abandon_all(life);
     let gone = life.until(|life| life.connections.is_empty());
-    let _ = tokio::time::timeout(CUTTING_TIMEOUT, gone).await;
+    let retired = async {
+        if let Some(writes) = &life.config.keyed_writes {
+            writes.retire().await;
+        }
+    };
+    let _ = tokio::time::timeout(CUTTING_TIMEOUT, async { tokio::join!(gone, retired) }).await;
     life.lap(|phases| &mut phases.cutting);
     life.observers.flush().await;
     publish(life);
@@ -196,6 +201,7 @@ pub(crate) fn publish(life: &ServiceState) {
         compensations: life.compensations.read(),
         unlinked: life.settle_unlinked(),
         cancelled: life.cancellations.read(),
+        idempotency: life.idempotency_counts(),
         ignored_deadlines: life.ignored_deadlines(),
         failed_connections: FailedConnections::of(&life.events),
         unanswered: life.requests(),

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     cause::Cause,
     handler_policy::{HandlerPolicy, Place},
+    idempotency::IdempotencyCounts,
     seconds::Seconds,
     serialize::serialize,
 };
@@ -45,7 +46,10 @@ impl Cancellations {
             Cause::ClientDisconnected => &tally.disconnects,
             Cause::DeadlineExceeded => &tally.deadlines,
             Cause::ShuttingDown => &tally.shutdown,
-            Cause::LimitReached | Cause::TimeTooShort => &tally.refused,
+            Cause::LimitReached
+            | Cause::TimeTooShort
+            | Cause::KeyStoreUnavailable
+            | Cause::AnsweredByKey => &tally.refused,
             Cause::BodyReadTimeout => &tally.body_read_timeout,
         };
         count.fetch_add(1, Ordering::Relaxed);
@@ -75,7 +79,8 @@ pub struct CancelledRequests {
     pub deadline_exceeded: u64,
     /// The read grace was over: 503. Or the shutdown ended a stream or an upgraded connection.
     pub shutting_down: u64,
-    /// A limit was reached or too little time was left: 503 before anything began.
+    /// A limit was reached, too little time was left, or the store of idempotency keys did not answer: 503 before
+    /// anything began.
     pub refused: u64,
     /// The bytes of the request's body came too slowly: 408.
     pub body_read_timeout: u64,
@@ -165,6 +170,8 @@ pub struct ShutdownReport {
     pub unlinked: DurableCounts,
     /// Requests whose wait ended early.
     pub cancelled: CancelledRequests,
+    /// Requests with an idempotency key, by what became of them.
+    pub idempotency: IdempotencyCounts,
     /// How many deadlines of callers could not be read.
     pub ignored_deadlines: u64,
     /// Connections that failed before a request or in its head.
@@ -195,6 +202,7 @@ serialize!(ShutdownReport {
     compensations,
     unlinked,
     cancelled,
+    idempotency,
     ignored_deadlines,
     failed_connections,
     unanswered,
@@ -272,6 +280,9 @@ impl fmt::Display for ShutdownReport {
         )?;
         if cancelled.body_read_timeout > 0 {
             write!(f, ", {} by the time-out for their body", cancelled.body_read_timeout)?;
+        }
+        if self.idempotency != IdempotencyCounts::default() {
+            write!(f, "\n  idempotency keys: {}", self.idempotency)?;
         }
         write!(f, "\n  phases: {}", self.phases)?;
         if self.ignored_deadlines > 0 {
@@ -383,7 +394,8 @@ mod tests {
             r#","compensations":{"run":0,"failed":0,"abandoned":0},"unlinked":"#,
             durable,
             r#","cancelled":{"client_disconnected":0,"deadline_exceeded":0,"shutting_down":0,"refused":0,"#,
-            r#""body_read_timeout":0},"ignored_deadlines":0,"failed_connections":{"not_accepted":0,"#,
+            r#""body_read_timeout":0},"idempotency":{"claimed":0,"joined":0,"replayed":0,"refused":0,"unknown":0},"#,
+            r#""ignored_deadlines":0,"failed_connections":{"not_accepted":0,"#,
             r#""gone_before_accept":0,"failed_handshakes":0,"malformed_heads":0,"silent":0},"#,
             r#""unanswered":0,"abandoned":["#,
             work,

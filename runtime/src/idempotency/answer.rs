@@ -1,0 +1,154 @@
+//! An answer in the form in which a store keeps it.
+
+use axum::{
+    body::{Body, HttpBody as _},
+    response::Response,
+};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, response::Parts};
+
+use super::StoreError;
+
+/// The headers that are not stored: credentials, and those that the server sets for each answer.
+const NOT_STORED: [HeaderName; 10] = [
+    header::SET_COOKIE,
+    header::CONTENT_LENGTH,
+    header::DATE,
+    header::CONNECTION,
+    header::TRANSFER_ENCODING,
+    header::TE,
+    header::TRAILER,
+    header::UPGRADE,
+    header::PROXY_AUTHENTICATE,
+    HeaderName::from_static("keep-alive"),
+];
+
+pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// An answer as a [`Store`](super::Store) keeps it: its status, its headers and its body.
+///
+/// `Set-Cookie`, and headers that concern one connection, are left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredAnswer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl StoredAnswer {
+    /// Reads the whole body of a response.
+    pub(crate) async fn read(response: Response) -> Result<(Parts, Bytes), axum::Error> {
+        let (parts, body) = response.into_parts();
+        let mut body = std::pin::pin!(body);
+        let mut whole = BytesMut::new();
+        while let Some(frame) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+            if let Some(data) = frame?.data_ref() {
+                whole.extend_from_slice(data);
+            }
+        }
+        Ok((parts, whole.freeze()))
+    }
+
+    pub(crate) fn empty(status: StatusCode) -> Self {
+        Self { status, headers: HeaderMap::new(), body: Bytes::new() }
+    }
+
+    pub(crate) fn of(parts: &Parts, body: Bytes) -> Self {
+        let mut headers = parts.headers.clone();
+        for name in &NOT_STORED {
+            headers.remove(name);
+        }
+        Self { status: parts.status, headers, body }
+    }
+
+    /// Makes an answer from the columns of a store.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the status or the headers are not those that
+    /// [`status`](Self::status) and [`headers_as_text`](Self::headers_as_text) returned, as in a row that was edited.
+    pub fn from_columns(status: u16, headers: &str, body: Vec<u8>) -> Result<Self, StoreError> {
+        let status = StatusCode::from_u16(status)
+            .map_err(|_| StoreError::new(format!("{status} is not a status")))?;
+        let mut map = HeaderMap::new();
+        for line in headers.lines() {
+            let (name, value) = header_of(line)
+                .ok_or_else(|| StoreError::new(format!("{line:?} is not a header")))?;
+            map.append(name, value);
+        }
+        Ok(Self { status, headers: map, body: body.into() })
+    }
+
+    /// Returns the status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status.as_u16()
+    }
+
+    /// Returns the headers as lines of `name: value`. A byte of a value that is not ASCII becomes the character of
+    /// that number.
+    #[must_use]
+    pub fn headers_as_text(&self) -> String {
+        let mut text = String::new();
+        for (name, value) in &self.headers {
+            text.push_str(name.as_str());
+            text.push_str(": ");
+            text.extend(value.as_bytes().iter().copied().map(char::from));
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Returns the body.
+    #[must_use]
+    pub const fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// Returns the number of bytes that the answer takes, about.
+    pub(crate) fn size(&self) -> usize {
+        let headers = self.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+        headers.sum::<usize>() + self.body.len()
+    }
+
+    /// Makes the answer to a retry.
+    pub(crate) fn replay(&self) -> Response {
+        let mut response = Response::new(Body::from(self.body.clone()));
+        *response.status_mut() = self.status;
+        response.headers_mut().clone_from(&self.headers);
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+        response
+    }
+}
+
+fn header_of(line: &str) -> Option<(HeaderName, HeaderValue)> {
+    let (name, value) = line.split_once(": ")?;
+    let value = value.chars().map(u8::try_from).collect::<Result<Vec<u8>, _>>().ok()?;
+    Some((name.parse().ok()?, HeaderValue::from_bytes(&value).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_columns_give_the_answer_back() {
+        let mut parts = Response::new(()).into_parts().0;
+        parts.status = StatusCode::CREATED;
+        parts.headers.append("x-note", HeaderValue::from_bytes(b"caf\xe9").expect("it is valid"));
+        parts.headers.append("x-note", HeaderValue::from_static("two"));
+        parts.headers.append(header::SET_COOKIE, HeaderValue::from_static("session=1"));
+        let answer = StoredAnswer::of(&parts, Bytes::from_static(b"\0body"));
+        let text = answer.headers_as_text();
+        assert_eq!(text, "x-note: caf\u{e9}\nx-note: two\n");
+        let read = StoredAnswer::from_columns(answer.status(), &text, answer.body().to_vec());
+        assert_eq!(read, Ok(answer));
+    }
+
+    #[test]
+    fn an_edited_row_is_an_error() {
+        assert!(StoredAnswer::from_columns(7, "", Vec::new()).is_err());
+        assert!(StoredAnswer::from_columns(200, "no header", Vec::new()).is_err());
+        assert!(StoredAnswer::from_columns(200, "x: \u{263a}", Vec::new()).is_err());
+    }
+}
