@@ -7,6 +7,8 @@ use syn::{Expr, ExprLit, ExprPath, Lit, LitStr, spanned::Spanned};
 /// The units with their milliseconds. In `1m30s` each unit is smaller than the one before it.
 const UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
 const MAX_MILLIS: u64 = 24 * 3_600_000;
+/// The longest time for which an answer is kept: 366 days.
+const MAX_KEEP_MILLIS: u64 = 366 * MAX_MILLIS;
 
 /// A duration in an attribute, with its span.
 #[derive(Clone, Copy, Debug)]
@@ -16,13 +18,22 @@ pub(crate) struct Period {
 }
 
 impl Period {
-    /// Reads `"10s"`, `10s` or `"1m30s"`.
+    /// Reads `"10s"`, `10s` or `"1m30s"`, at most `24h`.
     pub(crate) fn from_expr(expr: &Expr) -> syn::Result<Self> {
+        Self::up_to(MAX_MILLIS, expr)
+    }
+
+    /// Reads the time for which an answer is kept, at most `8784h`.
+    pub(crate) fn kept(expr: &Expr) -> syn::Result<Self> {
+        Self::up_to(MAX_KEEP_MILLIS, expr)
+    }
+
+    fn up_to(max: u64, expr: &Expr) -> syn::Result<Self> {
         let text = match expr {
             Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => text.value(),
             Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => number.to_string(),
             Expr::Lit(ExprLit { lit: Lit::Float(number), .. }) => number.to_string(),
-            Expr::Group(group) => return Self::from_expr(&group.expr),
+            Expr::Group(group) => return Self::up_to(max, &group.expr),
             Expr::Unary(negative) => negative.to_token_stream().to_string().replace(' ', ""),
             Expr::Path(_) | Expr::Call(_) => {
                 return Err(syn::Error::new_spanned(
@@ -38,7 +49,7 @@ impl Period {
             }
         };
         let span = expr.span();
-        match millis(&text) {
+        match millis(&text, max) {
             Ok(millis) => Ok(Self { millis, span }),
             Err(message) => Err(syn::Error::new_spanned(expr, message)),
         }
@@ -98,7 +109,7 @@ impl ToTokens for Period {
 }
 
 /// Returns the milliseconds in `text`, or an error message with the fix.
-fn millis(text: &str) -> Result<u64, String> {
+fn millis(text: &str, max: u64) -> Result<u64, String> {
     if text.starts_with('-') {
         return Err(format!(
             "a duration cannot be negative: write `{}`",
@@ -107,11 +118,12 @@ fn millis(text: &str) -> Result<u64, String> {
     }
     if text.contains(char::is_whitespace) {
         let short: String = text.chars().filter(|c| !c.is_whitespace()).collect();
-        if millis(&short).is_ok() {
+        if millis(&short, max).is_ok() {
             return Err(format!("`{text}` has a space in it: write `{short}`"));
         }
     }
-    let too_long = || format!("`{text}` is too long: the longest duration is `24h`");
+    let too_long =
+        || format!("`{text}` is too long: the longest duration is `{}h`", max / 3_600_000);
     let (mut total, mut rest, mut unit_before) = (0_u64, text, u64::MAX);
     while !rest.is_empty() || unit_before == u64::MAX {
         let part = Part::of(rest);
@@ -136,7 +148,7 @@ fn millis(text: &str) -> Result<u64, String> {
     }
     match total {
         0 => Err(format!("`{text}` is already over: the shortest duration is `1ms`")),
-        millis if millis <= MAX_MILLIS => Ok(millis),
+        millis if millis <= max => Ok(millis),
         _ => Err(too_long()),
     }
 }
@@ -209,8 +221,19 @@ fn in_millis(number: &str, factor: u64) -> Option<u64> {
 mod tests {
     use super::*;
 
+    fn millis(text: &str) -> Result<u64, String> {
+        super::millis(text, MAX_MILLIS)
+    }
+
     fn error_of(text: &str) -> String {
         millis(text).expect_err(text)
+    }
+
+    #[test]
+    fn an_answer_may_be_kept_for_a_year() {
+        assert_eq!(super::millis("168h", MAX_KEEP_MILLIS), Ok(7 * MAX_MILLIS));
+        let too_long = super::millis("8785h", MAX_KEEP_MILLIS).expect_err("it is longer");
+        assert!(too_long.ends_with("`8784h`"));
     }
 
     #[test]

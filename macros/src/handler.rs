@@ -50,7 +50,8 @@ fn handler(
     let receiver = validate::normalise_signature(&mut function.sig);
     let internal = options.internal.is_some();
     let mode_is_known = symbol != Symbol::Cancellable || options.has_known_mode();
-    let policy = validate::policy(symbol, options, &attributes, errors);
+    let key = validate::key(symbol, &options, (&function.sig, &function.body.stream()), errors);
+    let policy = validate::policy(symbol, options, &attributes, key, errors);
     validate::instrument_attributes(&mut attributes, errors);
     function.attrs = attributes.others;
 
@@ -61,6 +62,7 @@ fn handler(
     function.body = governed.body;
     if mode_is_known {
         validate::safe_method(&policy, governed.durable_sites, errors);
+        validate::durable_work(&policy, governed.durable_sites, errors);
     }
     let outlives = policy.outlives_its_request(governed.durable_sites);
     if outlives {

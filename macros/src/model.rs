@@ -31,6 +31,11 @@ impl Mode {
         ("reversible_write", Self::ReversibleWrite),
     ];
 
+    /// Returns whether an idempotency key has no error with this mode.
+    pub(crate) fn may_have_key(self) -> bool {
+        !matches!(self, Self::Stream | Self::ReversibleWrite | Self::Exempt)
+    }
+
     pub(crate) fn is_cancellable(self) -> bool {
         !matches!(self, Self::DurableWrite | Self::Exempt)
     }
@@ -51,6 +56,21 @@ pub(crate) struct Policy {
     pub(crate) safe_method: Option<(Ident, Option<LitStr>)>,
     pub(crate) max_in_flight: Option<Expr>,
     pub(crate) needs: Option<Period>,
+    pub(crate) key: Option<KeyOptions>,
+}
+
+/// The options of idempotency keys.
+pub(crate) struct KeyOptions {
+    /// The name of the option, for errors.
+    pub(crate) name: Ident,
+    pub(crate) required: bool,
+    pub(crate) keep: Option<Period>,
+    /// The write runs again if its process dies.
+    pub(crate) again: bool,
+    /// The handler has a parameter `IdempotencyKey`.
+    pub(crate) takes_key: bool,
+    /// The body calls `finish_in`.
+    pub(crate) finishes_in_transaction: bool,
 }
 
 impl Policy {

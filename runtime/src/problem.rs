@@ -84,7 +84,9 @@ const fn detail(cancelled: Cancelled) -> &'static str {
         (Cause::LimitReached, _) => "too much work is in flight; try again",
         (Cause::BodyReadTimeout, _) => "the body of the request did not come in time",
         (Cause::TimeTooShort, _) => "too little time is left to begin this write; try again",
-        (Cause::KeyStoreUnavailable, _) => "the store of idempotency keys does not answer; try again",
+        (Cause::KeyStoreUnavailable, _) => {
+            "the store of idempotency keys does not answer; try again"
+        }
         (Cause::AnsweredByKey, _) => "the answer belongs to a request with an `Idempotency-Key`",
     }
 }
@@ -112,7 +114,9 @@ const fn unknown(ended_by: Cause, fate: Fate) -> &'static str {
         (Cause::LimitReached, _) => "too much durable work is in flight; try again",
         (Cause::ClientDisconnected, _) => "the client closed the request",
         (Cause::BodyReadTimeout, _) => "the body of the request did not come in time",
-        (Cause::KeyStoreUnavailable, _) => "the store of idempotency keys does not answer; try again",
+        (Cause::KeyStoreUnavailable, _) => {
+            "the store of idempotency keys does not answer; try again"
+        }
         (Cause::AnsweredByKey, _) => "the answer belongs to a request with an `Idempotency-Key`",
     }
 }

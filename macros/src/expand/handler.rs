@@ -111,7 +111,9 @@ fn exempt_call(handler: &Handler) -> TokenStream {
 }
 
 fn runner(handler: &Handler) -> &'static str {
-    if handler.policy.outlives_its_request(handler.durable_sites) {
+    if handler.policy.key.is_some() {
+        "run_keyed"
+    } else if handler.policy.outlives_its_request(handler.durable_sites) {
         "run_boxed"
     } else {
         "run_inline"

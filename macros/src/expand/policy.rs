@@ -2,7 +2,7 @@
 
 use crate::{
     duration::Bound,
-    model::{Handler, Mode},
+    model::{Handler, KeyOptions, Mode},
 };
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -76,9 +76,26 @@ fn policy(handler: &Handler) -> TokenStream {
         safe_method.map(|reason| quote!(.with_safe_method(#reason))),
         policy.max_in_flight.as_ref().map(|limit| quote!(.with_max_in_flight(#limit))),
         policy.needs.map(|needs| quote!(.with_needs(#needs))),
+        policy.key.as_ref().map(|options| {
+            let key = key(options, &private);
+            quote!(.with_idempotency_key(#key))
+        }),
     ];
     let settings = settings.iter().flatten();
     quote!(#private::HandlerPolicy::new(#name, #place, #private::Mode::#mode)#(#settings)*)
+}
+
+/// Writes the options of idempotency keys as a constant expression.
+fn key(options: &KeyOptions, private: &TokenStream) -> TokenStream {
+    let required = options.required;
+    let settings = [
+        options.keep.map(|keep| quote!(.keep(#keep))),
+        options.again.then(|| quote!(.again_after_crash())),
+        options.finishes_in_transaction.then(|| quote!(.finishing_in_transaction())),
+        options.takes_key.then(|| quote!(.taking_key())),
+    ];
+    let settings = settings.iter().flatten();
+    quote!(#private::KeyPolicy::new(#required)#(#settings)*)
 }
 
 /// Writes the path of the handler's function. A router uses the path to find the policy before the body runs.

@@ -56,12 +56,14 @@ const GRAMMAR: &[Rule] = &[
         "read", "stream", "idempotent_write", "reversible_write", "cooperative", "finish",
         "on_cancel = $expr", "deadline = $period", "$period", "needs = $period", "name = $text",
         "reason = $text", "streaming_body = $text", "safe_method = $text", "max_in_flight = $expr",
+        "idempotency_key = $word", "keep = $period", "after_crash = $word",
         "crate = ::renamed::path", "crate = $path", "$name = $expr", "$name =", "$name", "$expr",
         "__moved",
     ]),
     ("period", &[
         "10s", "\"10s\"", "\"\"", "1.5s", "-5s", "25h", "0s", "\"1 min\"", "\"é\"", "0x1s", "$expr",
     ]),
+    ("word", &["\"required\"", "\"optional\"", "\"again\"", "\"unknown\"", "$text"]),
     ("text", &["\"x\"", "\" \"", "b\"x\"", "c\"x\"", "r#\"x\"#", "1", "$expr"]),
     ("attributes", &["", "$attribute", "$attribute $attributes"]),
     ("attribute", &[
@@ -83,7 +85,8 @@ const GRAMMAR: &[Rule] = &[
     ]),
     ("param", &[
         "cancel: CancellationToken", "cancel: RequestToken", "cancel: DurableToken",
-        "cancel: ShutdownToken", "mut cancel: CancellationToken", "_: CancellationToken",
+        "cancel: ShutdownToken", "key: IdempotencyKey", "key: Option<IdempotencyKey>",
+        "mut cancel: CancellationToken", "_: CancellationToken",
         "ref cancel: RequestToken", "State(db): State<Db>", "$pat: $type", "$attribute $pat: $type",
         "self", "&mut self", "self: Box<Self>", "...",
     ]),

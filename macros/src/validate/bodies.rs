@@ -69,6 +69,27 @@ pub(crate) fn bodies(
     }
 }
 
+/// Rejects extractors that read the request body while it is still arriving, in a cancellable handler with a key.
+pub(super) fn arriving_with_key(signature: &Signature, errors: &mut Errors) {
+    for input in &signature.inputs {
+        let FnArg::Typed(typed) = input else { continue };
+        if is_conditional(&typed.attrs) || matches!(*typed.pat, Pat::Wild(_)) {
+            continue;
+        }
+        let Some(segment) = of_axum(extracted(&typed.ty)) else { continue };
+        let name = segment.ident.to_string();
+        if ARRIVING.contains(&&*name) && is_of_a_body(segment) {
+            errors.at(
+                &typed.ty,
+                format!(
+                    "a `{name}` is still arriving, and has no fingerprint yet: with `idempotency_key`, take it whole, \
+                     as `Bytes`, `String` or `Json`"
+                ),
+            );
+        }
+    }
+}
+
 /// Returns the extractor inside `Result<Multipart, _>` or `Option<Multipart>`, or `ty` itself.
 fn extracted(ty: &Type) -> &Type {
     let Type::Path(path) = ty else { return ty };

@@ -4,6 +4,7 @@ mod attributes;
 mod bodies;
 mod borrows;
 mod calls;
+mod key;
 mod options;
 mod params;
 mod policy;
@@ -14,6 +15,7 @@ pub(crate) use attributes::{Deadline, ItemAttributes, MOVED, split as split_attr
 pub(crate) use bodies::bodies;
 pub(crate) use borrows::borrows;
 pub(crate) use calls::calls;
+pub(crate) use key::{durable_work, key};
 pub(crate) use options::Options;
 pub(crate) use params::{Params, params, site_token, unused_token};
 pub(crate) use policy::{

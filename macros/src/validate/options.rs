@@ -1,6 +1,6 @@
 //! The arguments of an attribute, sorted by option.
 
-use super::wording;
+use super::{key, wording};
 use crate::{
     duration::{Bound, Period},
     error::Errors,
@@ -34,6 +34,9 @@ pub(crate) struct Options {
     pub(crate) needs: Option<(Ident, Option<Period>)>,
     pub(crate) streaming_body: Option<(Ident, Option<LitStr>)>,
     pub(crate) safe_method: Option<(Ident, Option<LitStr>)>,
+    pub(crate) idempotency_key: Option<(Ident, Option<&'static str>)>,
+    pub(crate) keep: Option<(Ident, Option<Period>)>,
+    pub(crate) after_crash: Option<(Ident, Option<&'static str>)>,
     krate: Option<Path>,
 }
 
@@ -45,6 +48,9 @@ fn names(symbol: Symbol) -> &'static [&'static str] {
             "finish",
             "on_cancel",
             "safe_method",
+            "idempotency_key",
+            "keep",
+            "after_crash",
             "deadline",
             "name",
             "internal",
@@ -56,6 +62,9 @@ fn names(symbol: Symbol) -> &'static [&'static str] {
             "needs",
             "streaming_body",
             "safe_method",
+            "idempotency_key",
+            "keep",
+            "after_crash",
             "deadline",
             "name",
             "internal",
@@ -264,6 +273,18 @@ impl Options {
                 let text = errors.ok(text_of(name, &value));
                 self.safe_method.replace((name.clone(), text)).is_some()
             }
+            "idempotency_key" => {
+                let word = errors.ok(key::word(name, &value, &key::REQUIREMENTS));
+                self.idempotency_key.replace((name.clone(), word)).is_some()
+            }
+            "keep" => {
+                let period = errors.ok(Period::kept(&value));
+                self.keep.replace((name.clone(), period)).is_some()
+            }
+            "after_crash" => {
+                let word = errors.ok(key::word(name, &value, &key::AFTER_CRASH));
+                self.after_crash.replace((name.clone(), word)).is_some()
+            }
             "max_in_flight" => self.max_in_flight.replace((name.clone(), value)).is_some(),
             _ => {
                 self.assume_option(symbol, name);
@@ -343,6 +364,18 @@ impl Options {
             ("deadline", Symbol::Background) => {
                 "a worker has no deadline: it runs until its stopping token fires".to_owned()
             }
+            ("idempotency_key" | "keep" | "after_crash", Symbol::Exempt) => format!(
+                "an exempt handler has no point of no return, which spends a key: remove `{text}`, or write \
+                 `#[durable_write(idempotency_key = ..)]`"
+            ),
+            ("idempotency_key" | "keep" | "after_crash", Symbol::Background) => {
+                format!("a worker has no request, and so no key: remove `{text}`")
+            }
+            ("idempotency_key", _) => {
+                "`idempotency_key` needs a value: write `idempotency_key = \"required\"`, or \
+                 `\"optional\"`"
+                    .to_owned()
+            }
             _ if names(symbol).contains(&text.as_str()) => {
                 format!("`{text}` needs a value: write `{text} = ..`")
             }
@@ -367,6 +400,9 @@ impl Options {
             }
             Some("safe_method") => {
                 _ = self.safe_method.get_or_insert_with(|| (name.clone(), None));
+            }
+            Some("idempotency_key") => {
+                _ = self.idempotency_key.get_or_insert_with(|| (name.clone(), None));
             }
             Some("on_cancel") => self.on_cancel_faulted = true,
             Some("internal") => _ = self.internal.get_or_insert_with(|| name.clone()),

@@ -5,7 +5,7 @@ use crate::{
     duration::Bound,
     error::Errors,
     inspect::{self, Mention},
-    model::{Mode, Policy, TokenType},
+    model::{KeyOptions, Mode, Policy, TokenType},
     scan, suggest,
     symbol::Symbol,
 };
@@ -17,6 +17,7 @@ pub(crate) fn policy(
     symbol: Symbol,
     options: Options,
     attributes: &ItemAttributes,
+    key: Option<KeyOptions>,
     errors: &mut Errors,
 ) -> Policy {
     second_policies(symbol, attributes, errors);
@@ -39,6 +40,7 @@ pub(crate) fn policy(
         safe_method: options.safe_method,
         max_in_flight: options.max_in_flight.map(|(_, expr)| expr),
         needs: options.needs.and_then(|(_, needs)| needs),
+        key,
     }
 }
 

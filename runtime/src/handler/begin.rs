@@ -157,10 +157,7 @@ impl Core {
 /// Settles the cause for which a checkpoint refused. A limit is no cause of the request and is not settled.
 pub(super) fn settled(core: &Core, refused: Cancelled) -> Cancelled {
     let ended_by = refused.ended_by();
-    if matches!(
-        ended_by,
-        Cause::LimitReached | Cause::TimeTooShort | Cause::KeyStoreUnavailable
-    ) {
+    if matches!(ended_by, Cause::LimitReached | Cause::TimeTooShort | Cause::KeyStoreUnavailable) {
         return refused;
     }
     let first = core.settle(ended_by);

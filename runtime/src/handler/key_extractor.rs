@@ -4,9 +4,7 @@ use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use http::request::Parts;
 
 use crate::{
-    idempotency::{
-        Attempt, Counter, IDEMPOTENCY_KEY, IdempotencyKey, KeyRejection, Refusal,
-    },
+    idempotency::{Attempt, Counter, IDEMPOTENCY_KEY, IdempotencyKey, KeyRejection, Refusal},
     request,
 };
 

@@ -42,9 +42,7 @@ use crate::{
     cause::{Cancelled, Cause, Outcome},
     escaped::Escaped,
     handler_policy::{HandlerPolicy, Mode, Place},
-    idempotency::{
-        Attempt, Counter, Decision, End, Held, Lost, Refusal, StoreError, StoredAnswer,
-    },
+    idempotency::{Attempt, Counter, Decision, End, Held, Lost, Refusal, StoreError, StoredAnswer},
     problem,
     repeated::Event,
     request::{self, RequestContext, repeated},
@@ -256,7 +254,9 @@ fn poll_crossing(attempt: &Attempt, cx: &mut Context<'_>, place: Place) -> Poll<
     match ready!(attempt.poll_claim(cx)) {
         Ok(()) => {
             attempt.note(Counter::Claimed);
-            request::with_body(|body| body.permit.iter().for_each(|permit| permit.became(WorkKind::Durable)));
+            request::with_body(|body| {
+                body.permit.iter().for_each(|permit| permit.became(WorkKind::Durable))
+            });
             Poll::Ready(())
         }
         Err(lost) => {
@@ -393,7 +393,10 @@ async fn collected(response: Response, limit: usize) -> (Response, StoredAnswer)
 async fn stored_form(answer: Response) -> StoredAnswer {
     let status = answer.status();
     let text = StoredAnswer::read(answer).await;
-    text.map_or_else(|_| StoredAnswer::empty(status), |(parts, body)| StoredAnswer::of(&parts, body))
+    text.map_or_else(
+        |_| StoredAnswer::empty(status),
+        |(parts, body)| StoredAnswer::of(&parts, body),
+    )
 }
 
 /// Stores the answer of a write that was dropped past its point of no return, as in a statement that allows it.

@@ -33,10 +33,10 @@ impl Future for Enter {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<DurableGuard> {
         let claims = request::with(|request| {
-            request.body.keyed.then_some(Place {
-                policy: request.body.frame.policy,
-                site: Some(self.site),
-            })
+            request
+                .body
+                .keyed
+                .then_some(Place { policy: request.body.frame.policy, site: Some(self.site) })
         });
         if let Some(place) = claims.flatten() {
             ready!(poll_unclaimed(cx, place));

@@ -248,8 +248,10 @@ mod tests {
     use super::*;
 
     fn of(values: &[&[u8]]) -> Result<String, KeyError> {
-        let values: Vec<_> =
-            values.iter().map(|value| HeaderValue::from_bytes(value).expect("it is valid")).collect();
+        let values: Vec<_> = values
+            .iter()
+            .map(|value| HeaderValue::from_bytes(value).expect("it is valid"))
+            .collect();
         parse(&values)
     }
 
@@ -270,7 +272,9 @@ mod tests {
         assert_eq!(of(&[b"\"\""]), Err(KeyError::Empty));
         assert_eq!(of(&[&[b'k'; 255]]).map(|key| key.len()), Ok(255));
         assert_eq!(of(&[&[b'k'; 256]]), Err(KeyError::TooLong));
-        for malformed in [&b"\"open"[..], b"\"a\"b", b"a b", b"a\"b", b"\"\\n\"", b"caf\xc3\xa9", b"\"caf\xe9\""] {
+        for malformed in
+            [&b"\"open"[..], b"\"a\"b", b"a b", b"a\"b", b"\"\\n\"", b"caf\xc3\xa9", b"\"caf\xe9\""]
+        {
             assert_eq!(of(&[malformed]), Err(KeyError::Malformed), "{malformed:?}");
         }
     }

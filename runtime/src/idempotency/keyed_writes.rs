@@ -155,7 +155,8 @@ impl KeyedWrites {
         match store.claim(&id, &new).await.map_err(Lost::Store)? {
             Claimed::Held(claim) => Ok(claim),
             Claimed::Taken(record) => {
-                let standing = self.standing(&record, new.fingerprint).await.map_err(Lost::Store)?;
+                let standing =
+                    self.standing(&record, new.fingerprint).await.map_err(Lost::Store)?;
                 let Standing::RunsAgain(from) = standing else { return Err(Lost::Taken(record)) };
                 let taken = store.take_over(&from, &new).await.map_err(Lost::Store)?;
                 taken.ok_or(Lost::Taken(record))
@@ -169,7 +170,8 @@ impl KeyedWrites {
         record: &Record,
         fingerprint: Fingerprint,
     ) -> Result<Standing, StoreError> {
-        if record.fingerprint != fingerprint && !matches!(record.state, RecordState::Unreadable(_)) {
+        if record.fingerprint != fingerprint && !matches!(record.state, RecordState::Unreadable(_))
+        {
             return Ok(Standing::OtherRequest);
         }
         let (claim, runs_again) = match &record.state {

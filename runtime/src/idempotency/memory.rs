@@ -102,10 +102,9 @@ impl Entry {
     fn record(&self) -> Record {
         let state = match &self.finished {
             Some((answer, _)) => RecordState::Finished(answer.clone()),
-            None => RecordState::Begun {
-                claim: self.claim.clone(),
-                runs_again: self.new.runs_again,
-            },
+            None => {
+                RecordState::Begun { claim: self.claim.clone(), runs_again: self.new.runs_again }
+            }
         };
         Record::new(self.new.fingerprint, state)
     }

@@ -2,7 +2,7 @@
 //!
 //! A handler asks for keys with `idempotency_key = "required"` or `"optional"`. The lifecycle has the [`Store`] of the
 //! records and the [`Scope`] of the keys. A record begins at the handler's point of no return and ends with the
-//! stored answer, which every retry receives. 
+//! stored answer, which every retry receives.
 //!
 //! ```
 //! use axum::extract::State;
@@ -43,14 +43,6 @@ mod scope;
 mod settings;
 mod store;
 
-pub(crate) use self::{
-    attempt::{Attempt, Decision, Held, IDEMPOTENCY_KEY},
-    counts::{Counter, IdempotencyTally},
-    keyed_writes::{KeyedWrites, Lost},
-    refusal::Refusal,
-    running::{End, Join},
-};
-pub use crate::handler_policy::KeyPolicy;
 pub use self::{
     answer::StoredAnswer,
     counts::IdempotencyCounts,
@@ -60,7 +52,15 @@ pub use self::{
     scope::{IntoPrincipal, Scope},
     settings::{Idempotency, UnknownWrite},
     store::{
-        Claim, Claimed, Finished, Fingerprint, Heartbeat, NewClaim, Record, RecordId, RecordState,
+        Claim, Claimed, Fingerprint, Finished, Heartbeat, NewClaim, Record, RecordId, RecordState,
         Store, StoreError, StoreFuture,
     },
 };
+pub(crate) use self::{
+    attempt::{Attempt, Decision, Held, IDEMPOTENCY_KEY},
+    counts::{Counter, IdempotencyTally},
+    keyed_writes::{KeyedWrites, Lost},
+    refusal::Refusal,
+    running::{End, Join},
+};
+pub use crate::handler_policy::KeyPolicy;

@@ -39,7 +39,9 @@ pub(crate) enum Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let (status, detail, outcome) = match self {
-            Self::Key(error) => return problem::key(StatusCode::BAD_REQUEST, &error.to_string(), None),
+            Self::Key(error) => {
+                return problem::key(StatusCode::BAD_REQUEST, &error.to_string(), None);
+            }
             Self::NoPrincipal => (
                 StatusCode::BAD_REQUEST,
                 "an `Idempotency-Key` belongs to a client, and this request does not say which one sends it",

@@ -111,7 +111,8 @@ impl Drop for Lead {
         lock(&self.running).remove(&self.id);
         let mut wait = lock(&self.write.wait);
         wait.end = Some(std::mem::replace(&mut self.end, End::NoAnswer));
-        let wakers: Vec<_> = wait.joiners.iter_mut().filter_map(|(_, waker)| waker.take()).collect();
+        let wakers: Vec<_> =
+            wait.joiners.iter_mut().filter_map(|(_, waker)| waker.take()).collect();
         drop(wait);
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -165,7 +166,9 @@ impl fmt::Debug for Lead {
 
 impl fmt::Debug for RunningWrite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RunningWrite").field("fingerprint", &self.fingerprint).finish_non_exhaustive()
+        f.debug_struct("RunningWrite")
+            .field("fingerprint", &self.fingerprint)
+            .finish_non_exhaustive()
     }
 }
 
@@ -187,7 +190,8 @@ mod tests {
         let print = Fingerprint([1; 32]);
         let lead = running.lead(id(), print).expect("it is the first");
         let other = running.lead(id(), print).expect_err("it is the second");
-        let mut joins: Vec<_> = (0..JOINERS).map(|_| other.join().expect("there is room")).collect();
+        let mut joins: Vec<_> =
+            (0..JOINERS).map(|_| other.join().expect("there is room")).collect();
         assert!(other.join().is_none());
         joins.pop();
         let mut join = other.join().expect("one has left");

@@ -125,7 +125,9 @@ mod tests {
     #[test]
     fn two_principals_and_the_global_scope_differ() {
         let by_user = Scope::by(|parts| parts.headers["user"].to_str().map(str::to_owned));
-        let parts = |user: &str| http::Request::get("/").header("user", user).body(()).unwrap().into_parts().0;
+        let parts = |user: &str| {
+            http::Request::get("/").header("user", user).body(()).unwrap().into_parts().0
+        };
         let of = |user| by_user.of(&parts(user)).expect("there is a user");
         assert_eq!(of("a"), of("a"));
         assert_ne!(of("a"), of("b"));

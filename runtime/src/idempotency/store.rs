@@ -29,12 +29,18 @@ pub trait Store: Send + Sync + 'static {
     fn claim<'a>(&'a self, id: &'a RecordId, claim: &'a NewClaim) -> StoreFuture<'a, Claimed>;
 
     /// Claims a begun record whose owner has died. Returns `None` if the record is not the one of `from` any more.
-    fn take_over<'a>(&'a self, from: &'a Claim, claim: &'a NewClaim)
-    -> StoreFuture<'a, Option<Claim>>;
+    fn take_over<'a>(
+        &'a self,
+        from: &'a Claim,
+        claim: &'a NewClaim,
+    ) -> StoreFuture<'a, Option<Claim>>;
 
     /// Stores the answer, if `claim` still holds the record.
-    fn finish<'a>(&'a self, claim: &'a Claim, answer: &'a StoredAnswer)
-    -> StoreFuture<'a, Finished>;
+    fn finish<'a>(
+        &'a self,
+        claim: &'a Claim,
+        answer: &'a StoredAnswer,
+    ) -> StoreFuture<'a, Finished>;
 
     /// Removes a begun record of a write that has not begun, if `claim` still holds it.
     fn release<'a>(&'a self, claim: &'a Claim) -> StoreFuture<'a, ()>;

@@ -300,7 +300,8 @@ fn faulty_keys(config: &Config, settings: Option<&Idempotency>) -> Option<Cow<'s
                  one process"
             ).into());
         }
-        let default = config.default_deadline.map(|default| (default, config.default_by.as_deref()));
+        let default =
+            config.default_deadline.map(|default| (default, config.default_by.as_deref()));
         let in_force = EffectiveDeadline::in_force(policy, config.overridden.as_ref(), default);
         if in_force.deadline.is_some_and(|deadline| key.kept() < deadline) {
             return Some(format!(

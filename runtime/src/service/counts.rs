@@ -7,9 +7,7 @@ use super::{
     in_flight::DurableCounts, observer::NO_HANDLER, observers::ObserverCounts, phase::Phase,
     report::CancelledRequests, state::ServiceState,
 };
-use crate::{
-    handler_policy::HandlerPolicy, idempotency::IdempotencyCounts, serialize::serialize,
-};
+use crate::{handler_policy::HandlerPolicy, idempotency::IdempotencyCounts, serialize::serialize};
 
 /// The counts of a service, from [`Lifecycle::counts`](crate::Lifecycle::counts): at any time what the
 /// [`ShutdownReport`](crate::ShutdownReport) has at the end.

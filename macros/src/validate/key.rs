@@ -1,0 +1,191 @@
+//! Checks the options of idempotency keys, and the parameter of the key.
+
+use super::{Options, bodies};
+use crate::{
+    duration::Bound,
+    error::Errors,
+    model::{KeyOptions, Mode, Policy},
+    scan, suggest,
+    symbol::Symbol,
+};
+use proc_macro2::{Span, TokenStream};
+use syn::{Expr, ExprLit, FnArg, GenericArgument, Ident, Lit, PathArguments, Signature, Type};
+
+/// The values of `idempotency_key`.
+pub(crate) const REQUIREMENTS: [&str; 2] = ["required", "optional"];
+/// The values of `after_crash`.
+pub(crate) const AFTER_CRASH: [&str; 2] = ["unknown", "again"];
+
+/// Reads one of the words that an option takes.
+pub(super) fn word(
+    name: &Ident,
+    value: &Expr,
+    words: &[&'static str],
+) -> syn::Result<&'static str> {
+    let expected = || {
+        let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+        suggest::list(&quoted.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    match value {
+        Expr::Group(group) => word(name, &group.expr, words),
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => {
+            let value = text.value();
+            let known = words.iter().find(|word| **word == value);
+            known.copied().ok_or_else(|| {
+                let near = suggest::nearest(&value, words)
+                    .map(|near| format!("did you mean `\"{near}\"`? "))
+                    .unwrap_or_default();
+                let message = format!("unknown `{name}`: {near}expected {}", expected());
+                syn::Error::new_spanned(text, message)
+            })
+        }
+        other => {
+            let message = format!("`{name}` takes a word in quotes: expected {}", expected());
+            Err(syn::Error::new_spanned(other, message))
+        }
+    }
+}
+
+/// Checks the options of keys and the parameter of the key, and makes the model of both.
+pub(crate) fn key(
+    symbol: Symbol,
+    options: &Options,
+    (signature, body): (&Signature, &TokenStream),
+    errors: &mut Errors,
+) -> Option<KeyOptions> {
+    let parameter = signature.inputs.iter().find_map(key_parameter);
+    let Some((name, required)) = &options.idempotency_key else {
+        without_key(symbol, options, parameter, errors);
+        return None;
+    };
+    let required = required.unwrap_or("required") == "required";
+    if let Some(internal) = &options.internal {
+        errors.at(
+            internal,
+            "an internal function is called within the request of its caller: put `idempotency_key` on the \
+             handler that is routed",
+        );
+    }
+    match options.mode.as_ref().filter(|_| symbol == Symbol::Cancellable) {
+        Some((_, Mode::ReversibleWrite)) => errors.at(
+            name,
+            "`reversible_write` undoes its work when the client leaves, so a retry has nothing to join: write \
+             `#[durable_write(idempotency_key = ..)]`",
+        ),
+        Some((_, Mode::Stream)) => errors.at(
+            name,
+            "a retry gets the stored answer, and a streamed answer is never stored whole: remove \
+             `idempotency_key`, or answer with a whole body",
+        ),
+        _ => {}
+    }
+    if let Some((streaming, _)) = &options.streaming_body {
+        errors.at(
+            streaming,
+            "a body that is still arriving has no fingerprint yet: with `idempotency_key`, take it whole, as \
+             `Bytes`, `String` or `Json`",
+        );
+    } else if symbol == Symbol::Cancellable {
+        bodies::arriving_with_key(signature, errors);
+    }
+    if let Some(Parameter { ty, optional: false }) = parameter.filter(|_| !required) {
+        errors.at(
+            ty,
+            "the key is optional, so a request may have none: take `Option<IdempotencyKey>`",
+        );
+    }
+    Some(KeyOptions {
+        name: name.clone(),
+        required,
+        keep: options.keep.as_ref().and_then(|(_, keep)| *keep),
+        again: matches!(options.after_crash, Some((_, Some("again")))),
+        takes_key: parameter.is_some(),
+        finishes_in_transaction: scan::may_mention(
+            body,
+            &Ident::new("finish_in", Span::call_site()),
+        ),
+    })
+}
+
+/// Rejects what belongs to a key on a handler without one.
+fn without_key(
+    symbol: Symbol,
+    options: &Options,
+    parameter: Option<Parameter<'_>>,
+    errors: &mut Errors,
+) {
+    let keep = options.keep.as_ref().map(|(name, _)| name);
+    let after_crash = options.after_crash.as_ref().map(|(name, _)| name);
+    for name in [keep, after_crash].into_iter().flatten() {
+        errors.at(
+            name,
+            format!(
+                "`{name}` belongs to a key: add `idempotency_key = \"required\"`, or remove `{name}`"
+            ),
+        );
+    }
+    let is_policy = matches!(symbol, Symbol::Cancellable | Symbol::DurableWrite);
+    let faulted = keep.is_some() || after_crash.is_some() || options.internal.is_some();
+    if let Some(Parameter { ty, optional }) = parameter.filter(|_| is_policy && !faulted) {
+        let requirement = if optional { "optional" } else { "required" };
+        errors.at(
+            ty,
+            format!(
+                "nothing is stored under this key without the option: add `idempotency_key = \
+                 \"{requirement}\"` to the attribute"
+            ),
+        );
+    }
+}
+
+/// Rejects a key that is never spent, and an answer that is kept for less than the deadline.
+pub(crate) fn durable_work(policy: &Policy, durable_sites: usize, errors: &mut Errors) {
+    let Some(key) = &policy.key else { return };
+    if policy.mode != Mode::DurableWrite && durable_sites == 0 && policy.mode.may_have_key() {
+        errors.at(
+            &key.name,
+            "a key is spent at the point of no return, and this handler has none: mark the write with \
+             `#[durable_write]`, or remove `idempotency_key`",
+        );
+    }
+    let deadline = policy.deadline.as_ref().and_then(Bound::period);
+    if let (Some(keep), Some(deadline)) = (key.keep, deadline) {
+        if keep.millis < deadline.millis {
+            errors.push(syn::Error::new(
+                keep.span,
+                "`keep` is shorter than the deadline, so a client that repeats its request after the deadline would \
+                 write twice: keep the answer longer",
+            ));
+        }
+    }
+}
+
+/// The parameter `IdempotencyKey` or `Option<IdempotencyKey>`.
+#[derive(Clone, Copy)]
+struct Parameter<'a> {
+    ty: &'a Type,
+    optional: bool,
+}
+
+fn key_parameter(input: &FnArg) -> Option<Parameter<'_>> {
+    let FnArg::Typed(typed) = input else { return None };
+    if is_key(&typed.ty) {
+        return Some(Parameter { ty: &typed.ty, optional: false });
+    }
+    let Type::Path(path) = &*typed.ty else { return None };
+    let last = path.path.segments.last().filter(|last| last.ident == "Option")?;
+    let PathArguments::AngleBracketed(args) = &last.arguments else { return None };
+    let is_optional = matches!(args.args.first(), Some(GenericArgument::Type(ty)) if is_key(ty));
+    is_optional.then_some(Parameter { ty: &typed.ty, optional: true })
+}
+
+fn is_key(ty: &Type) -> bool {
+    match ty {
+        Type::Path(path) => {
+            path.path.segments.last().is_some_and(|last| last.ident == "IdempotencyKey")
+        }
+        Type::Group(group) => is_key(&group.elem),
+        Type::Paren(paren) => is_key(&paren.elem),
+        _ => false,
+    }
+}
