@@ -1,0 +1,6 @@
+//! Idempotency keys over real sockets: laws K1 to K12.
+
+mod laws;
+mod requests;
+mod shop;
+mod stores;

@@ -1,0 +1,1 @@
+//! Stores that are slow, full or wrong.
