@@ -132,9 +132,9 @@ pub(crate) fn key(status: StatusCode, detail: &str, outcome: Option<&str>) -> Re
     answer(status, Body::from(text))
 }
 
-/// Adds `Retry-After` to an answer.
+/// Adds `Retry-After` to an answer that has none.
 pub(crate) fn invite_retry(response: &mut Response) {
-    response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+    response.headers_mut().entry(header::RETRY_AFTER).or_insert(RETRY_AFTER);
 }
 
 /// Returns the answer to a readiness probe.

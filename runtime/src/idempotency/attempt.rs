@@ -204,7 +204,7 @@ impl Attempt {
         if running.fingerprint() != fingerprint {
             return self.refuse(Refusal::OtherRequest);
         }
-        running.join().map_or_else(|| self.refuse(Refusal::Running), Decision::Join)
+        Join::begin(running).map_or_else(|| self.refuse(Refusal::Running), Decision::Join)
     }
 
     /// Decides by a record. `None` means that this process has begun the write, and the running writes have to be

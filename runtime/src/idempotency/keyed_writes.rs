@@ -1,6 +1,7 @@
 //! The keyed writes of one lifecycle: its store, its heartbeat, and what a record means for a retry.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
@@ -14,6 +15,7 @@ use super::{
     owners::{Life, Owners},
     running::{Lead, Running, RunningWrite},
 };
+use crate::{escaped::Escaped, panic_message::panic_message};
 
 /// How often a process looks for expired records.
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
@@ -202,8 +204,10 @@ impl KeyedWrites {
     pub(super) fn note_unknown(&self, id: &RecordId, handler: &str, owner: Option<String>) {
         let unknown = UnknownWrite { id: id.clone(), handler: handler.to_owned(), owner };
         tracing::warn!(target: "followthrough", "a retry of a write that may have landed: {unknown}");
-        if let Some(hook) = &self.settings.on_unknown {
-            hook(&unknown);
+        let Some(hook) = &self.settings.on_unknown else { return };
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| hook(&unknown))) {
+            let message = panic_message(&*panic).to_owned();
+            tracing::error!(target: "followthrough", "the `on_unknown` hook panicked: {}", Escaped(message));
         }
     }
 }

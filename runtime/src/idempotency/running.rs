@@ -79,16 +79,6 @@ impl RunningWrite {
     pub(crate) const fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }
-
-    /// Waits for the end of the write, or returns `None` if too many retries wait already.
-    pub(crate) fn join(self: &Arc<Self>) -> Option<Join> {
-        let mut wait = lock(&self.wait);
-        if wait.joiners.len() >= JOINERS {
-            return None;
-        }
-        let key = wait.joiners.insert(None);
-        Some(Join { write: self.clone(), key })
-    }
 }
 
 /// The right to run the write of a record.
@@ -122,6 +112,18 @@ impl Drop for Lead {
 pub(crate) struct Join {
     write: Arc<RunningWrite>,
     key: usize,
+}
+
+impl Join {
+    /// Joins a write, or returns `None` if too many retries wait already.
+    pub(crate) fn begin(write: &Arc<RunningWrite>) -> Option<Self> {
+        let mut wait = lock(&write.wait);
+        if wait.joiners.len() >= JOINERS {
+            return None;
+        }
+        let key = wait.joiners.insert(None);
+        Some(Self { write: write.clone(), key })
+    }
 }
 
 impl Future for Join {
@@ -191,10 +193,10 @@ mod tests {
         let lead = running.lead(id(), print).expect("it is the first");
         let other = running.lead(id(), print).expect_err("it is the second");
         let mut joins: Vec<_> =
-            (0..JOINERS).map(|_| other.join().expect("there is room")).collect();
-        assert!(other.join().is_none());
+            (0..JOINERS).map(|_| Join::begin(&other).expect("there is room")).collect();
+        assert!(Join::begin(&other).is_none());
         joins.pop();
-        let mut join = other.join().expect("one has left");
+        let mut join = Join::begin(&other).expect("one has left");
         assert!(poll(&mut join).is_pending());
         drop(lead);
         assert_eq!(poll(&mut join), Poll::Ready(End::NoAnswer));

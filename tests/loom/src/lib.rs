@@ -27,6 +27,7 @@ mod connection;
 mod count;
 mod handler;
 mod handler_policy;
+mod idempotency;
 mod link;
 mod models;
 #[path = "../../../runtime/src/seconds.rs"]

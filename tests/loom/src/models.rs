@@ -5,6 +5,7 @@ mod connections;
 mod drain;
 mod ending;
 mod first_cause;
+mod keys;
 mod link;
 mod permits;
 mod rescue;
