@@ -2,6 +2,7 @@
 
 pub mod by_hand;
 pub mod governed;
+pub mod keyed;
 
 use std::io;
 
@@ -30,7 +31,7 @@ const fn way(id: &'static str, name: &'static str) -> Way {
 }
 
 /// The ways, in the order of the tables. The others are compared with the first.
-pub const WAYS: [Way; 22] = [
+pub const WAYS: [Way; 25] = [
     way("bare", "bare axum"),
     way("bare_state", "bare axum, a handler with `State`"),
     way("timeout_layer", "tower-http's `TimeoutLayer`"),
@@ -53,6 +54,9 @@ pub const WAYS: [Way; 22] = [
     way("durable_site_token", "the same and a token parameter"),
     way("read_metrics", "a read, while `lifecycle.metrics()` counts"),
     way("read_observer", "a read, with an observer"),
+    way("read_beside_keys", "a read, in a service with a store for keys"),
+    way("durable_write_key", "`#[durable_write]` with an idempotency key, in memory"),
+    way("durable_write_replay", "the same, replayed"),
 ];
 
 /// Returns the name of the way `id` in the tables.
@@ -81,6 +85,9 @@ pub enum App {
 pub fn app<W: Work>(way: &str) -> App {
     if let Some(router) = by_hand::router::<W>(way, &CancellationToken::new()) {
         return App::Plain(router);
+    }
+    if let Some((lifecycle, router)) = keyed::service::<W>(way) {
+        return App::Linked(served(&lifecycle, router));
     }
     let lifecycle = match way {
         "read_observer" => {

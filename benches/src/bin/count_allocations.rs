@@ -4,20 +4,24 @@
 use std::process::ExitCode;
 
 use allocation_counter::measure;
-use followthrough_benches::{WAYS, calls, pending};
+use followthrough_benches::{WAYS, apps::keyed::can_wait, calls, pending};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let counted: Vec<(&str, u64)> = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..]
     {
         ["calls", number] => {
-            counted(number, |way, number| calls(way, number, |call| measure(call).count_total))
+            let all = WAYS.iter().map(|way| way.id);
+            counted(all, number, |way, number| calls(way, number, |call| measure(call).count_total))
         }
-        ["pending", number] => counted(number, |way, number| {
-            let requests = usize::try_from(number).unwrap_or(usize::MAX);
-            let held = pending(way, requests, |begin| measure(begin).bytes_current);
-            u64::try_from(held).unwrap_or(0)
-        }),
+        ["pending", number] => {
+            let waiting = WAYS.iter().map(|way| way.id).filter(|way| can_wait(way));
+            counted(waiting, number, |way, number| {
+                let requests = usize::try_from(number).unwrap_or(usize::MAX);
+                let held = pending(way, requests, |begin| measure(begin).bytes_current);
+                u64::try_from(held).unwrap_or(0)
+            })
+        }
         _ => Vec::new(),
     };
     match serde_json::to_string(&counted) {
@@ -32,8 +36,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// Returns a count for each way, or nothing if `number` is not a number.
-fn counted(number: &str, count: impl Fn(&'static str, u64) -> u64) -> Vec<(&'static str, u64)> {
+/// Returns a count for each of `ways`, or nothing if `number` is not a number.
+fn counted(
+    ways: impl Iterator<Item = &'static str>,
+    number: &str,
+    count: impl Fn(&'static str, u64) -> u64,
+) -> Vec<(&'static str, u64)> {
     let Ok(number) = number.parse() else { return Vec::new() };
-    WAYS.iter().map(|way| (way.id, count(way.id, number))).collect()
+    ways.map(|way| (way, count(way, number))).collect()
 }

@@ -1,7 +1,11 @@
 //! The bytes that a pending request holds, with many in flight.
 
 use super::{Scale, at_most, command, counted::counted, number, row};
-use crate::{WAYS, apps::base_of, results::Table};
+use crate::{
+    WAYS,
+    apps::{base_of, keyed::can_wait},
+    results::Table,
+};
 
 pub(super) fn run(scale: &Scale) -> Result<Table, String> {
     let held = counted("pending", u64::try_from(scale.pending).unwrap_or(u64::MAX))?;
@@ -18,6 +22,7 @@ pub(super) fn run(scale: &Scale) -> Result<Table, String> {
         columns: vec!["bytes over bare".into(), "bytes".into()],
         rows: WAYS
             .iter()
+            .filter(|way| can_wait(way.id))
             .map(|way| row(way.name, [over(way.id).map(f64::round), each(way.id).map(f64::round)]))
             .collect(),
         goals: vec![

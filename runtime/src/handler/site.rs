@@ -32,22 +32,25 @@ impl Future for Enter {
     type Output = DurableGuard;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<DurableGuard> {
-        let claims = request::with(|request| {
-            request
-                .body
-                .keyed
-                .then_some(Place { policy: request.body.frame.policy, site: Some(self.site) })
+        let passed = request::with(|request| {
+            if request.body.keyed { None } else { Some(checkpoint(request, self.site)) }
         });
-        if let Some(place) = claims.flatten() {
-            ready!(poll_unclaimed(cx, place));
-        }
-        let passed = request::with(|request| checkpoint(request, self.site));
-        if passed.unwrap_or(true) {
-            Poll::Ready(DurableGuard { _private: () })
-        } else {
-            Poll::Pending
-        }
+        let passed = match passed {
+            Some(None) => ready!(claim_and_enter(self.site, cx)),
+            Some(Some(passed)) => passed,
+            None => true,
+        };
+        if passed { Poll::Ready(DurableGuard { _private: () }) } else { Poll::Pending }
     }
+}
+
+/// Enters a site of a body with a key, which the first site claims.
+#[cold]
+fn claim_and_enter(site: &'static Site, cx: &mut Context<'_>) -> Poll<bool> {
+    let policy = request::with(|request| request.body.frame.policy);
+    let Some(policy) = policy else { return Poll::Ready(true) };
+    ready!(poll_unclaimed(cx, Place { policy, site: Some(site) }));
+    Poll::Ready(request::with(|request| checkpoint(request, site)) == Some(true))
 }
 
 fn checkpoint(request: &mut RequestContext, site: &'static Site) -> bool {

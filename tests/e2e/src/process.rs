@@ -88,6 +88,11 @@ impl Process {
         self.line(&expected, |line| line == expected).await;
     }
 
+    /// Waits until the process prints that anything has begun.
+    pub async fn begun_any(&mut self) {
+        self.line("a line that ends with `begun`", |line| line.ends_with(" begun")).await;
+    }
+
     /// Sends a signal and returns the time.
     ///
     /// # Panics
