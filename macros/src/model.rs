@@ -65,12 +65,19 @@ pub(crate) struct KeyOptions {
     pub(crate) name: Ident,
     pub(crate) required: bool,
     pub(crate) keep: Option<Period>,
-    /// The write runs again if its process dies.
-    pub(crate) again: bool,
+    pub(crate) after_crash: AfterCrash,
     /// The handler has a parameter `IdempotencyKey`.
     pub(crate) takes_key: bool,
+}
+
+/// What follows the death of the process of a keyed write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AfterCrash {
+    Unknown,
+    /// `after_crash = "again"`
+    Again,
     /// The body calls `finish_in`.
-    pub(crate) finishes_in_transaction: bool,
+    Proven,
 }
 
 impl Policy {

@@ -367,9 +367,18 @@ impl HandlerPolicy {
 pub struct KeyPolicy {
     required: bool,
     keep: Duration,
-    runs_again: bool,
-    finishes_in_transaction: bool,
+    after_crash: AfterCrash,
     takes_key: bool,
+}
+
+/// What follows the death of the process of a keyed write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AfterCrash {
+    Unknown,
+    /// `after_crash = "again"`
+    Again,
+    /// The body calls `finish_in`, so a record without an answer proves that nothing has landed.
+    Proven,
 }
 
 impl KeyPolicy {
@@ -379,8 +388,7 @@ impl KeyPolicy {
         Self {
             required,
             keep: Duration::from_secs(24 * 3600),
-            runs_again: false,
-            finishes_in_transaction: false,
+            after_crash: AfterCrash::Unknown,
             takes_key: false,
         }
     }
@@ -395,7 +403,7 @@ impl KeyPolicy {
     #[doc(hidden)]
     #[must_use]
     pub const fn again_after_crash(mut self) -> Self {
-        self.runs_again = true;
+        self.after_crash = AfterCrash::Again;
         self
     }
 
@@ -403,7 +411,7 @@ impl KeyPolicy {
     #[doc(hidden)]
     #[must_use]
     pub const fn finishing_in_transaction(mut self) -> Self {
-        self.finishes_in_transaction = true;
+        self.after_crash = AfterCrash::Proven;
         self
     }
 
@@ -431,12 +439,12 @@ impl KeyPolicy {
     /// `after_crash = "again"`, or because `finish_in` proves that nothing of it has landed.
     #[must_use]
     pub const fn runs_again(&self) -> bool {
-        self.runs_again || self.finishes_in_transaction
+        !matches!(self.after_crash, AfterCrash::Unknown)
     }
 
     /// Returns whether the attribute says `after_crash = "again"`.
     pub(crate) const fn is_repeatable(&self) -> bool {
-        self.runs_again
+        matches!(self.after_crash, AfterCrash::Again)
     }
 
     pub(crate) const fn takes_key(&self) -> bool {

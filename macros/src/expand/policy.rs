@@ -2,7 +2,7 @@
 
 use crate::{
     duration::Bound,
-    model::{Handler, KeyOptions, Mode},
+    model::{AfterCrash, Handler, KeyOptions, Mode},
 };
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -90,8 +90,11 @@ fn key(options: &KeyOptions, private: &TokenStream) -> TokenStream {
     let required = options.required;
     let settings = [
         options.keep.map(|keep| quote!(.keep(#keep))),
-        options.again.then(|| quote!(.again_after_crash())),
-        options.finishes_in_transaction.then(|| quote!(.finishing_in_transaction())),
+        match options.after_crash {
+            AfterCrash::Unknown => None,
+            AfterCrash::Again => Some(quote!(.again_after_crash())),
+            AfterCrash::Proven => Some(quote!(.finishing_in_transaction())),
+        },
         options.takes_key.then(|| quote!(.taking_key())),
     ];
     let settings = settings.iter().flatten();

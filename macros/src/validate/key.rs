@@ -4,7 +4,7 @@ use super::{Options, bodies};
 use crate::{
     duration::Bound,
     error::Errors,
-    model::{KeyOptions, Mode, Policy},
+    model::{AfterCrash, KeyOptions, Mode, Policy},
     scan, suggest,
     symbol::Symbol,
 };
@@ -94,16 +94,21 @@ pub(crate) fn key(
             "the key is optional, so a request may have none: take `Option<IdempotencyKey>`",
         );
     }
+    let after_crash = match options.after_crash {
+        Some((_, Some("again"))) => AfterCrash::Again,
+        // The option says that the author does not rely on the transaction.
+        Some((_, Some(_))) => AfterCrash::Unknown,
+        _ if scan::may_mention(body, &Ident::new("finish_in", Span::call_site())) => {
+            AfterCrash::Proven
+        }
+        _ => AfterCrash::Unknown,
+    };
     Some(KeyOptions {
         name: name.clone(),
         required,
         keep: options.keep.as_ref().and_then(|(_, keep)| *keep),
-        again: matches!(options.after_crash, Some((_, Some("again")))),
+        after_crash,
         takes_key: parameter.is_some(),
-        finishes_in_transaction: scan::may_mention(
-            body,
-            &Ident::new("finish_in", Span::call_site()),
-        ),
     })
 }
 

@@ -12,8 +12,8 @@ use crate::{
     cause::{Cancelled, Cause, Outcome},
     handler_policy::{HandlerPolicy, Mode, Place},
     request::{
-        self, Body, Commitment, Frame, Level, Progress, RequestContext, Stage, beside_others,
-        nearer,
+        self, Body, Commitment, Frame, KeyUse, Level, Progress, RequestContext, Stage,
+        beside_others, nearer,
     },
     service::{InFlight, OwnPermit, WorkKind},
     token::{FollowedToken, SeenToken},
@@ -89,7 +89,9 @@ impl Core {
         if let Some(given) = given {
             request.body.given = Some(given.own);
         }
-        request.body.keyed = keyed;
+        if keyed {
+            request.body.key = KeyUse::Claims;
+        }
         // A retry takes no permit, so a keyed body takes its permit once it is known to be none.
         if let Err(refused) = if keyed { Ok(()) } else { take_permit(request, policy) } {
             request.body.stage = Stage::Vacant;

@@ -33,15 +33,12 @@ fn extract(parts: &Parts) -> Result<IdempotencyKey, Refusal> {
         (request.attempt.clone(), writes)
     });
     let (attempt, writes) = known.unwrap_or_default();
-    let key = match attempt {
-        Some(attempt) => {
-            attempt.see(parts);
-            Attempt::key(&attempt)
-        }
-        None => {
-            let values: Vec<_> = parts.headers.get_all(IDEMPOTENCY_KEY).iter().cloned().collect();
-            IdempotencyKey::unrecorded(&values).map_err(Refusal::Key)
-        }
+    let key = if let Some(attempt) = attempt {
+        attempt.see(parts);
+        Attempt::key(&attempt)
+    } else {
+        let values: Vec<_> = parts.headers.get_all(IDEMPOTENCY_KEY).iter().cloned().collect();
+        IdempotencyKey::unrecorded(&values).map_err(Refusal::Key)
     };
     if let (Err(_), Some(writes)) = (&key, writes) {
         writes.tally.note(Counter::Refused);

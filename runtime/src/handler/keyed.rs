@@ -45,7 +45,7 @@ use crate::{
     idempotency::{Attempt, Counter, Decision, End, Held, Lost, Refusal, StoreError, StoredAnswer},
     problem,
     repeated::Event,
-    request::{self, RequestContext, repeated},
+    request::{self, KeyUse, RequestContext, repeated},
     service::WorkKind,
     token::CallerToken,
 };
@@ -196,14 +196,14 @@ struct Waiting;
 
 impl Waiting {
     fn begin() -> Self {
-        request::with_body(|body| body.joins = true);
+        request::with_body(|body| body.key = KeyUse::Waits);
         Self
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        request::with_body(|body| body.joins = false);
+        request::with_body(|body| body.key = KeyUse::Claims);
     }
 }
 
@@ -214,12 +214,12 @@ const fn refused_for(cause: Cause) -> Cancelled {
 /// Makes the runner end the request for this reason.
 async fn refuse(refused: Cancelled) {
     request::with_body(|body| body.refused = Some(refused));
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Returns the attempt of the running body, if its key is not claimed yet.
 pub(super) fn unclaimed(request: &RequestContext) -> Option<Arc<Attempt>> {
-    let attempt = request.attempt.as_ref().filter(|_| request.body.keyed)?;
+    let attempt = request.attempt.as_ref().filter(|_| request.body.key != KeyUse::None)?;
     (!attempt.is_claimed()).then(|| attempt.clone())
 }
 
@@ -255,7 +255,7 @@ fn poll_crossing(attempt: &Attempt, cx: &mut Context<'_>, place: Place) -> Poll<
         Ok(()) => {
             attempt.note(Counter::Claimed);
             request::with_body(|body| {
-                body.permit.iter().for_each(|permit| permit.became(WorkKind::Durable))
+                body.permit.iter().for_each(|permit| permit.became(WorkKind::Durable));
             });
             Poll::Ready(())
         }

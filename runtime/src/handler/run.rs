@@ -125,14 +125,16 @@ impl<S: Slot, C: RunCompensation, P> Future for Run<S, C, P> {
         let mut this = self.project();
         let core = this.core;
         let scope = scope(this.own);
-        while let Err(refused) = core.enter() {
-            if refused == AWAITS_CLAIM {
-                let place = Place { policy: core.policy, site: None };
-                ready!(poll_unclaimed(cx, place));
-                continue;
+        if let Err(refused) = core.enter() {
+            let refused = if refused == AWAITS_CLAIM {
+                ready!(begin_after_claim(core, cx)).err()
+            } else {
+                Some(refused)
+            };
+            if let Some(refused) = refused {
+                this.slot.clear();
+                return Poll::Ready(Governed::cancelled(refused, core.report(refused)));
             }
-            this.slot.clear();
-            return Poll::Ready(Governed::cancelled(refused, core.report(refused)));
         }
         assert!(!this.slot.is_empty(), "a handler's future was polled after it ended");
         let slot = &mut this.slot;
@@ -146,6 +148,14 @@ impl<S: Slot, C: RunCompensation, P> Future for Run<S, C, P> {
         let (cancelled, answer) = this.slot.end(core, end, this.compensation.take());
         Poll::Ready(Governed::cancelled(cancelled, answer))
     }
+}
+
+/// Begins the body of a durable callee once the key of its caller is claimed.
+#[cold]
+fn begin_after_claim(core: &mut Core, cx: &mut Context<'_>) -> Poll<Result<(), Cancelled>> {
+    let place = Place { policy: core.policy, site: None };
+    ready!(poll_unclaimed(cx, place));
+    Poll::Ready(core.enter())
 }
 
 /// Runs `body` without a policy.

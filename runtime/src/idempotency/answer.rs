@@ -1,5 +1,7 @@
 //! An answer in the form in which a store keeps it.
 
+use std::sync::Arc;
+
 use axum::{
     body::{Body, HttpBody as _},
     response::Response,
@@ -28,14 +30,23 @@ pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-rep
 /// An answer as a [`Store`](super::Store) keeps it: its status, its headers and its body.
 ///
 /// `Set-Cookie`, and headers that concern one connection, are left out.
+///
+/// A clone is a reference to the same answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredAnswer {
+pub struct StoredAnswer(Arc<Contents>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Contents {
     status: StatusCode,
     headers: HeaderMap,
     body: Bytes,
 }
 
 impl StoredAnswer {
+    fn new(status: StatusCode, headers: HeaderMap, body: Bytes) -> Self {
+        Self(Arc::new(Contents { status, headers, body }))
+    }
+
     /// Reads the whole body of a response.
     pub(crate) async fn read(response: Response) -> Result<(Parts, Bytes), axum::Error> {
         let (parts, body) = response.into_parts();
@@ -50,7 +61,7 @@ impl StoredAnswer {
     }
 
     pub(crate) fn empty(status: StatusCode) -> Self {
-        Self { status, headers: HeaderMap::new(), body: Bytes::new() }
+        Self::new(status, HeaderMap::new(), Bytes::new())
     }
 
     pub(crate) fn of(parts: &Parts, body: Bytes) -> Self {
@@ -58,7 +69,7 @@ impl StoredAnswer {
         for name in &NOT_STORED {
             headers.remove(name);
         }
-        Self { status: parts.status, headers, body }
+        Self::new(parts.status, headers, body)
     }
 
     /// Makes an answer from the columns of a store.
@@ -76,13 +87,13 @@ impl StoredAnswer {
                 .ok_or_else(|| StoreError::new(format!("{line:?} is not a header")))?;
             map.append(name, value);
         }
-        Ok(Self { status, headers: map, body: body.into() })
+        Ok(Self::new(status, map, body.into()))
     }
 
     /// Returns the status.
     #[must_use]
     pub fn status(&self) -> u16 {
-        self.status.as_u16()
+        self.0.status.as_u16()
     }
 
     /// Returns the headers as lines of `name: value`. A byte of a value that is not ASCII becomes the character of
@@ -90,7 +101,7 @@ impl StoredAnswer {
     #[must_use]
     pub fn headers_as_text(&self) -> String {
         let mut text = String::new();
-        for (name, value) in &self.headers {
+        for (name, value) in &self.0.headers {
             text.push_str(name.as_str());
             text.push_str(": ");
             text.extend(value.as_bytes().iter().copied().map(char::from));
@@ -101,21 +112,21 @@ impl StoredAnswer {
 
     /// Returns the body.
     #[must_use]
-    pub const fn body(&self) -> &Bytes {
-        &self.body
+    pub fn body(&self) -> &Bytes {
+        &self.0.body
     }
 
     /// Returns the number of bytes that the answer takes, about.
     pub(crate) fn size(&self) -> usize {
-        let headers = self.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
-        headers.sum::<usize>() + self.body.len()
+        let headers = self.0.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+        headers.sum::<usize>() + self.0.body.len()
     }
 
     /// Makes the answer to a retry.
     pub(crate) fn replay(&self) -> Response {
-        let mut response = Response::new(Body::from(self.body.clone()));
-        *response.status_mut() = self.status;
-        response.headers_mut().clone_from(&self.headers);
+        let mut response = Response::new(Body::from(self.0.body.clone()));
+        *response.status_mut() = self.0.status;
+        response.headers_mut().clone_from(&self.0.headers);
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
         response
     }

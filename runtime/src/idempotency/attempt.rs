@@ -38,8 +38,7 @@ struct State {
     hash: hmac_sha256::Hash,
     /// The keyed handler, once it begins.
     handler: Option<&'static HandlerPolicy>,
-    /// The hash of the principal, once the head was shown to the scope.
-    scope: Option<Option<String>>,
+    scope: SeenScope,
     /// The record of the request, once its body was read.
     known: Option<(RecordId, Fingerprint)>,
     step: Step,
@@ -48,13 +47,23 @@ struct State {
     in_transaction: Option<StoredAnswer>,
 }
 
+/// The scope of a request's key.
+#[derive(Clone)]
+enum SeenScope {
+    /// The head was not shown to the scope yet.
+    Unseen,
+    NoPrincipal,
+    /// The hash of the principal.
+    Of(String),
+}
+
 enum Step {
     /// The point of no return is ahead.
     Before,
     Claiming(Claiming),
     /// The claim is being polled.
     Polled,
-    Claimed(Claim, Lead),
+    Claimed(Box<(Claim, Lead)>),
     /// The claim has failed, or the answer is being stored.
     Over,
 }
@@ -95,7 +104,7 @@ impl Attempt {
         keys: Vec<HeaderValue>,
         hash: hmac_sha256::Hash,
     ) -> Arc<Self> {
-        let scope = writes.scope().without_parts().map(Some);
+        let scope = writes.scope().without_parts().map_or(SeenScope::Unseen, SeenScope::Of);
         let state = State {
             hash,
             handler: None,
@@ -129,8 +138,8 @@ impl Attempt {
 
     /// Shows the head, as the handler sees it, to the scope.
     pub(crate) fn see(&self, parts: &Parts) {
-        let scope = self.writes.scope().of(parts);
-        self.lock().scope = Some(scope);
+        let scope = self.writes.scope().of(parts).map_or(SeenScope::NoPrincipal, SeenScope::Of);
+        self.lock().scope = scope;
     }
 
     /// Returns the key, for the handler.
@@ -141,9 +150,11 @@ impl Attempt {
 
     fn id(&self) -> Result<RecordId, Refusal> {
         let key = parse(&self.keys).map_err(Refusal::Key)?;
-        let scope = self.lock().scope.clone().ok_or(Refusal::UnseenScope)?;
-        let scope = scope.ok_or(Refusal::NoPrincipal)?;
-        Ok(RecordId { scope, key })
+        match self.lock().scope.clone() {
+            SeenScope::Unseen => Err(Refusal::UnseenScope),
+            SeenScope::NoPrincipal => Err(Refusal::NoPrincipal),
+            SeenScope::Of(scope) => Ok(RecordId { scope, key }),
+        }
     }
 
     /// Identifies the record, after the body was read.
@@ -153,7 +164,7 @@ impl Attempt {
         }
         let id = self.id()?;
         let mut state = self.lock();
-        let known = (id, Fingerprint(state.hash.clone().finalize()));
+        let known = (id, Fingerprint(state.hash.finalize()));
         state.known = Some(known.clone());
         Ok(known)
     }
@@ -291,7 +302,7 @@ impl Attempt {
         let polled = claiming.as_mut().poll(&mut Context::from_waker(&waker));
         let (step, polled) = match polled {
             Poll::Pending => (Step::Claiming(claiming), Poll::Pending),
-            Poll::Ready(Ok((claim, lead))) => (Step::Claimed(claim, lead), Poll::Ready(Ok(()))),
+            Poll::Ready(Ok(held)) => (Step::Claimed(Box::new(held)), Poll::Ready(Ok(()))),
             Poll::Ready(Err(lost)) => (Step::Over, Poll::Ready(Err(lost))),
         };
         self.lock().step = step;
@@ -327,7 +338,7 @@ impl Attempt {
     /// Returns the claim, while it holds the record.
     pub(crate) fn claim(&self) -> Option<Claim> {
         match &self.lock().step {
-            Step::Claimed(claim, _) => Some(claim.clone()),
+            Step::Claimed(held) => Some(held.0.clone()),
             _ => None,
         }
     }
@@ -340,7 +351,8 @@ impl Attempt {
     pub(crate) fn take_claim(self: &Arc<Self>) -> Option<Held> {
         let mut state = self.lock();
         match mem::replace(&mut state.step, Step::Over) {
-            Step::Claimed(claim, lead) => {
+            Step::Claimed(held) => {
+                let (claim, lead) = *held;
                 let in_transaction = state.in_transaction.take();
                 Some(Held { claim, lead, in_transaction, writes: self.writes.clone() })
             }

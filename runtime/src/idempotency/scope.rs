@@ -23,10 +23,12 @@ use super::key::hex_of;
 #[derive(Clone)]
 pub struct Scope(Kind);
 
+type Principal = Arc<dyn Fn(&Parts) -> Option<String> + Send + Sync>;
+
 #[derive(Clone)]
 enum Kind {
-    By(Arc<dyn Fn(&Parts) -> Option<String> + Send + Sync>),
-    Global(Cow<'static, str>),
+    By(Principal),
+    Global { reason: Cow<'static, str>, hash: Arc<str> },
 }
 
 impl Scope {
@@ -54,20 +56,23 @@ impl Scope {
             !reason.trim().is_empty(),
             "`Scope::global` needs a reason why the keys of two clients cannot meet"
         );
-        Self(Kind::Global(reason))
+        Self(Kind::Global { reason, hash: hashed(None).into() })
     }
 
     /// Returns the hash of the request's principal, or `None` without one.
     pub(crate) fn of(&self, parts: &Parts) -> Option<String> {
         match &self.0 {
             Kind::By(principal) => principal(parts).map(|principal| hashed(Some(&principal))),
-            Kind::Global(_) => self.without_parts(),
+            Kind::Global { .. } => self.without_parts(),
         }
     }
 
     /// Returns the hash of the scope that all clients share, or `None` if each has its own.
     pub(crate) fn without_parts(&self) -> Option<String> {
-        matches!(self.0, Kind::Global(_)).then(|| hashed(None))
+        match &self.0 {
+            Kind::By(_) => None,
+            Kind::Global { hash, .. } => Some(hash.as_ref().to_owned()),
+        }
     }
 }
 
@@ -75,7 +80,7 @@ impl fmt::Debug for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::By(_) => f.write_str("Scope::by(..)"),
-            Kind::Global(reason) => write!(f, "Scope::global({reason:?})"),
+            Kind::Global { reason, .. } => write!(f, "Scope::global({reason:?})"),
         }
     }
 }

@@ -37,14 +37,22 @@ pub(crate) struct Body {
     pub(crate) past: bool,
     /// Whether no client waits for the body any more.
     pub(crate) detached: bool,
-    /// Whether the request has a key that its point of no return claims.
-    pub(crate) keyed: bool,
-    /// Whether the body waits for another request with its key.
-    pub(crate) joins: bool,
+    pub(crate) key: KeyUse,
     /// The number of guards of `compensate` that were made before the point of no return.
     guards: u32,
     /// The number of guards that were made past it.
     late_guards: u32,
+}
+
+/// The use of the request's idempotency key by a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyUse {
+    /// The request has no key, or its handler takes none.
+    None,
+    /// The point of no return claims the key.
+    Claims,
+    /// The body waits for another request with the key.
+    Waits,
 }
 
 /// The stage of a body.
@@ -126,8 +134,7 @@ impl Body {
             stage: Stage::Parked,
             past: false,
             detached: false,
-            keyed: false,
-            joins: false,
+            key: KeyUse::None,
             guards: 0,
             late_guards: 0,
         }
@@ -161,8 +168,7 @@ impl Body {
             past,
             frame: _,
             detached,
-            keyed,
-            joins,
+            key,
             guards,
             late_guards,
         } = self;
@@ -174,8 +180,7 @@ impl Body {
         *stage = Stage::Vacant;
         *past = false;
         *detached = false;
-        *keyed = false;
-        *joins = false;
+        *key = KeyUse::None;
         *guards = 0;
         *late_guards = 0;
     }
