@@ -6,7 +6,7 @@
 use std::{
     marker::PhantomData,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use axum::response::Response;
@@ -126,15 +126,12 @@ impl<S: Slot, C: RunCompensation, P> Future for Run<S, C, P> {
         let core = this.core;
         let scope = scope(this.own);
         if let Err(refused) = core.enter() {
-            let refused = if refused == AWAITS_CLAIM {
-                ready!(begin_after_claim(core, cx)).err()
-            } else {
-                Some(refused)
-            };
-            if let Some(refused) = refused {
-                this.slot.clear();
-                return Poll::Ready(Governed::cancelled(refused, core.report(refused)));
+            if refused == AWAITS_CLAIM {
+                claim_for_caller(core.policy, cx);
+                return Poll::Pending;
             }
+            this.slot.clear();
+            return Poll::Ready(Governed::cancelled(refused, core.report(refused)));
         }
         assert!(!this.slot.is_empty(), "a handler's future was polled after it ended");
         let slot = &mut this.slot;
@@ -150,12 +147,12 @@ impl<S: Slot, C: RunCompensation, P> Future for Run<S, C, P> {
     }
 }
 
-/// Begins the body of a durable callee once the key of its caller is claimed.
+/// Claims the key of a caller before its durable callee begins, in the next poll.
 #[cold]
-fn begin_after_claim(core: &mut Core, cx: &mut Context<'_>) -> Poll<Result<(), Cancelled>> {
-    let place = Place { policy: core.policy, site: None };
-    ready!(poll_unclaimed(cx, place));
-    Poll::Ready(core.enter())
+fn claim_for_caller(policy: &'static HandlerPolicy, cx: &mut Context<'_>) {
+    if poll_unclaimed(cx, Place { policy, site: None }).is_ready() {
+        cx.waker().wake_by_ref();
+    }
 }
 
 /// Runs `body` without a policy.
