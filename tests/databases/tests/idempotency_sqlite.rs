@@ -16,7 +16,7 @@ use sqlx::{
 };
 use tempfile::TempDir;
 
-const KEEP: Duration = Duration::from_secs(3_600);
+const KEEP: Duration = Duration::from_hours(1);
 
 /// A database in a file, which ends with the folder.
 struct Database {
