@@ -9,7 +9,13 @@
 //! # }
 //! ```
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::task::JoinSet;
 
@@ -34,14 +40,16 @@ const EXPIRED: Duration = Duration::from_millis(100);
 ///
 /// If the store breaks the contract. The message says which sentence of it.
 pub async fn check<S: Store>(store: S) {
-    let store = Arc::new(store);
-    one_claim_of_many(&store).await;
-    one_take_over_of_many(&store).await;
-    let store = &*store;
+    let shared = Arc::new(store);
+    one_claim_of_many(&shared).await;
+    one_holder_at_a_time(&shared).await;
+    one_take_over_of_many(&shared).await;
+    let store = &*shared;
     a_lost_claim_changes_nothing(store).await;
     a_finished_record_stays(store).await;
     released_records_are_gone(store).await;
     finished_records_expire(store).await;
+    one_claim_of_an_expired_record(&shared).await;
     records_expire_in_batches(store).await;
     records_never_meet(store).await;
     answers_survive(store).await;
@@ -97,9 +105,8 @@ fn begun(claim: &Claim, runs_again: bool) -> RecordState {
     RecordState::Begun { claim: claim.clone(), runs_again }
 }
 
-async fn one_claim_of_many<S: Store>(store: &Arc<S>) {
-    let id = RecordId::new("many", "claims");
-    assert_eq!(look(&**store, &id).await, None, "the store has to be empty");
+/// Makes many claims at once. Returns the one that holds the record, and the record.
+async fn one_of_many<S: Store>(store: &Arc<S>, id: &RecordId) -> (Claim, Record) {
     let mut claims = JoinSet::new();
     for number in 0..AT_ONCE {
         let (store, id) = (store.clone(), id.clone());
@@ -117,14 +124,51 @@ async fn one_claim_of_many<S: Store>(store: &Arc<S>) {
         }
     }
     assert_eq!(held.len(), 1, "of many claims at once, one succeeds: {held:?}");
-    let (print, claim) = &held[0];
-    assert_eq!(claim.epoch, 1, "the first claim of a record has the epoch 1");
-    let record = Record::new(*print, begun(claim, true));
+    let (print, claim) = held.remove(0);
+    let record = Record::new(print, begun(&claim, true));
     for taken in taken {
         assert_eq!(taken, record, "a failed claim returns the record of the one that succeeded");
     }
+    (claim, record)
+}
+
+async fn one_claim_of_many<S: Store>(store: &Arc<S>) {
+    let id = RecordId::new("many", "claims");
+    assert_eq!(look(&**store, &id).await, None, "the store has to be empty");
+    let (claim, record) = one_of_many(store, &id).await;
+    assert_eq!(claim.epoch, 1, "the first claim of a record has the epoch 1");
     let looked = done(store.look(&id), "`look`").await;
     assert_eq!(looked, Some(record), "`look` returns the begun record");
+}
+
+async fn one_claim_of_an_expired_record<S: Store>(store: &Arc<S>) {
+    let id = RecordId::new("many", "claims of an expired record");
+    claim_and_finish(&**store, &id, SHORT).await;
+    tokio::time::sleep(EXPIRED).await;
+    one_of_many(store, &id).await;
+}
+
+async fn one_holder_at_a_time<S: Store>(store: &Arc<S>) {
+    let is_held = Arc::new(AtomicBool::new(false));
+    let mut owners = JoinSet::new();
+    for number in 0..AT_ONCE / 4 {
+        let (store, is_held) = (store.clone(), is_held.clone());
+        owners.spawn(async move {
+            let id = RecordId::new("many", "claims and releases");
+            let new = new_claim(&format!("owner {number}"), LONG);
+            for _ in 0..25 {
+                let Claimed::Held(claim) = done(store.claim(&id, &new), "`claim`").await else {
+                    continue;
+                };
+                let other = is_held.swap(true, Ordering::SeqCst);
+                assert!(!other, "one claim at a time holds a record");
+                tokio::task::yield_now().await;
+                is_held.store(false, Ordering::SeqCst);
+                done(store.release(&claim), "`release`").await;
+            }
+        });
+    }
+    owners.join_all().await;
 }
 
 async fn one_take_over_of_many<S: Store>(store: &Arc<S>) {

@@ -1,7 +1,7 @@
 -- The tables of followthrough's idempotency keys, for PostgreSQL 12 or newer.
 --
--- A retry of an unknown write is answered 409 until somebody decides. If the write did not land, delete its row, so
--- that the next retry runs it. If it landed, set `status`, `headers`, `body` and `expires_at` to its answer.
+-- A retry of an unknown write is answered 409 until an operator decides. If the write did not land, delete its row,
+-- so that the next retry runs it. If it landed, set `status`, `headers` and `body` to its answer, and `expires_at`.
 
 -- One row for each key that has begun a write.
 CREATE TABLE IF NOT EXISTS followthrough_keys (
@@ -52,6 +52,6 @@ CREATE TABLE IF NOT EXISTS followthrough_owners (
     beats bigint NOT NULL,
     -- When the process wrote the last one. Only the removal of old rows reads this.
     beat_at timestamptz NOT NULL,
-    -- Whether the process listens on the channel `followthrough_keys`. Without a listener nobody notifies.
+    -- Whether the process listens on the channel `followthrough_keys`. Only then do the others notify.
     listens boolean NOT NULL
 );

@@ -1,7 +1,7 @@
 -- The tables of followthrough's idempotency keys, for SQLite 3.37 or newer.
 --
--- A retry of an unknown write is answered 409 until somebody decides. If the write did not land, delete its row, so
--- that the next retry runs it. If it landed, set `status`, `headers`, `body` and `expires_at` to its answer.
+-- A retry of an unknown write is answered 409 until an operator decides. If the write did not land, delete its row,
+-- so that the next retry runs it. If it landed, set `status`, `headers` and `body` to its answer, and `expires_at`.
 
 -- One row for each key that has begun a write. Times are milliseconds since 1970, in UTC.
 CREATE TABLE IF NOT EXISTS followthrough_keys (
