@@ -45,11 +45,8 @@ impl Core {
             }
             begun
         });
-        match begun {
-            // The runner begins again after the claim.
-            Some(Err(AWAITS_CLAIM)) => return Err(AWAITS_CLAIM),
-            Some(Err(refused)) => return Err(self.refused(refused)),
-            Some(Ok(())) | None => {}
+        if let Some(Err(refused)) = begun {
+            return Err(self.refused(refused));
         }
         if self.role != Role::Primary {
             self.install(Stage::Polled);
@@ -59,6 +56,10 @@ impl Core {
 
     #[cold]
     fn refused(&mut self, refused: Cancelled) -> Cancelled {
+        if refused == AWAITS_CLAIM {
+            // The runner begins again after the claim.
+            return refused;
+        }
         self.role = Role::Over;
         let nested = request::with_body(|_| ()).is_some();
         if nested { refused } else { beside_others(settled(self, refused)) }

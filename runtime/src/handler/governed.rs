@@ -59,8 +59,6 @@ impl<R: IntoResponse> Answer for R {}
 enum Value<R> {
     Done(R, Option<Unlinked>),
     Cancelled(Cancelled, Option<Box<Response>>),
-    /// The stored answer of a request with an idempotency key.
-    Answered(Box<Response>, Option<Unlinked>),
 }
 
 /// A request without a layer, which its response body keeps alive.
@@ -105,32 +103,30 @@ impl<R, P> Governed<R, P> {
                 }
                 Err(why)
             }
-            Value::Answered(answer, _) => {
-                let key = Cause::AnsweredByKey;
-                let why = Cancelled::new(key, key, Outcome::Completed);
-                keep_answer(why, answer);
-                Err(why)
-            }
         }
     }
 }
 
 impl<P> Governed<Response, P> {
-    /// Returns the answer of a keyed request, for a handler that returns `R`. A client that is answered before its
-    /// write has ended may repeat the request (law K10).
+    /// Returns the answer of a keyed request, for a handler that returns `R`. The handler's own value has become a
+    /// stored answer, so a caller that wants the value gets [`Cause::AnsweredByKey`].
+    ///
+    /// A client that is answered before its write has ended may repeat the request (law K10).
     pub(crate) fn answered<R>(self) -> Governed<R, P> {
-        let value = match self.value {
-            Value::Done(answer, unlinked) => Value::Answered(Box::new(answer), unlinked),
-            Value::Answered(answer, unlinked) => Value::Answered(answer, unlinked),
+        match self.value {
+            Value::Done(answer, _) => {
+                let key = Cause::AnsweredByKey;
+                let why = Cancelled::new(key, key, Outcome::Completed);
+                Governed::cancelled(why, Some(Box::new(answer)))
+            }
             Value::Cancelled(why, answer) => {
                 let mut answer = answer.unwrap_or_else(|| Box::new(problem::cancelled(why)));
                 if why.outcome() == Outcome::Unknown {
                     problem::invite_retry(&mut answer);
                 }
-                Value::Cancelled(why, Some(answer))
+                Governed::cancelled(why, Some(answer))
             }
-        };
-        Governed { value, policy: PhantomData }
+        }
     }
 }
 
@@ -153,8 +149,6 @@ impl<R: IntoResponse, P: Policy> IntoResponse for Governed<R, P> {
             Value::Done(value, None) => value.into_response(),
             Value::Done(value, Some(unlinked)) => unlinked.look_after(value.into_response()),
             Value::Cancelled(why, answer) => cancelled(why, answer),
-            Value::Answered(answer, None) => *answer,
-            Value::Answered(answer, Some(unlinked)) => unlinked.look_after(*answer),
         }
     }
 }
@@ -179,7 +173,6 @@ impl<R: fmt::Debug, P> fmt::Debug for Governed<R, P> {
         match &self.value {
             Value::Done(value, _) => f.debug_tuple("Governed").field(value).finish(),
             Value::Cancelled(why, _) => f.debug_tuple("Governed").field(why).finish(),
-            Value::Answered(answer, _) => f.debug_tuple("Governed").field(answer).finish(),
         }
     }
 }

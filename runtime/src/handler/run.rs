@@ -126,12 +126,7 @@ impl<S: Slot, C: RunCompensation, P> Future for Run<S, C, P> {
         let core = this.core;
         let scope = scope(this.own);
         if let Err(refused) = core.enter() {
-            if refused == AWAITS_CLAIM {
-                claim_for_caller(core.policy, cx);
-                return Poll::Pending;
-            }
-            this.slot.clear();
-            return Poll::Ready(Governed::cancelled(refused, core.report(refused)));
+            return refuse(this.slot, core, refused, cx);
         }
         assert!(!this.slot.is_empty(), "a handler's future was polled after it ended");
         let slot = &mut this.slot;
@@ -147,12 +142,22 @@ impl<S: Slot, C: RunCompensation, P> Future for Run<S, C, P> {
     }
 }
 
-/// Claims the key of a caller before its durable callee begins, in the next poll.
+/// Ends a body that did not begin. A durable callee whose caller has a key begins in the poll after its claim.
 #[cold]
-fn claim_for_caller(policy: &'static HandlerPolicy, cx: &mut Context<'_>) {
-    if poll_unclaimed(cx, Place { policy, site: None }).is_ready() {
-        cx.waker().wake_by_ref();
+fn refuse<S: Slot, P>(
+    slot: Pin<&mut S>,
+    core: &Core,
+    refused: Cancelled,
+    cx: &mut Context<'_>,
+) -> Poll<Governed<S::Output, P>> {
+    if refused == AWAITS_CLAIM {
+        if poll_unclaimed(cx, Place { policy: core.policy, site: None }).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+        return Poll::Pending;
     }
+    slot.clear();
+    Poll::Ready(Governed::cancelled(refused, core.report(refused)))
 }
 
 /// Runs `body` without a policy.

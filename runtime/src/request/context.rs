@@ -19,6 +19,7 @@
 
 use std::sync::{Arc, atomic::AtomicBool};
 
+use http::Request;
 use tokio::{sync::futures::OwnedNotified, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -38,7 +39,7 @@ use crate::{
     cause::Cause,
     connection::OnConnection,
     handler_policy::HandlerPolicy,
-    idempotency::Attempt,
+    idempotency::{Attempt, IDEMPOTENCY_KEY},
     service::ServiceState,
 };
 
@@ -160,6 +161,15 @@ impl RequestContext {
         *handed_on = None;
         response.reset();
         *attempt = None;
+    }
+
+    /// Begins an attempt, if the request has a key.
+    #[cold]
+    pub(super) fn look_for_key<B>(&mut self, head: &Request<B>) {
+        if head.headers().contains_key(IDEMPOTENCY_KEY) {
+            let writes = self.life().config.keyed_writes.as_ref();
+            self.attempt = writes.map(|writes| Attempt::new(writes, head));
+        }
     }
 
     /// Makes room for another attempt, as when middleware calls a handler again. Returns the body of the earlier

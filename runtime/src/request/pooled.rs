@@ -9,11 +9,7 @@ use http::{Method, Request, Version};
 use http_body::Body;
 
 use super::{context::RequestContext, origin::Origin};
-use crate::{
-    connection::OnConnection,
-    idempotency::{Attempt, IDEMPOTENCY_KEY},
-    service::ServiceState,
-};
+use crate::{connection::OnConnection, service::ServiceState};
 
 thread_local! {
     #[expect(clippy::vec_box, reason = "the pool keeps the allocations, so it keeps the boxes")]
@@ -60,10 +56,8 @@ impl PooledRequest {
             request.shorten(left.for_answer);
             request.limit(left.in_all);
         }
-        if let Some(writes) = &request.life().config.keyed_writes {
-            if head.headers().contains_key(IDEMPOTENCY_KEY) {
-                request.attempt = Some(Attempt::new(writes, head));
-            }
+        if request.life().config.keyed_writes.is_some() {
+            request.look_for_key(head);
         }
         request.flags.upload = upload;
         match *head.method() {
