@@ -135,6 +135,9 @@ fn millis(text: &str, max: u64) -> Result<u64, String> {
         }
         let Some(&(_, factor)) = UNITS.iter().find(|(name, _)| *name == part.unit) else {
             let read = &text[..text.len() - rest.len()];
+            if let Some(hours) = hours_of_days(read, &part, max) {
+                return Err(format!("unknown unit `{}`: write `{hours}h`", part.unit));
+            }
             return Err(unknown_unit(read, &part.number, part.unit));
         };
         if factor >= unit_before {
@@ -188,6 +191,15 @@ fn unknown_unit(read: &str, number: &str, unit: &str) -> String {
     format!("unknown unit `{trimmed}`: write `{read}{number}{known}`")
 }
 
+/// Returns the hours of a whole number of days, if nothing was `read` before it, and if it is not too long.
+fn hours_of_days(read: &str, part: &Part<'_>, max: u64) -> Option<u64> {
+    let is_days = matches!(part.unit, "d" | "day" | "days");
+    let is_alone = read.is_empty() && part.rest.is_empty();
+    let days = part.number.parse::<u64>().ok().filter(|_| is_days && is_alone)?;
+    let hours = days.checked_mul(24)?;
+    (1..=max / 3_600_000).contains(&hours).then_some(hours)
+}
+
 fn fraction_after(text: &str) -> String {
     format!("`{text}` has a fraction: each part is a whole number, as in `1m1s500ms`")
 }
@@ -232,6 +244,11 @@ mod tests {
     #[test]
     fn an_answer_may_be_kept_for_a_year() {
         assert_eq!(super::millis("168h", MAX_KEEP_MILLIS), Ok(7 * MAX_MILLIS));
+        let days = |text| super::millis(text, MAX_KEEP_MILLIS).expect_err(text);
+        assert_eq!(days("7d"), "unknown unit `d`: write `168h`");
+        assert!(days("367d").contains("expected `ms`"));
+        assert!(days("1d12h").contains("expected `ms`"));
+        assert!(days("1h30d").contains("expected `ms`"));
         let too_long = super::millis("8785h", MAX_KEEP_MILLIS).expect_err("it is longer");
         assert!(too_long.ends_with("`8784h`"));
     }

@@ -91,6 +91,15 @@ pub(crate) fn calls(tokens: &TokenStream, name: &str) -> bool {
     false
 }
 
+/// Returns whether the name `name` occurs in `tokens` at any depth, also as a method.
+pub(crate) fn names(tokens: &TokenStream, name: &str) -> bool {
+    tokens.clone().into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == name,
+        TokenTree::Group(group) => names(&group.stream(), name),
+        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
+    })
+}
+
 /// Returns whether `tokens` end with a single dot, like a method call that is being typed.
 pub(crate) fn ends_with_dot(tokens: &TokenStream) -> bool {
     let is_dot =
@@ -332,6 +341,18 @@ mod tests {
         assert!(ends_with_dot(&quote!(db.)));
         assert!(!ends_with_dot(&quote!(0..)));
         assert!(!ends_with_dot(&quote!(db.insert)));
+    }
+
+    #[test]
+    fn a_method_is_a_name() {
+        assert!(names(
+            &quote!(if let Some(key) = key {
+                key.finish_in(&mut tx, &a).await?;
+            }),
+            "finish_in"
+        ));
+        assert!(names(&quote!(IdempotencyKey::finish_in(&key, &mut tx)), "finish_in"));
+        assert!(!names(&quote!(println!("finish_in")), "finish_in"));
     }
 
     #[test]

@@ -22,12 +22,12 @@ pub(crate) fn list(words: &[&str]) -> String {
     }
 }
 
-/// Returns the candidate nearest to `word`, if at most a third of it is mistyped.
+/// Returns the candidate nearest to `word`, if at most two fifths of it are mistyped.
 pub(crate) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
     // This distance counts a swap of two neighbours (`raed`) as one mistake.
     let distance = |candidate: &&'a str| (strsim::osa_distance(word, candidate), *candidate);
     let (distance, near) = candidates.iter().map(distance).min()?;
-    (distance <= near.len().div_ceil(3)).then_some(near)
+    (distance * 5 <= near.len() * 2).then_some(near)
 }
 
 #[cfg(test)]
@@ -41,6 +41,7 @@ mod tests {
         assert_eq!(nearest("streem", &modes), Some("stream"));
         assert_eq!(nearest("idempotent", &modes), Some("idempotent_write"));
         assert_eq!(nearest("banana", &modes), None);
+        assert_eq!(nearest("reed", &["keep"]), None);
         assert_eq!(nearest("x", &[]), None);
     }
 

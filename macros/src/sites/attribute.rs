@@ -141,8 +141,9 @@ fn refuse_handler_options(options: &Options, errors: &mut Errors) {
     let on_cancel = options.on_cancel.as_ref().map(|(name, _)| name);
     let name = options.name.as_ref().map(|(name, _)| name);
     let (cooperative, internal) = (options.cooperative.as_ref(), options.internal.as_ref());
-    let words = [cooperative, options.finish.as_ref(), internal, on_cancel, name];
-    for option in words.into_iter().flatten() {
+    let safe_method = options.safe_method.as_ref().map(|(name, _)| name);
+    let words = [cooperative, options.finish.as_ref(), internal, on_cancel, name, safe_method];
+    for option in words.into_iter().chain(options.of_keys()).flatten() {
         errors.at(
             option,
             format!("`{option}` belongs on the handler: a statement takes `deadline` only"),

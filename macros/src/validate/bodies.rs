@@ -32,6 +32,7 @@ pub(crate) fn bodies(
         (Symbol::Cancellable, Some((mode, _))) => mode.to_string(),
         _ => return,
     };
+    let keyed = options.idempotency_key.is_some();
     for input in &signature.inputs {
         let FnArg::Typed(typed) = input else { continue };
         if is_conditional(&typed.attrs) {
@@ -39,7 +40,13 @@ pub(crate) fn bodies(
         }
         let Some(segment) = of_axum(extracted(&typed.ty)) else { continue };
         let name = segment.ident.to_string();
-        if name == UPGRADE {
+        if name == UPGRADE && keyed {
+            errors.at(
+                &typed.ty,
+                "an upgraded connection has no answer that could be stored for a retry: remove \
+                 `idempotency_key`, and write `#[cancellable(stream)]`",
+            );
+        } else if name == UPGRADE {
             errors.at(
                 &typed.ty,
                 format!(
@@ -48,6 +55,8 @@ pub(crate) fn bodies(
                 ),
             );
         } else if symbol == Symbol::DurableWrite
+            // `arriving_with_key` rejects such a body under a key.
+            && !keyed
             && options.streaming_body.is_none()
             && ARRIVING.contains(&&*name)
             && is_of_a_body(segment)
@@ -65,11 +74,24 @@ pub(crate) fn bodies(
         }
     }
     if let ReturnType::Type(_, output) = &signature.output {
-        streams(&policy, output, errors);
+        streams(output, &mut |ty, name| {
+            let message = if keyed {
+                format!(
+                    "a retry gets the stored answer, and `{name}` is never stored whole: answer with a whole body, \
+                     or remove `idempotency_key` and write `#[cancellable(stream)]`"
+                )
+            } else {
+                format!(
+                    "`{name}` continues after the response head, and `{policy}` does not cover it: \
+                     write `#[cancellable(stream)]`"
+                )
+            };
+            errors.at(ty, message);
+        });
     }
 }
 
-/// Rejects extractors that read the request body while it is still arriving, in a cancellable handler with a key.
+/// Rejects extractors that read the request body while it is still arriving, in a handler with a key.
 pub(super) fn arriving_with_key(signature: &Signature, errors: &mut Errors) {
     for input in &signature.inputs {
         let FnArg::Typed(typed) = input else { continue };
@@ -139,12 +161,12 @@ fn is_of_a_body(segment: &PathSegment) -> bool {
     }
 }
 
-/// Rejects streamed types in the return type, alone or inside a tuple, `Result` or `Option`.
-fn streams(policy: &str, ty: &Type, errors: &mut Errors) {
+/// Calls `found` for each streamed type in the return type, alone or inside a tuple, `Result` or `Option`.
+fn streams(ty: &Type, found: &mut impl FnMut(&Type, &str)) {
     match ty {
-        Type::Tuple(tuple) => tuple.elems.iter().for_each(|ty| streams(policy, ty, errors)),
-        Type::Group(group) => streams(policy, &group.elem, errors),
-        Type::Paren(paren) => streams(policy, &paren.elem, errors),
+        Type::Tuple(tuple) => tuple.elems.iter().for_each(|ty| streams(ty, found)),
+        Type::Group(group) => streams(&group.elem, found),
+        Type::Paren(paren) => streams(&paren.elem, found),
         Type::Path(path) => {
             let Some(last) = path.path.segments.last() else { return };
             let name = last.ident.to_string();
@@ -152,17 +174,11 @@ fn streams(policy: &str, ty: &Type, errors: &mut Errors) {
                 let PathArguments::AngleBracketed(args) = &last.arguments else { return };
                 for arg in &args.args {
                     if let GenericArgument::Type(ty) = arg {
-                        streams(policy, ty, errors);
+                        streams(ty, found);
                     }
                 }
             } else if of_axum(ty).is_some() && STREAMED.contains(&&*name) {
-                errors.at(
-                    ty,
-                    format!(
-                        "`{name}` continues after the response head, and `{policy}` does not cover it: \
-                         write `#[cancellable(stream)]`"
-                    ),
-                );
+                found(ty, &name);
             }
         }
         _ => {}

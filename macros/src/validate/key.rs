@@ -5,46 +5,11 @@ use crate::{
     duration::Bound,
     error::Errors,
     model::{AfterCrash, KeyOptions, Mode, Policy},
-    scan, suggest,
+    scan,
     symbol::Symbol,
 };
-use proc_macro2::{Span, TokenStream};
-use syn::{Expr, ExprLit, FnArg, GenericArgument, Ident, Lit, PathArguments, Signature, Type};
-
-/// The values of `idempotency_key`.
-pub(crate) const REQUIREMENTS: [&str; 2] = ["required", "optional"];
-/// The values of `after_crash`.
-pub(crate) const AFTER_CRASH: [&str; 2] = ["unknown", "again"];
-
-/// Reads one of the words that an option takes.
-pub(super) fn word(
-    name: &Ident,
-    value: &Expr,
-    words: &[&'static str],
-) -> syn::Result<&'static str> {
-    let expected = || {
-        let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
-        suggest::list(&quoted.iter().map(String::as_str).collect::<Vec<_>>())
-    };
-    match value {
-        Expr::Group(group) => word(name, &group.expr, words),
-        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => {
-            let value = text.value();
-            let known = words.iter().find(|word| **word == value);
-            known.copied().ok_or_else(|| {
-                let near = suggest::nearest(&value, words)
-                    .map(|near| format!("did you mean `\"{near}\"`? "))
-                    .unwrap_or_default();
-                let message = format!("unknown `{name}`: {near}expected {}", expected());
-                syn::Error::new_spanned(text, message)
-            })
-        }
-        other => {
-            let message = format!("`{name}` takes a word in quotes: expected {}", expected());
-            Err(syn::Error::new_spanned(other, message))
-        }
-    }
-}
+use proc_macro2::TokenStream;
+use syn::{FnArg, GenericArgument, PathArguments, Signature, Type};
 
 /// Checks the options of keys and the parameter of the key, and makes the model of both.
 pub(crate) fn key(
@@ -53,19 +18,24 @@ pub(crate) fn key(
     (signature, body): (&Signature, &TokenStream),
     errors: &mut Errors,
 ) -> Option<KeyOptions> {
+    if options.salvaged {
+        // The options that did not parse may be those of the key.
+        return None;
+    }
     let parameter = signature.inputs.iter().find_map(key_parameter);
     let Some((name, required)) = &options.idempotency_key else {
         without_key(symbol, options, parameter, errors);
         return None;
     };
-    let required = required.unwrap_or("required") == "required";
-    if let Some(internal) = &options.internal {
+    if options.internal.is_some() {
         errors.at(
-            internal,
+            name,
             "an internal function is called within the request of its caller: put `idempotency_key` on the \
-             handler that is routed",
+             handler that is routed, or remove `internal` here",
         );
+        return None;
     }
+    let required = required.unwrap_or("required") == "required";
     match options.mode.as_ref().filter(|_| symbol == Symbol::Cancellable) {
         Some((_, Mode::ReversibleWrite)) => errors.at(
             name,
@@ -75,17 +45,17 @@ pub(crate) fn key(
         Some((_, Mode::Stream)) => errors.at(
             name,
             "a retry gets the stored answer, and a streamed answer is never stored whole: remove \
-             `idempotency_key`, or answer with a whole body",
+             `idempotency_key`, or answer with a whole body and write `#[cancellable(read)]`",
         ),
         _ => {}
     }
     if let Some((streaming, _)) = &options.streaming_body {
         errors.at(
             streaming,
-            "a body that is still arriving has no fingerprint yet: with `idempotency_key`, take it whole, as \
-             `Bytes`, `String` or `Json`",
+            "a body that is still arriving has no fingerprint yet, and a key needs one: remove `streaming_body`, \
+             and take the body whole, as `Bytes`, `String` or `Json`",
         );
-    } else if symbol == Symbol::Cancellable {
+    } else {
         bodies::arriving_with_key(signature, errors);
     }
     if let Some(Parameter { ty, optional: false }) = parameter.filter(|_| !required) {
@@ -98,9 +68,7 @@ pub(crate) fn key(
         Some((_, Some("again"))) => AfterCrash::Again,
         // The option says that the author does not rely on the transaction.
         Some((_, Some(_))) => AfterCrash::Unknown,
-        _ if scan::may_mention(body, &Ident::new("finish_in", Span::call_site())) => {
-            AfterCrash::Proven
-        }
+        _ if scan::names(body, "finish_in") => AfterCrash::Proven,
         _ => AfterCrash::Unknown,
     };
     Some(KeyOptions {
@@ -119,9 +87,8 @@ fn without_key(
     parameter: Option<Parameter<'_>>,
     errors: &mut Errors,
 ) {
-    let keep = options.keep.as_ref().map(|(name, _)| name);
-    let after_crash = options.after_crash.as_ref().map(|(name, _)| name);
-    for name in [keep, after_crash].into_iter().flatten() {
+    let given: Vec<_> = options.of_keys().into_iter().flatten().collect();
+    for name in &given {
         errors.at(
             name,
             format!(
@@ -129,9 +96,15 @@ fn without_key(
             ),
         );
     }
-    let is_policy = matches!(symbol, Symbol::Cancellable | Symbol::DurableWrite);
-    let faulted = keep.is_some() || after_crash.is_some() || options.internal.is_some();
-    if let Some(Parameter { ty, optional }) = parameter.filter(|_| is_policy && !faulted) {
+    let faulted = !given.is_empty() || options.internal.is_some();
+    let Some(Parameter { ty, optional }) = parameter.filter(|_| !faulted) else { return };
+    if symbol == Symbol::Exempt {
+        errors.at(
+            ty,
+            "an exempt handler has no point of no return, which spends a key: write \
+             `#[durable_write(idempotency_key = ..)]`, or remove this parameter",
+        );
+    } else {
         let requirement = if optional { "optional" } else { "required" };
         errors.at(
             ty,
@@ -159,7 +132,7 @@ pub(crate) fn durable_work(policy: &Policy, durable_sites: usize, errors: &mut E
             errors.push(syn::Error::new(
                 keep.span,
                 "`keep` is shorter than the deadline, so a client that repeats its request after the deadline would \
-                 write twice: keep the answer longer",
+                 write twice: keep the answer longer, as in `keep = \"24h\"`",
             ));
         }
     }
@@ -174,6 +147,10 @@ struct Parameter<'a> {
 
 fn key_parameter(input: &FnArg) -> Option<Parameter<'_>> {
     let FnArg::Typed(typed) = input else { return None };
+    // Without the parameter that a `#[cfg]` has removed, the runtime reads the key itself.
+    if bodies::is_conditional(&typed.attrs) {
+        return None;
+    }
     if is_key(&typed.ty) {
         return Some(Parameter { ty: &typed.ty, optional: false });
     }

@@ -9,6 +9,7 @@ mod options;
 mod params;
 mod policy;
 mod signature;
+mod word;
 mod wording;
 
 pub(crate) use attributes::{Deadline, ItemAttributes, MOVED, split as split_attributes};

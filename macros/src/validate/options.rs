@@ -1,6 +1,8 @@
 //! The arguments of an attribute, sorted by option.
 
-use super::{key, wording};
+mod faults;
+
+use super::{word, wording};
 use crate::{
     duration::{Bound, Period},
     error::Errors,
@@ -37,6 +39,8 @@ pub(crate) struct Options {
     pub(crate) idempotency_key: Option<(Ident, Option<&'static str>)>,
     pub(crate) keep: Option<(Ident, Option<Period>)>,
     pub(crate) after_crash: Option<(Ident, Option<&'static str>)>,
+    /// The arguments did not parse as a whole, so absent options are not reported.
+    pub(crate) salvaged: bool,
     krate: Option<Path>,
 }
 
@@ -118,6 +122,7 @@ impl Options {
     fn with_required_options(mut self) -> Self {
         let absent = |name| Some((Ident::new(name, proc_macro2::Span::call_site()), None));
         self.mode_faulted = true;
+        self.salvaged = true;
         // The user may not have typed `internal` yet.
         let internal = || Ident::new("internal", proc_macro2::Span::call_site());
         self.internal.get_or_insert_with(internal);
@@ -140,6 +145,15 @@ impl Options {
     /// Returns the value of `crate = ..`.
     pub(crate) fn renamed(&self) -> Option<&Path> {
         self.krate.as_ref()
+    }
+
+    /// Returns the names of the options of idempotency keys that are given.
+    pub(crate) fn of_keys(&self) -> [Option<&Ident>; 3] {
+        [
+            self.idempotency_key.as_ref().map(|(name, _)| name),
+            self.keep.as_ref().map(|(name, _)| name),
+            self.after_crash.as_ref().map(|(name, _)| name),
+        ]
     }
 
     fn word(&mut self, symbol: Symbol, word: Ident, errors: &mut Errors) {
@@ -274,7 +288,7 @@ impl Options {
                 self.safe_method.replace((name.clone(), text)).is_some()
             }
             "idempotency_key" => {
-                let word = errors.ok(key::word(name, &value, &key::REQUIREMENTS));
+                let word = errors.ok(word::word(name, &value, &word::REQUIREMENTS));
                 self.idempotency_key.replace((name.clone(), word)).is_some()
             }
             "keep" => {
@@ -282,7 +296,7 @@ impl Options {
                 self.keep.replace((name.clone(), period)).is_some()
             }
             "after_crash" => {
-                let word = errors.ok(key::word(name, &value, &key::AFTER_CRASH));
+                let word = errors.ok(word::word(name, &value, &word::AFTER_CRASH));
                 self.after_crash.replace((name.clone(), word)).is_some()
             }
             "max_in_flight" => self.max_in_flight.replace((name.clone(), value)).is_some(),
@@ -294,119 +308,6 @@ impl Options {
         };
         if twice {
             errors.at(name, format!("`{text}` is given twice"));
-        }
-    }
-
-    fn unfinished(&mut self, symbol: Symbol, name: &Ident, errors: &mut Errors) {
-        let text = name.to_string();
-        let mode = Mode::CANCELLABLE.iter().find(|(mode, _)| *mode == text);
-        match (symbol, mode) {
-            (Symbol::Cancellable, Some((_, mode))) => {
-                self.mode.get_or_insert((name.clone(), *mode));
-            }
-            (Symbol::Cancellable, None) if text == "cooperative" || text == "finish" => {}
-            _ => return self.unknown(symbol, name, errors),
-        }
-        errors.at(name, format!("`{text}` takes no value: write `{text}`"));
-    }
-
-    fn value(&mut self, symbol: Symbol, value: &Expr, errors: &mut Errors) {
-        let is_text = matches!(value, Expr::Lit(ExprLit { lit: Lit::Str(_), .. }));
-        let is_period = Period::from_expr(value).is_ok() && names(symbol).contains(&"deadline");
-        let called = match value {
-            Expr::Call(call) => Some(call.func.to_token_stream().to_string()),
-            _ => None,
-        };
-        let message = match symbol {
-            _ if called.as_deref().is_some_and(|name| names(symbol).contains(&name)) => {
-                let name = called.unwrap_or_default();
-                format!("`{name}` takes its value by `=`: write `{name} = ..`")
-            }
-            _ if is_period => {
-                let value = value.to_token_stream();
-                format!("expected a named option: write `deadline = {value}`")
-            }
-            Symbol::Exempt | Symbol::DurableWrite if is_text => {
-                self.reason = self
-                    .reason
-                    .take()
-                    .or_else(|| Some((Ident::new("reason", proc_macro2::Span::call_site()), None)));
-                "expected a named option: write `reason = \"…\"`".to_owned()
-            }
-            Symbol::Cancellable if self.mode.is_none() => {
-                self.mode_faulted = true;
-                let modes = Mode::CANCELLABLE.map(|(name, _)| name);
-                format!("expected a mode: {}", suggest::list(&modes))
-            }
-            _ => format!("expected an option: {}", suggest::list(names(symbol))),
-        };
-        errors.at(value, message);
-    }
-
-    fn unknown(&mut self, symbol: Symbol, name: &Ident, errors: &mut Errors) {
-        let (text, attribute) = (name.to_string(), symbol.name());
-        let message = match (text.as_str(), symbol) {
-            ("on_cancel", Symbol::DurableWrite) => {
-                "a durable write is never cancelled, so `on_cancel` would never run: remove it, or \
-                 write `#[cancellable(reversible_write, on_cancel = ..)]`"
-                    .to_owned()
-            }
-            ("cooperative", Symbol::DurableWrite) => {
-                "a durable write is never cancelled, so there is nothing to cooperate with: remove \
-                 `cooperative`"
-                    .to_owned()
-            }
-            ("deadline", Symbol::Exempt) => {
-                "an exempt handler has no deadline: remove it, or write \
-                 `#[cancellable(read, deadline = ..)]`"
-                    .to_owned()
-            }
-            ("deadline", Symbol::Background) => {
-                "a worker has no deadline: it runs until its stopping token fires".to_owned()
-            }
-            ("idempotency_key" | "keep" | "after_crash", Symbol::Exempt) => format!(
-                "an exempt handler has no point of no return, which spends a key: remove `{text}`, or write \
-                 `#[durable_write(idempotency_key = ..)]`"
-            ),
-            ("idempotency_key" | "keep" | "after_crash", Symbol::Background) => {
-                format!("a worker has no request, and so no key: remove `{text}`")
-            }
-            ("idempotency_key", _) => {
-                "`idempotency_key` needs a value: write `idempotency_key = \"required\"`, or \
-                 `\"optional\"`"
-                    .to_owned()
-            }
-            _ if names(symbol).contains(&text.as_str()) => {
-                format!("`{text}` needs a value: write `{text} = ..`")
-            }
-            _ => owner(&text).map_or_else(
-                || {
-                    let expected = suggest::expected(&text, names(symbol));
-                    format!("unknown option `{text}` of `{attribute}`: {expected}")
-                },
-                |owner| format!("`{text}` belongs to `{}`: remove it", owner.name()),
-            ),
-        };
-        self.assume_option(symbol, name);
-        errors.at(name, message);
-    }
-
-    /// Marks the option that is nearest to the misspelt `name` as present, so that its absence is not reported.
-    fn assume_option(&mut self, symbol: Symbol, name: &Ident) {
-        match suggest::nearest(&name.to_string(), names(symbol)) {
-            Some("reason") => _ = self.reason.get_or_insert_with(|| (name.clone(), None)),
-            Some("streaming_body") => {
-                _ = self.streaming_body.get_or_insert_with(|| (name.clone(), None));
-            }
-            Some("safe_method") => {
-                _ = self.safe_method.get_or_insert_with(|| (name.clone(), None));
-            }
-            Some("idempotency_key") => {
-                _ = self.idempotency_key.get_or_insert_with(|| (name.clone(), None));
-            }
-            Some("on_cancel") => self.on_cancel_faulted = true,
-            Some("internal") => _ = self.internal.get_or_insert_with(|| name.clone()),
-            _ => {}
         }
     }
 }

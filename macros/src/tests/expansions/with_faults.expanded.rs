@@ -5,7 +5,7 @@ async fn misspelt(
         "unknown mode `raed`: did you mean `read`? expected `read`, `stream`, `idempotent_write` or `reversible_write`"
     }
     ::core::compile_error! {
-        "unknown option `retries` of `cancellable`: expected `cooperative`, `finish`, `on_cancel`, `safe_method`, `deadline`, `name`, `internal` or `crate`"
+        "unknown option `retries` of `cancellable`: expected `cooperative`, `finish`, `on_cancel`, `safe_method`, `idempotency_key`, `keep`, `after_crash`, `deadline`, `name`, `internal` or `crate`"
     }
     ::core::compile_error! {
         "a duration is a whole number: write `1500ms`"
