@@ -16,11 +16,11 @@ use serde_core::{Serialize, Serializer};
 ///
 /// Output: `{ "name": …, "age_ms": … }`. A field that the list does not name is a compile error.
 macro_rules! serialize {
-    ($type:ident { $($field:ident $(: $unit:ident)?),+ $(; skip $skipped:ident)? }) => {
+    ($type:ident { $($field:ident $(: $unit:ident)?),+ $(; skip $($skipped:ident),+)? }) => {
         impl serde_core::Serialize for $type {
             fn serialize<S: serde_core::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
                 use serde_core::ser::SerializeStruct as _;
-                let Self { $($field,)+ $($skipped: _)? } = self;
+                let Self { $($field,)+ $($($skipped: _),+)? } = self;
                 let fields = [$(stringify!($field)),+].len();
                 let mut object = to.serialize_struct(stringify!($type), fields)?;
                 $($crate::serialize::serialize!(@field object $field $($unit)?);)+

@@ -12,7 +12,7 @@ use serde_core::{Serialize, Serializer};
 
 use super::{
     effective::EffectiveDeadline,
-    row::{COLUMNS, HEADS, ROUTES, Row},
+    row::{COLUMNS, HEADS, KEYS, ROUTES, Row},
 };
 use crate::{
     handler_policy::HandlerPolicy,
@@ -49,7 +49,8 @@ pub(crate) fn all() -> Vec<&'static HandlerPolicy> {
 ///
 /// `Display` prints a table, with the exempt handlers last, and `Serialize` gives a list. A snapshot of it in a
 /// test puts every change of a policy into the diff for review. `{:#}` omits the lines of the source, which change
-/// with every edit. [`Policies::with_routes`] adds the routes of a router.
+/// with every edit. [`Policies::with_routes`] adds the routes of a router. If a handler takes idempotency keys, a column
+/// shows their options.
 ///
 /// # Examples
 ///
@@ -69,6 +70,7 @@ pub(crate) fn all() -> Vec<&'static HandlerPolicy> {
 /// # println!("{table}");
 /// assert!(table.starts_with("handler       | policy"));
 /// assert!(table.contains("orders::place | durable_write     | "));
+/// # assert!(!table.contains("keys"), "no handler takes keys, so there is no column of them");
 ///
 /// let json = serde_json::to_value(policies()).unwrap();
 /// assert_eq!(json[1]["name"], "orders::place");
@@ -224,10 +226,15 @@ impl fmt::Display for Policies {
         let widths: [usize; COLUMNS] = std::array::from_fn(|column| {
             table.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
         });
-        let has_routes = self.routes.is_some();
-        write_row(f, &table[0], &widths, has_routes)?;
-        write_row(f, &widths.map(|width| "-".repeat(width)), &widths, has_routes)?;
-        table[1..].iter().try_for_each(|row| write_row(f, row, &widths, has_routes))
+        let has_keys = self.iter().any(|policy| policy.key().is_some());
+        let shown = HEADS.map(|head| match head {
+            ROUTES => self.routes.is_some(),
+            KEYS => has_keys,
+            _ => true,
+        });
+        write_row(f, &table[0], &widths, &shown)?;
+        write_row(f, &widths.map(|width| "-".repeat(width)), &widths, &shown)?;
+        table[1..].iter().try_for_each(|row| write_row(f, row, &widths, &shown))
     }
 }
 
@@ -235,9 +242,9 @@ fn write_row(
     f: &mut fmt::Formatter<'_>,
     row: &[String; COLUMNS],
     widths: &[usize; COLUMNS],
-    has_routes: bool,
+    shown: &[bool; COLUMNS],
 ) -> fmt::Result {
-    let cells = row.iter().zip(widths).zip(HEADS).filter(|(_, head)| has_routes || *head != ROUTES);
+    let cells = row.iter().zip(widths).zip(shown).filter(|(_, shown)| **shown);
     let cells: Vec<_> = cells.map(|((cell, width), _)| format!("{cell:<width$}")).collect();
     writeln!(f, "{}", cells.join(" | ").trim_end())
 }

@@ -106,6 +106,9 @@ impl MetricsFacade {
         ] {
             counter!("followthrough_compensations_ended_total", "end" => end).absolute(count);
         }
+        for (result, count) in counts.idempotency.by_result() {
+            counter!("followthrough_idempotency_keys_total", "result" => result).absolute(count);
+        }
         let observers = counts.observers;
         for (fault, count) in [
             ("panicked", observers.panicked),
@@ -188,6 +191,7 @@ fn describe() {
         ("followthrough_durable_work_ended_total", "Durable work that has ended."),
         ("followthrough_rescued_total", "Durable work that completed without its request."),
         ("followthrough_compensations_ended_total", "Compensations that have ended."),
+        ("followthrough_idempotency_keys_total", "Requests with an idempotency key."),
         ("followthrough_workers_failed_total", "Workers that have failed."),
         ("followthrough_deadlines_ignored_total", "Deadlines of callers that could not be read."),
         (

@@ -46,6 +46,20 @@ pub struct IdempotencyCounts {
     pub unknown: u64,
 }
 
+impl IdempotencyCounts {
+    /// Returns each count with the value of the label `result` in metrics.
+    pub(crate) const fn by_result(self) -> [(&'static str, u64); 5] {
+        let Self { claimed, joined, replayed, refused, unknown } = self;
+        [
+            ("claimed", claimed),
+            ("joined", joined),
+            ("replayed", replayed),
+            ("refused", refused),
+            ("unknown", unknown),
+        ]
+    }
+}
+
 serialize!(IdempotencyCounts { claimed, joined, replayed, refused, unknown });
 
 impl std::fmt::Display for IdempotencyCounts {

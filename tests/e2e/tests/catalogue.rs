@@ -102,6 +102,9 @@ fn a_row_says_what_the_attribute_said() {
             "deadline_name": null,
             "durable_sites": 0,
             "reopened_sites": 0,
+            "idempotency_key": null,
+            "keep_ms": null,
+            "after_crash": null,
             "max_in_flight": 8,
             "needs_ms": 2000,
             "reason": "it must land",
@@ -114,6 +117,34 @@ fn a_row_says_what_the_attribute_said() {
     assert_eq!((&counts["deadline_ms"], &counts["write"]), (&json!(1500), &json!(false)));
     let sites = row("with sites");
     assert_eq!((&sites["durable_sites"], &sites["write"]), (&json!(2), &json!(true)));
+    let keys = |name: &str| {
+        let row = row(&format!("catalogue::changes::{name}::handler"));
+        ["idempotency_key", "keep_ms", "after_crash"].map(|member| row[member].clone())
+    };
+    assert_eq!(keys("keyed"), [json!("required"), json!(86_400_000), json!("unknown")]);
+    assert_eq!(keys("kept"), [json!("required"), json!(604_800_000), json!("unknown")]);
+    assert_eq!(keys("repeated"), [json!("required"), json!(86_400_000), json!("again")]);
+    assert_eq!(keys("finished_in"), [json!("required"), json!(86_400_000), json!("again")]);
+    assert_eq!(keys("maybe_keyed"), [json!("optional"), json!(86_400_000), json!("unknown")]);
+}
+
+#[test]
+fn a_column_has_the_options_of_the_keys() {
+    let table = policies().to_string();
+    let cell = |name: &str| {
+        let mut rows = table.lines().map(|row| row.split('|').map(str::trim).collect::<Vec<_>>());
+        let head = rows.next().unwrap();
+        let column = head.iter().position(|head| *head == "keys").unwrap();
+        rows.find(|row| row[0] == name).unwrap()[column].to_owned()
+    };
+    let changed = |name: &str| cell(&format!("catalogue::changes::{name}::handler"));
+    assert_eq!(changed("keyed"), "required, 24 h");
+    assert_eq!(changed("kept"), "required, 7 d");
+    assert_eq!(changed("repeated"), "required, 24 h, again after a crash");
+    assert_eq!(changed("finished_in"), "required, 24 h, again after a crash unless it has landed");
+    assert_eq!(changed("maybe_keyed"), "optional, 24 h");
+    assert_eq!(changed("durable"), "");
+    assert_eq!(cell("catalogue::health"), "");
 }
 
 #[test]
@@ -128,7 +159,7 @@ fn the_table_lists_exempt_handlers_apart_and_line_numbers_on_demand() {
     assert!(table.contains("| 8 at once, needs 2 s |"), "{table}");
     let place = |text: &str| {
         let row = text.lines().find(|line| line.starts_with("with sites")).unwrap().to_owned();
-        row.split('|').nth(5).unwrap().trim().to_owned()
+        row.split('|').nth(6).unwrap().trim().to_owned()
     };
     assert_eq!(place(&format!("{:#}", policies())), "tests/e2e/tests/catalogue.rs");
     let line = place(&table);
@@ -142,6 +173,12 @@ mod changes {
     use followthrough::{RequestToken, cancellable, durable_write, exempt};
 
     use super::store;
+
+    struct Transaction;
+
+    impl Transaction {
+        fn finish_in(&self) {}
+    }
 
     macro_rules! handler {
         ($name:ident, #[$policy:meta] ($($arg:ident: $type:ty)?) $body:block) => {
@@ -179,6 +216,14 @@ mod changes {
         #[cancellable(read)]
         store().await;
     });
+    handler!(keyed, #[durable_write(idempotency_key = "required")] () {});
+    handler!(maybe_keyed, #[durable_write(idempotency_key = "optional")] () {});
+    handler!(kept, #[durable_write(idempotency_key = "required", keep = "168h")] () {});
+    handler!(repeated, #[durable_write(idempotency_key = "required", after_crash = "again")] () {});
+    handler!(finished_in, #[durable_write(idempotency_key = "required")] () {
+        // A method of this name finishes the record in a transaction of the handler.
+        Transaction.finish_in();
+    });
     handler!(landing, #[cancellable(idempotent_write)] () {
         #[durable_write]
         store().await;
@@ -191,7 +236,7 @@ fn every_change_of_a_policy_shows_in_the_reviewed_page() {
     let rows = page.lines().filter(|row| row.starts_with("catalogue::changes::"));
     let mut policies: Vec<_> = rows.map(|row| row.split_once('|').unwrap().1).collect();
     let all = policies.len();
-    assert_eq!(all, 13, "{page}");
+    assert_eq!(all, 18, "{page}");
     policies.sort_unstable();
     policies.dedup();
     assert_eq!(policies.len(), all, "two of these look the same:\n{page}");

@@ -69,6 +69,10 @@ async fn the_facade_records_every_end_and_its_gauges_return_to_zero() {
     for series in once {
         assert_eq!(ended[&format!("followthrough_{series}")], 1.0, "{series}");
     }
+    for result in ["claimed", "joined", "replayed", "refused", "unknown"] {
+        let series = format!("followthrough_idempotency_keys_total{{result=\"{result}\"}}");
+        assert_eq!(ended.get(&series), Some(&0.0), "no request had a key");
+    }
     assert_eq!(report.durable.followed_through, 1);
     assert_eq!(requests_ended(&ended), all);
     let described = recorder.described();

@@ -8,6 +8,8 @@
 //! 2. The counters of a shard change under its lock, and a reader adds up the shards one after the other. So a
 //!    text counts each event once, or not yet.
 
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::{
@@ -216,7 +218,7 @@ fn write_requests(text: &mut Text, series: &Series) {
         text.sample("cancelled_total", &labels, count);
     }
     text.begin("refused", "counter", "Requests that were refused before anything began.");
-    for cause in [Cause::LimitReached, Cause::TimeTooShort] {
+    for cause in [Cause::LimitReached, Cause::TimeTooShort, Cause::KeyStoreUnavailable] {
         let of_cause = series.cancelled.iter().filter(|((_, by, _), _)| *by == cause.as_str());
         let refused: u64 = of_cause.map(|(_, count)| count).sum();
         text.sample("refused_total", &[("reason", cause.as_str())], refused);
@@ -253,6 +255,10 @@ fn write_work(text: &mut Text, counts: &Counts, series: &Series) {
     text.begin("compensations_ended", "counter", "Compensations that have ended.");
     for (end, count) in compensations {
         text.sample("compensations_ended_total", &[("end", end)], count);
+    }
+    text.begin("idempotency_keys", "counter", "Requests with an idempotency key.");
+    for (result, count) in counts.idempotency.by_result() {
+        text.sample("idempotency_keys_total", &[("result", result)], count);
     }
     let name = "durable_work_seconds";
     text.begin(name, "histogram", "The time from the point of no return to the end of the work.");
