@@ -25,6 +25,8 @@ pub struct Addition {
     /// The value of `x-followthrough`.
     pub(super) policy: Value,
     pub(super) answers: Vec<&'static Answer>,
+    /// Whether a header `Idempotency-Key` is required, if the handler takes keys.
+    pub(super) key: Option<bool>,
 }
 
 /// An answer of the runtime, which the document has once, among its components.
@@ -34,26 +36,54 @@ pub(super) struct Answer {
     /// The name among the components.
     pub(super) name: &'static str,
     pub(super) description: &'static str,
-    pub(super) retry_after: bool,
+    pub(super) members: &'static [Member],
+    /// The description of the header `Retry-After`, if the answer may have it.
+    pub(super) retry_after: Option<&'static str>,
 }
 
 const UNAVAILABLE: Answer = Answer {
     status: 503,
     name: "FollowthroughUnavailable",
     description: "The service is shutting down, or has no room for the request: try again.",
-    retry_after: true,
+    members: &[TYPE, TITLE, STATUS, DETAIL, CAUSE, OUTCOME],
+    retry_after: Some("Seconds until a new attempt is likely to succeed"),
 };
 
 const TIMEOUT: Answer = Answer {
     status: 504,
     name: "FollowthroughTimeout",
     description: "The deadline has passed. `outcome` says whether the work was begun.",
-    retry_after: false,
+    members: &[TYPE, TITLE, STATUS, DETAIL, CAUSE, OUTCOME],
+    retry_after: None,
 };
 
-pub(super) const RETRY_AFTER: &str = "Seconds until a new attempt is likely to succeed";
+const KEY_REFUSED: Answer = Answer {
+    status: 400,
+    name: "FollowthroughKeyRefused",
+    description: "The `Idempotency-Key` is missing or malformed.",
+    members: &[TYPE, TITLE, STATUS, DETAIL],
+    retry_after: None,
+};
+
+const KEY_CONFLICT: Answer = Answer {
+    status: 409,
+    name: "FollowthroughKeyConflict",
+    description: "An earlier request with this `Idempotency-Key` has no answer that can be sent. With `Retry-After`, it \
+                  still runs: try again. Without, ask whether the work is done before it is repeated with a new key.",
+    members: &[TYPE, TITLE, STATUS, DETAIL, OUTCOME],
+    retry_after: Some("Seconds until the earlier request is likely to have an answer"),
+};
+
+const KEY_REUSED: Answer = Answer {
+    status: 422,
+    name: "FollowthroughKeyReused",
+    description: "The `Idempotency-Key` was used for a request with another method, path or body.",
+    members: &[TYPE, TITLE, STATUS, DETAIL],
+    retry_after: None,
+};
 
 /// A member of a problem of the runtime (RFC 9457).
+#[derive(Debug)]
 pub(super) struct Member {
     pub(super) name: &'static str,
     pub(super) is_integer: bool,
@@ -65,20 +95,18 @@ const fn text(name: &'static str, description: &'static str) -> Member {
     Member { name, is_integer: false, description, values: &[] }
 }
 
-pub(super) const MEMBERS: [Member; 6] = [
-    text("type", "The type of the problem: `about:blank`"),
-    text("title", "The status in words"),
-    Member { is_integer: true, ..text("status", "The status") },
-    text("detail", "An explanation for a person"),
-    text("cause", "The event that ended the request"),
-    Member {
-        values: &["not_begun", "unknown", "completed"],
-        ..text(
-            "outcome",
-            "Whether the work was begun: `not_begun` may be repeated, `unknown` may land, `completed` has landed",
-        )
-    },
-];
+const TYPE: Member = text("type", "The type of the problem: `about:blank`");
+const TITLE: Member = text("title", "The status in words");
+const STATUS: Member = Member { is_integer: true, ..text("status", "The status") };
+const DETAIL: Member = text("detail", "An explanation for a person");
+const CAUSE: Member = text("cause", "The event that ended the request");
+const OUTCOME: Member = Member {
+    values: &["not_begun", "unknown", "completed"],
+    ..text(
+        "outcome",
+        "Whether the work was begun: `not_begun` may be repeated, `unknown` may land, `completed` has landed",
+    )
+};
 
 impl Addition {
     pub(super) fn new(
@@ -102,19 +130,30 @@ impl Addition {
         if let Some(name) = deadline_name {
             put("deadline_name", name.into());
         }
+        let key = policy.key();
+        if let Some(key) = key {
+            put("idempotency_key", key.requirement().into());
+            put("keep_ms", u64::try_from(key.kept().as_millis()).unwrap_or(u64::MAX).into());
+        }
         let governed = policy.mode() != Mode::Exempt;
         let has_deadline = deadline.is_some() || deadline_name.is_some();
-        let answers =
-            [governed.then_some(&UNAVAILABLE), (governed && has_deadline).then_some(&TIMEOUT)];
-        Self { policy: object.into(), answers: answers.into_iter().flatten().collect() }
+        let mut answers: Vec<&'static Answer> = Vec::new();
+        if key.is_some() {
+            answers.extend([&KEY_REFUSED, &KEY_CONFLICT, &KEY_REUSED]);
+        }
+        answers.extend(governed.then_some(&UNAVAILABLE));
+        answers.extend((governed && has_deadline).then_some(&TIMEOUT));
+        let key = key.map(|key| key.is_required());
+        Self { policy: object.into(), answers, key }
     }
 }
 
 impl Answer {
     /// Returns the response object.
     pub(super) fn to_value(&self) -> Value {
-        let properties = MEMBERS.iter().map(|member| (member.name.to_owned(), member.to_value()));
-        let required = MEMBERS.map(|member| member.name);
+        let properties =
+            self.members.iter().map(|member| (member.name.to_owned(), member.to_value()));
+        let required: Vec<_> = self.members.iter().map(|member| member.name).collect();
         let mut response = json!({
             "description": self.description,
             "content": { PROBLEM_JSON: { "schema": {
@@ -123,9 +162,9 @@ impl Answer {
                 "properties": properties.collect::<Map<_, _>>(),
             } } },
         });
-        if self.retry_after {
+        if let Some(description) = self.retry_after {
             response["headers"] = json!({
-                "Retry-After": { "description": RETRY_AFTER, "schema": { "type": "integer" } },
+                "Retry-After": { "description": description, "schema": { "type": "integer" } },
             });
         }
         response

@@ -2,11 +2,13 @@
 //!
 //! [`annotate`] adds to each operation whose route is known:
 //!
-//! - `x-followthrough`: the name of the handler, its policy, its deadline in milliseconds and its durable sites;
+//! - `x-followthrough`: the name of the handler, its policy, its deadline in milliseconds, its durable sites, and whether an
+//!   idempotency key is required or optional;
 //! - the response 503 with `Retry-After`, unless the handler is exempt;
-//! - the response 504 with the `outcome` of the work, if the handler has a deadline.
+//! - the response 504 with the `outcome` of the work, if the handler has a deadline;
+//! - the header `Idempotency-Key` and the responses 400, 409 and 422, if the handler takes idempotency keys.
 //!
-//! A response that the document has already stays as it is. The `operationId`, and every other part of an operation,
+//! A response or a header that the document has already stays as it is. The `operationId`, and every other part of an operation,
 //! stays as it is, too.
 //!
 //! The document is a [`serde_json::Value`], with the feature `utoipa` an `utoipa::openapi::OpenApi`, and with the
@@ -42,6 +44,7 @@
 mod addition;
 #[cfg(feature = "aide")]
 mod aide;
+mod key_header;
 mod matching;
 #[cfg(feature = "utoipa")]
 mod utoipa;

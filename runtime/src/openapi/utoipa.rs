@@ -1,18 +1,19 @@
 //! The document of utoipa.
 
 use ::utoipa::openapi::{
-    ContentBuilder, HeaderBuilder, Object, OpenApi, PathItem, Ref, RefOr, Response,
+    ContentBuilder, HeaderBuilder, Object, OpenApi, PathItem, Ref, RefOr, Required, Response,
     ResponseBuilder, Type,
-    path::Operation as UtoipaOperation,
+    path::{
+        Operation as UtoipaOperation, Parameter as UtoipaParameter, ParameterBuilder, ParameterIn,
+    },
     schema::{ObjectBuilder, Schema},
 };
 use serde_json::Value;
 
 use super::{
     AnnotateError, Document,
-    addition::{
-        Addition, Answer, EXTENSION, MEMBERS, Member, Operation, PROBLEM_JSON, RETRY_AFTER,
-    },
+    addition::{Addition, Answer, EXTENSION, Member, Operation, PROBLEM_JSON},
+    key_header::{self, KeyHeaders, Parameter},
     sealed::Sealed,
 };
 
@@ -24,11 +25,18 @@ impl Document for OpenApi {
         look_up: &mut dyn FnMut(&Operation<'_>) -> Option<Addition>,
     ) -> Result<(), AnnotateError> {
         let mut used: Vec<&'static Answer> = Vec::new();
+        let components = self.components.iter().flat_map(|components| &components.parameters);
+        let headers = KeyHeaders::among(components.map(|(name, one)| (name, parameter(one))));
         for (path, item) in &mut self.paths.paths {
+            let has_key = headers.contain(parameters(item.parameters.as_ref()));
             for (method, operation) in operations(item) {
                 let id = operation.operation_id.as_deref();
                 let Some(addition) = look_up(&Operation { method, path, id }) else { continue };
                 used.extend(&addition.answers);
+                let known = has_key || headers.contain(parameters(operation.parameters.as_ref()));
+                if let Some(required) = addition.key.filter(|_| !known) {
+                    operation.parameters.get_or_insert_default().push(RefOr::T(key(required)));
+                }
                 extend(operation, addition);
             }
         }
@@ -58,6 +66,31 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut U
     .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
+fn parameter(parameter: &RefOr<UtoipaParameter>) -> Parameter<'_> {
+    match parameter {
+        RefOr::Ref(reference) => Parameter::Reference(&reference.ref_location),
+        RefOr::T(one) if one.parameter_in == ParameterIn::Header => Parameter::Header(&one.name),
+        RefOr::T(_) => Parameter::Other,
+    }
+}
+
+fn parameters(list: Option<&Vec<RefOr<UtoipaParameter>>>) -> impl Iterator<Item = Parameter<'_>> {
+    list.into_iter().flatten().map(parameter)
+}
+
+/// Returns the header `Idempotency-Key`.
+fn key(required: bool) -> UtoipaParameter {
+    let schema =
+        ObjectBuilder::new().schema_type(Type::String).max_length(Some(key_header::MAX_LENGTH));
+    ParameterBuilder::new()
+        .name(key_header::NAME)
+        .parameter_in(ParameterIn::Header)
+        .description(Some(key_header::description(required)))
+        .required(if required { Required::True } else { Required::False })
+        .schema(Some(schema))
+        .build()
+}
+
 fn extend(operation: &mut UtoipaOperation, addition: Addition) {
     let extensions = operation.extensions.get_or_insert_default();
     extensions.insert(EXTENSION.to_owned(), addition.policy);
@@ -69,15 +102,15 @@ fn extend(operation: &mut UtoipaOperation, addition: Addition) {
 
 fn response(answer: &Answer) -> Response {
     let mut problem = ObjectBuilder::new().schema_type(Type::Object);
-    for member in &MEMBERS {
+    for member in answer.members {
         problem = problem.property(member.name, schema(member)).required(member.name);
     }
     let content = ContentBuilder::new().schema(Some(problem)).build();
     let mut response =
         ResponseBuilder::new().description(answer.description).content(PROBLEM_JSON, content);
-    if answer.retry_after {
+    if let Some(description) = answer.retry_after {
         let seconds = Some(Object::with_type(Type::Integer));
-        let header = HeaderBuilder::new().schema(seconds).description(Some(RETRY_AFTER)).build();
+        let header = HeaderBuilder::new().schema(seconds).description(Some(description)).build();
         response = response.header("Retry-After", header);
     }
     response.build()

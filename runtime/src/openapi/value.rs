@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{
     AnnotateError, Document,
     addition::{Addition, Answer, EXTENSION, Operation},
+    key_header::{self, KeyHeaders, Parameter},
     sealed::Sealed,
 };
 
@@ -35,11 +36,13 @@ fn operations(
     look_up: &mut dyn FnMut(&Operation<'_>) -> Option<Addition>,
     used: &mut Vec<&'static Answer>,
 ) -> Result<(), AnnotateError> {
+    let headers = key_headers(document);
     let Some(paths) = document.get_mut("paths") else { return Ok(()) };
     // A member without a slash is an extension, of any type.
     let paths = object(paths, || "paths".to_owned())?.iter_mut();
     for (path, item) in paths.filter(|(path, _)| path.starts_with('/')) {
         let item = object(item, || format!("paths.{path}"))?;
+        let has_key = headers.contain(parameters(item.get("parameters")));
         for method in METHODS {
             let Some(operation) = item.get_mut(method) else { continue };
             let place = || format!("paths.{path}.{method}");
@@ -47,9 +50,51 @@ fn operations(
             let id = operation.get("operationId").and_then(Value::as_str);
             let Some(addition) = look_up(&Operation { method, path, id }) else { continue };
             used.extend(&addition.answers);
+            if let Some(required) = addition.key.filter(|_| !has_key) {
+                add_key(operation, required, &headers, place)?;
+            }
             extend(operation, addition, place)?;
         }
     }
+    Ok(())
+}
+
+/// Finds the header `Idempotency-Key` among the components of `document`.
+fn key_headers(document: &Value) -> KeyHeaders {
+    let components = document.pointer("/components/parameters").and_then(Value::as_object);
+    KeyHeaders::among(
+        components.into_iter().flatten().map(|(name, value)| (name, parameter(value))),
+    )
+}
+
+fn parameter(value: &Value) -> Parameter<'_> {
+    let text = |member: &str| value.get(member).and_then(Value::as_str);
+    match (text("$ref"), text("in"), text("name")) {
+        (Some(reference), ..) => Parameter::Reference(reference),
+        (_, Some("header"), Some(name)) => Parameter::Header(name),
+        _ => Parameter::Other,
+    }
+}
+
+fn parameters(list: Option<&Value>) -> impl Iterator<Item = Parameter<'_>> {
+    list.and_then(Value::as_array).into_iter().flatten().map(parameter)
+}
+
+/// Adds the header `Idempotency-Key`, unless the operation has it.
+fn add_key(
+    operation: &mut Map<String, Value>,
+    required: bool,
+    headers: &KeyHeaders,
+    place: impl Fn() -> String,
+) -> Result<(), AnnotateError> {
+    if headers.contain(parameters(operation.get("parameters"))) {
+        return Ok(());
+    }
+    let list = operation.entry("parameters").or_insert_with(|| json!([]));
+    let list = list.as_array_mut().ok_or_else(|| {
+        AnnotateError(format!("expected `{}.parameters` to be an array", place()))
+    })?;
+    list.push(key_header::to_value(required));
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use axum::{
     extract::{Path, State},
 };
 use followthrough::{
-    DurableToken, RequestToken, ShutdownToken, cancellable, durable_write, exempt,
+    DurableToken, IdempotencyKey, RequestToken, ShutdownToken, cancellable, durable_write, exempt,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -47,6 +47,16 @@ async fn take_in(
     Json(pet)
 }
 
+#[durable_write(idempotency_key = "required", keep = "168h", name = "pets::sell_pet")]
+async fn sell(key: IdempotencyKey, Json(pet): Json<Pet>) -> Json<String> {
+    Json(format!("{} is paid for as {}", pet.name, key.derive("payment")))
+}
+
+#[durable_write(idempotency_key = "optional", name = "pets::feed_pets")]
+async fn feed(key: Option<IdempotencyKey>) -> Json<bool> {
+    Json(key.is_some())
+}
+
 #[cancellable(read, name = "pets::count_pets")]
 async fn count(_cancel: RequestToken) -> Json<u64> {
     Json(0)
@@ -70,6 +80,8 @@ pub fn api_router(store: Store) -> (axum::Router, OpenApi) {
     };
     let pets = ApiRouter::new()
         .api_route("/", post_with(take_in, named("take_in_pet")))
+        .api_route("/sales", post_with(sell, named("sell_pet")))
+        .api_route("/meals", post_with(feed, named("feed_pets")))
         .api_route("/count", get_with(count, named("count_pets")))
         .api_route("/{id}", get_with(show, named("show_pet")));
     let router = ApiRouter::new()

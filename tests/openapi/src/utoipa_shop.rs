@@ -6,7 +6,7 @@ use axum::{
     http::StatusCode,
 };
 use followthrough::{
-    Router, ShutdownToken, cancellable, durable_write, exempt,
+    IdempotencyKey, Router, ShutdownToken, cancellable, durable_write, exempt,
     routing::{delete, get, post},
 };
 use tokio_util::sync::CancellationToken;
@@ -51,6 +51,34 @@ async fn take_in(
     (StatusCode::CREATED, Json(pet))
 }
 
+/// Sells a pet.
+#[durable_write(idempotency_key = "required", deadline = "10s")]
+#[utoipa::path(
+    post,
+    path = "/pets/{id}/sale",
+    params(("id" = u64, Path,)),
+    responses((status = 200, body = String))
+)]
+async fn sell(Path(id): Path<u64>, key: IdempotencyKey) -> String {
+    format!("pet {id} is paid for as {}", key.derive("payment"))
+}
+
+/// Feeds a pet. The document describes the key by itself.
+#[durable_write(idempotency_key = "optional", keep = "1h")]
+#[utoipa::path(
+    post,
+    path = "/pets/{id}/meals",
+    params(
+        ("id" = u64, Path,),
+        ("idempotency-key" = Option<String>, Header, description = "the number of the meal")
+    ),
+    responses((status = 204), (status = 409, description = "the pet is eating"))
+)]
+async fn feed(Path(_id): Path<u64>, key: Option<IdempotencyKey>) -> StatusCode {
+    drop(key);
+    StatusCode::NO_CONTENT
+}
+
 /// Gives a pet away.
 #[cancellable(read)]
 #[utoipa::path(
@@ -85,7 +113,10 @@ async fn health() -> &'static str {
 }
 
 #[derive(OpenApi)]
-#[openapi(info(title = "Pets", version = "1"), paths(show, take_in, give_away, photo, health))]
+#[openapi(
+    info(title = "Pets", version = "1"),
+    paths(show, take_in, sell, feed, give_away, photo, health)
+)]
 struct Document;
 
 /// Returns the governed router.
@@ -94,6 +125,8 @@ pub fn router(store: Store) -> Router {
         .route("/pets/{pet}", get(show))
         .route("/pets/{pet}", delete(give_away))
         .route("/pets", post(take_in))
+        .route("/pets/{pet}/sale", post(sell))
+        .route("/pets/{pet}/meals", post(feed))
         .route("/photos/{*path}", get(photo))
         .route("/health", get(health))
         .with_state(store)
@@ -109,6 +142,8 @@ pub fn open_api_router(store: Store) -> (axum::Router, utoipa::openapi::OpenApi)
     let pets = OpenApiRouter::new()
         .routes(routes!(show, give_away))
         .routes(routes!(take_in))
+        .routes(routes!(sell))
+        .routes(routes!(feed))
         .with_state(store);
     OpenApiRouter::new().nest("/api", pets).routes(routes!(health)).split_for_parts()
 }

@@ -30,6 +30,12 @@ fn without_ours(mut document: Value) -> Value {
     let operations = paths.values_mut().flat_map(|item| item.as_object_mut().unwrap().values_mut());
     for operation in operations {
         operation.as_object_mut().unwrap().remove("x-followthrough");
+        if let Some(parameters) = operation.get_mut("parameters").and_then(Value::as_array_mut) {
+            parameters.retain(|parameter| parameter["name"] != "Idempotency-Key");
+            if parameters.is_empty() {
+                operation.as_object_mut().unwrap().remove("parameters");
+            }
+        }
         let responses = operation["responses"].as_object_mut().unwrap();
         responses.retain(|_, response| {
             let reference = response["$ref"].as_str().unwrap_or_default();
@@ -87,6 +93,85 @@ fn the_document_of_aide_has_the_policies() {
     let document = json(&document);
     compare("aide.json", &document);
     assert_eq!(without_ours(document), before);
+}
+
+/// Returns the headers among the parameters of an operation, and whether each is required.
+fn headers(operation: &Value) -> Vec<(&str, bool)> {
+    let parameters = operation["parameters"].as_array().into_iter().flatten();
+    let headers = parameters.filter(|parameter| parameter["in"] == "header");
+    let is_required = |header: &Value| header["required"].as_bool().unwrap_or_default();
+    headers.map(|header| (header["name"].as_str().unwrap(), is_required(header))).collect()
+}
+
+#[test]
+fn a_keyed_operation_has_the_header_and_its_answers() {
+    let routes = utoipa_shop::router(Store::default()).routes();
+    let mut document = utoipa_shop::document();
+    openapi::annotate(&mut document, &routes).unwrap();
+    let document = json(&document);
+    let operation = |path: &str| &document["paths"][path]["post"];
+
+    let sale = operation("/pets/{id}/sale");
+    assert_eq!(headers(sale), [("Idempotency-Key", true)]);
+    assert_eq!(sale["parameters"][1]["schema"]["maxLength"], 255);
+    assert_eq!(sale["x-followthrough"]["idempotency_key"], "required");
+    assert_eq!(sale["x-followthrough"]["keep_ms"], 86_400_000);
+    for status in ["400", "409", "422"] {
+        let reference = sale["responses"][status]["$ref"].as_str().expect(status);
+        let answer = document.pointer(&reference[1..]).expect(reference);
+        assert!(answer["content"]["application/problem+json"].is_object(), "{answer}");
+        assert_eq!(answer["headers"]["Retry-After"].is_object(), status == "409", "{answer}");
+    }
+
+    // The header of the document stays, in its own case, and so does its response.
+    let meals = operation("/pets/{id}/meals");
+    assert_eq!(headers(meals), [("idempotency-key", false)]);
+    assert_eq!(meals["x-followthrough"]["idempotency_key"], "optional");
+    assert_eq!(meals["responses"]["409"]["description"], "the pet is eating");
+
+    // A handler without keys gets none of it.
+    let pets = operation("/pets");
+    assert_eq!(headers(pets), []);
+    assert_eq!(pets["x-followthrough"]["idempotency_key"], Value::Null);
+    assert_eq!(pets["responses"]["422"], Value::Null);
+}
+
+#[test]
+fn aide_documents_the_header_as_optional() {
+    let (_, mut document) = aide_shop::api_router(Store::default());
+    openapi::annotate_by_operation_id(&mut document, &policies()).unwrap();
+    let document = json(&document);
+    let operation = |path: &str| &document["paths"][path]["post"];
+    assert_eq!(headers(operation("/pets/sales")), [("Idempotency-Key", true)]);
+    assert_eq!(headers(operation("/pets/meals")), [("Idempotency-Key", false)]);
+}
+
+#[test]
+fn a_header_among_the_components_or_of_the_path_is_not_added_again() {
+    let routes = utoipa_shop::router(Store::default()).routes();
+    let annotated = |item: Value| {
+        let mut document = json!({
+            "openapi": "3.1.0",
+            "paths": { "/pets/{id}/sale": item },
+            "components": { "parameters": {
+                "Key": { "name": "Idempotency-Key", "in": "header" },
+                "Trace": { "name": "Trace", "in": "header" },
+                "Query": { "name": "Idempotency-Key", "in": "query" },
+            } },
+        });
+        openapi::annotate(&mut document, &routes).unwrap();
+        document["paths"]["/pets/{id}/sale"]["post"].take()
+    };
+    let reference = |name: &str| json!([{ "$ref": format!("#/components/parameters/{name}") }]);
+    let own = annotated(json!({ "post": { "parameters": reference("Key") } }));
+    assert_eq!(own["parameters"], reference("Key"));
+    let of_path = annotated(json!({ "parameters": reference("Key"), "post": {} }));
+    assert_eq!(of_path["parameters"], Value::Null);
+    for other in ["Trace", "Query"] {
+        let added = annotated(json!({ "post": { "parameters": reference(other) } }));
+        assert_eq!(added["parameters"].as_array().map(Vec::len), Some(2), "{other}");
+        assert_eq!(added["parameters"][1]["name"], "Idempotency-Key");
+    }
 }
 
 mod one {
@@ -196,5 +281,9 @@ fn what_is_no_document_is_an_error_that_names_the_part() {
     assert_eq!(
         with(json!({ "/pets": { "post": { "responses": 1 } } })),
         "expected `paths./pets.post.responses` to be an object"
+    );
+    assert_eq!(
+        with(json!({ "/pets/{id}/sale": { "post": { "parameters": 1 } } })),
+        "expected `paths./pets/{id}/sale.post.parameters` to be an array"
     );
 }
