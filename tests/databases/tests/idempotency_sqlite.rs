@@ -129,10 +129,15 @@ async fn a_lost_claim_stores_no_answer_in_a_transaction() {
 async fn a_direct_call_stores_nothing() {
     let Database { pool, _folder, .. } = database(SqliteJournalMode::Wal).await;
     let key = IdempotencyKey::new("key").expect("it is valid");
-    let mut tx = pool.begin().await.unwrap();
-    key.finish_in(&mut tx, &"answer").await.expect("there is no record");
-    key.finish_in(&mut *tx, &"answer").await.expect("there is no record");
-    tx.commit().await.unwrap();
+    let shared = pool.clone();
+    // A handler's future is `Send`.
+    let call = tokio::spawn(async move {
+        let mut tx = shared.begin().await.unwrap();
+        key.finish_in(&mut tx, &"answer").await.expect("there is no record");
+        key.finish_in(&mut *tx, &"answer").await.expect("there is no record");
+        tx.commit().await.unwrap();
+    });
+    call.await.unwrap();
     let records = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM followthrough_keys");
     assert_eq!(records.fetch_one(&pool).await.unwrap(), 0);
 }

@@ -185,10 +185,15 @@ async fn a_direct_call_stores_nothing() {
     let Some(postgres) = postgres() else { return };
     let (pool, _) = store(postgres, "keys_direct").await;
     let key = IdempotencyKey::new("key").expect("it is valid");
-    let mut tx = pool.begin().await.unwrap();
-    key.finish_in(&mut tx, &"answer").await.expect("there is no record");
-    key.finish_in(&mut *tx, &"answer").await.expect("there is no record");
-    tx.commit().await.unwrap();
+    let shared = pool.clone();
+    // A handler's future is `Send`.
+    let call = tokio::spawn(async move {
+        let mut tx = shared.begin().await.unwrap();
+        key.finish_in(&mut tx, &"answer").await.expect("there is no record");
+        key.finish_in(&mut *tx, &"answer").await.expect("there is no record");
+        tx.commit().await.unwrap();
+    });
+    call.await.unwrap();
     assert_eq!(count(&pool, "SELECT count(*) FROM followthrough_keys").await, 0);
 }
 
