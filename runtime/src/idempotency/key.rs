@@ -22,7 +22,7 @@ const LONGEST: usize = 255;
 ///
 /// # Examples
 ///
-/// ```
+/// ```standalone_crate
 /// use followthrough::{IdempotencyKey, durable_write};
 ///
 /// #[durable_write(idempotency_key = "required")]

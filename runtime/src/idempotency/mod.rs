@@ -4,7 +4,7 @@
 //! records and the [`Scope`] of the keys. A record begins at the handler's point of no return and ends with the
 //! stored answer, which every retry receives.
 //!
-//! ```
+//! ```standalone_crate
 //! use axum::extract::State;
 //! use followthrough::{
 //!     Idempotency, IdempotencyKey, Lifecycle, Router, Scope, durable_write, idempotency::MemoryStore,
