@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::{
+    idempotency::{Idempotency, MemoryStore, Scope},
     layer::LifecycleLayer,
     lifecycle::{Lifecycle, LifecycleBuilder},
     service::{Phase, ShutdownReport},
@@ -42,6 +43,13 @@ pub struct TestLifecycle {
     lifecycle: Lifecycle,
 }
 
+/// Returns the builder of a test's lifecycle. Its store of idempotency keys is empty, so that a program with a keyed
+/// handler needs no settings in the tests of its other handlers.
+pub(super) fn builder() -> LifecycleBuilder {
+    let scope = Scope::global("the clients of a test are one client");
+    Lifecycle::builder().idempotency(Idempotency::new(MemoryStore::new(), scope))
+}
+
 impl Default for TestLifecycle {
     fn default() -> Self {
         Self::new()
@@ -55,14 +63,15 @@ impl TestLifecycle {
         Self::with(|builder| builder)
     }
 
-    /// Creates one with your settings, except that `drain_delay` and `read_grace` are zero and `signals` is off.
+    /// Creates one with your settings, except that `drain_delay` and `read_grace` are zero and `signals` is off. Without
+    /// a store for idempotency keys in the settings, it has an empty one in memory, and one scope for all keys.
     ///
     /// # Panics
     ///
     /// Panics if [`LifecycleBuilder::build`] returns an error.
     #[must_use]
     pub fn with(settings: impl FnOnce(LifecycleBuilder) -> LifecycleBuilder) -> Self {
-        let builder = settings(Lifecycle::builder())
+        let builder = settings(builder())
             .drain_delay(Duration::ZERO)
             .read_grace(Duration::ZERO)
             .signals(false);

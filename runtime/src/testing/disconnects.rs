@@ -4,6 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use super::{
     check::Verdict,
+    control,
     disconnect_run::DisconnectRun,
     point::{Disconnect, Moment, Point, Seed},
     request::Repeat,
@@ -134,7 +135,7 @@ impl Disconnects {
 
     /// Sets the settings of each run's [`Lifecycle`]: a default deadline, task-locals that are carried over,
     /// hooks, and the grace within which work that follows through has to end. The lifecycle listens for no
-    /// signals.
+    /// signals. Without a store for idempotency keys in the settings, each run has an empty one in memory.
     pub fn lifecycle(
         mut self,
         settings: impl Fn(LifecycleBuilder) -> LifecycleBuilder + 'static,
@@ -219,7 +220,7 @@ impl Disconnects {
 
 impl Disconnects {
     pub(super) fn new_lifecycle(&self) -> Result<Lifecycle, Failure> {
-        let lifecycle = (self.lifecycle)(Lifecycle::builder()).signals(false).build();
+        let lifecycle = (self.lifecycle)(control::builder()).signals(false).build();
         lifecycle.map_err(|error| Failure::before(error.to_string()))
     }
 }
