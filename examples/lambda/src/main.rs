@@ -15,7 +15,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     let targets: Targets = "orders=info,followthrough=debug".parse()?;
     tracing_subscriber::registry().with(log).with(targets).init();
 
-    let lifecycle = Lifecycle::builder().build()?;
+    let lifecycle = Lifecycle::builder().idempotency(orders::keys()).build()?;
     let latency = Latency { statement: slow()?, ..Latency::default() };
     let routes = orders::routes(&lifecycle, latency).await?.into_axum();
     // Without the layer, a slow request shows that Lambda kills it.

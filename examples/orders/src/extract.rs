@@ -54,23 +54,6 @@ macro_rules! refused {
 
 refused!(JsonRejection, PathRejection, QueryRejection);
 
-/// The `Idempotency-Key` header, or a fresh key if the client sends none.
-pub(crate) struct IdempotencyKey(pub(crate) String);
-
-impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
-    type Rejection = AppError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, AppError> {
-        let Some(key) = parts.headers.get("idempotency-key") else { return Ok(Self(new_id())) };
-        match key.to_str() {
-            Ok(key) if !key.is_empty() && key.len() <= 100 => Ok(Self(key.to_owned())),
-            _ => Err(AppError::bad_request(
-                "an idempotency key has 1 to 100 characters of printable ASCII",
-            )),
-        }
-    }
-}
-
 /// A fresh id. As an argument, it exists before the body runs, so that a compensation can name the
 /// row that the body was about to create.
 pub(crate) struct NewId(pub(crate) String);

@@ -3,7 +3,7 @@
 //!
 //! Begin with `orders.rs`. `cargo run -p orders -- tour` plays the clients and checks the outcome.
 //!
-//! The library exports [`routes`], which other examples put under other servers.
+//! The library exports [`routes`] and [`keys`], which other examples put under other servers.
 
 mod app;
 mod cli;
@@ -34,7 +34,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::cli::{Cli, Command, ReportFormat, Settings};
-pub use crate::service::{Latency, routes};
+pub use crate::peers::Provider;
+pub use crate::service::{Latency, keys, routes, shop};
 use crate::service::{Service, StartError};
 
 /// Runs the command: reads its arguments, serves until a signal, and prints the report.
@@ -89,7 +90,7 @@ async fn serve(settings: &Settings) -> ExitCode {
 
 /// Returns the policies of the source with the routes of both ports, as in `policies.txt`.
 fn reviewed() -> Policies {
-    let lifecycle = Lifecycle::builder().signals(false).build();
+    let lifecycle = Lifecycle::builder().idempotency(keys()).signals(false).build();
     let lifecycle = lifecycle.unwrap_or_else(|error| refuse(error));
     followthrough::policies()
         .with_routes(&app::routes(&lifecycle).routes())

@@ -2,13 +2,13 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use followthrough::cancellable;
+use followthrough::{IdempotencyKey, cancellable};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::db::{Bill, Db, Item, Order};
-use crate::extract::{IdempotencyKey, Json, Path, Query};
+use crate::extract::{Json, Path, Query, new_id};
 use crate::peers::Quote;
 use crate::problem::AppError;
 
@@ -49,24 +49,25 @@ pub(crate) struct NewOrder {
 ///
 /// Before the charge, a disconnect ends the request and nothing has happened. From the charge on,
 /// the order follows through, with or without its client: charged and stored, or refunded.
-#[cancellable(read)]
+///
+/// A client that sends an `Idempotency-Key` may repeat the request: the repetition waits for the
+/// order that is under way, or gets its stored answer.
+#[cancellable(read, idempotency_key = "optional")]
 #[deadline = "10s"]
 pub(crate) async fn place(
     State(App { db, shipping, payments, .. }): State<App>,
-    IdempotencyKey(key): IdempotencyKey,
+    key: Option<IdempotencyKey>,
     cancel: CancellationToken,
     Json(order): Json<NewOrder>,
 ) -> Result<(StatusCode, Json<Order>), AppError> {
-    if let Some(placed) = db.order_by_key(&key).await? {
-        return Ok((StatusCode::OK, Json(placed.answers(&order.sku, order.quantity)?)));
-    }
     let item = db.item(&order.sku).await?.ok_or_else(|| AppError::unknown_sku(&order.sku))?;
     item.has(order.quantity)?;
     let quote = shipping.quote(&item.sku, order.quantity, &cancel).await?;
-    let bill = bill(key, &item, order.quantity, &quote)?;
+    let bill = bill(key.as_ref(), &item, order.quantity, &quote)?;
+    let payment_key = payment_key(key, &order);
 
     #[durable_write]
-    let charge = payments.charge(&bill.payment_key(), bill.total_cents, &cancel).await?;
+    let charge = payments.charge(&payment_key, bill.total_cents, &cancel).await?;
 
     #[durable_write]
     let placed = db.insert_order(&bill, &charge).await;
@@ -82,8 +83,21 @@ pub(crate) async fn place(
     Ok((StatusCode::CREATED, Json(placed)))
 }
 
-fn bill(key: String, item: &Item, quantity: i64, quote: &Quote) -> Result<Bill, AppError> {
+/// Returns the provider's key of the charge, which is the same in each repetition of this request.
+/// The goods are part of it, so that a key whose record is gone never meets the charge of another
+/// order.
+fn payment_key(key: Option<IdempotencyKey>, NewOrder { sku, quantity }: &NewOrder) -> String {
+    key.map_or_else(new_id, |key| key.derive(&format!("charge for {quantity} {sku}")))
+}
+
+fn bill(
+    key: Option<&IdempotencyKey>,
+    item: &Item,
+    quantity: i64,
+    quote: &Quote,
+) -> Result<Bill, AppError> {
     let total = item.price_cents.checked_mul(quantity).and_then(|sum| sum.checked_add(quote.cents));
     let total_cents = total.ok_or_else(|| AppError::invalid("the total is too large"))?;
+    let key = key.map(|key| key.as_str().to_owned());
     Ok(Bill { key, sku: item.sku.clone(), quantity, shipping_cents: quote.cents, total_cents })
 }

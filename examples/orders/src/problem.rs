@@ -12,8 +12,6 @@ pub(crate) enum AppError {
     /// The request is at fault. No row was written.
     #[error("{detail}")]
     Refused { status: StatusCode, detail: String },
-    #[error("this idempotency key was used for another order")]
-    KeyReused,
     /// Another service is at fault.
     #[error("{0}")]
     Peer(#[from] PeerError),
@@ -56,7 +54,6 @@ impl AppError {
     fn status(&self) -> StatusCode {
         match self {
             Self::Refused { status, .. } => *status,
-            Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Peer(_) => StatusCode::BAD_GATEWAY,
             Self::Database(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }

@@ -7,8 +7,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use followthrough::idempotency::MemoryStore;
 use followthrough::{
-    BuildError, Lifecycle, LifecycleBuilder, Overrides, OverridesError, Router, ShutdownReport,
+    BuildError, Idempotency, Lifecycle, LifecycleBuilder, Overrides, OverridesError, Router, Scope,
+    ShutdownReport,
 };
 use tokio::net::TcpListener;
 
@@ -52,7 +54,7 @@ pub(crate) struct Service {
 /// Returns the builder of a lifecycle with the operator's deadlines: from a file, or for one start
 /// from the environment, as in `ORDERS_DEADLINE_ORDERS__REPORT__RUN=500ms`.
 pub(crate) fn with_deadlines(file: Option<&Path>) -> Result<LifecycleBuilder, StartError> {
-    let mut lifecycle = Lifecycle::builder();
+    let mut lifecycle = Lifecycle::builder().idempotency(keys());
     if let Some(file) = file {
         let text = fs::read_to_string(file)
             .map_err(|error| StartError::File { file: file.to_owned(), error })?;
@@ -61,6 +63,15 @@ pub(crate) fn with_deadlines(file: Option<&Path>) -> Result<LifecycleBuilder, St
     }
     let environment = Overrides::from_env("ORDERS").map_err(StartError::Overrides)?;
     Ok(lifecycle.overrides(environment))
+}
+
+/// Returns where the answers to requests with an `Idempotency-Key` are kept, and whose keys they are.
+///
+/// The store is this process's memory, so a restart forgets the records. A store in a database goes
+/// here. A service with customers has `Scope::by`.
+pub fn keys() -> Idempotency {
+    let scope = Scope::global("the example has no customers, and its clients choose random keys");
+    Idempotency::new(MemoryStore::new(), scope)
 }
 
 /// The latencies around the service.
@@ -94,10 +105,23 @@ pub async fn routes(
     lifecycle: &Lifecycle,
     latency: Latency,
 ) -> Result<Router, Box<dyn Error + Send + Sync>> {
+    shop(lifecycle, latency).await.map(|(routes, _)| routes)
+}
+
+/// Returns the same routes with the books of their payment provider, for tests.
+///
+/// # Errors
+///
+/// If a peer or the database does not start.
+pub async fn shop(
+    lifecycle: &Lifecycle,
+    latency: Latency,
+) -> Result<(Router, Provider), Box<dyn Error + Send + Sync>> {
     let shipping = Shipping::start(latency.quote).await?;
-    let (payments, _) = Payments::start(latency.charge).await?;
+    let (payments, provider) = Payments::start(latency.charge).await?;
     let db = Db::open(&Location::Memory, latency.statement).await?;
-    Ok(app::router(App { db, shipping, payments, events: Events::new() }, lifecycle))
+    let app = App { db, shipping, payments, events: Events::new() };
+    Ok((app::router(app, lifecycle), provider))
 }
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {

@@ -15,7 +15,8 @@ const BRIEF: Duration = Duration::from_millis(2);
 
 /// Returns the service over an in-memory database with enough tea.
 async fn shop() -> Router {
-    let lifecycle = Lifecycle::builder().signals(false).build().expect("the defaults are sound");
+    let lifecycle = Lifecycle::builder().idempotency(orders::keys()).signals(false).build();
+    let lifecycle = lifecycle.expect("the defaults are sound");
     let quick = Latency { quote: BRIEF, charge: BRIEF, ..Latency::default() };
     let app = orders::routes(&lifecycle, quick).await.expect("it starts");
     let plenty = Request::put("/stock/tea").header("content-type", "application/json");
@@ -59,7 +60,7 @@ async fn an_order_is_charged_and_stored_or_neither() {
     let (mut sent, mut kept) = (0, 0);
     let request = || {
         sent += 1;
-        post("/orders", &format!("order {sent}"))
+        post("/orders", &format!("order-{sent}"))
     };
     let summary = disconnect_at_every_await(app.clone(), request, async |cut| {
         kept += usize::from(is_kept(&cut));

@@ -109,8 +109,10 @@ async fn a_refused_request_writes_no_row() {
         server.refuses(409, request, JSON, r#"{"sku":"tea","quantity":9223372036854775807}"#);
         server.refuses(413, request, JSON, &format!(r#"{{"sku":"{}"}}"#, "x".repeat(20_000)));
     }
-    let key = format!("{JSON}idempotency-key: {}\r\n", "k".repeat(101));
-    server.refuses(400, "POST /orders", &key, r#"{"sku":"tea","quantity":1}"#);
+    for key in ["k".repeat(256), "\"\"".to_owned(), "a\r\nidempotency-key: b".to_owned()] {
+        let key = format!("{JSON}idempotency-key: {key}\r\n");
+        server.refuses(400, "POST /orders", &key, r#"{"sku":"tea","quantity":1}"#);
+    }
 
     for (status, body) in [
         (422, r#"{"from":"tea","to":"tea","quantity":1}"#),
@@ -136,6 +138,30 @@ async fn a_refused_request_writes_no_row() {
     server.refuses(405, "DELETE /orders", "", "");
 
     assert_eq!(rows(&db).await, before);
+}
+
+#[tokio::test]
+async fn a_key_has_one_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = directory.path().join("orders.db");
+    let server = Server::start(&db);
+    let key = format!("{JSON}idempotency-key: \"1\"\r\n");
+
+    let order = r#"{"sku":"tea","quantity":1}"#;
+    let (first, again) = std::thread::scope(|clients| {
+        let first = clients.spawn(|| server.ask("POST /orders", &key, order));
+        let again = clients.spawn(|| server.ask("POST /orders", &key, order));
+        (first.join().unwrap(), again.join().unwrap())
+    });
+    assert_eq!(first.0, 201, "{first:?}");
+    assert_eq!(first, again);
+    assert_eq!(server.ask("POST /orders", &key, order), first);
+    server.refuses(422, "POST /orders", &key, r#"{"sku":"tea","quantity":2}"#);
+
+    let rows = rows(&db).await;
+    for row in [("orders", 1), ("outbox", 1), ("tea", 99)] {
+        assert!(rows.contains(&(row.0.to_owned(), row.1)), "{row:?} in {rows:?}");
+    }
 }
 
 #[tokio::test]

@@ -12,12 +12,12 @@ CREATE TABLE stock (
 
 CREATE TABLE orders (
     id             INTEGER PRIMARY KEY,
-    key            TEXT    NOT NULL UNIQUE,
+    key            TEXT, -- as the client sent it, for people
     sku            TEXT    NOT NULL REFERENCES stock (sku),
     quantity       INTEGER NOT NULL CHECK (quantity > 0),
     shipping_cents INTEGER NOT NULL,
     total_cents    INTEGER NOT NULL,
-    charge         TEXT    NOT NULL UNIQUE,
+    charge         TEXT    NOT NULL UNIQUE, -- a repetition whose record is gone meets its order here
     placed_at      TEXT    NOT NULL DEFAULT (strftime('%FT%H:%M:%fZ', 'now'))
 ) STRICT;
 

@@ -21,7 +21,8 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use payments::{Charge, Payments, Provider};
+pub use payments::Provider;
+pub(crate) use payments::{Charge, Payments};
 pub(crate) use shipping::{Quote, Shipping};
 pub(crate) use warehouse::Warehouse;
 

@@ -94,9 +94,9 @@ struct Wanted {
     amount_cents: i64,
 }
 
-/// The stand-in's books.
+/// The stand-in's books. A clone shows the same ones.
 #[derive(Clone, Default)]
-pub(crate) struct Provider {
+pub struct Provider {
     entries: Arc<Mutex<Vec<Entry>>>,
     latency: Duration,
 }
@@ -113,7 +113,7 @@ impl Provider {
     }
 
     /// Returns the number of charges, and of those that were refunded.
-    pub(crate) fn totals(&self) -> (usize, usize) {
+    pub fn totals(&self) -> (usize, usize) {
         let entries = self.entries();
         (entries.len(), entries.iter().filter(|entry| entry.refunded).count())
     }

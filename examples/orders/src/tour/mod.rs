@@ -49,6 +49,7 @@ async fn play() -> Result<Vec<Scene>, Box<dyn Error>> {
         writes::hang_up_before_the_charge(&mut stage).await.unwrap_or_else(Scene::broken),
         writes::hang_up_during_the_charge(&mut stage).await.unwrap_or_else(Scene::broken),
         writes::ask_again(&mut stage).await.unwrap_or_else(Scene::broken),
+        writes::order_more_with_that_key(&mut stage).await.unwrap_or_else(Scene::broken),
         writes::hang_up_in_a_hold(&mut stage).await.unwrap_or_else(Scene::broken),
         writes::hang_up_in_a_transfer(&mut stage).await.unwrap_or_else(Scene::broken),
         writes::hang_up_in_a_recount(&mut stage).await.unwrap_or_else(Scene::broken),

@@ -35,8 +35,11 @@ pub(super) async fn hang_up_before_the_charge(stage: &mut Stage) -> Played {
 }
 
 pub(super) async fn hang_up_during_the_charge(stage: &mut Stage) -> Played {
-    let mut scene = Scene::begin("orders 2 tea, and hangs up during the charge");
+    let mut scene = Scene::begin(
+        "orders 2 tea, hangs up during the charge, and sends the order again at once, with the same idempotency key",
+    );
     let (before, charges, mark) = (stage.facts().await?, stage.provider.totals(), stage.log.mark());
+    let joined = stage.lifecycle.counts().idempotency.joined;
     let order = json!({ "sku": "tea", "quantity": 2 });
     let call = Call::post(stage.server, "/orders", "late", &order).await?;
     let asked = stage.until(|| stage.provider.totals() != charges).await;
@@ -46,8 +49,12 @@ pub(super) async fn hang_up_during_the_charge(stage: &mut Stage) -> Played {
     stage.expected.disconnects += 1;
     stage.expected.durable += 1;
     scene.check("the disconnect in the log within 100 ms", stage.noticed(mark, PLACE).await);
-    let stored = stage.until_facts(|facts| facts.orders == before.orders + 1).await?;
-    scene.check("the order to be stored", stored);
+    scene.check_eq("orders, so far", &stage.facts().await?.orders, &before.orders);
+    let again = Call::post(stage.server, "/orders", "late", &order).await?.answer().await?;
+    scene.check_eq("the status of the second request", &again.status, &201);
+    let joined = stage.lifecycle.counts().idempotency.joined - joined;
+    scene.check_eq("requests that joined the order under way", &joined, &1);
+    scene.check_eq("orders", &stage.facts().await?.orders, &(before.orders + 1));
     let placed = stage.until_logged(mark, &["POST", "/orders", "order placed"]).await;
     scene.check("the order in the log, in the request's span", placed);
     let after = stage.facts().await?;
@@ -55,26 +62,47 @@ pub(super) async fn hang_up_during_the_charge(stage: &mut Stage) -> Played {
     scene.check_eq("the outbox", &after.outbox, &(before.outbox + 1));
     let now = stage.provider.totals();
     scene.check_eq("charges and refunds", &now, &(charges.0 + 1, charges.1));
-    scene.saw("nothing, it had left");
+    scene.saw(format!("nothing, it had left; then {}, order {}", again.status, again.body["id"]));
     scene.holds(format!(
-        "{} order, {} charge, {} outbox row, {} tea: it followed through",
+        "{} order, {} charge, {} outbox row, {} tea: it followed through, once",
         after.orders, now.0, after.outbox, after.tea
     ));
     Ok(scene)
 }
 
 pub(super) async fn ask_again(stage: &mut Stage) -> Played {
-    let mut scene = Scene::begin("sends that order again, with the same idempotency key");
+    let mut scene = Scene::begin("sends that order a third time, when it is done");
     let (before, charges) = (stage.facts().await?, stage.provider.totals());
     let order = json!({ "sku": "tea", "quantity": 2 });
     let answer = Call::post(stage.server, "/orders", "late", &order).await?.answer().await?;
 
-    scene.check_eq("the status", &answer.status, &200);
-    scene.check("the order's number in the answer", answer.body["id"].is_i64());
+    scene.check_eq("the status", &answer.status, &201);
+    let replayed = answer.header("idempotency-replayed");
+    scene.check_eq("the mark of a replay", &replayed, &Some("true"));
+    let path = format!("/orders/{}", answer.body["id"]);
+    let stored = Call::get(stage.server, &path).await?.answer().await?;
+    scene.check_eq("the order in the answer", &answer.body, &stored.body);
     let (after, now) = (stage.facts().await?, stage.provider.totals());
     scene.check_eq("the database", &after, &before);
     scene.check_eq("the charges", &now, &charges);
-    scene.saw(format!("{}, order {}", answer.status, answer.body["id"]));
+    scene.saw(format!("{}, order {}, from the store", answer.status, answer.body["id"]));
+    scene.holds(format!("still {} order and {} charge", after.orders, now.0));
+    Ok(scene)
+}
+
+pub(super) async fn order_more_with_that_key(stage: &mut Stage) -> Played {
+    let mut scene = Scene::begin("orders 3 tea with the key of the 2");
+    let (before, charges) = (stage.facts().await?, stage.provider.totals());
+    let order = json!({ "sku": "tea", "quantity": 3 });
+    let answer = Call::post(stage.server, "/orders", "late", &order).await?.answer().await?;
+
+    scene.check_eq("the status", &answer.status, &422);
+    let media_type = answer.header("content-type");
+    scene.check_eq("the media type", &media_type, &Some("application/problem+json"));
+    let (after, now) = (stage.facts().await?, stage.provider.totals());
+    scene.check_eq("the database", &after, &before);
+    scene.check_eq("the charges", &now, &charges);
+    scene.saw(format!("{}: the key is that of another order", answer.status));
     scene.holds(format!("still {} order and {} charge", after.orders, now.0));
     Ok(scene)
 }
@@ -183,7 +211,7 @@ pub(super) async fn saturate(stage: &mut Stage) -> Played {
     let order = json!({ "sku": "coffee", "quantity": 1 });
     let mut calls = Vec::new();
     for number in 0..8 {
-        let key = format!("crowd {number}");
+        let key = format!("crowd-{number}");
         calls.push(Call::post(stage.server, "/orders", &key, &order).await?);
     }
     let (mut created, mut refused) = (0, 0);
