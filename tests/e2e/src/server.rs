@@ -3,15 +3,20 @@
 use std::{net::SocketAddr, time::Duration};
 
 use axum::Router;
-use followthrough::{Lifecycle, LifecycleBuilder, Serve, ShutdownReport};
+use followthrough::{
+    Idempotency, Lifecycle, LifecycleBuilder, Scope, Serve, ShutdownReport,
+    idempotency::MemoryStore,
+};
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 
 use crate::SOON;
 
-/// Returns the builder of a lifecycle for tests: a short grace, and no handling of the test
-/// runner's signals.
+/// Returns the builder of a lifecycle for tests: a short grace, no handling of the test runner's
+/// signals, and an empty store of idempotency keys, for programs in which any handler takes keys.
 pub fn lifecycle() -> LifecycleBuilder {
-    Lifecycle::builder().grace(Duration::from_secs(4)).read_grace(Duration::ZERO).signals(false)
+    let keys = Idempotency::new(MemoryStore::new(), Scope::global("each test has one client"));
+    let short = Lifecycle::builder().grace(Duration::from_secs(4)).read_grace(Duration::ZERO);
+    short.signals(false).idempotency(keys)
 }
 
 /// Serves `app` with the settings of `set` for as long as the test runs.
