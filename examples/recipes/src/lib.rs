@@ -17,6 +17,7 @@ pub mod error_handling;
 pub mod form;
 pub mod graceful_shutdown;
 pub mod holds;
+pub mod idempotency;
 pub mod jwt;
 pub mod key_value_store;
 pub mod metrics;
@@ -60,7 +61,7 @@ macro_rules! recipes {
 /// All recipes, in the order of the guide.
 pub const RECIPES: &[Recipe] = recipes![
     "todos" "key_value_store" "form" "validator" "multipart" "streaming" "static_files" "sqlite" "postgres" "holds"
-    "error_handling" "jwt" "dependency_injection" "consume_body" "not_found" "versioning" "deadlines" "blocking" "sse"
+    "idempotency" "error_handling" "jwt" "dependency_injection" "consume_body" "not_found" "versioning" "deadlines" "blocking" "sse"
     "chat" "reverse_proxy" "tls" "worker" "graceful_shutdown" "request_id" "metrics" "testing"
 ];
 

@@ -10,8 +10,8 @@ use followthrough::{Lifecycle, Router, ShutdownReport, serve};
 use followthrough_sqlx_postgres::Pool;
 use recipes::{
     RECIPES, blocking, chat, consume_body, deadlines, dependency_injection, error_handling, form,
-    graceful_shutdown, holds, jwt, key_value_store, metrics, multipart, not_found, postgres,
-    request_id, reverse_proxy, sqlite, sse, static_files, streaming, testing, tls, todos,
+    graceful_shutdown, holds, idempotency, jwt, key_value_store, metrics, multipart, not_found,
+    postgres, request_id, reverse_proxy, sqlite, sse, static_files, streaming, testing, tls, todos,
     validator, versioning, worker,
 };
 use sqlx::sqlite::SqliteConnectOptions;
@@ -50,12 +50,14 @@ async fn main() -> ExitCode {
 
 /// Serves a recipe on port 3000 until a signal.
 async fn run(name: &str, arguments: Vec<String>) -> Result<ShutdownReport, Failure> {
-    let settings = Lifecycle::builder();
-    let lifecycle = match name {
-        "deadlines" => deadlines::settings(settings).build()?,
-        "graceful_shutdown" => graceful_shutdown::lifecycle()?,
-        _ => settings.build()?,
+    // The recipes are one program, and one of them takes keys.
+    let settings = Lifecycle::builder().idempotency(idempotency::keys());
+    let settings = match name {
+        "deadlines" => deadlines::settings(settings),
+        "graceful_shutdown" => graceful_shutdown::settings(settings),
+        _ => settings,
     };
+    let lifecycle = settings.build()?;
     let port = SocketAddr::from((Ipv4Addr::LOCALHOST, 3000));
     if name == "tls" {
         let [certificates, key] = &arguments[..] else {
@@ -93,6 +95,7 @@ async fn app(
         "form" => form::app(form::GuestBook::default()),
         "graceful_shutdown" => graceful_shutdown::app(lifecycle),
         "holds" => holds::app(holds::Seats::default()),
+        "idempotency" => idempotency::app(idempotency::Bank::default()),
         "jwt" => jwt::app(
             jwt::Keys::of(or("the secret of a demonstration").as_bytes()),
             jwt::Messages::default(),
