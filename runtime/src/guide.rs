@@ -68,6 +68,10 @@ pub mod from_tokio_util {}
 pub mod handlers {}
 
 #[doc = include_str!("../guide/links.txt")]
+#[doc = include_str!("../guide/idempotency.md")]
+pub mod idempotency {}
+
+#[doc = include_str!("../guide/links.txt")]
 #[doc = include_str!("../guide/kubernetes.md")]
 pub mod kubernetes {}
 

@@ -2,7 +2,7 @@
 //!
 //! A handler asks for keys with `idempotency_key = "required"` or `"optional"`. The lifecycle has the [`Store`] of the
 //! records and the [`Scope`] of the keys. A record begins at the handler's point of no return and ends with the
-//! stored answer, which every retry receives.
+//! stored answer, which every retry receives. [The guide](crate::guide::idempotency) says when to use a key.
 //!
 //! ```standalone_crate
 //! use axum::extract::State;

@@ -1,23 +1,25 @@
-//! //! Each law has a test that carries its number, and the page of the laws lists each such test.
+//! Each law has a test that carries its number, and the page of the laws lists each such test.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{page, read, root, rust_files};
 
-/// The numbers of the laws, in their order.
-const NUMBERS: [&str; 19] = [
+/// The numbers of the laws, in their order. Those with a K are the laws of idempotency keys.
+const NUMBERS: [&str; 31] = [
     "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "10a", "11", "12", "13", "14", "15", "15a",
-    "16", "17",
+    "16", "17", "K1", "K2", "K3", "K4", "K5", "K6", "K7", "K8", "K9", "K10", "K11", "K12",
 ];
 
 /// The tests of each law, by its number.
 type Tests = BTreeMap<String, BTreeSet<String>>;
 
-/// The number in `law_07_…`, without its zeros.
+/// The number in `law_07_…` and `law_k7_…`, without its zeros.
 fn number(test: &str) -> Option<String> {
-    let digits = test.strip_prefix("law_")?.split('_').next()?.trim_start_matches('0');
+    let number = test.strip_prefix("law_")?.split('_').next()?;
+    let (kind, digits) = number.strip_prefix('k').map_or(("", number), |digits| ("K", digits));
+    let digits = digits.trim_start_matches('0');
     let is_number = digits.starts_with(|first: char| first.is_ascii_digit());
-    is_number.then(|| digits.to_owned())
+    is_number.then(|| format!("{kind}{digits}"))
 }
 
 /// Adds the names of the functions `law_…` in `source`.
@@ -78,7 +80,9 @@ fn each_law_is_on_the_page_with_its_tests() {
 fn a_number_is_read_with_its_letter_and_without_its_zeros() {
     assert_eq!(number("law_07_x").as_deref(), Some("7"));
     assert_eq!(number("law_10a_x").as_deref(), Some("10a"));
+    assert_eq!(number("law_k12_x").as_deref(), Some("K12"));
     assert_eq!(number("law_of_gravity"), None);
+    assert_eq!(number("law_kept"), None);
     let mut tests = Tests::new();
     collect("async fn law_9_a() {}\nfn law_20_b() {}", &mut tests);
     assert_eq!(tests.keys().collect::<Vec<_>>(), ["20", "9"]);
