@@ -43,6 +43,8 @@ mod scope;
 mod settings;
 mod store;
 
+#[cfg(feature = "testing")]
+pub(crate) use self::{answer::REPLAYED, owners::new_name};
 pub use self::{
     answer::StoredAnswer,
     counts::IdempotencyCounts,

@@ -72,8 +72,8 @@ impl Owners {
     }
 }
 
-/// Returns the number of this process and 16 random digits.
-fn new_name() -> String {
+/// Returns the number of this process and 16 random digits, which no other call returns.
+pub(crate) fn new_name() -> String {
     // The keys of `RandomState` are the standard library's only random numbers.
     let mut hasher = RandomState::new().build_hasher();
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

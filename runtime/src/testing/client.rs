@@ -2,14 +2,13 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use http::{Request, Uri, header::HOST, uri::Authority};
-use http_body_util::BodyExt;
+use http::{Request, StatusCode, Uri, header::HOST, uri::Authority};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use socket2::{SockRef, Socket};
 use tokio::{net::TcpStream, task::JoinHandle};
 
-use super::{point::Disconnect, request::Fed, run::Run};
+use super::{answer::Answer, exchange::BoxError, point::Disconnect, request::Fed};
 
 /// A connection for one request.
 pub(super) struct Client {
@@ -44,7 +43,14 @@ impl Client {
     }
 
     /// Sends the request and reads the response to its end. Dropping the future over HTTP/2 resets the stream.
-    pub(super) async fn exchange(&mut self, mut request: Request<Fed>, run: &Run) {
+    ///
+    /// `answered` is called with the status. A server that abandons the request closes the connection without a
+    /// response.
+    pub(super) async fn exchange(
+        &mut self,
+        mut request: Request<Fed>,
+        answered: impl FnOnce(StatusCode),
+    ) -> Result<Answer, BoxError> {
         let response = match &mut self.sender {
             Sender::Http1(sender) => {
                 if !request.headers().contains_key(HOST) {
@@ -59,11 +65,16 @@ impl Client {
                 sender.send_request(request).await
             }
         };
-        // A server that abandons the request closes the connection without a response.
-        if let Ok(response) = response {
-            run.answered(response.status());
-            let _ = response.into_body().collect().await;
-        }
+        let response = response?;
+        answered(response.status());
+        Answer::read(response).await
+    }
+
+    /// Closes the connection.
+    pub(super) async fn close(self) {
+        drop((self.sender, self.socket));
+        self.connection.abort();
+        let _ = self.connection.await;
     }
 
     /// Disconnects in the way of this run.
@@ -75,9 +86,7 @@ impl Client {
             // With a linger of zero the close sends RST. If that fails, the close sends FIN.
             let _ = self.socket.set_linger(Some(Duration::ZERO));
         }
-        drop((self.sender, self.socket));
-        self.connection.abort();
-        let _ = self.connection.await;
+        self.close().await;
         Gone { _stays: None }
     }
 }

@@ -4,7 +4,10 @@ use std::fmt;
 
 use http::StatusCode;
 
-use super::point::{Disconnect, Moment, Seed};
+use super::{
+    answer::Answer,
+    point::{Disconnect, Moment, Seed},
+};
 use crate::{
     handler_policy::{HandlerPolicy, Place},
     service::ShutdownReport,
@@ -79,6 +82,7 @@ pub struct DisconnectRun {
     pub(super) handler: Option<HandlerPlace>,
     pub(super) begun: bool,
     pub(super) status: Option<StatusCode>,
+    pub(super) retry: Option<Answer>,
     pub(super) report: ShutdownReport,
 }
 
@@ -131,6 +135,14 @@ impl DisconnectRun {
         self.status
     }
 
+    /// Returns the answer of the second request, with the same `Idempotency-Key`. `None` without
+    /// [`then_retry`](super::Disconnects::then_retry), and in a run whose first request waited for longer than the
+    /// `timeout`.
+    #[must_use]
+    pub const fn retry(&self) -> Option<&Answer> {
+        self.retry.as_ref()
+    }
+
     /// Returns the shutdown report of this run, which counts work that has begun, completed and followed through.
     #[must_use]
     pub const fn report(&self) -> &ShutdownReport {
@@ -175,6 +187,9 @@ impl fmt::Display for DisconnectRun {
         }
         if let Some(status) = self.status {
             write!(f, "\n    answered: {status}")?;
+        }
+        if let Some(retry) = &self.retry {
+            write!(f, "\n    sent again: {retry}")?;
         }
         write!(f, "\n    repeat it: FOLLOWTHROUGH_SEED={} cargo test", self.seed)?;
         // The test harness names each thread after its test.

@@ -17,40 +17,9 @@ use crate::{
     serve::App,
 };
 
-/// Sends `request` to `app` once for each of its suspension points, drops it there, waits until work that follows
-/// through has ended, and calls `check`. An additional request runs without a disconnect, and further ones prove
-/// that no suspension is left: three `await`s take about fifteen requests. This is [`Disconnects::default`] that
-/// panics with the [`Failure`]. Its future is not `Send`.
-///
-/// The service answers one request at a time and keeps the state of earlier runs, so `check` has to clean up or to
-/// count.
-///
-/// On a multi-thread runtime an awaited result may be ready at once, and a request that does not wait is not cut
-/// there. Prefer a current-thread runtime, which is the default of `#[tokio::test]`.
-///
-/// # Panics
-///
-/// Panics with the [`Failure`] if a check panics or returns an error, or if work does not end.
-///
-/// # Cancel safety
-///
-/// Dropping the future disconnects the client of the current run.
-pub async fn disconnect_at_every_await<A, K, R, C, V>(app: A, request: R, check: C) -> Summary
-where
-    A: App<SocketAddr, K>,
-    R: Repeat,
-    C: AsyncFnMut(DisconnectRun) -> V,
-    V: Verdict,
-{
-    match Disconnects::default().at_every_await(app, request, check).await {
-        Ok(summary) => summary,
-        Err(failure) => panic!("{failure}"),
-    }
-}
-
 type Configure = Box<dyn Fn(LifecycleBuilder) -> LifecycleBuilder>;
 
-/// The settings of [`disconnect_at_every_await`].
+/// The settings of [`disconnect_at_every_await`](super::disconnect_at_every_await).
 ///
 /// ```
 /// use axum::{Router, http::Request, routing::get};
@@ -82,6 +51,7 @@ pub struct Disconnects {
     replay: Option<Seed>,
     pub(super) timeout: Duration,
     pub(super) max_suspensions: usize,
+    pub(super) retries: bool,
     lifecycle: Configure,
 }
 
@@ -93,6 +63,7 @@ impl Default for Disconnects {
             replay: None,
             timeout: Duration::from_secs(5),
             max_suspensions: 1_000,
+            retries: false,
             lifecycle: Box::new(|builder| builder),
         }
     }
@@ -144,13 +115,28 @@ impl Disconnects {
         self
     }
 
+    /// Sends each request again, in the same lifecycle, after its client has left: a write that has begun may still
+    /// run then, and the retry joins it. The check runs once the retry is answered and work that follows through has
+    /// ended, and [`DisconnectRun::retry`] has the answer.
+    ///
+    /// Both requests of a run have one `Idempotency-Key`, which no other run has. A key of the request's own gets a
+    /// suffix. A retry that is answered 503, or with `Retry-After`, is repeated up to five times. Where the client
+    /// received an answer before it left, the retry must have the same status and the same body.
+    ///
+    /// Handlers with an `idempotency_key` need a store that all runs share:
+    /// `.lifecycle(move |builder| builder.idempotency(keys.clone()))`.
+    pub const fn then_retry(mut self) -> Self {
+        self.retries = true;
+        self
+    }
+
     /// Runs the search. The service's error must be `Infallible`, as for [`serve`](crate::serve).
     ///
     /// # Errors
     ///
     /// Returns the first [`Failure`] and stops there: a check that panics or returns an error, work that does not
-    /// end within the grace, a disconnect that a server does not notice, a request that cannot be sent, or a
-    /// request that never waits and so was never cut.
+    /// end within the grace, a disconnect that a server does not notice, a request that cannot be sent, a retry
+    /// without an answer or with another one, or a request that never waits and so was never cut.
     ///
     /// # Panics
     ///
@@ -158,7 +144,7 @@ impl Disconnects {
     ///
     /// # Cancel safety
     ///
-    /// The same as that of [`disconnect_at_every_await`].
+    /// The same as that of [`disconnect_at_every_await`](super::disconnect_at_every_await).
     pub async fn at_every_await<A, K, R, C, V>(
         self,
         mut app: A,

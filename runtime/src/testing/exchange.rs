@@ -1,19 +1,19 @@
 //! Sends a request and disconnects, in the process or over loopback.
 
-use std::{convert::Infallible, io, pin::pin, sync::Arc};
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc};
 
 use axum::extract::Request;
 use bytes::Bytes;
-use http::Response;
-use http_body::Body as _;
-use http_body_util::BodyExt;
+use http::{Response, StatusCode};
 use tokio::net::TcpListener;
 use tower::{Layer, Service, ServiceExt};
 
 use super::{
+    answer::Answer,
     client::Client,
     point::Disconnect,
-    request::{Feed, in_pieces},
+    request::{Fed, Feed, in_pieces},
+    retry::retry,
     run::Run,
     watch::Watch,
     watchdog::Watchdog,
@@ -39,16 +39,21 @@ pub(super) struct Left {
     pub(super) report: ShutdownReport,
     /// The server dropped the request after the client had left.
     pub(super) noticed: bool,
+    /// The answer of the first request, if it is whole.
+    pub(super) whole: Option<Answer>,
+    /// The answer of the retry.
+    pub(super) retry: Option<Result<Answer, String>>,
 }
 
-/// Sends one request to `service`, disconnects at the point, and waits until all work that follows through has
-/// ended.
+/// Sends one request to `service`, disconnects at the point, sends the request again if `retries` is set, and waits
+/// until all work that follows through has ended.
 pub(super) async fn exchange<S, B>(
     service: S,
     request: http::Request<Bytes>,
     run: &Arc<Run>,
     lifecycle: Lifecycle,
     watchdog: &Watchdog,
+    retries: bool,
 ) -> io::Result<Left>
 where
     S: Service<Request, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
@@ -56,21 +61,23 @@ where
     B: http_body::Body<Data: Send + 'static, Error: Into<BoxError>> + Send + 'static,
 {
     let watched = Watch::new(service, run.clone());
+    let again = retries.then(|| request.clone());
     let (head, body) = request.into_parts();
     let (feed, body) = in_pieces(body, run.point().entropy);
+    let request = http::Request::from_parts(head, body);
     watchdog.pet();
     if run.point().by == Disconnect::Drop {
         let service = lifecycle.layer().layer(watched);
-        let request = Request::from_parts(head, axum::body::Body::new(body));
-        let exchange = async {
-            let Ok(response) = service.oneshot(request).await;
-            run.answered(response.status());
-            let mut body = pin!(response.into_body());
-            while !body.is_end_stream() && body.frame().await.is_some_and(|frame| frame.is_ok()) {}
+        let first = in_process(service.clone(), request, |status| run.answered(status));
+        let (end, whole) = until(first, feed, run, watchdog).await;
+        let send = async |request| in_process(service.clone(), request, drop).await;
+        let retry = match again.filter(|_| !matches!(end, End::Stuck)) {
+            Some(request) => Some(retry(&request, watchdog, send).await),
+            None => None,
         };
-        let end = until(exchange, feed, run, watchdog).await;
         lifecycle.shutdown();
-        return Ok(Left { end, report: lifecycle.drained().await, noticed: true });
+        let report = lifecycle.drained().await;
+        return Ok(Left { end, report, noticed: true, whole, retry });
     }
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
@@ -78,17 +85,49 @@ where
     let server = serve(listener, watched).lifecycle(lifecycle.clone()).into_future();
     let server = tokio::spawn(server);
     let mut client = Client::connect(address, run.point().by).await?;
-    let request = http::Request::from_parts(head, body);
-    let end = until(client.exchange(request, run), feed, run, watchdog).await;
+    let first = client.exchange(request, |status| run.answered(status));
+    let (end, whole) = until(first, feed, run, watchdog).await;
     watchdog.pet();
     let _gone = client.leave().await;
     let noticed = tokio::select! {
         () = run.gone.notified() => true,
         () = watchdog.barked() => false,
     };
+    let send = async |request| over_the_wire(address, run.point().by, request).await;
+    let retry = match again.filter(|_| noticed && !matches!(end, End::Stuck)) {
+        Some(request) => Some(retry(&request, watchdog, send).await),
+        None => None,
+    };
     lifecycle.shutdown();
     let report = server.await.map_err(io::Error::other)??;
-    Ok(Left { end, report, noticed })
+    Ok(Left { end, report, noticed, whole, retry })
+}
+
+/// Sends a request without a server. `answered` is called with the status of its answer.
+async fn in_process<S, B>(
+    service: S,
+    request: http::Request<Fed>,
+    answered: impl FnOnce(StatusCode),
+) -> Result<Answer, BoxError>
+where
+    S: Service<Request, Response = Response<B>, Error = Infallible>,
+    B: http_body::Body<Error: Into<BoxError>>,
+{
+    let Ok(response) = service.oneshot(request.map(axum::body::Body::new)).await;
+    answered(response.status());
+    Answer::read(response).await
+}
+
+/// Sends a request on a connection of its own.
+async fn over_the_wire(
+    address: SocketAddr,
+    by: Disconnect,
+    request: http::Request<Fed>,
+) -> Result<Answer, BoxError> {
+    let mut client = Client::connect(address, by).await?;
+    let answer = client.exchange(request, drop).await;
+    client.close().await;
+    answer
 }
 
 /// Shuts down the server of a run whose future is dropped.
@@ -101,20 +140,21 @@ impl Drop for Ends<'_> {
 }
 
 /// Feeds the request body until the request is at its point, complete, or stuck, and then drops the exchange.
+/// Returns the answer if it is whole.
 async fn until(
-    exchange: impl Future<Output = ()>,
+    exchange: impl Future<Output = Result<Answer, BoxError>>,
     mut feed: Feed,
     run: &Run,
     watchdog: &Watchdog,
-) -> End {
+) -> (End, Option<Answer>) {
     let mut exchange = pin!(exchange);
     loop {
         tokio::select! {
             biased;
-            () = exchange.as_mut() => return End::Whole,
-            () = run.reached.notified() => return End::Cut,
+            answer = exchange.as_mut() => return (End::Whole, answer.ok()),
+            () = run.reached.notified() => return (End::Cut, None),
             () = run.suspended.notified() => feed.next(),
-            () = watchdog.barked() => return End::Stuck,
+            () = watchdog.barked() => return (End::Stuck, None),
         }
     }
 }

@@ -36,6 +36,8 @@
 //! ```
 //!
 //! [`Disconnects`] has the settings, such as a client on a real socket that closes, resets, or sends `RST_STREAM`.
+//! With [`then_retry`](DisconnectAtEveryAwait::then_retry) the client comes back and repeats its request with the same
+//! `Idempotency-Key`.
 //! [`TestLifecycle`] is a lifecycle whose shutdown the test drives. The guide's page on
 //! [testing](crate::guide::testing) begins with a real bug.
 //!
@@ -44,14 +46,17 @@
 //! The feature `testing` depends on `cooked-waker`, whose licence is MPL-2.0; every other dependency of this crate has
 //! a permissive one. Enable the feature in `[dev-dependencies]`, so that the code is in no binary that you distribute.
 
+mod answer;
 mod check;
 mod client;
 mod control;
 mod disconnect_run;
 mod disconnects;
+mod every_await;
 mod exchange;
 mod point;
 mod request;
+mod retry;
 mod run;
 mod summary;
 mod trace;
@@ -59,10 +64,12 @@ mod trial;
 mod watch;
 mod watchdog;
 
+pub use answer::Answer;
 pub use check::Verdict;
 pub use control::TestLifecycle;
 pub use disconnect_run::{Await, DisconnectRun, HandlerPlace};
-pub use disconnects::{Disconnects, disconnect_at_every_await};
+pub use disconnects::Disconnects;
+pub use every_await::{DisconnectAtEveryAwait, disconnect_at_every_await};
 pub use point::{Disconnect, Moment, Seed};
 pub use request::Repeat;
 pub use summary::{Failure, Summary};

@@ -118,6 +118,13 @@ pub(super) fn in_pieces(mut body: Bytes, entropy: u16) -> (Feed, Fed) {
 }
 
 impl Feed {
+    /// Sends all pieces.
+    pub(super) fn all(&mut self) {
+        while !self.chunks.is_empty() {
+            self.next();
+        }
+    }
+
     /// Sends the next piece, if there is one.
     pub(super) fn next(&mut self) {
         if let Some(chunk) = self.chunks.pop_front() {

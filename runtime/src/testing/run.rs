@@ -9,7 +9,10 @@
 
 use std::{
     mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, Waker},
 };
 
@@ -39,6 +42,8 @@ pub(super) struct Run {
     /// Notified when the server has dropped the request.
     pub(super) gone: Notify,
     watchdog: Watchdog,
+    /// Whether the request of the run has arrived; the ones after it are retries.
+    has_begun: AtomicBool,
 }
 
 #[derive(Default)]
@@ -124,6 +129,7 @@ impl Run {
             suspended: Notify::new(),
             gone: Notify::new(),
             watchdog,
+            has_begun: AtomicBool::new(false),
         })
     }
 
@@ -133,6 +139,11 @@ impl Run {
 
     pub(super) const fn point(&self) -> Point {
         self.point
+    }
+
+    /// Returns whether the request that arrives is the first one.
+    pub(super) fn begins(&self) -> bool {
+        !self.has_begun.swap(true, Ordering::Relaxed)
     }
 
     /// Polls a part of the request, unless the request is at its point.

@@ -13,6 +13,7 @@ use super::{
     exchange::{BoxError, End, Left, exchange},
     point::{Disconnect, Moment, Point, Seed},
     request::Requests,
+    retry::{self, give_fresh_key},
     run::{Run, State},
     summary::{Failure, Summary},
     watchdog::Watchdog,
@@ -152,11 +153,16 @@ where
     }
 
     async fn run(&mut self, point: Point) -> Result<Came, Failure> {
-        let request = self.requests.next().await.map_err(Failure::before)?;
+        let mut request = self.requests.next().await.map_err(Failure::before)?;
         self.request = format!("{} {}", request.method(), request.uri());
+        let retries = self.settings.retries;
+        if retries {
+            give_fresh_key(request.headers_mut());
+        }
         let lifecycle = self.settings.new_lifecycle()?;
         let run = Run::new(point, self.settings.max_suspensions, self.watchdog.clone());
-        let left = exchange(self.service.clone(), request, &run, lifecycle, &self.watchdog).await;
+        let service = self.service.clone();
+        let left = exchange(service, request, &run, lifecycle, &self.watchdog, retries).await;
         let left =
             left.map_err(|error| Failure::before(format!("no request can be sent: {error}")))?;
         let at_point = run.is_at_point();
@@ -185,6 +191,13 @@ where
     async fn judge(&mut self, point: Point, state: State, left: Left) -> Result<(), Failure> {
         let stuck = matches!(left.end, End::Stuck);
         let next = if state.seen { None } else { self.way.get(state.stage()).cloned() };
+        let (retry, unanswered) = match left.retry.transpose() {
+            Ok(retry) => (retry, None),
+            Err(why) => (None, Some(why)),
+        };
+        let differs = retry
+            .as_ref()
+            .and_then(|retry| retry::complaint(state.status, left.whole.as_ref(), retry));
         let cut = DisconnectRun {
             request: self.request.clone(),
             next,
@@ -198,12 +211,16 @@ where
             handler: state.handler,
             begun: state.begun,
             status: state.status,
+            retry,
             report: left.report,
         };
         let complaint = if !left.noticed {
             Some(format!("the server did not notice it within {:?}", self.settings.timeout))
         } else if cut.report.abandoned.is_empty() {
-            complaint((self.check)(cut.clone())).await
+            match unanswered.or(differs) {
+                Some(why) => Some(why),
+                None => complaint((self.check)(cut.clone())).await,
+            }
         } else {
             let left: Vec<String> = cut.report.abandoned.iter().map(ToString::to_string).collect();
             Some(format!("work did not end within the grace: {}", left.join("; ")))

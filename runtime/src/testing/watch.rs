@@ -44,7 +44,8 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        Watched { inner: self.inner.call(request), run: Some(self.run.clone()) }
+        let run = self.run.begins().then(|| self.run.clone());
+        Watched { inner: self.inner.call(request), run }
     }
 }
 
@@ -53,7 +54,7 @@ pin_project_lite::pin_project! {
     pub(super) struct Watched<T> {
         #[pin]
         inner: T,
-        // None once the part has ended by itself.
+        // None once the part has ended by itself, and for a retry, which is not cut.
         run: Option<Arc<Run>>,
     }
 
@@ -75,8 +76,10 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let run = this.run.as_ref().expect("a future is not polled after it ended");
-        let polled = run.poll(cx, |cx| this.inner.as_mut().poll(cx));
+        let polled = match this.run {
+            Some(run) => run.clone().poll(cx, |cx| this.inner.as_mut().poll(cx)),
+            None => this.inner.poll(cx),
+        };
         let Poll::Ready(Ok(response)) = polled else { return Poll::Pending };
         let run = this.run.take();
         Poll::Ready(Ok(response.map(|body| Watched { inner: body, run })))

@@ -50,6 +50,10 @@ impl Watchdog {
         Self { pets, bark, petted: Arc::new(Mutex::new(Instant::now())), timeout }
     }
 
+    pub(super) const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Restarts the timeout, because the run makes progress.
     pub(super) fn pet(&self) {
         *self.petted.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();

@@ -347,7 +347,8 @@ fn the_short_form_panics_with_the_whole_report() {
     let app = Router::new().route("/", post(plain)).with_state(shop.clone());
     let all = disconnect_at_every_await(app, order(), async |_| shop.assert_whole());
     let runtime = runtime.expect("a runtime can be built");
-    let panic = catch_unwind(AssertUnwindSafe(|| runtime.block_on(all))).expect_err("it loses one");
+    let panic = catch_unwind(AssertUnwindSafe(|| runtime.block_on(all.into_future())))
+        .expect_err("it loses one");
     let said = panic.downcast_ref::<String>().expect("a message");
     assert!(said.contains("every_await.rs:") && said.contains("FOLLOWTHROUGH_SEED"), "{said}");
 }
