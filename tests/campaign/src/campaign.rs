@@ -14,7 +14,8 @@ use tokio::task::JoinSet;
 
 use crate::{
     database::Db,
-    handlers::HANDLERS,
+    handlers::{HANDLERS, KEYED},
+    keys::Keys,
     plan::Plan,
     slot::{Failure, Slot},
     tally::Tally,
@@ -50,6 +51,7 @@ pub(crate) struct Settings {
     pub(crate) sqlite_only: bool,
     /// Leaves every second request without a fault.
     pub(crate) mixed: bool,
+    pub(crate) keys: Keys,
 }
 
 impl Shared {
@@ -61,8 +63,21 @@ impl Shared {
         self.ids.fetch_add(1, Ordering::Relaxed)
     }
 
-    const fn replay(&self) -> &'static str {
-        if self.settings.sqlite_only { " --sqlite-only" } else { "" }
+    /// Returns the arguments that repeat a run, after its seed.
+    fn replay(&self) -> String {
+        let keys = match self.settings.keys {
+            Keys::NotSent => "",
+            Keys::Sent => " --retries",
+            Keys::Forgotten => " --retries --without-claim",
+        };
+        let sqlite = if self.settings.sqlite_only { " --sqlite-only" } else { "" };
+        format!("{keys}{sqlite}")
+    }
+
+    /// Returns the plan of a seed.
+    fn plan(&self, seed: u64, stages: &[u32], has_postgres: bool) -> Plan {
+        let handlers = if self.settings.keys.are_sent() { KEYED } else { 0..HANDLERS.len() };
+        Plan::draw(seed, handlers, stages, has_postgres)
     }
 }
 
@@ -97,7 +112,7 @@ impl Campaign {
         }
         let mut slots = Vec::new();
         for n in 0..SLOTS {
-            slots.push(Slot::open(n, folder.path(), postgres.as_ref()).await?);
+            slots.push(Slot::open(n, folder.path(), postgres.as_ref(), settings.keys).await?);
         }
         let shared = Shared {
             settings,
@@ -113,15 +128,20 @@ impl Campaign {
         Ok(Self { stages, has_postgres, shared: Arc::new(shared), slots, _folder: folder })
     }
 
+    /// Returns whether the clients send keys.
+    pub(crate) fn has_keys(&self) -> bool {
+        self.shared.settings.keys.are_sent()
+    }
+
     pub(crate) fn tally(&self) -> MutexGuard<'_, Tally> {
         self.shared.tally()
     }
 
     /// Repeats the run of a seed. Returns whether its fault took effect.
     pub(crate) async fn replay(&mut self, seed: u64) -> bool {
-        let plan = Plan::draw(seed, &self.stages, self.has_postgres);
+        let plan = self.shared.plan(seed, &self.stages, self.has_postgres);
         let outcome = self.slots[0].run(plan, self.shared.id()).await;
-        self.tally().note(&outcome, self.shared.replay())
+        self.tally().note(&outcome, &self.shared.replay())
     }
 
     /// Runs in every slot until `until`.
@@ -160,7 +180,9 @@ impl Campaign {
     pub(crate) async fn close(&mut self) {
         for slot in &mut self.slots {
             let wrong = slot.close().await;
-            self.shared.tally().note_service(&wrong);
+            let mut tally = self.shared.tally();
+            tally.note_service(&wrong);
+            tally.keys.add(&slot.key_totals);
         }
     }
 
@@ -189,12 +211,12 @@ async fn work(
         }
         for draw in 0..DRAWS {
             let seed = Plan::seed(shared.settings.seed, run * DRAWS + draw);
-            let mut plan = Plan::draw(seed, &stages, has_postgres);
+            let mut plan = shared.plan(seed, &stages, has_postgres);
             if shared.settings.mixed && draw % 2 == 0 {
                 plan = plan.left_alone();
             }
             let outcome = slot.run(plan, shared.id()).await;
-            if shared.tally().note(&outcome, shared.replay()) || !goes_on() {
+            if shared.tally().note(&outcome, &shared.replay()) || !goes_on() {
                 break;
             }
         }

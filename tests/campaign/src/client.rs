@@ -8,11 +8,26 @@ use std::{io, net::SocketAddr, time::Duration};
 /// The header with the time that a client waits, in milliseconds.
 pub(crate) const TIMEOUT: &str = "x-timeout-ms";
 
+const KEY: &str = "idempotency-key";
+const REPLAYED: &str = "idempotency-replayed";
+
+/// A request, whose body is [`UPLOAD`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sent<'a> {
+    pub(crate) path: &'a str,
+    /// How long the client waits, which it says in a header.
+    pub(crate) timeout: Option<Duration>,
+    /// The idempotency key.
+    pub(crate) key: Option<&'a str>,
+}
+
 /// A response.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) retry_after: bool,
+    /// Whether an earlier request with the same key received this answer.
+    pub(crate) replayed: bool,
     pub(crate) body: String,
     /// Whether the body came to its end.
     pub(crate) whole: bool,
@@ -36,16 +51,11 @@ pub(crate) enum Client {
 
 impl Client {
     /// Connects, and sends a request with the first half of its body.
-    pub(crate) async fn send(
-        at: SocketAddr,
-        http2: bool,
-        path: &str,
-        timeout: Option<Duration>,
-    ) -> io::Result<Self> {
+    pub(crate) async fn send(at: SocketAddr, http2: bool, request: Sent<'_>) -> io::Result<Self> {
         Ok(if http2 {
-            Self::Http2(Box::new(http2::Call::send(at, path, timeout).await?))
+            Self::Http2(Box::new(http2::Call::send(at, request).await?))
         } else {
-            Self::Http1(http1::Call::send(at, path, timeout).await?)
+            Self::Http1(http1::Call::send(at, request).await?)
         })
     }
 

@@ -25,8 +25,21 @@ const TABLES: [&str; 2] = [
     "CREATE TABLE IF NOT EXISTS charges (id BIGINT PRIMARY KEY, undone INT NOT NULL DEFAULT 0)",
     "CREATE TABLE IF NOT EXISTS orders (id BIGINT PRIMARY KEY, undone INT NOT NULL DEFAULT 0)",
 ];
-const ROWS: &str = "SELECT (SELECT COUNT(*) FROM charges WHERE id = $1 AND undone = 0), \
-                    (SELECT COUNT(*) FROM orders WHERE id = $1 AND undone = 0)";
+const ROWS: &str = "SELECT \
+    (SELECT COUNT(*) FROM charges WHERE id >= $1 AND id < $2 AND undone = 0), \
+    (SELECT COUNT(*) FROM orders WHERE id >= $1 AND id < $2 AND undone = 0)";
+const FIRST_ROWS: &str = "SELECT \
+    (SELECT MIN(id) FROM charges WHERE id >= $1 AND id < $2 AND undone = 0), \
+    (SELECT MIN(id) FROM orders WHERE id >= $1 AND id < $2 AND undone = 0)";
+
+/// How often one request may be sent.
+pub(crate) const SENT_AT_MOST: i64 = 64;
+
+/// Returns the number under which the `sent`-th sending of a request writes its rows, so that a request that is
+/// written twice has rows of its own each time.
+pub(crate) const fn row(request: i64, sent: i64) -> i64 {
+    request * SENT_AT_MOST + sent
+}
 
 /// The connections of the handlers' pools.
 pub(crate) const POOL: u32 = 8;
@@ -137,23 +150,23 @@ impl Db {
         Ok(())
     }
 
-    async fn statement(&self, text: &'static str, id: i64) -> Result<()> {
+    async fn statement(&self, text: &'static str, row: i64) -> Result<()> {
         match self {
-            Self::Sqlite(db) => sqlx::query(text).bind(id).execute(db).await.map(drop),
-            Self::Postgres(db) => sqlx::query(text).bind(id).execute(db).await.map(drop),
+            Self::Sqlite(db) => sqlx::query(text).bind(row).execute(db).await.map(drop),
+            Self::Postgres(db) => sqlx::query(text).bind(row).execute(db).await.map(drop),
         }
     }
 
-    pub(crate) async fn insert(&self, row: Row, id: i64) -> Result<()> {
-        self.statement(row.insert(), id).await
+    pub(crate) async fn insert(&self, half: Row, row: i64) -> Result<()> {
+        self.statement(half.insert(), row).await
     }
 
-    pub(crate) async fn upsert(&self, row: Row, id: i64) -> Result<()> {
-        self.statement(row.upsert(), id).await
+    pub(crate) async fn upsert(&self, half: Row, row: i64) -> Result<()> {
+        self.statement(half.upsert(), row).await
     }
 
-    pub(crate) async fn undo(&self, row: Row, id: i64) -> Result<()> {
-        self.statement(row.undo(), id).await
+    pub(crate) async fn undo(&self, half: Row, row: i64) -> Result<()> {
+        self.statement(half.undo(), row).await
     }
 
     /// Waits until dropped statements have ended on all connections: then the pool can hand out all
@@ -169,11 +182,23 @@ impl Db {
         Ok(())
     }
 
-    /// Returns how many charges and orders of this id exist.
-    pub(crate) async fn rows(&self, id: i64) -> Result<(i64, i64)> {
+    /// Returns how many charges and orders of this request exist.
+    pub(crate) async fn rows(&self, request: i64) -> Result<(i64, i64)> {
+        let (from, to) = (row(request, 0), row(request + 1, 0));
         match self {
-            Self::Sqlite(db) => sqlx::query_as(ROWS).bind(id).fetch_one(db).await,
-            Self::Postgres(db) => sqlx::query_as(ROWS).bind(id).fetch_one(db).await,
+            Self::Sqlite(db) => sqlx::query_as(ROWS).bind(from).bind(to).fetch_one(db).await,
+            Self::Postgres(db) => sqlx::query_as(ROWS).bind(from).bind(to).fetch_one(db).await,
+        }
+    }
+
+    /// Returns the numbers of the first charge and the first order of this request.
+    pub(crate) async fn first_rows(&self, request: i64) -> Result<(Option<i64>, Option<i64>)> {
+        let (from, to) = (row(request, 0), row(request + 1, 0));
+        match self {
+            Self::Sqlite(db) => sqlx::query_as(FIRST_ROWS).bind(from).bind(to).fetch_one(db).await,
+            Self::Postgres(db) => {
+                sqlx::query_as(FIRST_ROWS).bind(from).bind(to).fetch_one(db).await
+            }
         }
     }
 
@@ -186,11 +211,11 @@ impl Db {
 }
 
 impl Tx {
-    pub(crate) async fn insert(&mut self, row: Row, id: i64) -> Result<()> {
-        let text = row.insert();
+    pub(crate) async fn insert(&mut self, half: Row, row: i64) -> Result<()> {
+        let text = half.insert();
         match self {
-            Self::Sqlite(tx) => sqlx::query(text).bind(id).execute(&mut **tx).await.map(drop),
-            Self::Postgres(tx) => sqlx::query(text).bind(id).execute(&mut **tx).await.map(drop),
+            Self::Sqlite(tx) => sqlx::query(text).bind(row).execute(&mut **tx).await.map(drop),
+            Self::Postgres(tx) => sqlx::query(text).bind(row).execute(&mut **tx).await.map(drop),
         }
     }
 
@@ -243,7 +268,7 @@ mod tests {
             let db = Db::postgres(server, 1).await.expect("the server accepts");
             let waits = u32::try_from(id % 4).expect("it is small") + 1;
             let ended = cut(db.begin(), waits).await;
-            db.insert(Row::Charge, id).await.expect("it writes");
+            db.insert(Row::Charge, row(id, 0)).await.expect("it writes");
             let found = look.rows(id).await.expect("it reads");
             assert_eq!(found, (1, 0), "dropped after {waits} waits, ended: {ended}");
         }

@@ -21,12 +21,15 @@ const MARGIN: Duration = Duration::from_millis(20);
 
 /// Causes the fault, waits for its effect, and releases the request. Returns the client's response,
 /// if the client still waited for one.
+///
+/// `before_release` runs while the request is held and its client has left or has its answer.
 pub(crate) async fn fall(
     plan: &Plan,
     mut client: Client,
     sent: Instant,
     watch: &Watch,
     service: &Service,
+    before_release: impl AsyncFnOnce(),
 ) -> Option<io::Result<Answer>> {
     let label = watch.seen().held.map_or("", |(label, _)| label);
     let answers = label == ANSWER && HANDLERS[plan.handler].0 != "stream";
@@ -43,6 +46,7 @@ pub(crate) async fn fall(
         Fault::Panic if !plan.sibling => {
             watch.panic_around();
             watch.until(|seen| seen.left).await;
+            before_release().await;
             watch.release();
             return Some(client.answer().await);
         }
@@ -58,6 +62,7 @@ pub(crate) async fn fall(
         // A request that is answered before its deadline has none any more.
         Fault::Deadline if !answers => {
             let answer = client.answer().await;
+            before_release().await;
             watch.release();
             return Some(answer);
         }
@@ -75,6 +80,7 @@ pub(crate) async fn fall(
             return Some(client.answer().await);
         }
     }
+    before_release().await;
     watch.release();
     watch.until(|seen| seen.gone).await;
     drop(open);

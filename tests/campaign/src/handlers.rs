@@ -2,7 +2,7 @@
 //!
 //! No handler panics, because a panic of the body itself ends it by law 7.
 
-use std::{future::poll_fn, pin::pin};
+use std::{future::poll_fn, ops::Range, pin::pin};
 
 use axum::{
     body::{Body, Bytes, to_bytes},
@@ -35,6 +35,9 @@ pub(crate) enum Promise {
     Durable,
 }
 
+/// The answer of a write, before the number of its rows.
+pub(crate) const WRITTEN: &str = "written ";
+
 /// The handlers by name, which is their path, and their promises.
 pub(crate) const HANDLERS: [(&str, Promise); 10] = [
     ("read", Promise::Nothing),
@@ -48,6 +51,9 @@ pub(crate) const HANDLERS: [(&str, Promise); 10] = [
     ("spanning", Promise::Durable),
     ("reopened", Promise::Durable),
 ];
+
+/// The handlers that take idempotency keys, as indices into [`HANDLERS`]: those with durable work.
+pub(crate) const KEYED: Range<usize> = 5..10;
 
 pub(crate) fn router() -> Router {
     Router::new()
@@ -86,7 +92,7 @@ impl IntoResponse for Failed {
     }
 }
 
-type Done = Result<&'static str, Failed>;
+type Done = Result<String, Failed>;
 
 /// An extractor that waits, as one does that looks up its caller, and then reads an upload. The
 /// handler has not begun then.
@@ -126,11 +132,11 @@ impl Visit {
     }
 
     async fn insert(&self, row: Row) -> Result<(), Failed> {
-        Ok(self.run("insert", self.db.insert(row, self.id)).await?)
+        Ok(self.run("insert", self.db.insert(row, self.row())).await?)
     }
 
     async fn upsert(&self, row: Row) -> Result<(), Failed> {
-        Ok(self.run("upsert", self.db.upsert(row, self.id)).await?)
+        Ok(self.run("upsert", self.db.upsert(row, self.row())).await?)
     }
 
     async fn begin(&self) -> Result<Tx, Failed> {
@@ -138,11 +144,16 @@ impl Visit {
     }
 
     async fn insert_in(&self, tx: &mut Tx, row: Row) -> Result<(), Failed> {
-        Ok(self.run("insert", tx.insert(row, self.id)).await?)
+        Ok(self.run("insert", tx.insert(row, self.row())).await?)
+    }
+
+    /// Returns the answer of a write, with the number of its rows.
+    fn written(&self) -> String {
+        format!("{WRITTEN}{}", self.row())
     }
 
     /// Marks the end of a body that holds a permit.
-    fn ends(&self, answer: &'static str) -> &'static str {
+    fn ends(&self, answer: String) -> String {
         self.ended();
         answer
     }
@@ -160,7 +171,7 @@ async fn read(visit: Visit) -> Done {
     visit.insert_in(&mut tx, Row::Order).await?;
     visit.run("rollback", tx.rollback()).await?;
     visit.rows("read").await?;
-    Ok("read")
+    Ok("read".to_owned())
 }
 
 /// Inserts its rows and never commits them, with further points in the response body.
@@ -175,7 +186,8 @@ async fn stream(visit: Visit) -> Result<Body, Failed> {
             return Some((ended.map(|()| Bytes::from("end")), None));
         }
         if left == 3
-            && let Err(error) = visit.run("stream: insert", tx.insert(Row::Order, visit.id)).await
+            && let Err(error) =
+                visit.run("stream: insert", tx.insert(Row::Order, visit.row())).await
         {
             return Some((Err(error), None));
         }
@@ -192,7 +204,7 @@ async fn idempotent_write(visit: Visit) -> Done {
     visit.upsert(Row::Charge).await?;
     visit.upsert(Row::Order).await?;
     visit.rows("read").await?;
-    Ok("written")
+    Ok(visit.written())
 }
 
 #[cancellable(reversible_write, on_cancel = undo(visit.clone()))]
@@ -202,13 +214,13 @@ async fn reversible_write(visit: Visit) -> Done {
     visit.insert(Row::Charge).await?;
     visit.insert(Row::Order).await?;
     visit.rows("read").await?;
-    Ok("written")
+    Ok(visit.written())
 }
 
 /// Undoes the write, however far it came.
 async fn undo(visit: Visit) -> database::Result<()> {
-    visit.db.undo(Row::Charge, visit.id).await?;
-    visit.db.undo(Row::Order, visit.id).await?;
+    visit.db.undo(Row::Charge, visit.row()).await?;
+    visit.db.undo(Row::Order, visit.row()).await?;
     visit.undone();
     Ok(())
 }
@@ -220,26 +232,26 @@ async fn cooperative(cancel: CancellationToken, visit: Visit) -> Done {
     for _ in 0..3 {
         visit.rows("read").await?;
         if cancel.is_cancelled() {
-            return Ok(visit.ends("stopped"));
+            return Ok(visit.ends("stopped".to_owned()));
         }
     }
     visit.begins();
     visit.insert(Row::Charge).await?;
     visit.insert(Row::Order).await?;
-    Ok(visit.ends("written"))
+    Ok(visit.ends(visit.written()))
 }
 
-#[durable_write]
+#[durable_write(idempotency_key = "optional", keep = "2m")]
 async fn durable_handler(visit: Visit) -> Done {
     visit.begins();
     let mut tx = visit.begin().await?;
     visit.insert_in(&mut tx, Row::Charge).await?;
     visit.insert_in(&mut tx, Row::Order).await?;
     visit.commit(tx).await?;
-    Ok(visit.ends("written"))
+    Ok(visit.ends(visit.written()))
 }
 
-#[cancellable(read)]
+#[cancellable(read, idempotency_key = "optional", keep = "2m")]
 async fn one_site(visit: Visit) -> Done {
     visit.rows("read").await?;
     #[durable_write]
@@ -249,10 +261,10 @@ async fn one_site(visit: Visit) -> Done {
         visit.insert(Row::Order).await?;
     }
     visit.rows("read").await?;
-    Ok(visit.ends("written"))
+    Ok(visit.ends(visit.written()))
 }
 
-#[cancellable(read)]
+#[cancellable(read, idempotency_key = "optional", keep = "2m")]
 async fn two_sites(visit: Visit) -> Done {
     visit.rows("read").await?;
     #[durable_write]
@@ -264,10 +276,10 @@ async fn two_sites(visit: Visit) -> Done {
     #[durable_write]
     visit.insert(Row::Order).await?;
     visit.rows("read").await?;
-    Ok(visit.ends("written"))
+    Ok(visit.ends(visit.written()))
 }
 
-#[cancellable(read)]
+#[cancellable(read, idempotency_key = "optional", keep = "2m")]
 async fn spanning(visit: Visit) -> Done {
     visit.rows("read").await?;
     #[durable_write]
@@ -282,11 +294,11 @@ async fn spanning(visit: Visit) -> Done {
     #[durable_write]
     visit.commit(tx).await?;
     visit.rows("read").await?;
-    Ok(visit.ends("written"))
+    Ok(visit.ends(visit.written()))
 }
 
 /// A disconnect or the deadline may cut the statement after the durable one.
-#[cancellable(read)]
+#[cancellable(read, idempotency_key = "optional", keep = "2m")]
 async fn reopened(visit: Visit) -> Done {
     visit.rows("read").await?;
     #[durable_write]
@@ -297,7 +309,7 @@ async fn reopened(visit: Visit) -> Done {
     }
     #[cancellable(read)]
     visit.rows("reopened").await?;
-    Ok(visit.ends("written"))
+    Ok(visit.ends(visit.written()))
 }
 
 /// Panics on another stream of the same connection.

@@ -10,8 +10,10 @@ mod client;
 mod database;
 mod fault;
 mod handlers;
+mod keys;
 mod plan;
 mod report;
+mod retries;
 mod service;
 mod slot;
 mod soak;
@@ -29,6 +31,7 @@ use clap::{Parser, Subcommand, value_parser};
 
 use self::{
     campaign::{Campaign, Settings, Until, start_postgres},
+    keys::Keys,
     report::Report,
     slot::Failure,
     visit::ON_PURPOSE,
@@ -36,6 +39,7 @@ use self::{
 
 /// Every policy, cut at every await: begun work is whole, and other work is absent
 #[derive(Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(version, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
@@ -59,6 +63,12 @@ struct Cli {
     /// has to fail
     #[arg(long)]
     without_rescue: bool,
+    /// Sends idempotency keys: a client without a definite answer repeats its request
+    #[arg(long)]
+    retries: bool,
+    /// Forgets the claims of keys, so that retries write again; the campaign has to fail
+    #[arg(long, requires = "retries")]
+    without_claim: bool,
     /// The file for the report as JSON
     #[arg(long)]
     json: Option<PathBuf>,
@@ -71,6 +81,17 @@ struct Cli {
 enum Command {
     /// A mixed load with random faults, under which no count may grow
     Soak(soak::Settings),
+}
+
+impl Cli {
+    const fn settings(&self) -> Settings {
+        let keys = match (self.retries, self.without_claim) {
+            (false, _) => Keys::NotSent,
+            (true, false) => Keys::Sent,
+            (true, true) => Keys::Forgotten,
+        };
+        Settings { seed: self.seed, sqlite_only: self.sqlite_only, mixed: false, keys }
+    }
 }
 
 /// Hides the campaign's own panics from the output.
@@ -99,10 +120,15 @@ fn main() -> ExitCode {
 
 fn start(cli: &Cli) -> Result<bool, Failure> {
     let soak = cli.command.as_ref().map(|Command::Soak(settings)| settings);
-    let settings = match soak {
-        Some(soak) => Settings { seed: soak.seed, sqlite_only: soak.sqlite_only, mixed: true },
-        None => Settings { seed: cli.seed, sqlite_only: cli.sqlite_only, mixed: false },
-    };
+    let settings = soak.map_or_else(
+        || cli.settings(),
+        |soak| Settings {
+            seed: soak.seed,
+            sqlite_only: soak.sqlite_only,
+            mixed: true,
+            keys: Keys::NotSent,
+        },
+    );
     let postgres = start_postgres(settings.sqlite_only);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {

@@ -1,10 +1,8 @@
 //! A run: a handler, a fault and its point, all drawn from one seed.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use fastrand::Rng;
-
-use crate::handlers::HANDLERS;
 
 /// The moment of the fault in a suspension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,7 +62,7 @@ pub(crate) const DATABASES: [&str; 2] = ["SQLite", "PostgreSQL"];
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
-    /// Index into [`HANDLERS`].
+    /// Index into [`HANDLERS`](crate::handlers::HANDLERS).
     pub(crate) handler: usize,
     pub(crate) fault: Fault,
     pub(crate) http2: bool,
@@ -76,10 +74,10 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Returns the plan of a seed. `stages` has the number of stages of each handler.
-    pub(crate) fn draw(seed: u64, stages: &[u32], postgres: bool) -> Self {
+    /// Returns the plan of a seed, with one of these handlers. `stages` has the number of stages of each handler.
+    pub(crate) fn draw(seed: u64, handlers: Range<usize>, stages: &[u32], postgres: bool) -> Self {
         let mut random = Rng::with_seed(seed);
-        let handler = random.usize(..HANDLERS.len());
+        let handler = random.usize(handlers);
         let fault = Fault::ALL[random.usize(..Fault::ALL.len())];
         let http2 = random.bool();
         // The draw happens in any case, so that a seed gives the same plan without PostgreSQL,
@@ -117,6 +115,11 @@ impl Plan {
         Self { point: Point { stage: 0, ..self.point }, ..self }
     }
 
+    /// Returns whether a client repeats its request while the first one is held.
+    pub(crate) const fn retries_early(&self) -> bool {
+        self.seed.is_multiple_of(2)
+    }
+
     pub(crate) const fn database(&self) -> &'static str {
         DATABASES[self.postgres as usize]
     }
@@ -139,6 +142,7 @@ impl fmt::Display for Point {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::handlers::HANDLERS;
 
     #[test]
     fn a_seed_means_one_plan_and_seeds_cover_everything() {
@@ -146,8 +150,8 @@ mod tests {
         let mut seen = std::collections::HashSet::new();
         let mut suspensions = std::collections::HashSet::new();
         for n in 0..20_000 {
-            let plan = Plan::draw(Plan::seed(1, n), &stages, true);
-            let again = Plan::draw(plan.seed, &stages, true);
+            let plan = Plan::draw(Plan::seed(1, n), 0..HANDLERS.len(), &stages, true);
+            let again = Plan::draw(plan.seed, 0..HANDLERS.len(), &stages, true);
             assert_eq!(format!("{plan:?}"), format!("{again:?}"));
             seen.insert((
                 plan.handler,

@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use crate::{
     campaign::Campaign,
-    handlers::{HANDLERS, location},
+    handlers::{HANDLERS, KEYED, location},
+    keys::KeyTotals,
     plan::{DATABASES, Fault, PROTOCOLS},
-    tally::{Counts, rate},
+    tally::{Counts, RetryCounts, rate},
 };
 
 #[derive(Debug, Serialize)]
@@ -19,11 +20,20 @@ pub(crate) struct Report {
     runs_per_second: f64,
     postgres: bool,
     total: Counts,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retries: Option<Retries>,
     passed_by: u64,
     bad: u64,
     bad_services: u64,
     places: Vec<Place>,
     handlers: Vec<Handler>,
+}
+
+/// The findings about clients that repeat their requests.
+#[derive(Debug, Serialize)]
+struct Retries {
+    total: RetryCounts,
+    keys: KeyTotals,
 }
 
 #[derive(Debug, Serialize)]
@@ -48,13 +58,17 @@ struct ByFault {
     fault: &'static str,
     #[serde(flatten)]
     counts: Counts,
+    #[serde(flatten)]
+    retries: Option<RetryCounts>,
 }
 
 impl Report {
     pub(crate) fn new(seed: u64, took: Duration, campaign: &Campaign) -> Self {
         let tally = campaign.tally();
         let total = tally.total();
-        let handlers = HANDLERS.iter().enumerate().map(|(n, (name, _))| Handler {
+        let has_keys = campaign.has_keys();
+        let shown = HANDLERS.iter().enumerate().filter(|(n, _)| !has_keys || KEYED.contains(n));
+        let handlers = shown.map(|(n, (name, _))| Handler {
             name,
             location: location(name),
             stages: campaign.stages[n],
@@ -62,8 +76,12 @@ impl Report {
             points: tally.points[n].len(),
             faults: Fault::ALL
                 .iter()
-                .zip(&tally.counts[n])
-                .map(|(fault, counts)| ByFault { fault: fault.name(), counts: *counts })
+                .enumerate()
+                .map(|(fault, named)| ByFault {
+                    fault: named.name(),
+                    counts: tally.counts[n][fault],
+                    retries: has_keys.then_some(tally.retries[n][fault]),
+                })
                 .collect(),
         });
         let places = (0..2).flat_map(|p| (0..2).map(move |d| (p, d))).map(|(p, d)| Place {
@@ -78,6 +96,11 @@ impl Report {
             runs_per_second: rate(total.sum(), took),
             postgres: campaign.has_postgres,
             total,
+            retries: has_keys.then(|| {
+                let mut total = RetryCounts::default();
+                tally.retries.iter().flatten().for_each(|counts| total.add(counts));
+                Retries { total, keys: tally.keys }
+            }),
             passed_by: tally.passed_by,
             bad: tally.bad,
             bad_services: tally.bad_services,
@@ -87,13 +110,36 @@ impl Report {
     }
 }
 
+impl Report {
+    /// Returns the sums of all cells in words.
+    fn sums(&self) -> String {
+        let Counts { begun_and_whole, begun_and_lost, unbegun_and_absent, half_done, without_end } =
+            self.total;
+        let Some(Retries { total, keys }) = &self.retries else {
+            return format!(
+                "{begun_and_whole} begun and whole, {begun_and_lost} begun and lost, {unbegun_and_absent} unbegun \
+                 and absent, {half_done} half done, {without_end} without an end"
+            );
+        };
+        let RetryCounts { written_once, written_twice, answers_lost, answers_unequal } = total;
+        let KeyTotals { claimed, joined, replayed, refused, unknown } = keys;
+        format!(
+            "{written_once} written once, {written_twice} written twice, {answers_lost} answers lost, \
+             {answers_unequal} answers unequal, {without_end} without an end. Requests with a key: {claimed} claimed \
+             it, {joined} joined the write, {replayed} had its answer replayed, {refused} were refused, {unknown} \
+             unknown"
+        )
+    }
+}
+
 /// Writes Markdown, which also reads well on a terminal.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "Each cell: begun and whole / begun and lost / unbegun and absent / half done.\n"
-        )?;
+        let cells = match &self.retries {
+            None => "begun and whole / begun and lost / unbegun and absent / half done",
+            Some(_) => "written once / written twice / answer lost / answers unequal",
+        };
+        writeln!(f, "Each cell: {cells}.\n")?;
         write!(f, "| {:<16} |", "handler")?;
         Fault::ALL.iter().try_for_each(|fault| write!(f, " {:>15} |", fault.name()))?;
         write!(f, " {:>7} | {:>6} |\n|{:-<18}|", "stages", "points", "")?;
@@ -101,28 +147,35 @@ impl fmt::Display for Report {
         writeln!(f, "{:->8}:|{:->7}:|", "", "")?;
         for handler in &self.handlers {
             write!(f, "| {:<16} |", handler.name)?;
-            for ByFault { counts, .. } in &handler.faults {
-                write!(f, " {:>15} |", cell(counts))?;
+            for ByFault { counts, retries, .. } in &handler.faults {
+                write!(f, " {:>15} |", cell(counts, retries.as_ref()))?;
             }
             let stages = format!("{}/{}", handler.stages_hit, handler.stages);
             writeln!(f, " {stages:>7} | {:>6} |", handler.points)?;
         }
         write!(f, "| {:<16} |", "all")?;
         for n in 0..Fault::ALL.len() {
-            let mut all = Counts::default();
-            self.handlers.iter().for_each(|handler| all.add(&handler.faults[n].counts));
-            write!(f, " {:>15} |", cell(&all))?;
+            let (mut all, mut retries) = (Counts::default(), None);
+            for ByFault { counts, retries: of_handler, .. } in
+                self.handlers.iter().map(|handler| &handler.faults[n])
+            {
+                all.add(counts);
+                if let Some(of_handler) = of_handler {
+                    retries.get_or_insert_with(RetryCounts::default).add(of_handler);
+                }
+            }
+            write!(f, " {:>15} |", cell(&all, retries.as_ref()))?;
         }
         let points: usize = self.handlers.iter().map(|handler| handler.points).sum();
         writeln!(f, " {:>7} | {points:>6} |\n", "")?;
-        let Counts { begun_and_whole, begun_and_lost, unbegun_and_absent, half_done, without_end } =
-            self.total;
         writeln!(
             f,
-            "{} runs with seed {} in {:.1} s, {:.0}/s: {begun_and_whole} begun and whole, \
-             {begun_and_lost} begun and lost, {unbegun_and_absent} unbegun and absent, {half_done} \
-             half done, {without_end} without an end.",
-            self.runs, self.seed, self.seconds, self.runs_per_second,
+            "{} runs with seed {} in {:.1} s, {:.0}/s: {}.",
+            self.runs,
+            self.seed,
+            self.seconds,
+            self.runs_per_second,
+            self.sums(),
         )?;
         let places = self
             .places
@@ -143,7 +196,11 @@ impl fmt::Display for Report {
     }
 }
 
-fn cell(counts: &Counts) -> String {
+fn cell(counts: &Counts, retries: Option<&RetryCounts>) -> String {
+    if let Some(retries) = retries {
+        let RetryCounts { written_once, written_twice, answers_lost, answers_unequal } = retries;
+        return format!("{written_once}/{written_twice}/{answers_lost}/{answers_unequal}");
+    }
     let Counts { begun_and_whole, begun_and_lost, unbegun_and_absent, half_done, .. } = counts;
     format!("{begun_and_whole}/{begun_and_lost}/{unbegun_and_absent}/{half_done}")
 }

@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use axum::middleware;
-use followthrough::{CallerDeadlines, Lifecycle, ShutdownReport};
+use followthrough::{CallerDeadlines, Idempotency, Lifecycle, ShutdownReport};
 use http::HeaderName;
 use tokio::{net::TcpListener, task::JoinHandle};
 
@@ -11,6 +11,7 @@ use crate::{
     around::{Expected, around},
     client::TIMEOUT,
     handlers,
+    keys::KeyTotals,
 };
 
 /// Longer than a run may take, so that a run is given up before its work is abandoned.
@@ -27,11 +28,12 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    pub(crate) async fn start() -> io::Result<Self> {
+    pub(crate) async fn start(keys: Idempotency) -> io::Result<Self> {
         let lifecycle = Lifecycle::builder()
             .grace(GRACE)
             .read_grace(Duration::ZERO)
             .signals(false)
+            .idempotency(keys)
             .caller_deadlines(CallerDeadlines::new().header(HeaderName::from_static(TIMEOUT)))
             .build()?;
         let expected = Expected::default();
@@ -59,14 +61,16 @@ impl Service {
         (now.requests + work.len(), words)
     }
 
-    /// Shuts the service down, unless it is down already. Returns the faults of its report.
-    pub(crate) async fn end(mut self) -> Vec<String> {
+    /// Shuts the service down, unless it is down already. Returns the faults of its report, whose keyed requests are
+    /// added to `keys`.
+    pub(crate) async fn end(mut self, keys: &mut KeyTotals) -> Vec<String> {
         self.lifecycle.shutdown();
         let report = match (&mut self.task).await {
             Ok(Ok(report)) => report,
             Ok(Err(error)) => return vec![format!("the service failed: {error}")],
             Err(error) => return vec![format!("the service panicked: {error}")],
         };
+        keys.note(&report.idempotency);
         let durable = report.durable;
         let mut wrong = Vec::new();
         let mut equal = |what: &str, found: u64, expected: u64| {

@@ -3,17 +3,20 @@
 
 use std::{error::Error, path::Path, sync::Arc, time::Duration};
 
+use followthrough::Idempotency;
 use followthrough_database_tests::Postgres;
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    client::{Answer, Client},
+    client::{Answer, Client, Sent},
     database::{Db, POOL},
     fault::{PATIENCE, fall},
     handlers::{HANDLERS, Promise},
+    keys::{KeyTotals, Keys},
     plan::{Fault, Plan},
+    retries::{Retried, Sending, path_and_key},
     service::Service,
-    verdict::{Facts, Kind},
+    verdict::{Facts, Kind, RetryKind},
     visit::Watch,
 };
 
@@ -26,6 +29,9 @@ pub(crate) struct Slot {
     sqlite: Base,
     postgres: Option<Base>,
     service: Option<Service>,
+    keys: Keys,
+    idempotency: Idempotency,
+    pub(crate) key_totals: KeyTotals,
 }
 
 /// A database, and another connection, which sees only committed rows.
@@ -36,6 +42,12 @@ struct Base {
 }
 
 impl Base {
+    /// Returns the numbers of the first charge and the first order of a request.
+    async fn first_rows(&self, id: i64) -> Result<(Option<i64>, Option<i64>), Failure> {
+        self.db.settles().await?;
+        Ok(self.look.first_rows(id).await?)
+    }
+
     /// Returns the rows of a request, after its dropped statements have ended.
     async fn rows(&self, id: i64) -> Result<(i64, i64), Failure> {
         self.db.settles().await?;
@@ -51,6 +63,8 @@ pub(crate) struct Outcome {
     pub(crate) held: Option<&'static str>,
     /// `None` if the request did not end.
     pub(crate) kind: Option<Kind>,
+    /// What the client has that has repeated its request.
+    pub(crate) retries: Option<RetryKind>,
     /// The faults; empty if the run is good.
     pub(crate) wrong: Vec<String>,
 }
@@ -61,6 +75,7 @@ impl Slot {
         n: usize,
         folder: &Path,
         postgres: Option<&(&Postgres, Db)>,
+        keys: Keys,
     ) -> Result<Self, Failure> {
         let file = folder.join(format!("{n}.sqlite"));
         let sqlite = Base { db: Db::sqlite(&file, POOL).await?, look: Db::sqlite(&file, 1).await? };
@@ -70,14 +85,15 @@ impl Slot {
             }
             None => None,
         };
-        Ok(Self { sqlite, postgres, service: None })
+        let (idempotency, key_totals) = (keys.settings(), KeyTotals::default());
+        Ok(Self { sqlite, postgres, service: None, keys, idempotency, key_totals })
     }
 
     /// Returns the service of the next run.
-    async fn service(&mut self) -> Result<&mut Service, Failure> {
+    pub(crate) async fn service(&mut self) -> Result<&mut Service, Failure> {
         let service = match self.service.take() {
             Some(service) => service,
-            None => Service::start().await?,
+            None => Service::start(self.idempotency.clone()).await?,
         };
         Ok(self.service.insert(service))
     }
@@ -90,7 +106,7 @@ impl Slot {
     /// Ends the service. Returns the faults of its report.
     pub(crate) async fn close(&mut self) -> Vec<String> {
         match self.service.take() {
-            Some(service) => service.end().await,
+            Some(service) => service.end(&mut self.key_totals).await,
             None => Vec::new(),
         }
     }
@@ -137,14 +153,15 @@ impl Slot {
         };
         wrong.extend(facts.wrong(&plan, promise));
         let held = facts.held.map(|(label, _)| label);
-        Outcome { plan, held, kind: Some(facts.kind(promise)), wrong }
+        let (kind, retries) = (Some(facts.kind(promise)), facts.retry_kind(&plan));
+        Outcome { plan, held, kind, retries, wrong }
     }
 
     fn failed(&mut self, plan: Plan, watch: &Watch, why: String) -> Outcome {
         self.service = None;
         let seen = watch.seen();
         let held = seen.held.map(|(label, _)| label);
-        Outcome { plan, held, kind: None, wrong: vec![why, format!("{seen:?}")] }
+        Outcome { plan, held, kind: None, retries: None, wrong: vec![why, format!("{seen:?}")] }
     }
 
     async fn attempt(
@@ -155,33 +172,14 @@ impl Slot {
     ) -> Result<(Facts, Vec<String>), Failure> {
         let (name, promise) = HANDLERS[plan.handler];
         let base = self.postgres.as_ref().filter(|_| plan.postgres).unwrap_or(&self.sqlite).clone();
+        let keyed = self.keys.are_sent();
         let service = self.service().await?;
-        service.expected.add(watch.visit(base.db.clone(), id));
-        let patience = (plan.fault == Fault::Deadline).then_some(PATIENCE);
-        let path = format!("/{name}/{id}");
-        let mut client = Client::send(service.at, plan.http2, &path, patience).await?;
-        let sent = Instant::now();
-        let mut early = tokio::select! {
-            biased;
-            () = watch.until(|seen| seen.held.is_some() || seen.uploads) => None,
-            answer = client.answer() => Some(answer),
-        };
-        if early.is_none() && watch.seen().held.is_none() {
-            client.finish().await;
-            early = tokio::select! {
-                biased;
-                () = watch.until(|seen| seen.held.is_some()) => None,
-                answer = client.answer() => Some(answer),
-            };
-        }
-        let held = watch.seen().held.filter(|_| early.is_none());
-        let answer = match early {
-            // Without the release, a body that goes on would be held later.
-            Some(answer) => {
-                watch.release();
-                Some(answer)
-            }
-            None => fall(plan, client, sent, watch, service).await,
+        let First { held, answer, sending } =
+            first(service, plan, &base.db, id, watch, keyed).await?;
+        let mut retried = Retried::default();
+        let early = match sending {
+            Some(sending) => service.answer_of(sending, id, &mut retried).await,
+            None => None,
         };
         service.settles(watch, id).await;
         service.account(promise, watch);
@@ -189,7 +187,14 @@ impl Slot {
         if plan.fault == Fault::Stopping && held.is_some() {
             wrong = self.close().await;
         }
-        let mut facts = Facts { held, answer: answer.and_then(Result::ok), ..Facts::default() };
+        let mut facts = Facts { held, answer, ..Facts::default() };
+        if keyed {
+            let definite = |answer: &Answer| answer.is_definite();
+            retried.answer = facts.answer.clone().filter(definite).or(early.filter(definite));
+            self.retry(plan, id, &base.db, &mut retried).await?;
+            retried.first_rows = base.first_rows(id).await?;
+            facts.retried = Some(retried);
+        }
         facts.rows = base.rows(id).await?;
         {
             let seen = watch.seen();
@@ -209,6 +214,63 @@ impl Slot {
     }
 }
 
+/// The first request of a run, after its fault.
+struct First {
+    held: Option<(&'static str, bool)>,
+    answer: Option<Answer>,
+    /// The request that its client has sent again meanwhile.
+    sending: Option<Sending>,
+}
+
+/// Sends the first request, and lets the fault fall once it is held.
+async fn first(
+    service: &Service,
+    plan: &Plan,
+    db: &Db,
+    id: i64,
+    watch: &Arc<Watch>,
+    keyed: bool,
+) -> Result<First, Failure> {
+    service.expected.add(watch.visit(db.clone(), id, 0));
+    let timeout = (plan.fault == Fault::Deadline).then_some(PATIENCE);
+    let (path, key) = path_and_key(plan, id);
+    let request = Sent { path: &path, timeout, key: keyed.then_some(&*key) };
+    let mut client = Client::send(service.at, plan.http2, request).await?;
+    let sent = Instant::now();
+    let mut early = tokio::select! {
+        biased;
+        () = watch.until(|seen| seen.held.is_some() || seen.uploads) => None,
+        answer = client.answer() => Some(answer),
+    };
+    if early.is_none() && watch.seen().held.is_none() {
+        client.finish().await;
+        early = tokio::select! {
+            biased;
+            () = watch.until(|seen| seen.held.is_some()) => None,
+            answer = client.answer() => Some(answer),
+        };
+    }
+    let held = watch.seen().held.filter(|_| early.is_none());
+    let mut sending = None;
+    let answer = if early.is_some() {
+        // Without the release, a body that goes on would be held later.
+        watch.release();
+        early
+    } else {
+        let again = async || {
+            if keyed && plan.retries_early() {
+                let again = service.send_again(plan, db, id, 1).await;
+                if let Ok(again) = &again {
+                    again.arrives().await;
+                }
+                sending = Some(again);
+            }
+        };
+        fall(plan, client, sent, watch, service, again).await
+    };
+    Ok(First { held, answer: answer.and_then(Result::ok), sending: sending.transpose()? })
+}
+
 /// Sends a request without a fault, and waits until it has settled.
 async fn send_again(
     service: &Service,
@@ -216,8 +278,10 @@ async fn send_again(
     watch: &Arc<Watch>,
     (name, http2, id): (&str, bool, i64),
 ) -> Result<Answer, Failure> {
-    service.expected.add(watch.visit(db.clone(), id));
-    let mut client = Client::send(service.at, http2, &format!("/{name}/{id}"), None).await?;
+    service.expected.add(watch.visit(db.clone(), id, 0));
+    let path = format!("/{name}/{id}");
+    let request = Sent { path: &path, timeout: None, key: None };
+    let mut client = Client::send(service.at, http2, request).await?;
     client.finish().await;
     let answer = client.answer().await?;
     service.settles(watch, id).await;
@@ -226,14 +290,14 @@ async fn send_again(
 
 impl Service {
     /// Waits until a request has settled, by its own record and by the service's.
-    async fn settles(&self, watch: &Watch, id: i64) {
+    pub(crate) async fn settles(&self, watch: &Watch, id: i64) {
         drop(self.expected.take(id));
         watch.until(|seen| seen.gone).await;
         self.is_quiet().await;
     }
 
     /// Adds the expected counts of a request to those of the service's report.
-    fn account(&mut self, promise: Promise, watch: &Watch) {
+    pub(crate) fn account(&mut self, promise: Promise, watch: &Watch) {
         let seen = watch.seen();
         let took_permit = match promise {
             Promise::Durable => seen.begun,

@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use crate::{
     handlers::{HANDLERS, location},
+    keys::KeyTotals,
     plan::{Fault, Point},
     slot::Outcome,
-    verdict::Kind,
+    verdict::{Kind, RetryKind},
 };
 
 /// How many bad runs are printed. All of them are counted.
@@ -54,10 +55,41 @@ impl Counts {
     }
 }
 
+/// Runs with keys by finding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct RetryCounts {
+    pub(crate) written_once: u64,
+    pub(crate) written_twice: u64,
+    pub(crate) answers_lost: u64,
+    pub(crate) answers_unequal: u64,
+}
+
+impl RetryCounts {
+    const fn note(&mut self, kind: RetryKind) {
+        *match kind {
+            RetryKind::Once => &mut self.written_once,
+            RetryKind::Twice => &mut self.written_twice,
+            RetryKind::Lost => &mut self.answers_lost,
+            RetryKind::Unequal => &mut self.answers_unequal,
+        } += 1;
+    }
+
+    pub(crate) const fn add(&mut self, other: &Self) {
+        self.written_once += other.written_once;
+        self.written_twice += other.written_twice;
+        self.answers_lost += other.answers_lost;
+        self.answers_unequal += other.answers_unequal;
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     /// By handler and fault.
     pub(crate) counts: [[Counts; Fault::ALL.len()]; HANDLERS.len()],
+    /// By handler and fault, for clients that repeat their requests.
+    pub(crate) retries: [[RetryCounts; Fault::ALL.len()]; HANDLERS.len()],
+    /// The keyed requests of the services that have ended.
+    pub(crate) keys: KeyTotals,
     /// By protocol and database.
     pub(crate) places: [[u64; 2]; 2],
     /// The distinct points of each handler at which a fault fell.
@@ -89,6 +121,9 @@ impl Tally {
             return false;
         }
         self.counts[plan.handler][fault].note(outcome.kind);
+        if let Some(kind) = outcome.retries {
+            self.retries[plan.handler][fault].note(kind);
+        }
         self.places[usize::from(plan.http2)][usize::from(plan.postgres)] += 1;
         self.points[plan.handler].insert(plan.point);
         true

@@ -5,6 +5,7 @@ use crate::{
     client::Answer,
     handlers::{HANDLERS, Promise},
     plan::{Fault, Plan},
+    retries::Retried,
 };
 
 /// A finding.
@@ -18,6 +19,19 @@ pub(crate) enum Kind {
     Absent,
     /// Half a write.
     Half,
+}
+
+/// A finding about a client that repeats its request with the same key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RetryKind {
+    /// The write happened once, and its client has the answer.
+    Once,
+    /// The write happened more than once.
+    Twice,
+    /// The client has no answer, or one that does not fit the rows.
+    Lost,
+    /// A later request with the key has another answer.
+    Unequal,
 }
 
 /// The facts about a settled request.
@@ -35,6 +49,14 @@ pub(crate) struct Facts {
     pub(crate) again: Option<(i64, i64)>,
     /// The client's response.
     pub(crate) answer: Option<Answer>,
+    /// The further requests of a client that sends keys.
+    pub(crate) retried: Option<Retried>,
+}
+
+/// Returns whether the body may be dropped past its point of no return: a reopened statement ends if its client does
+/// not wait any more.
+fn may_be_cut(plan: &Plan) -> bool {
+    HANDLERS[plan.handler].0 == "reopened" && plan.fault != Fault::Stopping
 }
 
 const WHOLE: (i64, i64) = (1, 1);
@@ -44,7 +66,9 @@ impl Facts {
     /// Returns the kind of the finding by the rows.
     pub(crate) fn kind(&self, promise: Promise) -> Kind {
         let rows = self.again.unwrap_or(self.rows);
-        match (self.begun, rows) {
+        // A retry may have begun what the first request did not.
+        let begun = self.begun || self.retried.as_ref().is_some_and(|retried| retried.begun);
+        match (begun, rows) {
             // An unbegun request can be whole only because its client has sent it again.
             (false, _) if promise == Promise::Again && self.rows == ABSENT && rows == WHOLE => {
                 Kind::Absent
@@ -57,6 +81,28 @@ impl Facts {
         }
     }
 
+    /// Returns the kind of the finding about the retries.
+    pub(crate) fn retry_kind(&self, plan: &Plan) -> Option<RetryKind> {
+        let retried = self.retried.as_ref()?;
+        if self.rows.0 > 1 || self.rows.1 > 1 {
+            return Some(RetryKind::Twice);
+        }
+        let Some(answer) = &retried.answer else { return Some(RetryKind::Lost) };
+        let reports = match answer.row() {
+            Some(row) => answer.status == 200 && retried.first_rows == (Some(row), Some(row)),
+            // The answer of a body that was cut where it allows that.
+            None => may_be_cut(plan) && answer.outcome() == Some("completed"),
+        };
+        if self.rows != WHOLE || !reports {
+            return Some(RetryKind::Lost);
+        }
+        let same = |later: &Answer| {
+            later.replayed && later.status == answer.status && later.body == answer.body
+        };
+        let equal = retried.later.as_ref().is_some_and(same);
+        Some(if equal { RetryKind::Once } else { RetryKind::Unequal })
+    }
+
     /// Returns the faults as text; none if the request is good.
     pub(crate) fn wrong(&self, plan: &Plan, promise: Promise) -> Vec<String> {
         let mut wrong = Vec::new();
@@ -66,9 +112,13 @@ impl Facts {
             Kind::Half => wrong.push(format!("half done: {rows:?}, then {:?}", self.again)),
             Kind::Whole | Kind::Absent => {}
         }
-        // A reopened statement ends the body if its client does not wait any more.
-        let may_end = HANDLERS[plan.handler].0 == "reopened" && plan.fault != Fault::Stopping;
-        if promise == Promise::Durable && begun && !self.ended && !may_end {
+        match self.retry_kind(plan) {
+            Some(RetryKind::Twice) => wrong.push("written more than once".to_owned()),
+            Some(RetryKind::Lost) => wrong.push("the answer is lost".to_owned()),
+            Some(RetryKind::Unequal) => wrong.push("two answers for one key".to_owned()),
+            Some(RetryKind::Once) | None => {}
+        }
+        if promise == Promise::Durable && begun && !self.ended && !may_be_cut(plan) {
             wrong.push("begun, and its body did not end".to_owned());
         }
         if self.undone && rows != ABSENT {
@@ -96,6 +146,9 @@ impl Facts {
         if let Some(Answer { status, body, .. }) = &self.answer {
             wrong.push(format!("answer: {status} {body}"));
         }
+        if let Some(retried) = &self.retried {
+            wrong.push(format!("{retried:?}"));
+        }
         wrong
     }
 
@@ -115,7 +168,11 @@ impl Facts {
                 require(answer.retry_after, "503 without `Retry-After`");
                 require(promise != Promise::Durable || !self.begun, "503 for a begun write");
             }
-            504 => require(!answer.retry_after, "504 with `Retry-After`"),
+            // The client of a keyed write may ask again.
+            504 => require(
+                !answer.retry_after || self.retried.is_some() && self.begun,
+                "504 with `Retry-After`",
+            ),
             _ => require(false, "a status that nothing here gives"),
         }
         let outcome = answer.outcome();

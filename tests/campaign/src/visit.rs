@@ -15,7 +15,7 @@ use std::{
 use tokio::sync::Notify;
 
 use crate::{
-    database::Db,
+    database::{Db, row},
     plan::{Moment, Point},
 };
 
@@ -71,7 +71,10 @@ pub(crate) struct Watch {
 pub(crate) struct Visit {
     watch: Arc<Watch>,
     pub(crate) db: Db,
+    /// The number of the request, which is in its path.
     pub(crate) id: i64,
+    /// How often the request was sent before.
+    sent: i64,
     _gone: Arc<GoneOnDrop>,
 }
 
@@ -90,8 +93,9 @@ impl Watch {
         Arc::new(Self { point, seen: Mutex::default(), news: Notify::new() })
     }
 
-    pub(crate) fn visit(self: &Arc<Self>, db: Db, id: i64) -> Visit {
-        Visit { watch: self.clone(), db, id, _gone: Arc::new(GoneOnDrop(self.clone())) }
+    /// Returns the request's part, for a request that was sent `sent` times before.
+    pub(crate) fn visit(self: &Arc<Self>, db: Db, id: i64, sent: i64) -> Visit {
+        Visit { watch: self.clone(), db, id, sent, _gone: Arc::new(GoneOnDrop(self.clone())) }
     }
 
     pub(crate) fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -202,6 +206,11 @@ impl Drop for Hold<'_> {
 impl Visit {
     pub(crate) fn watch(&self) -> &Arc<Watch> {
         &self.watch
+    }
+
+    /// Returns the number under which this sending of the request writes its rows.
+    pub(crate) const fn row(&self) -> i64 {
+        row(self.id, self.sent)
     }
 
     /// Records that the extractor of the upload waits for the second half.

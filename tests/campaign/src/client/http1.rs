@@ -1,13 +1,13 @@
 //! An HTTP/1 client by hand.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-use super::{Answer, TIMEOUT, UPLOAD};
+use super::{Answer, KEY, REPLAYED, Sent, TIMEOUT, UPLOAD};
 
 pub(crate) struct Call {
     stream: TcpStream,
@@ -16,18 +16,16 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(super) async fn send(
-        at: SocketAddr,
-        path: &str,
-        timeout: Option<Duration>,
-    ) -> io::Result<Self> {
+    pub(super) async fn send(at: SocketAddr, request: Sent<'_>) -> io::Result<Self> {
+        let Sent { path, timeout, key } = request;
         let mut stream = TcpStream::connect(at).await?;
         stream.set_nodelay(true)?;
         let timeout = timeout
             .map_or_else(String::new, |timeout| format!("{TIMEOUT}: {}\r\n", timeout.as_millis()));
+        let key = key.map_or_else(String::new, |key| format!("{KEY}: \"{key}\"\r\n"));
         let length = UPLOAD.concat().len();
         let head = format!(
-            "POST {path} HTTP/1.1\r\nhost: campaign\r\n{timeout}content-length: {length}\r\n\r\n{}",
+            "POST {path} HTTP/1.1\r\nhost: campaign\r\n{timeout}{key}content-length: {length}\r\n\r\n{}",
             UPLOAD[0]
         );
         stream.write_all(head.as_bytes()).await?;
@@ -74,5 +72,6 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
     };
     let status = head.split(' ').nth(1)?.parse().ok()?;
     let retry_after = header("retry-after: ").is_some();
-    Some(Answer { status, retry_after, body: body.to_owned(), whole })
+    let replayed = header(&format!("{REPLAYED}: ")).is_some();
+    Some(Answer { status, retry_after, replayed, body: body.to_owned(), whole })
 }

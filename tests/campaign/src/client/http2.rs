@@ -1,6 +1,6 @@
 //! An HTTP/2 client with prior knowledge.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr};
 
 use bytes::Bytes;
 use h2::{
@@ -10,7 +10,7 @@ use h2::{
 use http::Request;
 use tokio::{net::TcpStream, task::JoinHandle};
 
-use super::{Answer, TIMEOUT, UPLOAD};
+use super::{Answer, KEY, REPLAYED, Sent, TIMEOUT, UPLOAD};
 
 pub(crate) struct Call {
     send: SendRequest<Bytes>,
@@ -37,13 +37,15 @@ fn failed(error: h2::Error) -> io::Error {
 
 async fn request(
     send: &SendRequest<Bytes>,
-    path: &str,
-    timeout: Option<Duration>,
+    Sent { path, timeout, key }: Sent<'_>,
     whole: bool,
 ) -> io::Result<(ResponseFuture, SendStream<Bytes>)> {
     let mut request = Request::post(format!("http://campaign{path}"));
     if let Some(timeout) = timeout {
         request = request.header(TIMEOUT, timeout.as_millis().to_string());
+    }
+    if let Some(key) = key {
+        request = request.header(KEY, format!("\"{key}\""));
     }
     let request = request.body(()).map_err(io::Error::other)?;
     let mut send = send.clone().ready().await.map_err(failed)?;
@@ -51,11 +53,7 @@ async fn request(
 }
 
 impl Call {
-    pub(super) async fn send(
-        at: SocketAddr,
-        path: &str,
-        timeout: Option<Duration>,
-    ) -> io::Result<Self> {
+    pub(super) async fn send(at: SocketAddr, ask: Sent<'_>) -> io::Result<Self> {
         let stream = TcpStream::connect(at).await?;
         stream.set_nodelay(true)?;
         let (send, connection) = h2::client::handshake(stream).await.map_err(failed)?;
@@ -63,7 +61,7 @@ impl Call {
             // The streams report an error of the connection.
             let _ = connection.await;
         }));
-        let (head, mut stream) = request(&send, path, timeout, false).await?;
+        let (head, mut stream) = request(&send, ask, false).await?;
         stream.send_data(Bytes::from_static(UPLOAD[0].as_bytes()), false).map_err(failed)?;
         let read = Answer::default();
         Ok(Self { send, driver, stream, head: Some(head), body: None, read, finished: false })
@@ -82,6 +80,7 @@ impl Call {
             let (parts, body) = head.map_err(failed)?.into_parts();
             self.read.status = parts.status.as_u16();
             self.read.retry_after = parts.headers.contains_key("retry-after");
+            self.read.replayed = parts.headers.contains_key(REPLAYED);
             self.body = Some(body);
         }
         let Some(body) = &mut self.body else { return Err(io::ErrorKind::UnexpectedEof.into()) };
@@ -105,7 +104,8 @@ impl Call {
     }
 
     pub(super) async fn sibling(&mut self, path: &str) -> io::Result<()> {
-        let (head, _stream) = request(&self.send, path, None, true).await?;
+        let sent = Sent { path, timeout: None, key: None };
+        let (head, _stream) = request(&self.send, sent, true).await?;
         // The server resets the stream, because its handler panics.
         drop(head.await);
         Ok(())
