@@ -26,6 +26,23 @@ pub(crate) fn cancelled(cancelled: Cancelled) -> Response {
     ended(status, Body::from(text.as_str()))
 }
 
+/// Returns the answer to a request with an idempotency key whose write may land (law K10).
+pub(crate) fn cancelled_with_key(cancelled: Cancelled) -> Response {
+    let detail = match cancelled.ended_by() {
+        Cause::DeadlineExceeded => {
+            "the deadline passed and the work goes on; repeat the request with the same `Idempotency-Key`"
+        }
+        Cause::ShuttingDown => {
+            "the service is shutting down; repeat the request with the same `Idempotency-Key`"
+        }
+        _ => "the work may land; repeat the request with the same `Idempotency-Key`",
+    };
+    let (status, cause, outcome) = (cancelled.status(), cancelled.cause(), cancelled.outcome());
+    let mut response = ended(status, Body::from(text_of(status, detail, cause, outcome)));
+    invite_retry(&mut response);
+    response
+}
+
 /// Returns the answer of a handler whose call to another service was cancelled.
 pub(crate) fn cancelled_call(status: StatusCode, cause: Cause, outcome: Outcome) -> Response {
     let detail = match (cause, outcome) {

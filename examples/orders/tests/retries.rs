@@ -1,13 +1,12 @@
 //! Orders whose clients leave and send them again, with one key: one charge, one order, equal answers.
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use followthrough::Idempotency;
-use followthrough::testing::{Disconnects, TestLifecycle};
+use followthrough::testing::{TestLifecycle, disconnect_at_every_await};
 use orders::{Latency, Provider};
 use serde_json::Value;
 use tower::ServiceExt;
@@ -71,25 +70,18 @@ async fn until(so: impl Fn() -> bool) {
 #[tokio::test]
 async fn a_retry_after_a_disconnect_at_any_await_gets_the_one_answer() {
     let (app, provider) = shop(BRIEF).await;
-    let keys = orders::keys();
-    let retries = lifecycle(keys.clone());
-    let retries = served(&app, &retries);
-    let sent = Cell::new(0);
-    let request = || {
-        sent.set(sent.get() + 1);
-        order(&format!("order-{}", sent.get()))
-    };
-    let cuts = Disconnects::default().lifecycle(move |builder| builder.idempotency(keys.clone()));
-    let summary = cuts.at_every_await(app.clone(), request, async |cut| {
-        let key = format!("order-{}", sent.get());
-        let (status, placed, replayed) = ask(retries.clone(), order(&key)).await;
-        assert_eq!(status, StatusCode::CREATED, "{placed}");
-        assert_eq!(replayed, cut.is_begun() || !cut.was_cut(), "{cut}");
-        assert_eq!(ask(retries.clone(), order(&key)).await, (status, placed, true));
-        assert_eq!(orders_of_tea(&retries).await, Some(sent.get()), "one order for each key");
-        assert_eq!(provider.totals(), (sent.get(), 0), "one charge for each key");
+    let looks = lifecycle(orders::keys());
+    let looks = served(&app, &looks);
+    let mut runs = 0;
+    // Each run has a key of its own, and the client sends its request again after it has left.
+    let summary = disconnect_at_every_await(app.clone(), order("order"), async |run| {
+        runs += 1;
+        let retry = run.retry().expect("each run has a retry");
+        assert_eq!(retry.status(), StatusCode::CREATED, "{run}");
+        assert_eq!(orders_of_tea(&looks).await, Some(runs), "one order for each key");
+        assert_eq!(provider.totals(), (runs, 0), "one charge for each key");
     });
-    let summary = summary.await.expect("each cut is checked");
+    let summary = summary.then_retry().await;
     assert!(summary.begun() > 0 && summary.begun() < summary.cut(), "{summary}");
 }
 

@@ -120,11 +120,16 @@ impl<P> Governed<Response, P> {
                 Governed::cancelled(why, Some(Box::new(answer)))
             }
             Value::Cancelled(why, answer) => {
-                let mut answer = answer.unwrap_or_else(|| Box::new(problem::cancelled(why)));
-                if why.outcome() == Outcome::Unknown {
-                    problem::invite_retry(&mut answer);
-                }
-                Governed::cancelled(why, Some(answer))
+                let may_land = why.outcome() == Outcome::Unknown;
+                let answer = match answer {
+                    None if may_land => Some(Box::new(problem::cancelled_with_key(why))),
+                    Some(mut hooked) if may_land => {
+                        problem::invite_retry(&mut hooked);
+                        Some(hooked)
+                    }
+                    answer => answer,
+                };
+                Governed::cancelled(why, answer)
             }
         }
     }

@@ -340,6 +340,7 @@ async fn law_k10_a_deadline_may_invite_a_retry() {
     let late = ask(server.at, "/pay-slowly", "k", "tea").await;
     assert_eq!((late.status, late.header("retry-after")), (504, Some("1")));
     assert!(late.body.contains("\"outcome\":\"unknown\""));
+    assert!(late.body.contains("repeat the request with the same"), "{}", late.body);
     // A retry that joins has a deadline of its own.
     let joined = ask(server.at, "/pay-slowly", "k", "tea").await;
     assert_eq!((joined.status, joined.header("retry-after")), (504, Some("1")));
