@@ -57,6 +57,15 @@ pub(crate) struct Policy {
     pub(crate) max_in_flight: Option<Expr>,
     pub(crate) needs: Option<Period>,
     pub(crate) key: Option<KeyOptions>,
+    /// A parameter that may not be an `IdempotencyKey` of the runtime.
+    pub(crate) rejected_key: Option<RejectedKey>,
+}
+
+/// A parameter whose type has the name `IdempotencyKey`. Only the compiler knows whether the type is that of the runtime.
+pub(crate) struct RejectedKey {
+    pub(crate) ty: Type,
+    /// The error message if it is.
+    pub(crate) message: String,
 }
 
 /// The options of idempotency keys.
@@ -66,8 +75,8 @@ pub(crate) struct KeyOptions {
     pub(crate) required: bool,
     pub(crate) keep: Option<Period>,
     pub(crate) after_crash: AfterCrash,
-    /// The handler has a parameter `IdempotencyKey`.
-    pub(crate) takes_key: bool,
+    /// The type of the parameter that may be an `IdempotencyKey`.
+    pub(crate) parameter: Option<Type>,
 }
 
 /// What follows the death of the process of a keyed write.

@@ -25,8 +25,8 @@ use crate::{
 pub use crate::{
     deadlines::Declared,
     handler::{
-        Compensation, CompensationOutput, IntoResultFirst, NoCompensation, allow_cancellation,
-        bound, enter, run_boxed, run_exempt, run_inline, run_keyed,
+        Compensation, CompensationOutput, IntoResultFirst, NoCompensation, NoKey, Parameter,
+        allow_cancellation, bound, enter, run_boxed, run_exempt, run_inline, run_keyed,
     },
     handler_policy::{HandlerPolicy, KeyPolicy, Mode, Site},
     layer::Linked,

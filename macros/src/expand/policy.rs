@@ -2,11 +2,11 @@
 
 use crate::{
     duration::Bound,
-    model::{AfterCrash, Handler, KeyOptions, Mode},
+    model::{AfterCrash, Handler, KeyOptions, Mode, RejectedKey},
 };
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::{Ident, ext::IdentExt as _};
+use syn::{Ident, Type, ext::IdentExt as _, spanned::Spanned as _};
 
 /// Returns the `P` of `Governed<R, P>`.
 pub(crate) fn marker(handler: &Handler) -> TokenStream {
@@ -28,7 +28,9 @@ pub(crate) fn marker(handler: &Handler) -> TokenStream {
 pub(crate) fn declared(handler: &Handler) -> TokenStream {
     let private = handler.runtime.private();
     let policy = policy(handler);
+    let rejected_key = handler.policy.rejected_key.as_ref().map(|key| rejected(key, &private));
     quote! {
+        #rejected_key
         static __FT_POLICY: #private::HandlerPolicy = #policy;
         #private::inventory::submit! { #private::Declared(&__FT_POLICY) }
     }
@@ -95,10 +97,36 @@ fn key(options: &KeyOptions, private: &TokenStream) -> TokenStream {
             AfterCrash::Again => Some(quote!(.again_after_crash())),
             AfterCrash::Proven => Some(quote!(.finishing_in_transaction())),
         },
-        options.takes_key.then(|| quote!(.taking_key())),
+        options.parameter.as_ref().map(|ty| {
+            let is_key = is_key(ty, private);
+            quote!(.taking_key(#is_key))
+        }),
     ];
     let settings = settings.iter().flatten();
     quote!(#private::KeyPolicy::new(#required)#(#settings)*)
+}
+
+/// Writes the check that the type of a parameter is not the runtime's `IdempotencyKey`.
+fn rejected(key: &RejectedKey, private: &TokenStream) -> TokenStream {
+    let is_key = is_key(&key.ty, private);
+    let message = &key.message;
+    // The compiler reports the failed check at the type.
+    let span = key.ty.span().resolved_at(Span::mixed_site());
+    quote_spanned! {span=>
+        #[allow(clippy::assertions_on_constants)]
+        const _: () = ::core::assert!(!#is_key, #message);
+    }
+}
+
+/// Writes whether `ty` is the runtime's `IdempotencyKey`, as a constant expression.
+fn is_key(ty: &Type, private: &TokenStream) -> TokenStream {
+    quote! {
+        {
+            #[allow(unused_imports)]
+            use #private::NoKey as _;
+            #private::Parameter::<#ty>::IS_KEY
+        }
+    }
 }
 
 /// Writes the path of the handler's function. A router uses the path to find the policy before the body runs.

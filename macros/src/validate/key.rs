@@ -4,7 +4,7 @@ use super::{Options, bodies};
 use crate::{
     duration::Bound,
     error::Errors,
-    model::{AfterCrash, KeyOptions, Mode, Policy},
+    model::{AfterCrash, KeyOptions, Mode, Policy, RejectedKey},
     scan,
     symbol::Symbol,
 };
@@ -17,15 +17,14 @@ pub(crate) fn key(
     options: &Options,
     (signature, body): (&Signature, &TokenStream),
     errors: &mut Errors,
-) -> Option<KeyOptions> {
+) -> (Option<KeyOptions>, Option<RejectedKey>) {
     if options.salvaged {
         // The options that did not parse may be those of the key.
-        return None;
+        return (None, None);
     }
     let parameter = signature.inputs.iter().find_map(key_parameter);
     let Some((name, required)) = &options.idempotency_key else {
-        without_key(symbol, options, parameter, errors);
-        return None;
+        return (None, without_key(symbol, options, parameter, errors));
     };
     if options.internal.is_some() {
         errors.at(
@@ -33,7 +32,7 @@ pub(crate) fn key(
             "an internal function is called within the request of its caller: put `idempotency_key` on the \
              handler that is routed, or remove `internal` here",
         );
-        return None;
+        return (None, None);
     }
     let required = required.unwrap_or("required") == "required";
     match options.mode.as_ref().filter(|_| symbol == Symbol::Cancellable) {
@@ -58,12 +57,13 @@ pub(crate) fn key(
     } else {
         bodies::arriving_with_key(signature, errors);
     }
-    if let Some(Parameter { ty, optional: false }) = parameter.filter(|_| !required) {
-        errors.at(
-            ty,
-            "the key is optional, so a request may have none: take `Option<IdempotencyKey>`",
-        );
-    }
+    let rejected = parameter.filter(|parameter| !required && !parameter.optional);
+    let rejected = rejected.map(|parameter| {
+        parameter.rejected(
+            "the key is optional, so a request may have none: take `Option<IdempotencyKey>`"
+                .to_owned(),
+        )
+    });
     let after_crash = match options.after_crash {
         Some((_, Some("again"))) => AfterCrash::Again,
         // The option says that the author does not rely on the transaction.
@@ -71,13 +71,14 @@ pub(crate) fn key(
         _ if scan::names(body, "finish_in") => AfterCrash::Proven,
         _ => AfterCrash::Unknown,
     };
-    Some(KeyOptions {
+    let key = KeyOptions {
         name: name.clone(),
         required,
         keep: options.keep.as_ref().and_then(|(_, keep)| *keep),
         after_crash,
-        takes_key: parameter.is_some(),
-    })
+        parameter: parameter.map(|parameter| parameter.ty.clone()),
+    };
+    (Some(key), rejected)
 }
 
 /// Rejects what belongs to a key on a handler without one.
@@ -86,7 +87,7 @@ fn without_key(
     options: &Options,
     parameter: Option<Parameter<'_>>,
     errors: &mut Errors,
-) {
+) -> Option<RejectedKey> {
     let given: Vec<_> = options.of_keys().into_iter().flatten().collect();
     for name in &given {
         errors.at(
@@ -97,23 +98,19 @@ fn without_key(
         );
     }
     let faulted = !given.is_empty() || options.internal.is_some();
-    let Some(Parameter { ty, optional }) = parameter.filter(|_| !faulted) else { return };
-    if symbol == Symbol::Exempt {
-        errors.at(
-            ty,
-            "an exempt handler has no point of no return, which spends a key: write \
-             `#[durable_write(idempotency_key = ..)]`, or remove this parameter",
-        );
+    let parameter = parameter.filter(|_| !faulted)?;
+    let message = if symbol == Symbol::Exempt {
+        "an exempt handler has no point of no return, which spends a key: write \
+         `#[durable_write(idempotency_key = ..)]`, or remove this parameter"
+            .to_owned()
     } else {
-        let requirement = if optional { "optional" } else { "required" };
-        errors.at(
-            ty,
-            format!(
-                "nothing is stored under this key without the option: add `idempotency_key = \
-                 \"{requirement}\"` to the attribute"
-            ),
-        );
-    }
+        let requirement = if parameter.optional { "optional" } else { "required" };
+        format!(
+            "nothing is stored under this key without the option: add `idempotency_key = \"{requirement}\"` to the \
+             attribute"
+        )
+    };
+    Some(parameter.rejected(message))
 }
 
 /// Rejects a key that is never spent, and an answer that is kept for less than the deadline.
@@ -138,11 +135,17 @@ pub(crate) fn durable_work(policy: &Policy, durable_sites: usize, errors: &mut E
     }
 }
 
-/// The parameter `IdempotencyKey` or `Option<IdempotencyKey>`.
+/// The parameter `IdempotencyKey` or `Option<IdempotencyKey>`, by its name. The type may be the user's own.
 #[derive(Clone, Copy)]
 struct Parameter<'a> {
     ty: &'a Type,
     optional: bool,
+}
+
+impl Parameter<'_> {
+    fn rejected(self, message: String) -> RejectedKey {
+        RejectedKey { ty: self.ty.clone(), message }
+    }
 }
 
 fn key_parameter(input: &FnArg) -> Option<Parameter<'_>> {
@@ -163,8 +166,10 @@ fn key_parameter(input: &FnArg) -> Option<Parameter<'_>> {
 
 fn is_key(ty: &Type) -> bool {
     match ty {
-        Type::Path(path) => {
-            path.path.segments.last().is_some_and(|last| last.ident == "IdempotencyKey")
+        // A constant cannot name `Self`, nor the type parameters of the handler.
+        Type::Path(path) if path.qself.is_none() && !path.path.segments[0].ident.eq("Self") => {
+            let last = path.path.segments.last();
+            last.is_some_and(|last| last.ident == "IdempotencyKey" && last.arguments.is_none())
         }
         Type::Group(group) => is_key(&group.elem),
         Type::Paren(paren) => is_key(&paren.elem),

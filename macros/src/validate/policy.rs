@@ -5,7 +5,7 @@ use crate::{
     duration::Bound,
     error::Errors,
     inspect::{self, Mention},
-    model::{KeyOptions, Mode, Policy, TokenType},
+    model::{KeyOptions, Mode, Policy, RejectedKey, TokenType},
     scan, suggest,
     symbol::Symbol,
 };
@@ -17,7 +17,7 @@ pub(crate) fn policy(
     symbol: Symbol,
     options: Options,
     attributes: &ItemAttributes,
-    key: Option<KeyOptions>,
+    (key, rejected_key): (Option<KeyOptions>, Option<RejectedKey>),
     errors: &mut Errors,
 ) -> Policy {
     second_policies(symbol, attributes, errors);
@@ -41,6 +41,7 @@ pub(crate) fn policy(
         max_in_flight: options.max_in_flight.map(|(_, expr)| expr),
         needs: options.needs.and_then(|(_, needs)| needs),
         key,
+        rejected_key,
     }
 }
 

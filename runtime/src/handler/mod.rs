@@ -37,6 +37,7 @@ mod in_place;
 mod into_result_first;
 mod judge;
 mod key_extractor;
+mod key_parameter;
 mod keyed;
 mod panics;
 mod run;
@@ -50,6 +51,7 @@ pub use self::{
     governed::{Answer, Governed},
     in_place::run_inline,
     into_result_first::IntoResultFirst,
+    key_parameter::{NoKey, Parameter},
     keyed::run_keyed,
     run::run_exempt,
     site::{allow_cancellation, bound, enter},

@@ -55,11 +55,11 @@ impl KeyPolicy {
         self
     }
 
-    /// Notes that the handler has a parameter `IdempotencyKey`.
+    /// Notes whether the handler has a parameter `IdempotencyKey`.
     #[doc(hidden)]
     #[must_use]
-    pub const fn taking_key(mut self) -> Self {
-        self.takes_key = true;
+    pub const fn taking_key(mut self, takes_key: bool) -> Self {
+        self.takes_key = takes_key;
         self
     }
 

@@ -22,7 +22,13 @@ async fn place(
             ::followthrough::__private::KeyPolicy::new(false)
                 .keep(::core::time::Duration::from_millis(604800000u64))
                 .again_after_crash()
-                .taking_key(),
+                .taking_key({
+                    #[allow(unused_imports)]
+                    use ::followthrough::__private::NoKey as _;
+                    ::followthrough::__private::Parameter::<
+                        Option<IdempotencyKey>,
+                    >::IS_KEY
+                }),
         );
     ::followthrough::__private::inventory::submit! {
         ::followthrough::__private::Declared(& __FT_POLICY)

@@ -19,7 +19,11 @@ async fn place(
         .with_idempotency_key(
             ::followthrough::__private::KeyPolicy::new(true)
                 .finishing_in_transaction()
-                .taking_key(),
+                .taking_key({
+                    #[allow(unused_imports)]
+                    use ::followthrough::__private::NoKey as _;
+                    ::followthrough::__private::Parameter::<IdempotencyKey>::IS_KEY
+                }),
         );
     ::followthrough::__private::inventory::submit! {
         ::followthrough::__private::Declared(& __FT_POLICY)
