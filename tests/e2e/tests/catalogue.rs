@@ -174,10 +174,12 @@ mod changes {
 
     use super::store;
 
-    struct Transaction;
+    trait FinishIn {
+        fn finish_in(self);
+    }
 
-    impl Transaction {
-        fn finish_in(&self) {}
+    impl FinishIn for () {
+        fn finish_in(self) {}
     }
 
     macro_rules! handler {
@@ -222,7 +224,7 @@ mod changes {
     handler!(repeated, #[durable_write(idempotency_key = "required", after_crash = "again")] () {});
     handler!(finished_in, #[durable_write(idempotency_key = "required")] () {
         // A method of this name finishes the record in a transaction of the handler.
-        Transaction.finish_in();
+        ().finish_in();
     });
     handler!(landing, #[cancellable(idempotent_write)] () {
         #[durable_write]
