@@ -177,6 +177,7 @@ pub(crate) enum Event {
     CallFailed,
     KeyStoreFailed,
     ClaimLost,
+    AnswerOutsideTransaction,
 }
 
 /// The events of a service, each by its kind and by the handler, if it has one.

@@ -109,6 +109,11 @@ impl Core {
     fn begin_nested(&mut self, request: &mut RequestContext) -> Result<(), Cancelled> {
         let policy = self.policy;
         if policy.mode() == Mode::DurableWrite && keyed::unclaimed(request).is_some() {
+            // The callee's own limit is asked before the claim, which spends the key.
+            let own = &mut self.uncommon().own;
+            if own.is_none() {
+                *own = Some(OwnPermit::take(request.life(), policy).ok_or(CALLEE_REFUSED)?);
+            }
             return Err(AWAITS_CLAIM);
         }
         let inherited = request.body.frame.deadline;
@@ -128,7 +133,7 @@ impl Core {
         }
         if policy.mode() == Mode::DurableWrite {
             mem::swap(&mut request.body.frame, &mut nested.frame);
-            let passed = cross_as_callee(request, policy);
+            let passed = cross_as_callee(request, policy, self.uncommon().own.take());
             mem::swap(&mut request.body.frame, &mut nested.frame);
             nested.passed = Some(Passed::within(request, passed?));
         }
@@ -142,9 +147,14 @@ impl Core {
     /// from here on.
     #[cold]
     fn begin_to_follow(&mut self) -> Result<Option<Box<SeenToken>>, Cancelled> {
-        let uncommon = self.uncommon();
         // Law 3 applies to a call within a handler as well.
         let nested = request::with_body(|_| ()).is_some();
+        let waits = || request::with(|request| keyed::unclaimed(request).is_some()) == Some(true);
+        if nested && self.policy.mode() == Mode::DurableWrite && waits() {
+            // The token is read after the claim. `begin_nested` asks for the claim.
+            return Ok(None);
+        }
+        let uncommon = self.uncommon();
         if let Some(cause) = uncommon.given.cause().filter(|_| nested) {
             self.role = Role::Over;
             return Err(Cancelled::new(cause, cause, Outcome::NotBegun));
@@ -207,8 +217,9 @@ pub(super) fn hold_early_permit(
 fn cross_as_callee(
     request: &mut RequestContext,
     policy: &'static HandlerPolicy,
+    own: Option<OwnPermit>,
 ) -> Result<OwnPermit, Cancelled> {
-    let own = OwnPermit::take(request.life(), policy);
+    let own = own.or_else(|| OwnPermit::take(request.life(), policy));
     let body = &request.body;
     if own.is_none() && (body.past || request.check(body.frame.deadline).is_none()) {
         return Err(CALLEE_REFUSED);

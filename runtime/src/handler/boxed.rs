@@ -111,7 +111,7 @@ fn abandon_or_follow<R: Send + 'static, C: RunCompensation>(
     let stage = request::with_body(|body| body.stage);
     let commitment = core.commitment();
     let goes_on = match commitment {
-        Commitment::Cancellable => core.policy.is_cooperative(),
+        Commitment::Cancellable => core.policy.is_cooperative() && !core.waits_for_key(),
         Commitment::Committed => true,
         Commitment::Reopened => false,
     };

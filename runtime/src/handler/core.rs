@@ -21,7 +21,7 @@ use crate::{
     handler_policy::{HandlerPolicy, Mode, Place},
     panic_message::panic_message,
     polling::Polling,
-    request::{self, Body, Commitment, Frame, RequestContext, Stage, report},
+    request::{self, Body, Commitment, Frame, KeyUse, RequestContext, Stage, report},
     service::{Ended, InFlight, OwnPermit, ServiceState},
     token::{CallerToken, FollowedToken},
 };
@@ -76,6 +76,8 @@ pub(super) struct Uncommon {
     pub(super) body: Body,
     /// Used with [`Role::Nested`].
     pub(super) nested: Nested,
+    /// The permit of a callee's own limit, while its caller claims its key.
+    pub(super) own: Option<OwnPermit>,
     /// The alarm of the body's deadline, unless the request keeps the body and the alarm.
     pub(super) alarm: Option<Alarm>,
 }
@@ -201,6 +203,11 @@ impl Core {
     pub(super) fn if_cut(&self) -> (Outcome, Fate) {
         let guarded = self.look(Body::is_guarded) == Some(true);
         self.commitment().if_cut(self.policy, guarded)
+    }
+
+    /// Returns whether the body waits for another request with its key.
+    pub(super) fn waits_for_key(&self) -> bool {
+        self.look(|body| body.key == KeyUse::Waits) == Some(true)
     }
 
     pub(super) fn place(&self) -> Place {

@@ -107,6 +107,16 @@ impl<R, P> Governed<R, P> {
     }
 }
 
+impl<R, P> Governed<R, P> {
+    /// Returns the cause and the answer of a request that was cancelled.
+    pub(crate) fn into_cancelled(self) -> Result<(Cancelled, Response), Self> {
+        match self.value {
+            Value::Cancelled(why, answer) => Ok((why, cancelled(why, answer))),
+            Value::Done(..) => Err(self),
+        }
+    }
+}
+
 impl<P> Governed<Response, P> {
     /// Returns the answer of a keyed request, for a handler that returns `R`. The handler's own value has become a
     /// stored answer, so a caller that wants the value gets [`Cause::AnsweredByKey`].

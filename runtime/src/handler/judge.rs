@@ -13,7 +13,7 @@ use crate::{
     alarm::Alarm,
     cause::{Cancelled, Cause, Fate, Outcome},
     handler_policy::HandlerPolicy,
-    request::{self, Body, Commitment, RequestContext, beside_others},
+    request::{self, Body, Commitment, KeyUse, RequestContext, beside_others},
 };
 
 /// The end of a wait before the body has ended.
@@ -84,6 +84,8 @@ struct Seen {
     deadline: Option<Instant>,
     commitment: Commitment,
     if_cut: (Outcome, Fate),
+    /// The body waits for another request with its key, so it has nothing to cooperate with.
+    waits: bool,
 }
 
 impl Seen {
@@ -99,6 +101,7 @@ impl Seen {
             deadline: body.frame.deadline,
             commitment: body.commitment(),
             if_cut: body.if_cut(),
+            waits: body.key == KeyUse::Waits,
         }
     }
 }
@@ -111,7 +114,7 @@ fn judge_top(policy: &HandlerPolicy, seen: &Seen, first: Cause, late: bool) -> O
             if first == Cause::ShuttingDown {
                 request::with(|request| request.flags.close = true);
             }
-            let cooperative = policy.is_cooperative();
+            let cooperative = policy.is_cooperative() && !seen.waits;
             Some(if cooperative { End::Detach(cancelled) } else { End::Cut(cancelled) })
         }
         Commitment::Reopened if late || first == Cause::ClientDisconnected => {

@@ -30,6 +30,7 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for IdempotencyKey {
 fn extract(parts: &Parts) -> Result<IdempotencyKey, Refusal> {
     let known = request::with(|request| {
         let writes = request.life().config.keyed_writes.clone();
+        request.attempt = request.attempt.take().map(|attempt| attempt.next());
         (request.attempt.clone(), writes)
     });
     let (attempt, writes) = known.unwrap_or_default();

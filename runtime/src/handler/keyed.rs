@@ -24,13 +24,13 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::pin,
     sync::Arc,
-    task::{Context, Poll, ready},
-    time::Duration,
+    task::{Context, Poll, Waker, ready},
 };
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::oneshot};
+use tracing::Span;
 
 use super::{
     begin::{cross_point_of_no_return, hold_early_permit},
@@ -41,12 +41,15 @@ use super::{
 use crate::{
     cause::{Cancelled, Cause, Outcome},
     escaped::Escaped,
-    handler_policy::{HandlerPolicy, Mode, Place},
-    idempotency::{Attempt, Counter, Decision, End, Held, Lost, Refusal, StoreError, StoredAnswer},
+    handler_policy::{HandlerPolicy, Mode, Place, Site},
+    idempotency::{
+        Attempt, Counter, Decision, End, Held, Lost, Read, Refusal, StoreError, StoredAnswer,
+        pauses,
+    },
     problem,
     repeated::Event,
     request::{self, KeyUse, RequestContext, repeated},
-    service::WorkKind,
+    service::{InFlight, WorkKind},
     token::CallerToken,
 };
 
@@ -69,9 +72,13 @@ where
     let Some(attempt) = request::with(|request| attempt_of(request, policy)).flatten() else {
         return run_boxed(policy, given, compensation, body).await;
     };
+    // Dropped after the runner, whose body may be cut then.
+    let unfinished = Unfinished { attempt: attempt.clone(), policy };
     let keyed = keyed_body(attempt.clone(), policy, body);
     let governed = run_boxed::<Response, P, C, _>(policy, given, compensation, keyed).await;
-    let Some(lost) = attempt.take_lost() else { return governed.answered() };
+    let Some(lost) = attempt.take_lost() else {
+        return answered(&unfinished, governed.answered()).await;
+    };
     request::with(|request| request.flags.key_is_taken = false);
     let other = other_answer(attempt, policy, lost);
     let none: Option<NoCompensation> = None;
@@ -91,9 +98,27 @@ fn attempt_of(
     if request.attempt.is_none() && key.is_required() {
         request.attempt = Some(Attempt::without_key(writes));
     }
-    let attempt = request.attempt.clone()?;
+    let attempt = request.attempt.as_ref()?.next();
     attempt.handled_by(policy);
+    request.attempt = Some(attempt.clone());
     Some(attempt)
+}
+
+/// Stores the answer to a request whose write was cut in a statement that allows it.
+async fn answered<R, P>(unfinished: &Unfinished, governed: Governed<R, P>) -> Governed<R, P> {
+    let held = if unfinished.attempt.is_cut() { unfinished.attempt.take_claim() } else { None };
+    let Some(held) = held else { return governed };
+    match governed.into_cancelled() {
+        Ok((why, answer)) => {
+            let (answer, form) = collected(answer, usize::MAX).await;
+            // The client may leave while the answer is stored.
+            if let Some(stored) = store_apart(held, unfinished.policy, form) {
+                let _ = stored.await;
+            }
+            Governed::cancelled(why, Some(Box::new(answer)))
+        }
+        Err(governed) => governed,
+    }
 }
 
 /// The body of a keyed handler.
@@ -116,14 +141,19 @@ where
     } else if let Some(Err(refused)) = request::with(|request| hold_early_permit(request, policy)) {
         refuse(refused).await;
     }
-    let unfinished = Unfinished { attempt, policy };
-    let mut body = pin!(body);
-    let ended = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| body.as_mut().poll(cx))) {
+    let cut = Cut { attempt, policy };
+    let ended = caught(async { body.await.into_response() }).await;
+    finish(&cut.attempt, policy, ended).await
+}
+
+/// Runs `future`, and returns its panic as an error.
+async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Box<dyn Any + Send>> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
         Ok(polled) => polled.map(Ok),
         Err(panic) => Poll::Ready(Err(panic)),
     })
-    .await;
-    finish(&unfinished.attempt, policy, ended.map(IntoResponse::into_response)).await
+    .await
 }
 
 /// Answers a request whose claim is lost.
@@ -224,10 +254,16 @@ pub(super) fn unclaimed(request: &RequestContext) -> Option<Arc<Attempt>> {
 }
 
 /// Passes the point of no return of the running body, if its key is not claimed yet.
+///
+/// The permit is that of the body that is about to pass. A durable callee has taken that of its own limit before.
 #[cold]
-pub(super) fn poll_unclaimed(cx: &mut Context<'_>, place: Place) -> Poll<()> {
-    match request::with(|request| unclaimed(request)).flatten() {
-        Some(attempt) => poll_crossing(&attempt, cx, place),
+pub(super) fn poll_unclaimed(cx: &mut Context<'_>, site: Option<&'static Site>) -> Poll<()> {
+    let claims = request::with(|request| {
+        let place = Place { policy: request.body.frame.policy, site };
+        Some((unclaimed(request)?, place))
+    });
+    match claims.flatten() {
+        Some((attempt, place)) => poll_crossing(&attempt, cx, place),
         None => Poll::Ready(()),
     }
 }
@@ -235,6 +271,10 @@ pub(super) fn poll_unclaimed(cx: &mut Context<'_>, place: Place) -> Poll<()> {
 /// Passes the point of no return of a keyed body: reads every signal, takes the permit, and claims the key (law K3).
 /// Stays pending if any of them refuses, and the runner then drops the body.
 fn poll_crossing(attempt: &Attempt, cx: &mut Context<'_>, place: Place) -> Poll<()> {
+    // Another statement of the body was refused in this poll.
+    if request::with_body(|body| body.refused.is_some()) == Some(true) {
+        return Poll::Pending;
+    }
     if attempt.is_before() {
         // The permit is not counted as durable work until the claim holds.
         let passed =
@@ -288,9 +328,13 @@ async fn finish(
         return ended.unwrap_or_else(|panic| resume_unwind(panic));
     };
     let limit = attempt.writes().max_answer();
-    match ended {
-        Ok(response) => {
-            let (response, answer) = collected(response, limit).await;
+    let collected = match ended {
+        Ok(response) => caught(collected(response, limit)).await,
+        Err(panic) => Err(panic),
+    };
+    match collected {
+        Ok((response, answer)) => {
+            note_bypass(attempt, policy, answer.status());
             match store(&held, policy, &answer).await {
                 // A transaction of the handler has stored another answer, which every retry gets.
                 Some(stored) if stored != answer => {
@@ -308,12 +352,12 @@ async fn finish(
             }
         }
         Err(panic) => {
-            let answer = problem::key(
+            let answer = stored_form(problem::key(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "the service failed while it handled this request, and the work may be done",
                 Some("unknown"),
-            );
-            let answer = stored_form(answer).await;
+            ));
+            let answer = answer.await;
             if let Some(stored) = store(&held, policy, &answer).await {
                 held.end(stored);
             }
@@ -322,14 +366,31 @@ async fn finish(
     }
 }
 
+/// Reports a handler that has `finish_in` in its body, succeeds, and did not call it. After a crash at such a moment,
+/// the write would run again although it has landed.
+fn note_bypass(attempt: &Attempt, policy: &'static HandlerPolicy, status: u16) {
+    let is_proven = policy.key().is_some_and(|key| key.relies_on_transaction());
+    if !is_proven || !(200..300).contains(&status) || attempt.is_answered_in_transaction() {
+        return;
+    }
+    repeated(Event::AnswerOutsideTransaction, policy).note(move |count| {
+        tracing::error!(
+            target: "followthrough",
+            handler = policy.name(),
+            count,
+            "a keyed write succeeded without the `finish_in` of its body, so after a crash it could run twice: call \
+             `finish_in` in every branch that writes, or say `after_crash = \"unknown\"`"
+        );
+    });
+}
+
 /// Stores `answer`, as often as it takes. Returns the answer that the record has, or `None` if the claim is lost.
 async fn store(
     held: &Held,
     policy: &'static HandlerPolicy,
     answer: &StoredAnswer,
 ) -> Option<StoredAnswer> {
-    let mut pause = Duration::from_millis(50);
-    loop {
+    for pause in pauses() {
         match held.store(answer).await {
             Ok(Some(stored)) => return Some(stored),
             Ok(None) => {
@@ -348,8 +409,8 @@ async fn store(
             Err(error) => note_store(policy, &error),
         }
         tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_secs(2));
     }
+    None
 }
 
 fn note_store(policy: &'static HandlerPolicy, error: &StoreError) {
@@ -367,14 +428,13 @@ fn note_store(policy: &'static HandlerPolicy, error: &StoreError) {
 
 /// Reads the body of `response`. Returns the response, and the answer to store.
 async fn collected(response: Response, limit: usize) -> (Response, StoredAnswer) {
-    match StoredAnswer::read(response).await {
-        Ok((parts, body)) => {
-            let answer = if body.len() > limit {
-                stored_form(Refusal::NotKept.into_response()).await
-            } else {
-                StoredAnswer::of(&parts, body.clone())
-            };
+    match StoredAnswer::read(response, limit).await {
+        Ok(Read::Whole(parts, body)) => {
+            let answer = StoredAnswer::of(&parts, body.clone());
             (Response::from_parts(parts, body.into()), answer)
+        }
+        Ok(Read::TooLarge(response)) => {
+            (response, stored_form(Refusal::NotKept.into_response()).await)
         }
         Err(error) => {
             tracing::error!(target: "followthrough", %error, "the response of a keyed write failed");
@@ -389,17 +449,65 @@ async fn collected(response: Response, limit: usize) -> (Response, StoredAnswer)
     }
 }
 
-/// Returns the stored form of an answer of this crate, whose body is a text.
+/// Returns the stored form of a short answer.
 async fn stored_form(answer: Response) -> StoredAnswer {
     let status = answer.status();
-    let text = StoredAnswer::read(answer).await;
-    text.map_or_else(
-        |_| StoredAnswer::empty(status),
-        |(parts, body)| StoredAnswer::of(&parts, body),
-    )
+    match StoredAnswer::read(answer, usize::MAX).await {
+        Ok(Read::Whole(parts, body)) => StoredAnswer::of(&parts, body),
+        Ok(Read::TooLarge(_)) | Err(_) => StoredAnswer::empty(status),
+    }
 }
 
-/// Stores the answer of a write that was dropped past its point of no return, as in a statement that allows it.
+/// Stores the answer of a write in a task of its own, for which the drain waits. The receiver ends with the task.
+fn store_apart(
+    held: Held,
+    policy: &'static HandlerPolicy,
+    answer: StoredAnswer,
+) -> Option<oneshot::Receiver<()>> {
+    let life = request::with(|request| request.life().clone())?;
+    let (ends, ended) = oneshot::channel();
+    let place = Place { policy, site: None };
+    let entry = InFlight::unlimited(life.clone(), place, WorkKind::Durable);
+    let storing = async move {
+        if let Some(stored) = store(&held, policy, &answer).await {
+            held.end(stored);
+        }
+        drop((ends, entry));
+    };
+    life.spawn(Handle::try_current().ok(), Span::current(), storing);
+    Some(ended)
+}
+
+/// Stores the answer of a write that was cut in a statement that allows it, and whose client has left.
+fn store_cut(attempt: &Attempt, policy: &'static HandlerPolicy) {
+    let abandoned = request::with(|request| request.life().has_ended()) == Some(true);
+    let Some(held) = attempt.take_claim().filter(|_| !abandoned) else { return };
+    let late = Cause::DeadlineExceeded;
+    let cut = problem::cancelled(Cancelled::new(late, late, Outcome::Completed));
+    let mut answer = pin!(stored_form(cut));
+    // The body of such an answer is a text, so it is ready.
+    let mut cx = Context::from_waker(Waker::noop());
+    if let Poll::Ready(answer) = answer.as_mut().poll(&mut cx) {
+        drop(store_apart(held, policy, answer));
+    }
+}
+
+/// Notes that a body was dropped past its point of no return. A body without a request stores its answer itself.
+struct Cut {
+    attempt: Arc<Attempt>,
+    policy: &'static HandlerPolicy,
+}
+
+impl Drop for Cut {
+    fn drop(&mut self) {
+        self.attempt.cut();
+        if request::with_body(|body| body.detached) == Some(true) {
+            store_cut(&self.attempt, self.policy);
+        }
+    }
+}
+
+/// Stores the answer of a body that was cut because its client has left.
 struct Unfinished {
     attempt: Arc<Attempt>,
     policy: &'static HandlerPolicy,
@@ -407,17 +515,8 @@ struct Unfinished {
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        let Some(held) = self.attempt.take_claim() else { return };
-        let abandoned = request::with(|request| request.life().has_ended()) == Some(true);
-        let Some(runtime) = Handle::try_current().ok().filter(|_| !abandoned) else { return };
-        let policy = self.policy;
-        let late = Cause::DeadlineExceeded;
-        let cut = problem::cancelled(Cancelled::new(late, late, Outcome::Completed));
-        drop(runtime.spawn(async move {
-            let answer = stored_form(cut).await;
-            if let Some(stored) = store(&held, policy, &answer).await {
-                held.end(stored);
-            }
-        }));
+        if self.attempt.is_cut() {
+            store_cut(&self.attempt, self.policy);
+        }
     }
 }

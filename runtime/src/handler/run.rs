@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     cause::{Cancelled, Cause, Fate, Outcome},
-    handler_policy::{HandlerPolicy, Mode, Place},
+    handler_policy::{HandlerPolicy, Mode},
     repeated::Event,
     request::{
         self, Body, Commitment, Progress, Stage, UnlinkedRequest, beside_others, repeated, scope,
@@ -151,7 +151,7 @@ fn refuse<S: Slot, P>(
     cx: &mut Context<'_>,
 ) -> Poll<Governed<S::Output, P>> {
     if refused == AWAITS_CLAIM {
-        if poll_unclaimed(cx, Place { policy: core.policy, site: None }).is_ready() {
+        if poll_unclaimed(cx, None).is_ready() {
             cx.waker().wake_by_ref();
         }
         return Poll::Pending;

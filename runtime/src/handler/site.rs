@@ -47,9 +47,7 @@ impl Future for Enter {
 /// Enters a site of a body with a key, which the first site claims.
 #[cold]
 fn claim_and_enter(site: &'static Site, cx: &mut Context<'_>) -> Poll<bool> {
-    let policy = request::with(|request| request.body.frame.policy);
-    let Some(policy) = policy else { return Poll::Ready(true) };
-    ready!(poll_unclaimed(cx, Place { policy, site: Some(site) }));
+    ready!(poll_unclaimed(cx, Some(site)));
     Poll::Ready(request::with(|request| checkpoint(request, site)) == Some(true))
 }
 

@@ -92,6 +92,11 @@ impl KeyPolicy {
         matches!(self.after_crash, AfterCrash::Again)
     }
 
+    /// Returns whether the write runs again after a crash because its body calls `finish_in`.
+    pub(crate) const fn relies_on_transaction(&self) -> bool {
+        matches!(self.after_crash, AfterCrash::Proven)
+    }
+
     /// Returns whether the handler has a parameter `IdempotencyKey`, which reads the key.
     pub(crate) const fn takes_key(&self) -> bool {
         self.takes_key

@@ -1,13 +1,19 @@
 //! An answer in the form in which a store keeps it.
 
-use std::sync::Arc;
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use axum::{
-    body::{Body, HttpBody as _},
+    body::{Body, HttpBody},
     response::Response,
 };
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, response::Parts};
+use http_body::{Frame, SizeHint};
 
 use super::StoreError;
 
@@ -47,17 +53,20 @@ impl StoredAnswer {
         Self(Arc::new(Contents { status, headers, body }))
     }
 
-    /// Reads the whole body of a response.
-    pub(crate) async fn read(response: Response) -> Result<(Parts, Bytes), axum::Error> {
-        let (parts, body) = response.into_parts();
-        let mut body = std::pin::pin!(body);
-        let mut whole = BytesMut::new();
-        while let Some(frame) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+    /// Reads the body of a response, up to `limit` bytes.
+    pub(crate) async fn read(response: Response, limit: usize) -> Result<Read, axum::Error> {
+        let (parts, mut body) = response.into_parts();
+        let mut begin = BytesMut::new();
+        while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
             if let Some(data) = frame?.data_ref() {
-                whole.extend_from_slice(data);
+                begin.extend_from_slice(data);
+            }
+            if begin.len() > limit {
+                let body = Body::new(Continued { begin: Some(begin.freeze()), rest: body });
+                return Ok(Read::TooLarge(Response::from_parts(parts, body)));
             }
         }
-        Ok((parts, whole.freeze()))
+        Ok(Read::Whole(parts, begin.freeze()))
     }
 
     pub(crate) fn empty(status: StatusCode) -> Self {
@@ -129,6 +138,45 @@ impl StoredAnswer {
         response.headers_mut().clone_from(&self.0.headers);
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
         response
+    }
+}
+
+/// A response whose body was read.
+pub(crate) enum Read {
+    Whole(Parts, Bytes),
+    /// The body is longer than the limit, and the response has all of it.
+    TooLarge(Response),
+}
+
+/// A body whose begin was read already.
+struct Continued {
+    begin: Option<Bytes>,
+    rest: Body,
+}
+
+impl HttpBody for Continued {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        match self.begin.take() {
+            Some(begin) => Poll::Ready(Some(Ok(Frame::data(begin)))),
+            None => Pin::new(&mut self.rest).poll_frame(cx),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let begin = self.begin.as_ref().map_or(0, |begin| begin.len() as u64);
+        let rest = self.rest.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(begin.saturating_add(rest.lower()));
+        if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(begin)) {
+            hint.set_upper(upper);
+        }
+        hint
     }
 }
 

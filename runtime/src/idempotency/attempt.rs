@@ -13,6 +13,7 @@ use std::{
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, Request, request::Parts};
+use tokio::runtime::Handle;
 
 use super::{
     Claim, Counter, Fingerprint, Finished, IdempotencyKey, Join, KeyedWrites, Lost, Record,
@@ -45,6 +46,8 @@ struct State {
     lost: Option<Lost>,
     /// The answer that a transaction of the handler contains.
     in_transaction: Option<StoredAnswer>,
+    /// Whether the body was dropped although its write had begun.
+    is_cut: bool,
 }
 
 /// The scope of a request's key.
@@ -113,6 +116,7 @@ impl Attempt {
             step: Step::Before,
             lost: None,
             in_transaction: None,
+            is_cut: false,
         };
         let (writes, wakers) = (writes.clone(), Arc::default());
         Arc::new(Self { writes, keys, state: Mutex::new(state), wakers })
@@ -129,6 +133,21 @@ impl Attempt {
     /// Notes the keyed handler of the request.
     pub(crate) fn handled_by(&self, policy: &'static HandlerPolicy) {
         self.lock().handler = Some(policy);
+    }
+
+    /// Returns the attempt of a handler that is about to run: this one, or a new one for the same request if
+    /// middleware calls a handler again.
+    pub(crate) fn next(self: &Arc<Self>) -> Arc<Self> {
+        let state = self.lock();
+        if matches!(state.step, Step::Before) {
+            return self.clone();
+        }
+        let next = Self::with(&self.writes, self.keys.clone(), state.hash);
+        let mut again = next.lock();
+        again.scope.clone_from(&state.scope);
+        again.known.clone_from(&state.known);
+        drop(again);
+        next
     }
 
     /// Hashes bytes of the request's body.
@@ -238,6 +257,7 @@ impl Attempt {
             }
             Standing::OtherRequest => self.refuse(Refusal::OtherRequest),
             Standing::Here if !last => return None,
+            Standing::Here if self.writes.is_unsettled(&id) => self.refuse(Refusal::Running),
             Standing::Elsewhere if self.writes.waits_across() => Decision::Wait,
             Standing::Elsewhere => self.refuse(Refusal::Running),
             // The claim takes the record over.
@@ -347,14 +367,36 @@ impl Attempt {
         self.lock().in_transaction = Some(answer);
     }
 
-    /// Takes the claim, to store the answer. `None` if the request has not claimed its record.
-    pub(crate) fn take_claim(self: &Arc<Self>) -> Option<Held> {
+    /// Returns whether a transaction of the handler contains its answer.
+    pub(crate) fn is_answered_in_transaction(&self) -> bool {
+        self.lock().in_transaction.is_some()
+    }
+
+    /// Notes that the body was dropped although its write had begun.
+    pub(crate) fn cut(&self) {
+        self.lock().is_cut = true;
+    }
+
+    pub(crate) fn is_cut(&self) -> bool {
+        self.lock().is_cut
+    }
+
+    /// Takes the claim, to store the answer. `None` if the request has not claimed its record. A claim that is still
+    /// on its way belongs to a statement that was dropped before it began, and is removed.
+    pub(crate) fn take_claim(&self) -> Option<Held> {
         let mut state = self.lock();
         match mem::replace(&mut state.step, Step::Over) {
             Step::Claimed(held) => {
                 let (claim, lead) = *held;
                 let in_transaction = state.in_transaction.take();
                 Some(Held { claim, lead, in_transaction, writes: self.writes.clone() })
+            }
+            Step::Claiming(claiming) => {
+                drop(state);
+                if Handle::try_current().is_ok() {
+                    self.writes.give_up(claiming);
+                }
+                None
             }
             step => {
                 state.step = step;
@@ -391,7 +433,10 @@ impl Held {
         if self.in_transaction.as_ref() == Some(answer) {
             return Ok(Some(answer.clone()));
         }
-        Ok(match self.writes.store().finish(&self.claim, answer).await? {
+        let timeout = self.writes.timeout();
+        let finish = self.writes.store().finish(&self.claim, answer);
+        let late = |_| StoreError::new(format!("no answer within {timeout:?}"));
+        Ok(match tokio::time::timeout(timeout, finish).await.map_err(late)?? {
             Finished::Stored => Some(answer.clone()),
             Finished::Before(before) => Some(before),
             Finished::Lost => None,

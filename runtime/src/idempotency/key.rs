@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use axum::response::IntoResponse;
 use http::HeaderValue;
 
-use super::{Attempt, Claim, StoreError, StoredAnswer};
+use super::{Attempt, Claim, StoreError, StoredAnswer, answer::Read};
 
 /// The longest key, in bytes.
 const LONGEST: usize = 255;
@@ -90,17 +90,27 @@ impl IdempotencyKey {
     ///
     /// # Errors
     ///
-    /// Returns an error if the body of the response fails.
+    /// Returns an error if the request has not passed its point of no return, and if the body of the response fails or is
+    /// larger than [`Idempotency::max_answer_bytes`](super::Idempotency::max_answer_bytes).
     pub async fn prepare<R>(&self, response: &R) -> Result<Option<PreparedAnswer>, StoreError>
     where
         R: Clone + IntoResponse,
     {
         let Some(attempt) = &self.attempt else { return Ok(None) };
-        let Some(claim) = attempt.claim() else { return Ok(None) };
-        let read = StoredAnswer::read(response.clone().into_response()).await;
-        let (parts, body) =
+        let claim = attempt.claim().ok_or(StoreError::new(
+            "`finish_in` was called before the point of no return, which claims the key, or after the end: call it in \
+             the `#[durable_write]` statement that commits the transaction",
+        ))?;
+        let limit = attempt.writes().max_answer();
+        let read = StoredAnswer::read(response.clone().into_response(), limit).await;
+        let read =
             read.map_err(|error| StoreError::new(format!("the response failed: {error}")))?;
-        let answer = StoredAnswer::of(&parts, body);
+        let answer = match read {
+            Read::Whole(parts, body) => StoredAnswer::of(&parts, body),
+            Read::TooLarge(_) => {
+                return Err(StoreError::new(format!("the response is larger than {limit} bytes")));
+            }
+        };
         Ok(Some(PreparedAnswer { claim, answer, attempt: attempt.clone() }))
     }
 }

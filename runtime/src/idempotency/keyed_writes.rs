@@ -1,37 +1,36 @@
-//! The keyed writes of one lifecycle: its store, its heartbeat, and what a record means for a retry.
+//! The keyed writes of one lifecycle: how a key is claimed, and what a record means for a retry.
+//!
+//! Invariants:
+//!
+//! 1. A write has a [`Lead`] from before its claim until its answer is stored. So a record that this process has begun
+//!    and that has no lead belongs to a write that does not run.
+//! 2. A claim that fails or comes too late may have reached the store. Its record is removed, as often as it takes, and
+//!    retries are told to come again until then.
 
 use std::{
+    collections::HashSet,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-
-use tokio::{sync::OnceCell, task::AbortHandle, time::Instant};
 
 use super::{
     Claim, Claimed, Fingerprint, Idempotency, IdempotencyTally, NewClaim, Record, RecordId,
     RecordState, Scope, Store, StoreError, StoredAnswer, UnknownWrite,
-    owners::{Life, Owners},
+    heart::Heart,
     running::{Lead, Running, RunningWrite},
 };
 use crate::{escaped::Escaped, panic_message::panic_message};
 
-/// How often a process looks for expired records.
-const EXPIRE_EVERY: Duration = Duration::from_secs(60);
-/// How many expired records are removed at once.
-const EXPIRE_BATCH: u32 = 500;
-
 /// The keyed writes of one lifecycle.
 pub(crate) struct KeyedWrites {
     settings: Idempotency,
-    owners: Owners,
+    heart: Arc<Heart>,
     pub(super) running: Running,
     pub(crate) tally: IdempotencyTally,
-    /// Set once the first heartbeat is written.
-    begun: OnceCell<()>,
-    /// The task of the heartbeat.
-    heart: Mutex<Option<AbortHandle>>,
+    /// The records of claims that failed and may have reached the store.
+    unsettled: Mutex<HashSet<RecordId>>,
 }
 
 /// What a record means for a retry.
@@ -68,14 +67,13 @@ pub(super) type Claiming = Pin<Box<dyn Future<Output = Result<(Claim, Lead), Los
 
 impl KeyedWrites {
     pub(crate) fn new(settings: Idempotency) -> Arc<Self> {
-        let owners = Owners::new(settings.heartbeat);
+        let heart = Heart::new(settings.store.clone(), settings.heartbeat);
         Arc::new(Self {
             settings,
-            owners,
+            heart,
             running: Running::default(),
             tally: IdempotencyTally::default(),
-            begun: OnceCell::new(),
-            heart: Mutex::default(),
+            unsettled: Mutex::default(),
         })
     }
 
@@ -95,30 +93,23 @@ impl KeyedWrites {
         self.settings.max_answer
     }
 
-    /// Writes the first heartbeat, and spawns the task that writes the others.
-    async fn begin_heartbeat(self: &Arc<Self>) -> Result<(), StoreError> {
-        let begin = || async {
-            self.beat().await?;
-            let task = tokio::spawn(heartbeat(Arc::downgrade(self), self.settings.heartbeat));
-            *self.heart.lock().unwrap_or_else(PoisonError::into_inner) = Some(task.abort_handle());
-            Ok(())
-        };
-        self.begun.get_or_try_init(begin).await.copied()
+    /// Returns how long a call of the store may take.
+    pub(crate) const fn timeout(&self) -> Duration {
+        self.settings.claim_timeout
     }
 
-    async fn beat(&self) -> Result<(), StoreError> {
-        self.owners.note(self.settings.store.beat(self.owners.me()).await?);
-        Ok(())
+    fn unsettled(&self) -> MutexGuard<'_, HashSet<RecordId>> {
+        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends the heartbeat after the drain, so that other processes see at once that what is left is unknown.
+    /// Returns whether a failed claim of this record may have reached the store.
+    pub(super) fn is_unsettled(&self, id: &RecordId) -> bool {
+        self.unsettled().contains(id)
+    }
+
+    /// Ends the heartbeat after the drain.
     pub(crate) async fn retire(&self) {
-        let heart = self.heart.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(heart) = heart else { return };
-        heart.abort();
-        if let Err(error) = self.settings.store.retire(self.owners.me()).await {
-            tracing::warn!(target: "followthrough", %error, "the heartbeat of the idempotency keys was not removed");
-        }
+        self.heart.retire().await;
     }
 
     /// Returns a future that claims the record for a write that is about to begin.
@@ -130,7 +121,7 @@ impl KeyedWrites {
         runs_again: bool,
         keep: Duration,
     ) -> Claiming {
-        let owner = self.owners.me().to_owned();
+        let owner = self.heart.me().to_owned();
         let new = NewClaim { owner, fingerprint, handler: handler.to_owned(), runs_again, keep };
         Box::pin(async move {
             let lead = self.running.lead(id.clone(), fingerprint).map_err(Lost::Running)?;
@@ -139,30 +130,76 @@ impl KeyedWrites {
             if let Ok(claimed) = tokio::time::timeout(timeout, &mut claiming).await {
                 return claimed.map(|claim| (claim, lead));
             }
-            // The claim may still reach the store. The write does not begin, so such a claim is removed; retries
-            // join the lead until then.
-            tokio::spawn(async move {
-                if let Ok(claim) = claiming.await {
-                    release(&*self.settings.store, &claim).await;
-                }
-                drop(lead);
-            });
+            // Retries join the lead until the late claim is removed.
+            self.give_up(Box::pin(async move { claiming.await.map(|claim| (claim, lead)) }));
             Err(Lost::Store(StoreError::new(format!("no answer within {timeout:?}"))))
         })
     }
 
+    /// Removes the record of a claim whose write does not begin, once the claim has ended.
+    pub(super) fn give_up(self: &Arc<Self>, claiming: Claiming) {
+        let writes = self.clone();
+        drop(tokio::spawn(async move {
+            if let Ok((claim, lead)) = claiming.await {
+                writes.remove(&claim).await;
+                drop(lead);
+            }
+        }));
+    }
+
     async fn claim_in_store(self: Arc<Self>, id: RecordId, new: NewClaim) -> Result<Claim, Lost> {
-        self.begin_heartbeat().await.map_err(Lost::Store)?;
+        self.heart.ensure().await.map_err(Lost::Store)?;
         let store = &self.settings.store;
-        match store.claim(&id, &new).await.map_err(Lost::Store)? {
+        let failed = |error| {
+            self.settle_later(id.clone());
+            Lost::Store(error)
+        };
+        match store.claim(&id, &new).await.map_err(failed)? {
             Claimed::Held(claim) => Ok(claim),
             Claimed::Taken(record) => {
                 let standing =
                     self.standing(&record, new.fingerprint).await.map_err(Lost::Store)?;
                 let Standing::RunsAgain(from) = standing else { return Err(Lost::Taken(record)) };
-                let taken = store.take_over(&from, &new).await.map_err(Lost::Store)?;
+                let taken = store.take_over(&from, &new).await.map_err(failed)?;
                 taken.ok_or(Lost::Taken(record))
             }
+        }
+    }
+
+    /// Removes the record of a claim that failed, in case it has reached the store.
+    fn settle_later(self: &Arc<Self>, id: RecordId) {
+        self.unsettled().insert(id.clone());
+        let writes = self.clone();
+        drop(tokio::spawn(async move {
+            let mut pauses = pauses();
+            loop {
+                match writes.settings.store.look(&id).await {
+                    Ok(Some(Record { state: RecordState::Begun { claim, .. }, .. }))
+                        // A record with a lead is that of a later claim, so the failed one did not land.
+                        if claim.owner == writes.heart.me() && writes.running.find(&id).is_none() =>
+                    {
+                        writes.remove(&claim).await;
+                        break;
+                    }
+                    Ok(_) => break,
+                    Err(_) => tokio::time::sleep(pauses.next().unwrap_or_default()).await,
+                }
+            }
+            writes.unsettled().remove(&id);
+        }));
+    }
+
+    /// Removes the begun record of a write that does not begin, as often as it takes.
+    async fn remove(&self, claim: &Claim) {
+        let mut pauses = pauses();
+        while let Err(error) = self.settings.store.release(claim).await {
+            tracing::warn!(
+                target: "followthrough",
+                %error,
+                record = %claim.id,
+                "an idempotency key stays claimed by a write that did not begin; trying again"
+            );
+            tokio::time::sleep(pauses.next().unwrap_or_default()).await;
         }
     }
 
@@ -184,19 +221,15 @@ impl KeyedWrites {
             }
             RecordState::Begun { claim, runs_again } => (claim, *runs_again),
         };
-        if claim.owner == self.owners.me() {
+        if claim.owner == self.heart.me() {
             return Ok(Standing::Here);
         }
-        let mut life = self.owners.life_of(&claim.owner);
-        if life == Life::Absent {
-            // A process that has begun a write has written a heartbeat before.
-            self.beat().await?;
-            life = self.owners.life_of(&claim.owner);
-        }
-        Ok(match life {
-            Life::Alive => Standing::Elsewhere,
-            Life::Dead | Life::Absent if runs_again => Standing::RunsAgain(claim.clone()),
-            Life::Dead | Life::Absent => Standing::Unknown(Some(claim.owner.clone())),
+        Ok(if self.heart.is_alive(&claim.owner).await? {
+            Standing::Elsewhere
+        } else if runs_again {
+            Standing::RunsAgain(claim.clone())
+        } else {
+            Standing::Unknown(Some(claim.owner.clone()))
         })
     }
 
@@ -218,40 +251,10 @@ impl std::fmt::Debug for KeyedWrites {
     }
 }
 
-async fn release(store: &dyn Store, claim: &Claim) {
-    if let Err(error) = store.release(claim).await {
-        tracing::error!(
-            target: "followthrough",
-            %error,
-            record = %claim.id,
-            "an idempotency key stays claimed by a write that did not begin: remove its record"
-        );
-    }
-}
-
-/// Writes the heartbeat, and removes expired records, until the lifecycle is gone.
-async fn heartbeat(writes: Weak<KeyedWrites>, every: Duration) {
-    let mut expire_at = Instant::now() + EXPIRE_EVERY;
-    loop {
-        tokio::time::sleep(every).await;
-        let Some(writes) = writes.upgrade() else { return };
-        if let Err(error) = writes.beat().await {
-            tracing::warn!(target: "followthrough", %error, "no heartbeat reached the store of the idempotency keys");
-            continue;
-        }
-        if Instant::now() < expire_at {
-            continue;
-        }
-        expire_at = Instant::now() + EXPIRE_EVERY;
-        loop {
-            match writes.settings.store.expire(EXPIRE_BATCH).await {
-                Ok(EXPIRE_BATCH) => tokio::task::yield_now().await,
-                Ok(_) => break,
-                Err(error) => {
-                    tracing::warn!(target: "followthrough", %error, "expired idempotency keys were not removed");
-                    break;
-                }
-            }
-        }
-    }
+/// Returns the pauses between attempts: 50 ms, twice as long each time, and at most 2 s.
+pub(crate) fn pauses() -> impl Iterator<Item = Duration> {
+    let longest = Duration::from_secs(2);
+    std::iter::successors(Some(Duration::from_millis(50)), move |pause| {
+        Some((*pause * 2).min(longest))
+    })
 }

@@ -33,6 +33,7 @@ mod attempt;
 #[cfg(feature = "testing")]
 pub mod contract;
 mod counts;
+mod heart;
 mod key;
 mod keyed_writes;
 mod memory;
@@ -45,6 +46,14 @@ mod store;
 
 #[cfg(feature = "testing")]
 pub(crate) use self::{answer::REPLAYED, owners::new_name};
+pub(crate) use self::{
+    answer::Read,
+    attempt::{Attempt, Decision, Held, IDEMPOTENCY_KEY},
+    counts::{Counter, IdempotencyTally},
+    keyed_writes::{KeyedWrites, Lost, pauses},
+    refusal::Refusal,
+    running::{End, Join},
+};
 pub use self::{
     answer::StoredAnswer,
     counts::IdempotencyCounts,
@@ -57,12 +66,5 @@ pub use self::{
         Claim, Claimed, Fingerprint, Finished, Heartbeat, NewClaim, Record, RecordId, RecordState,
         Store, StoreError, StoreFuture,
     },
-};
-pub(crate) use self::{
-    attempt::{Attempt, Decision, Held, IDEMPOTENCY_KEY},
-    counts::{Counter, IdempotencyTally},
-    keyed_writes::{KeyedWrites, Lost},
-    refusal::Refusal,
-    running::{End, Join},
 };
 pub use crate::handler_policy::KeyPolicy;

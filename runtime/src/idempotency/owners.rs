@@ -1,7 +1,8 @@
 //! The processes that share a store, and which of them are alive.
 //!
 //! A process is dead once its heartbeat has stood still for three periods by the clock of the process that looks. So
-//! no two clocks are compared, and a wall clock that jumps changes nothing.
+//! no two clocks are compared. A process that has not looked for a while, because it or the store had stopped, begins to
+//! observe anew, so that its own pause kills no other process.
 
 use std::{
     collections::{HashMap, hash_map::RandomState},
@@ -17,8 +18,15 @@ use super::{Heartbeat, key::hex_of};
 #[derive(Debug)]
 pub(super) struct Owners {
     me: String,
-    dead_after: Duration,
-    seen: Mutex<HashMap<String, Seen>>,
+    every: Duration,
+    seen: Mutex<Observed>,
+}
+
+#[derive(Debug, Default)]
+struct Observed {
+    /// When the heartbeats were read last.
+    at: Option<Instant>,
+    owners: HashMap<String, Seen>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +47,7 @@ pub(super) enum Life {
 
 impl Owners {
     pub(super) fn new(heartbeat: Duration) -> Self {
-        Self { me: new_name(), dead_after: heartbeat * 3, seen: Mutex::default() }
+        Self { me: new_name(), every: heartbeat, seen: Mutex::default() }
     }
 
     /// Returns the name of this process, which no other process has.
@@ -51,12 +59,15 @@ impl Owners {
     pub(super) fn note(&self, heartbeats: Vec<Heartbeat>) {
         let now = Instant::now();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut next = HashMap::with_capacity(heartbeats.len());
+        let in_time = |at: Instant| now.duration_since(at) <= self.every * 2;
+        let observes = seen.at.is_some_and(in_time);
+        let mut owners = HashMap::with_capacity(heartbeats.len());
         for Heartbeat { owner, beats } in heartbeats {
-            let before = seen.get(&owner).filter(|before| before.beats == beats).copied();
-            next.insert(owner, before.unwrap_or(Seen { beats, since: now }));
+            let before = seen.owners.get(&owner).filter(|before| observes && before.beats == beats);
+            let before = before.copied();
+            owners.insert(owner, before.unwrap_or(Seen { beats, since: now }));
         }
-        *seen = next;
+        *seen = Observed { at: Some(now), owners };
     }
 
     pub(super) fn life_of(&self, owner: &str) -> Life {
@@ -64,9 +75,9 @@ impl Owners {
             return Life::Alive;
         }
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        match seen.get(owner) {
+        match seen.owners.get(owner) {
             None => Life::Absent,
-            Some(seen) if seen.since.elapsed() > self.dead_after => Life::Dead,
+            Some(seen) if seen.since.elapsed() > self.every * 3 => Life::Dead,
             Some(_) => Life::Alive,
         }
     }
@@ -91,16 +102,32 @@ mod tests {
         let beat = |beats| owners.note(vec![Heartbeat::new("other".into(), beats)]);
         assert_eq!(owners.life_of("other"), Life::Absent);
         beat(1);
-        tokio::time::advance(Duration::from_secs(14)).await;
-        beat(2);
-        tokio::time::advance(Duration::from_secs(14)).await;
-        beat(2);
-        assert_eq!(owners.life_of("other"), Life::Alive);
-        tokio::time::advance(Duration::from_secs(2)).await;
+        for beats in [2, 2, 2, 2] {
+            tokio::time::advance(Duration::from_secs(5)).await;
+            assert_eq!(owners.life_of("other"), Life::Alive);
+            beat(beats);
+        }
+        tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(owners.life_of("other"), Life::Dead);
         beat(3);
         assert_eq!(owners.life_of("other"), Life::Alive);
         owners.note(Vec::new());
         assert_eq!(owners.life_of("other"), Life::Absent);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_has_not_looked_declares_no_other_dead() {
+        let owners = Owners::new(Duration::from_secs(5));
+        let beat = |beats| owners.note(vec![Heartbeat::new("other".into(), beats)]);
+        beat(1);
+        // This process, or the store, has stopped for a minute.
+        tokio::time::advance(Duration::from_secs(60)).await;
+        beat(1);
+        assert_eq!(owners.life_of("other"), Life::Alive);
+        for _ in 0..4 {
+            tokio::time::advance(Duration::from_secs(4)).await;
+            beat(1);
+        }
+        assert_eq!(owners.life_of("other"), Life::Dead);
     }
 }

@@ -1,5 +1,6 @@
 //! Idempotency keys over real sockets: laws K1 to K12.
 
+mod faults;
 mod laws;
 mod requests;
 mod shop;

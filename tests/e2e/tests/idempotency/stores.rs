@@ -12,7 +12,7 @@ use followthrough::{
     Idempotency, Lifecycle, Scope,
     idempotency::{
         Claim, Claimed, Fingerprint, Finished, Heartbeat, MemoryStore, NewClaim, Record, RecordId,
-        RecordState, Store, StoreFuture, StoredAnswer,
+        RecordState, Store, StoreError, StoreFuture, StoredAnswer,
     },
 };
 use followthrough_tests::{Log, Marks, Server, lifecycle, soon};
@@ -21,10 +21,12 @@ use crate::shop::{Shop, app, ask, keyed, keys};
 
 /// A store whose claims land, and whose answer to them waits for a mark. Its records may have been edited.
 #[derive(Clone, Debug, Default)]
-struct Slow {
-    store: MemoryStore,
-    marks: Marks,
+pub(crate) struct Slow {
+    pub(crate) store: MemoryStore,
+    pub(crate) marks: Marks,
     edited: Arc<AtomicBool>,
+    /// Whether claims land and are answered with an error.
+    pub(crate) fails: Arc<AtomicBool>,
 }
 
 impl Slow {
@@ -58,6 +60,9 @@ impl Store for Slow {
             let claimed = self.store.claim(id, claim).await;
             self.marks.set("claimed");
             self.marks.until("answers").await;
+            if self.fails.load(SeqCst) {
+                return Err(StoreError::new("the connection was lost"));
+            }
             claimed
         })
     }
