@@ -17,6 +17,7 @@ mod retries;
 mod service;
 mod slot;
 mod soak;
+mod tables;
 mod tally;
 mod verdict;
 mod visit;
@@ -34,6 +35,7 @@ use self::{
     keys::Keys,
     report::Report,
     slot::Failure,
+    tables::with_table,
     visit::ON_PURPOSE,
 };
 
@@ -72,7 +74,7 @@ struct Cli {
     /// The file for the report as JSON
     #[arg(long)]
     json: Option<PathBuf>,
-    /// The file for the table as Markdown
+    /// The file for the table as Markdown, which replaces an earlier table of its kind there
     #[arg(long)]
     markdown: Option<PathBuf>,
 }
@@ -157,7 +159,9 @@ async fn run(mut campaign: Campaign, cli: &Cli) -> Result<bool, Failure> {
         std::fs::write(file, serde_json::to_string_pretty(&report)?)?;
     }
     if let Some(file) = &cli.markdown {
-        std::fs::write(file, report.to_string())?;
+        // The file may have the table of another kind of campaign, and may not exist yet.
+        let before = std::fs::read_to_string(file).unwrap_or_default();
+        std::fs::write(file, with_table(&before, &report.to_string()))?;
     }
     let done = report.runs >= cli.runs;
     if !done {

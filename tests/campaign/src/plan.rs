@@ -54,6 +54,14 @@ impl Fault {
     }
 }
 
+/// An instance of the service. Both share a database and a store of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Instance {
+    /// The one that had the first request.
+    Same,
+    Other,
+}
+
 /// The names of the protocols, by their index in a plan.
 pub(crate) const PROTOCOLS: [&str; 2] = ["HTTP/1", "HTTP/2"];
 pub(crate) const DATABASES: [&str; 2] = ["SQLite", "PostgreSQL"];
@@ -115,9 +123,13 @@ impl Plan {
         Self { point: Point { stage: 0, ..self.point }, ..self }
     }
 
-    /// Returns whether a client repeats its request while the first one is held.
-    pub(crate) const fn retries_early(&self) -> bool {
-        self.seed.is_multiple_of(2)
+    /// Returns where a client repeats its request while the first one is held, if it does.
+    pub(crate) const fn early_retry(&self) -> Option<Instance> {
+        match self.seed % 4 {
+            0 => Some(Instance::Same),
+            1 => Some(Instance::Other),
+            _ => None,
+        }
     }
 
     pub(crate) const fn database(&self) -> &'static str {

@@ -13,7 +13,7 @@ use crate::{
     fault::{PATIENCE, fall},
     handlers::{HANDLERS, Promise},
     keys::{KeyTotals, Keys},
-    plan::{Fault, Plan},
+    plan::{Fault, Instance, Plan},
     retries::{Retried, Sending, path_and_key},
     service::Service,
     verdict::{Facts, Kind, RetryKind},
@@ -29,6 +29,8 @@ pub(crate) struct Slot {
     sqlite: Base,
     postgres: Option<Base>,
     service: Option<Service>,
+    /// A second instance, for retries.
+    other: Option<Service>,
     keys: Keys,
     idempotency: Idempotency,
     pub(crate) key_totals: KeyTotals,
@@ -86,7 +88,7 @@ impl Slot {
             None => None,
         };
         let (idempotency, key_totals) = (keys.settings(), KeyTotals::default());
-        Ok(Self { sqlite, postgres, service: None, keys, idempotency, key_totals })
+        Ok(Self { sqlite, postgres, service: None, other: None, keys, idempotency, key_totals })
     }
 
     /// Returns the service of the next run.
@@ -100,11 +102,28 @@ impl Slot {
 
     /// Returns how much is in flight.
     pub(crate) fn in_flight(&self) -> usize {
-        self.service.as_ref().map_or(0, |service| service.in_flight().0)
+        self.service.iter().chain(&self.other).map(|service| service.in_flight().0).sum()
+    }
+
+    /// Starts the second instance, if clients repeat their requests.
+    async fn start_other(&mut self) -> Result<(), Failure> {
+        if self.keys.are_sent() && self.other.is_none() {
+            self.other = Some(Service::start(self.idempotency.clone()).await?);
+        }
+        Ok(())
+    }
+
+    /// Ends both instances. Returns the faults of their reports.
+    pub(crate) async fn close(&mut self) -> Vec<String> {
+        let mut wrong = self.stop().await;
+        if let Some(other) = self.other.take() {
+            wrong.extend(other.end(&mut self.key_totals).await);
+        }
+        wrong
     }
 
     /// Ends the service. Returns the faults of its report.
-    pub(crate) async fn close(&mut self) -> Vec<String> {
+    async fn stop(&mut self) -> Vec<String> {
         match self.service.take() {
             Some(service) => service.end(&mut self.key_totals).await,
             None => Vec::new(),
@@ -158,7 +177,7 @@ impl Slot {
     }
 
     fn failed(&mut self, plan: Plan, watch: &Watch, why: String) -> Outcome {
-        self.service = None;
+        (self.service, self.other) = (None, None);
         let seen = watch.seen();
         let held = seen.held.map(|(label, _)| label);
         Outcome { plan, held, kind: None, retries: None, wrong: vec![why, format!("{seen:?}")] }
@@ -173,19 +192,27 @@ impl Slot {
         let (name, promise) = HANDLERS[plan.handler];
         let base = self.postgres.as_ref().filter(|_| plan.postgres).unwrap_or(&self.sqlite).clone();
         let keyed = self.keys.are_sent();
+        self.start_other().await?;
+        let mut other = self.other.take();
         let service = self.service().await?;
         let First { held, answer, sending } =
-            first(service, plan, &base.db, id, watch, keyed).await?;
+            first([service, other.as_ref().unwrap_or(service)], plan, &base.db, id, watch, keyed)
+                .await?;
         let mut retried = Retried::default();
         let early = match sending {
-            Some(sending) => service.answer_of(sending, id, &mut retried).await,
+            Some(sending) => {
+                let elsewhere = plan.early_retry() == Some(Instance::Other);
+                let at = other.as_mut().filter(|_| elsewhere).unwrap_or(&mut *service);
+                at.answer_of(sending, id, &mut retried).await
+            }
             None => None,
         };
         service.settles(watch, id).await;
         service.account(promise, watch);
+        self.other = other;
         let mut wrong = Vec::new();
         if plan.fault == Fault::Stopping && held.is_some() {
-            wrong = self.close().await;
+            wrong = self.stop().await;
         }
         let mut facts = Facts { held, answer, ..Facts::default() };
         if keyed {
@@ -224,7 +251,7 @@ struct First {
 
 /// Sends the first request, and lets the fault fall once it is held.
 async fn first(
-    service: &Service,
+    [service, other]: [&Service; 2],
     plan: &Plan,
     db: &Db,
     id: i64,
@@ -258,13 +285,13 @@ async fn first(
         early
     } else {
         let again = async || {
-            if keyed && plan.retries_early() {
-                let again = service.send_again(plan, db, id, 1).await;
-                if let Ok(again) = &again {
-                    again.arrives().await;
-                }
-                sending = Some(again);
+            let Some(instance) = plan.early_retry().filter(|_| keyed) else { return };
+            let at = if instance == Instance::Same { service } else { other };
+            let again = at.send_again(plan, db, id, 1).await;
+            if let Ok(again) = &again {
+                again.arrives().await;
             }
+            sending = Some(again);
         };
         fall(plan, client, sent, watch, service, again).await
     };

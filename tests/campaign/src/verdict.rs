@@ -109,6 +109,8 @@ impl Facts {
         let (begun, rows) = (self.begun, self.rows);
         match self.kind(promise) {
             Kind::Lost => wrong.push("begun and lost".to_owned()),
+            // Two whole writes have their own text.
+            Kind::Half if self.retry_kind(plan) == Some(RetryKind::Twice) => {}
             Kind::Half => wrong.push(format!("half done: {rows:?}, then {:?}", self.again)),
             Kind::Whole | Kind::Absent => {}
         }

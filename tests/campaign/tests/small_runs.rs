@@ -88,6 +88,45 @@ fn without_the_rescue_it_fails() {
     assert_eq!(sound.status.code(), Some(0), "{}", text(&sound));
 }
 
+/// Each client repeats its request with a key until it has an answer, at two instances with one store.
+#[test]
+fn two_thousand_repeated_writes_happen_once() {
+    let (report, said) = report(&["--runs", "2000", "--seed", "1", "--retries"], 0);
+    assert_eq!(number(&report, "/retries/total/written_once"), 2000, "{said}");
+    for none in
+        ["total/written_twice", "total/answers_lost", "total/answers_unequal", "keys/unknown"]
+    {
+        assert_eq!(number(&report, &format!("/retries/{none}")), 0, "{said}");
+    }
+    // Retries come while the write runs here, after its end, and while it runs in the other instance.
+    for some in ["joined", "replayed", "refused"] {
+        assert!(number(&report, &format!("/retries/keys/{some}")) > 0, "{some}: {said}");
+    }
+    for handler in report["handlers"].as_array().expect("a list") {
+        let (hit, stages) = (number(handler, "/stages_hit"), number(handler, "/stages"));
+        assert!(hit * 10 >= stages * 9, "{hit} of {stages} stages: {handler}");
+        for fault in handler["faults"].as_array().expect("a list") {
+            assert!(number(fault, "/written_once") > 0, "{handler}");
+        }
+    }
+}
+
+/// With a store that forgets its claims, the campaign has to find writes that happened twice.
+#[test]
+fn without_the_claim_it_fails() {
+    let broken = ["--seed", "1", "--sqlite-only", "--retries", "--without-claim"];
+    let (report, said) = report(&[&["--runs", "200"], &broken[..]].concat(), 1);
+    assert!(number(&report, "/retries/total/written_twice") > 0, "{said}");
+    assert!(said.contains("written more than once"), "{said}");
+    let again = said.lines().find_map(|line| line.trim().strip_prefix("again: "));
+    let again: Vec<_> = again.expect("it can be repeated").split(' ').collect();
+    assert_eq!(again[2..], ["--retries", "--without-claim", "--sqlite-only"]);
+    let broken = run(&again);
+    assert_eq!(broken.status.code(), Some(1), "{}", text(&broken));
+    let sound = run(&["--replay", again[1], "--retries", "--sqlite-only"]);
+    assert_eq!(sound.status.code(), Some(0), "{}", text(&sound));
+}
+
 #[test]
 fn nothing_grows_in_a_short_soak() {
     let output = run(&["soak", "--seconds", "8", "--seed", "1"]);
@@ -121,11 +160,14 @@ fn the_guide_shows_what_a_whole_campaign_found() {
     assert!(
         page.contains(results),
         "`proof.md` of the guide has another table than `results.md`: put in what `--runs 100000 --seed 1 --markdown \
-         tests/campaign/results.md` has written"
+         tests/campaign/results.md` has written, with and without `--retries`"
     );
     assert!(results.contains("100000 runs with seed 1"), "{results}");
     assert!(
         results.contains(" 0 begun and lost, ") && results.contains(" 0 half done, "),
         "{results}"
     );
+    let repeated =
+        " written once, 0 written twice, 0 answers lost, 0 answers unequal, 0 without an end.";
+    assert!(results.contains(repeated), "{results}");
 }
