@@ -164,7 +164,10 @@ impl Watch {
     }
 
     /// Returns whether the statement is held from here on.
-    fn holds(&self, at: Point, cx: &Context<'_>) -> bool {
+    ///
+    /// The label is that of the statement. After a deadline the answer and the body that follows through run at once,
+    /// so the last stage that was reached may be another one.
+    fn holds(&self, label: &'static str, at: Point, cx: &Context<'_>) -> bool {
         if self.point != Some(at) {
             return false;
         }
@@ -172,7 +175,7 @@ impl Watch {
             // After an early response, the driver has released the request.
             let holds = seen.held.is_none() && !seen.released;
             if holds {
-                seen.held = Some((seen.label, seen.extracted));
+                seen.held = Some((label, seen.extracted));
                 seen.inner = Some(cx.waker().clone());
             }
             holds
@@ -278,14 +281,15 @@ impl Visit {
                     return Poll::Pending;
                 }
                 hold.holds = false;
-            } else if suspensions > 0 && hold.watch.holds(at(suspensions, Moment::Woken), cx) {
+            } else if suspensions > 0 && hold.watch.holds(label, at(suspensions, Moment::Woken), cx)
+            {
                 hold.holds = true;
                 return Poll::Pending;
             }
             let polled = inner.as_mut().poll(cx);
             if polled.is_pending() {
                 suspensions += 1;
-                hold.holds = hold.watch.holds(at(suspensions, Moment::Waiting), cx);
+                hold.holds = hold.watch.holds(label, at(suspensions, Moment::Waiting), cx);
             }
             polled
         })
