@@ -75,21 +75,23 @@ pub(super) fn complaint(
     whole: Option<&Answer>,
     retry: &Answer,
 ) -> Option<String> {
-    match (whole, status) {
-        (Some(first), _) if first.invites_retry() => None,
-        // The deadline of the first request does not end its write.
-        (_, Some(StatusCode::GATEWAY_TIMEOUT)) => None,
-        (Some(first), _) => first.differs_from(retry),
-        (None, Some(first))
-            if first != retry.status() && first != StatusCode::SERVICE_UNAVAILABLE =>
-        {
-            Some(format!(
-                "the retry with the same `Idempotency-Key` has another answer: {first} at first, and then {}",
-                retry.status()
-            ))
-        }
-        (None, _) => None,
+    let first = status?;
+    // The deadline of the first request does not end its write.
+    if first == StatusCode::GATEWAY_TIMEOUT {
+        return None;
     }
+    if let Some(whole) = whole {
+        return if whole.invites_retry() { None } else { whole.differs_from(retry) };
+    }
+    // The client left within the body, and these may have asked it to come back.
+    let may_invite = matches!(
+        first,
+        StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+    );
+    (first != retry.status() && !may_invite).then(|| {
+        let retry = retry.status();
+        format!("the retry with the same `Idempotency-Key` has another status: {first}, and then {retry}")
+    })
 }
 
 #[cfg(test)]
