@@ -20,7 +20,7 @@ async fn durable<W: Work>() -> Governed<&'static str, Write> {
     static POLICY: HandlerPolicy =
         HandlerPolicy::new("durable", file!(), line!(), Mode::DurableWrite)
             .with_path(type_name::<Router>)
-            .with_idempotency_key(KeyPolicy::new(true).keep(Duration::from_secs(3600)));
+            .with_idempotency_key(KeyPolicy::new(true).keep(Duration::from_hours(1)));
     run_keyed::<&'static str, Write, _, _>(&POLICY, NO_TOKEN, NO_COMPENSATION, W::work()).await
 }
 

@@ -57,7 +57,9 @@ impl Heart {
         self.beat().await?;
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         if tasks.is_empty() || tasks.iter().any(JoinHandle::is_finished) {
-            tasks.drain(..).for_each(|task| task.abort());
+            for ended in tasks.drain(..) {
+                ended.abort();
+            }
             tasks.push(tokio::spawn(beat_on(Arc::downgrade(self), self.every)));
             tasks.push(tokio::spawn(sweep(Arc::downgrade(self))));
         }
@@ -93,7 +95,9 @@ impl Heart {
         if tasks.is_empty() {
             return;
         }
-        tasks.into_iter().for_each(|task| task.abort());
+        for task in tasks {
+            task.abort();
+        }
         if let Err(error) = self.store.retire(self.me()).await {
             tracing::warn!(target: "followthrough", %error, "the heartbeat of the idempotency keys was not removed");
         }
