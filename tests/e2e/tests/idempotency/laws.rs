@@ -72,6 +72,21 @@ async fn law_k3_signals_come_before_the_permit_and_the_permit_before_the_claim()
 }
 
 #[tokio::test]
+async fn law_k3_a_signal_refuses_before_the_claim() {
+    let (shop, store) = (Shop::default(), Flaky::default());
+    let server = Server::with(keyed(&store).max_durable_writes(1), app(&shop)).await;
+    let holds = send(server.at, "/pay", "holds", "tea").await;
+    shop.begun(1).await;
+    // The deadline is read first, so neither the limit nor the store is asked.
+    let late = ask(server.at, "/order-late", "k", "").await;
+    assert_eq!(late.status, 504);
+    assert!(late.body.contains("\"outcome\":\"not_begun\""), "{}", late.body);
+    assert_eq!((store.store.len(), shop.marks.has("written for k")), (1, false));
+    shop.go(1);
+    drop(holds);
+}
+
+#[tokio::test]
 async fn law_k3_a_store_that_is_down_refuses_the_write_before_it_begins() {
     let log = Log::capture();
     let (shop, store) = (Shop::default(), Flaky::default());

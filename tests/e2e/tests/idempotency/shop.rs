@@ -113,6 +113,15 @@ async fn order(
     Ok(format!("order {run} of {body}"))
 }
 
+/// Comes to its point of no return after its deadline, without an await before it.
+#[cancellable(read, idempotency_key = "required", deadline = "20ms")]
+async fn order_late(State(shop): State<Shop>, key: IdempotencyKey) -> String {
+    std::thread::sleep(std::time::Duration::from_millis(30));
+    #[durable_write]
+    shop.marks.set(format!("written for {key}"));
+    "written".to_owned()
+}
+
 /// Calls a durable handler, which passes the point of no return of its caller.
 #[cancellable(read, idempotency_key = "required")]
 async fn order_by_call(
@@ -140,6 +149,7 @@ pub(crate) fn app(shop: &Shop) -> axum::Router {
         .route("/fail", post(fail))
         .route("/panic", post(panic))
         .route("/order", post(order))
+        .route("/order-late", post(order_late))
         .route("/order-by-call", post(order_by_call))
         .with_state(shop.clone())
         .into_axum()
