@@ -40,7 +40,8 @@
 //! - The service: [`Lifecycle`], [`serve`], [`ShutdownReport`].
 //! - Databases, whose work has to be cancelled on the server: the crates `followthrough-postgres` and
 //!   `followthrough-sqlx-postgres`, and the page [`guide::databases`].
-//! - Retries that get the one answer of their write: [`idempotency`], and the page [`guide::idempotency`].
+//! - Retries that get the one answer of their write: [`idempotency`], the crate `followthrough-idempotency`, and the page
+//!   [`guide::idempotency`].
 //! - Log events, one by one: [`guide::logs`].
 //! - Small services, one a question: [`guide::recipes`].
 //! - Longer answers: the [`guide`].
