@@ -10,7 +10,7 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 /// Keeps the records of keyed writes. Processes that share one store serve one another's retries.
 ///
 /// A record is claimed by one process at a time: its owner and an epoch, which grows with each claim, are the fence.
-/// [`contract::check`](super::contract::check), with the feature `testing`, is the test of a store.
+/// `idempotency::contract::check`, with the feature `testing`, is the test of a store.
 ///
 /// # Cancel safety
 ///
