@@ -79,7 +79,7 @@ pub(crate) struct KeyOptions {
     pub(crate) parameter: Option<Type>,
 }
 
-/// What follows the death of the process of a keyed write.
+/// The treatment of a keyed write whose process has died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AfterCrash {
     Unknown,

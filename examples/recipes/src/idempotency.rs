@@ -28,7 +28,7 @@ impl Bank {
     }
 }
 
-/// Returns where the answers are kept, here until the process ends, and whose keys they are.
+/// Returns the store of the answers, which ends with the process, and the scope of the keys.
 pub fn keys() -> Idempotency {
     // The gateway in front of this service sets the header after it has checked who asks.
     let customer =

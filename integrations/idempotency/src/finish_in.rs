@@ -10,8 +10,9 @@ use followthrough::{
 
 /// Stores the answer of a keyed write in the transaction of the write.
 ///
-/// The write and its answer are then committed together. After a crash, a key without an answer proves that nothing
-/// has landed, and the write costs one round trip less.
+/// The write and its answer are then committed together. After a crash, a key without an answer proves that this
+/// transaction has not landed. The runtime relies on that for the whole handler, so all its writes belong in this
+/// transaction.
 pub trait FinishIn {
     /// Stores `response` as the answer of this key. Commit the transaction and return this same response after that.
     ///
@@ -40,7 +41,8 @@ pub trait FinishIn {
     ///
     /// # Errors
     ///
-    /// Returns an error if the body of the response or the database fails, and [`FinishError::Lost`] if the request
+    /// Returns an error if the body of the response or the database fails, if the response is larger than
+    /// `Idempotency::max_answer_bytes`, if the request has not passed its point of no return, and [`FinishError::Lost`] if the request
     /// does not hold its key any more. Nothing of this transaction may land after an error: return the error, which
     /// rolls it back. After [`FinishError::Lost`], `PostgreSQL` refuses to commit the transaction.
     ///

@@ -11,7 +11,7 @@ pub struct KeyPolicy {
     takes_key: bool,
 }
 
-/// What follows the death of the process of a keyed write.
+/// The treatment of a keyed write whose process has died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AfterCrash {
     Unknown,

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::serialize::serialize;
 
-/// What became of a keyed request.
+/// The result of a keyed request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Counter {
     Claimed,
@@ -30,7 +30,7 @@ impl IdempotencyTally {
     }
 }
 
-/// Keyed requests since the start of the service, by what became of them.
+/// Keyed requests since the start of the service, by their result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct IdempotencyCounts {
@@ -40,7 +40,7 @@ pub struct IdempotencyCounts {
     pub joined: u64,
     /// Retries that received a stored answer.
     pub replayed: u64,
-    /// Requests that were refused: 400, 422, 409 with `Retry-After`, and 503 without a store.
+    /// Requests that were refused: 400, 422, 409 with `Retry-After`, and 503 because the store failed.
     pub refused: u64,
     /// Retries of writes whose process had died: 409 without `Retry-After`.
     pub unknown: u64,

@@ -88,7 +88,7 @@ impl Heart {
         Ok(self.owners.life_of(owner) == Life::Alive)
     }
 
-    /// Ends the heartbeat after the drain, so that other processes see at once that what is left is unknown.
+    /// Ends the heartbeat after the drain, so that other processes take this one for dead at once.
     pub(super) async fn retire(&self) {
         *self.retired.lock().await = true;
         let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));

@@ -17,8 +17,8 @@ const LONGEST: usize = 255;
 ///
 /// # Rejections
 ///
-/// 400 if the header is absent, empty, repeated, longer than 255 bytes, or not visible ASCII. Take
-/// `Option<IdempotencyKey>` where the key is optional.
+/// 400 if the header is absent, empty, repeated, longer than 255 bytes, or not visible ASCII, and if the scope finds no
+/// principal. Take `Option<IdempotencyKey>` where the key is optional.
 ///
 /// # Examples
 ///
@@ -73,8 +73,9 @@ impl IdempotencyKey {
     /// Returns a key for a call to another service, the same for each retry of this request: 64 hexadecimal digits,
     /// the SHA-256 hash of the scope, the key and `purpose`.
     ///
-    /// Each call of one request has its own `purpose`. Clients cannot guess the keys of other clients, because the
-    /// scope is part of the hash.
+    /// Each call of one request has its own `purpose`. Keys of two principals differ, because the scope is part of the
+    /// hash. The hash has no secret, so a derived key is no credential. Use the key past the point of no return: a request
+    /// that loses its claim has the same derived key, and its compensations would undo the call of the winner.
     #[must_use]
     pub fn derive(&self, purpose: &str) -> String {
         let mut hash = hmac_sha256::Hash::new();

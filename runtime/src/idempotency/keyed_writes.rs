@@ -33,7 +33,7 @@ pub(crate) struct KeyedWrites {
     unsettled: Mutex<HashSet<RecordId>>,
 }
 
-/// What a record means for a retry.
+/// The meaning of a record for a retry.
 #[derive(Debug)]
 pub(super) enum Standing {
     /// The write has ended.

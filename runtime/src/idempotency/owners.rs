@@ -1,8 +1,8 @@
 //! The processes that share a store, and which of them are alive.
 //!
 //! A process is dead once its heartbeat has stood still for three periods by the clock of the process that looks. So
-//! no two clocks are compared. A process that has not looked for a while, because it or the store had stopped, begins to
-//! observe anew, so that its own pause kills no other process.
+//! no two clocks are compared. A process that has not looked for a while, because it or the store had stopped, starts its
+//! observation again. Otherwise its own pause would make other processes look dead.
 
 use std::{
     collections::{HashMap, hash_map::RandomState},

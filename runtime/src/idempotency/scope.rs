@@ -34,8 +34,9 @@ enum Kind {
 impl Scope {
     /// Takes the principal of a request from its head: a customer, a tenant, an API key.
     ///
-    /// The function runs right before the handler, so it sees the extensions that middleware has set. A request
-    /// without a principal, for which it returns `None`, is answered 400. The principal is stored as a hash.
+    /// The function sees the extensions that the layers of the router have set. It sees those of the handler's own
+    /// `.layer(..)` only if the handler takes [`IdempotencyKey`](super::IdempotencyKey). A request without a principal,
+    /// for which it returns `None`, is answered 400. The principal is stored as a hash.
     pub fn by<F, P>(principal: F) -> Self
     where
         F: Fn(&Parts) -> P + Send + Sync + 'static,

@@ -53,7 +53,7 @@ impl Idempotency {
     }
 
     /// Sets how often this process writes its heartbeat. A process whose heartbeat has stood still for three of these
-    /// periods counts as dead, and what it had begun as unknown. All processes of a store use the same period.
+    /// periods counts as dead. Its unfinished writes are then unknown, or run again if their handlers allow it. All processes of a store use the same period.
     /// Default: 5 s.
     pub fn heartbeat(mut self, every: Duration) -> Self {
         self.heartbeat = every;

@@ -19,7 +19,7 @@ pub trait Store: Send + Sync + 'static {
     /// Writes the next heartbeat of `owner`, and returns the heartbeats of all owners.
     fn beat<'a>(&'a self, owner: &'a str) -> StoreFuture<'a, Vec<Heartbeat>>;
 
-    /// Removes the heartbeat of `owner`, whose drain has ended. Records that it has begun become unknown.
+    /// Removes the heartbeat of `owner`, whose drain has ended. Other processes then take it for dead.
     fn retire<'a>(&'a self, owner: &'a str) -> StoreFuture<'a, ()>;
 
     /// Returns the record, unless it has expired.

@@ -45,19 +45,22 @@ impl PooledRequest {
     pub(crate) fn received<B>(origin: Origin, head: &Request<B>, upload: bool) -> Self {
         let mut request = Self::new(origin);
         request.count();
-        if request.life().observers.are_present() {
+        let life = request.life();
+        let (observed, keyed) = (life.observers.are_present(), life.config.keyed_writes.is_some());
+        let time = life.time_of_caller(head.headers());
+        if observed {
             request.observe(head);
         }
-        if let Some(time) = request.life().time_of_caller(head.headers()) {
+        if let Some(time) = time {
             request.shorten(time);
+        }
+        if keyed {
+            request.look_for_key(head);
         }
         #[cfg(feature = "lambda")]
         if let Some(left) = request.life().time_of_platform(head.extensions()) {
             request.shorten(left.for_answer);
             request.limit(left.in_all);
-        }
-        if request.life().config.keyed_writes.is_some() {
-            request.look_for_key(head);
         }
         request.flags.upload = upload;
         match *head.method() {

@@ -13,7 +13,7 @@ CREATE TABLE IF NOT EXISTS followthrough_keys (
     fingerprint BLOB NOT NULL,
     -- The name of the handler, for people who read the table.
     handler TEXT NOT NULL,
-    -- The process that holds the row. It has a row in `followthrough_owners` while it is alive.
+    -- The process that holds the row. A live process has a row in `followthrough_owners`.
     owner TEXT NOT NULL,
     -- The number of the claim. Owner and epoch are the fence: a process that lost the row cannot finish it.
     epoch INTEGER NOT NULL,
