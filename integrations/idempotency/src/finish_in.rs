@@ -44,7 +44,11 @@ pub trait FinishIn {
     /// Returns an error if the body of the response or the database fails, if the response is larger than
     /// `Idempotency::max_answer_bytes`, if the request has not passed its point of no return, and [`FinishError::Lost`] if the request
     /// does not hold its key any more. Nothing of this transaction may land after an error: return the error, which
-    /// rolls it back. After [`FinishError::Lost`], `PostgreSQL` refuses to commit the transaction.
+    /// rolls it back.
+    ///
+    /// After [`FinishError::Lost`] nothing can land. The commit of the transaction fails, also if a savepoint of sqlx
+    /// around this call is rolled back. On `SQLite` without `foreign_keys`, which sqlx sets by default, this call rolls
+    /// the transaction back, and its commit has no effect.
     ///
     /// # Cancel safety
     ///
@@ -79,7 +83,7 @@ impl FinishIn for IdempotencyKey {
 /// A transaction or a connection of `PostgreSQL` or `SQLite`. No other type can implement this trait.
 pub trait AnswerTransaction: sealed::Sealed + Send {
     /// Stores the answer of a record as a part of this transaction. Returns `false` if `claim` does not hold the
-    /// record, or has stored an answer before. `PostgreSQL` refuses to commit such a transaction.
+    /// record, or has stored an answer before. The commit of such a transaction fails.
     fn store_answer<'a>(&'a mut self, claim: &'a Claim, answer: &'a StoredAnswer) -> Storing<'a>;
 }
 

@@ -11,6 +11,8 @@
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod finish_in;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod lost;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]

@@ -55,3 +55,11 @@ CREATE TABLE IF NOT EXISTS followthrough_owners (
     -- Whether the process listens on the channel `followthrough_keys`. Only then do the others notify.
     listens boolean NOT NULL
 );
+
+-- Always empty. A transaction whose claim is lost inserts a row, and its commit fails, because no row can have the id 0.
+CREATE TABLE IF NOT EXISTS followthrough_lost_claims (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY CHECK (id > 0),
+    never bigint NOT NULL DEFAULT 0 CHECK (never = 0),
+    CONSTRAINT followthrough_the_claim_of_the_key_is_lost
+        FOREIGN KEY (never) REFERENCES followthrough_lost_claims (id) DEFERRABLE INITIALLY DEFERRED
+);

@@ -53,3 +53,11 @@ CREATE TABLE IF NOT EXISTS followthrough_owners (
     -- When the process wrote the last one. Only the removal of old rows reads this.
     beat_at INTEGER NOT NULL
 ) STRICT;
+
+-- Always empty. A transaction whose claim is lost inserts a row, and its commit fails, because no row can have the id 0.
+CREATE TABLE IF NOT EXISTS followthrough_lost_claims (
+    id INTEGER PRIMARY KEY CHECK (id > 0),
+    never INTEGER NOT NULL DEFAULT 0 CHECK (never = 0),
+    CONSTRAINT followthrough_the_claim_of_the_key_is_lost
+        FOREIGN KEY (never) REFERENCES followthrough_lost_claims (id) DEFERRABLE INITIALLY DEFERRED
+) STRICT;

@@ -15,11 +15,17 @@ use followthrough::idempotency::{
     Claim, Claimed, Finished, Heartbeat, NewClaim, Record, RecordId, Store, StoreError,
     StoreFuture, StoredAnswer,
 };
-use sqlx::{PgConnection, PgPool, Postgres, Row as _, Transaction, postgres::PgRow};
+use sqlx::{
+    PgConnection, PgPool, Postgres, Row as _, Transaction,
+    postgres::{PgRow, PgTransactionManager},
+};
 
 use self::listener::Listener;
+use sqlx_core::transaction::TransactionManager as _;
+
 use crate::{
     finish_in::{AnswerTransaction, Storing, sealed::Sealed},
+    lost,
     row::{self, Row, failed},
 };
 
@@ -308,8 +314,9 @@ impl AnswerTransaction for PgConnection {
             if one(finish(claim, answer, &headers).fetch_all(&mut *self).await)?.is_some() {
                 return Ok(true);
             }
-            // The statement fails, so that the server refuses to commit what the handler wrote.
-            drop(sqlx::raw_sql(sql::FAIL).execute(self).await);
+            let depth = PgTransactionManager::get_transaction_depth(self);
+            // A statement that fails here makes the server refuse to commit as well.
+            drop(sqlx::raw_sql(lost::fail_commit(depth)).execute(self).await);
             Ok(false)
         })
     }

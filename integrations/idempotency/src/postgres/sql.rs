@@ -54,12 +54,6 @@ pub(super) const RELEASE: &str = "
         THEN pg_notify('followthrough_keys', $1 || '/' || $2) END
     FROM released";
 
-/// Fails the transaction of a claim that is lost.
-pub(super) const FAIL: &str = "
-    DO $$ BEGIN
-        RAISE EXCEPTION 'followthrough: the claim of this idempotency key is lost';
-    END $$";
-
 /// Removes a batch of expired records, without those that another process removes or claims at the moment.
 pub(super) const EXPIRE: &str = "
     WITH expired AS MATERIALIZED (

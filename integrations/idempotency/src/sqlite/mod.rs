@@ -15,10 +15,15 @@ use followthrough::idempotency::{
     Claim, Claimed, Finished, Heartbeat, NewClaim, Record, RecordId, Store, StoreError,
     StoreFuture, StoredAnswer,
 };
-use sqlx::{Row as _, Sqlite, SqliteConnection, SqlitePool, Transaction, sqlite::SqliteRow};
+use sqlx::{
+    Row as _, Sqlite, SqliteConnection, SqlitePool, Transaction,
+    sqlite::{SqliteRow, SqliteTransactionManager},
+};
+use sqlx_core::transaction::TransactionManager as _;
 
 use crate::{
     finish_in::{AnswerTransaction, Storing, sealed::Sealed},
+    lost,
     row::{self, Row, failed},
 };
 
@@ -255,8 +260,15 @@ impl AnswerTransaction for SqliteConnection {
     fn store_answer<'a>(&'a mut self, claim: &'a Claim, answer: &'a StoredAnswer) -> Storing<'a> {
         Box::pin(async move {
             let headers = answer.headers_as_text();
-            let done = finish(claim, answer, &headers).execute(self).await?;
-            Ok(done.rows_affected() == 1)
+            let done = finish(claim, answer, &headers).execute(&mut *self).await?;
+            if done.rows_affected() == 1 {
+                return Ok(true);
+            }
+            let depth = SqliteTransactionManager::get_transaction_depth(self);
+            let checks: bool = sqlx::query_scalar(sql::CHECKS).fetch_one(&mut *self).await?;
+            let fail = if checks { lost::fail_commit(depth) } else { lost::empty(depth) };
+            sqlx::raw_sql(fail).execute(self).await?;
+            Ok(false)
         })
     }
 }

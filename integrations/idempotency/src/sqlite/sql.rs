@@ -80,3 +80,6 @@ pub(super) const BEAT: &str = concat!(
 pub(super) const BEATS: &str = "SELECT owner, beats FROM followthrough_owners";
 
 pub(super) const RETIRE: &str = "DELETE FROM followthrough_owners WHERE owner = ?1";
+
+/// Whether `SQLite` checks foreign keys on this connection, as it does by sqlx's default.
+pub(super) const CHECKS: &str = "PRAGMA foreign_keys";

@@ -18,6 +18,7 @@ use sqlx::{
 };
 use tokio::task::JoinSet;
 
+mod lost_claims;
 mod round_trips;
 
 const KEEP: Duration = Duration::from_hours(1);
@@ -137,23 +138,6 @@ async fn an_answer_lands_with_its_transaction() {
     tx.commit().await.unwrap();
     let finished = store.finish(&held, &answer("three")).await.unwrap();
     assert_eq!(finished, Finished::Before(answer("two")));
-}
-
-#[tokio::test]
-async fn a_lost_claim_fails_its_transaction() {
-    let Some(postgres) = postgres() else { return };
-    let (pool, store) = store(postgres, "keys_lost").await;
-    execute(&pool, "CREATE TABLE orders (id bigint)").await;
-    let lost = claim(&store, "key", "a").await;
-    let taken = store.take_over(&lost, &new_claim("b")).await.unwrap();
-    let held = taken.expect("the record is begun");
-    let mut tx = pool.begin().await.unwrap();
-    sqlx::query("INSERT INTO orders VALUES (1)").execute(&mut *tx).await.unwrap();
-    assert!(!tx.store_answer(&lost, &answer("late")).await.unwrap(), "the claim is lost");
-    // A handler that does not read the error commits all the same.
-    let _ = tx.commit().await;
-    assert_eq!(count(&pool, "SELECT count(*) FROM orders").await, 0, "nothing has landed");
-    assert_eq!(store.finish(&held, &answer("true")).await.unwrap(), Finished::Stored);
 }
 
 /// A process that died may have sent its last commit, which still waits on the server.

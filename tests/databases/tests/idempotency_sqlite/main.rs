@@ -16,6 +16,8 @@ use sqlx::{
 };
 use tempfile::TempDir;
 
+mod lost_claims;
+
 const KEEP: Duration = Duration::from_hours(1);
 
 /// A database in a file, which ends with the folder.
@@ -111,18 +113,6 @@ async fn an_answer_lands_with_its_transaction() {
     tx.commit().await.unwrap();
     let finished = store.finish(&held, &answer("three")).await.unwrap();
     assert_eq!(finished, Finished::Before(answer("two")));
-}
-
-#[tokio::test]
-async fn a_lost_claim_stores_no_answer_in_a_transaction() {
-    let Database { pool, store, _folder } = database(SqliteJournalMode::Wal).await;
-    let lost = claim(&store, "key", "a").await;
-    let new = NewClaim::new("b", Fingerprint([7; 32]), KEEP);
-    let held = store.take_over(&lost, &new).await.unwrap().expect("the record is begun");
-    let mut tx = pool.begin().await.unwrap();
-    assert!(!tx.store_answer(&lost, &answer("late")).await.unwrap(), "the claim is lost");
-    drop(tx);
-    assert_eq!(store.finish(&held, &answer("true")).await.unwrap(), Finished::Stored);
 }
 
 #[tokio::test]
