@@ -7,9 +7,14 @@ use followthrough_tests::Signal;
 use tokio::time::sleep;
 
 use crate::{
+    Verdict,
     client::{order, order_once},
     service::{Database, migrate, orders_named, start, url_of},
+    without,
 };
+
+/// From this number on, the kills have to meet all parts of a write.
+const MANY: u32 = 50;
 
 /// Longer than any answer takes here.
 const PATIENT: Duration = Duration::from_secs(30);
@@ -25,14 +30,14 @@ struct Tally {
     wrong_answers: u32,
 }
 
-/// Kills the service `times` times. Returns whether each order exists exactly once.
-pub(crate) async fn run(database: Database, times: u32, seed: u64) -> bool {
+/// Kills the service `times` times. Returns why the run does not prove that each order exists exactly once.
+pub(crate) async fn run(database: Database, times: u32, seed: u64, skip_missing: bool) -> Verdict {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let url = match database {
         Database::Sqlite => format!("sqlite:{}", folder.path().join("orders.db").display()),
         Database::Postgres => match postgres() {
             Some(server) => url_of(server),
-            None => return true,
+            None => return without("PostgreSQL", skip_missing),
         },
     };
     migrate(&url).await;
@@ -43,7 +48,31 @@ pub(crate) async fn run(database: Database, times: u32, seed: u64) -> bool {
         kill_once(&url, &format!("{database:?}-{number}"), after, &mut tally).await;
     }
     print(database, seed, &tally);
-    tally.doubles + tally.missing + tally.wrong_answers == 0
+    tally.verdict().map_err(|reason| format!("{database:?}: {reason}"))
+}
+
+impl Tally {
+    fn verdict(&self) -> Verdict {
+        let Self { kills, answered_before, replayed, ran_again, .. } = *self;
+        if self.doubles + self.missing + self.wrong_answers > 0 {
+            return Err("an order exists twice, is missing, or has another answer".to_owned());
+        }
+        if kills < MANY {
+            return Ok(());
+        }
+        if replayed == 0 || ran_again == 0 {
+            return Err(format!(
+                "the kills came all before or all after the commit: {replayed} retries were replayed, and \
+                 {ran_again} ran the write"
+            ));
+        }
+        if answered_before >= kills.div_ceil(2) {
+            return Err(format!(
+                "the kills came too late: {answered_before} of {kills} came after the first answer"
+            ));
+        }
+        Ok(())
+    }
 }
 
 async fn kill_once(url: &str, name: &str, after: Duration, tally: &mut Tally) {
@@ -88,4 +117,36 @@ fn print(database: Database, seed: u64, tally: &Tally) {
          |---:|---:|---:|---:|---:|---:|---:|\n\
          | {kills} | {answered_before} | {replayed} | {ran_again} | {doubles} | {missing} | {wrong_answers} |"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally() -> Tally {
+        Tally { kills: 50, answered_before: 24, replayed: 25, ran_again: 25, ..Tally::default() }
+    }
+
+    #[test]
+    fn a_run_that_meets_no_part_of_a_write_fails() {
+        assert_eq!(tally().verdict(), Ok(()));
+        let bad = [
+            Tally { replayed: 0, ran_again: 50, ..tally() },
+            Tally { replayed: 50, ran_again: 0, ..tally() },
+            Tally { answered_before: 25, ..tally() },
+            Tally { doubles: 1, ..tally() },
+            Tally { missing: 1, ..tally() },
+            Tally { wrong_answers: 1, ..tally() },
+        ];
+        for tally in bad {
+            assert!(tally.verdict().is_err(), "{tally:?}");
+        }
+    }
+
+    #[test]
+    fn a_short_run_may_miss_a_part_of_the_write() {
+        let short = Tally { kills: 49, replayed: 0, ran_again: 49, ..Tally::default() };
+        assert_eq!(short.verdict(), Ok(()));
+        assert!(Tally { doubles: 1, ..short }.verdict().is_err());
+    }
 }

@@ -6,12 +6,14 @@
 //! cargo run -p followthrough-crashes -- instances                     # three behind HAProxy, one of them killed
 //! ```
 //!
-//! Each command prints a table, and fails if an order exists twice, is missing, or was answered in two ways.
+//! Each command prints a table, and fails if an order exists twice, is missing, or was answered in two ways. A run that
+//! proves nothing fails as well: one without `PostgreSQL` or `HAProxy`, and one in which no client had to come back.
 
 mod client;
 mod instances;
 mod kill;
 mod service;
+mod victim;
 
 use std::process::ExitCode;
 
@@ -23,6 +25,9 @@ use crate::service::Database;
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+    /// Succeeds without `PostgreSQL` or `HAProxy` if they cannot be installed.
+    #[arg(long, global = true)]
+    skip_missing: bool,
 }
 
 #[derive(Subcommand)]
@@ -40,7 +45,7 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
-    /// Runs three instances behind HAProxy, and kills one within a write.
+    /// Runs three instances behind `HAProxy`, and kills one within a write.
     Instances {
         /// Orders, each of which a client repeats until it has an answer.
         #[arg(long, default_value_t = 300)]
@@ -50,20 +55,35 @@ enum Command {
     },
 }
 
+/// Why a run proves nothing, or proves the contrary.
+type Verdict = Result<(), String>;
+
+/// Returns the verdict of a run that has not begun, because `program` cannot be installed.
+fn without(program: &str, skip_missing: bool) -> Verdict {
+    let reason = || format!("{program} cannot be installed; `--skip-missing` passes without it");
+    skip_missing.then_some(()).ok_or_else(reason)
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    let succeeded = match Arguments::parse().command {
-        Command::Serve { url } => service::serve(&url).await,
+    let Arguments { command, skip_missing } = Arguments::parse();
+    let mut verdicts = Vec::new();
+    match command {
+        Command::Serve { url } => verdicts.push(service::serve(&url).await),
         Command::Kill { database, times, seed } => {
-            let mut succeeded = true;
             for each in [Database::Sqlite, Database::Postgres] {
                 if database.is_none_or(|only| only == each) {
-                    succeeded &= kill::run(each, times, seed).await;
+                    verdicts.push(kill::run(each, times, seed, skip_missing).await);
                 }
             }
-            succeeded
         }
-        Command::Instances { orders, seed } => instances::run(orders, seed).await,
-    };
-    if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        Command::Instances { orders, seed } => {
+            verdicts.push(instances::run(orders, seed, skip_missing).await);
+        }
+    }
+    let failures: Vec<_> = verdicts.into_iter().filter_map(Result::err).collect();
+    for failure in &failures {
+        eprintln!("failed: {failure}");
+    }
+    if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

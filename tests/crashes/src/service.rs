@@ -20,6 +20,8 @@ use sqlx::{
 };
 use tokio::{net::TcpListener, time::sleep};
 
+use crate::Verdict;
+
 /// How often each process writes its heartbeat. A dead process is noticed after three of these.
 pub(crate) const HEARTBEAT: Duration = Duration::from_millis(100);
 
@@ -155,7 +157,7 @@ pub(crate) async fn orders_named(url: &str, name: &str) -> Vec<i64> {
 }
 
 /// Serves until the process is killed.
-pub(crate) async fn serve(url: &str) -> bool {
+pub(crate) async fn serve(url: &str) -> Verdict {
     if url.starts_with("postgres") {
         let pool = postgres(url).await;
         let orders = Router::new().route("/orders", post(place_in_postgres));
@@ -167,14 +169,15 @@ pub(crate) async fn serve(url: &str) -> bool {
     }
 }
 
-async fn serve_with(store: impl Store, app: Router) -> bool {
+async fn serve_with(store: impl Store, app: Router) -> Verdict {
     let keys = Idempotency::new(store, Scope::global("the orders have one client"))
         .heartbeat(HEARTBEAT)
         .wait_for_other_processes(true);
     let lifecycle = Lifecycle::builder().idempotency(keys).build().expect("the settings are valid");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     println!("listening on {}", listener.local_addr().expect("it is bound"));
-    followthrough::serve(listener, app).lifecycle(lifecycle).await.is_ok()
+    let served = followthrough::serve(listener, app).lifecycle(lifecycle).await;
+    served.map(drop).map_err(|error| error.to_string())
 }
 
 /// Starts a process of the service.
