@@ -12,7 +12,7 @@ use crate::{
     cause::{Cancelled, Cause, Outcome},
     handler_policy::{HandlerPolicy, Mode, Place},
     request::{
-        self, Body, Commitment, Frame, KeyUse, Level, Progress, RequestContext, Stage,
+        self, Body, BodyKey, Commitment, Frame, Level, Progress, RequestContext, Stage,
         beside_others, nearer,
     },
     service::{InFlight, OwnPermit, WorkKind},
@@ -91,7 +91,8 @@ impl Core {
             request.body.given = Some(given.own);
         }
         if keyed {
-            request.body.key = KeyUse::Claims;
+            let attempt = request.attempt.clone();
+            request.body.key = attempt.map(|attempt| BodyKey { attempt, waits: false });
         }
         // A retry takes no permit, so a keyed body takes its permit once it is known to be none.
         if let Err(refused) = if keyed { Ok(()) } else { take_permit(request, policy) } {

@@ -177,7 +177,8 @@ fn follow<R: Send + 'static, C: RunCompensation>(
     }
     if let Some(future) = slot.body.take() {
         let (body, permit) = core.extract();
-        let compensation = compensation.filter(|_| !body.past);
+        // A claim that is under way may be lost, which takes the body back before its point of no return.
+        let compensation = compensation.filter(|_| !body.past || body.key.is_some());
         let context = (core.span(), slot.runtime.take());
         detached::spawn(core.policy, future, (body, permit), compensation, context);
     }

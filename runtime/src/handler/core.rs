@@ -21,7 +21,7 @@ use crate::{
     handler_policy::{HandlerPolicy, Mode, Place},
     panic_message::panic_message,
     polling::Polling,
-    request::{self, Body, Commitment, Frame, KeyUse, RequestContext, Stage, report},
+    request::{self, Body, Commitment, Frame, RequestContext, Stage, report},
     service::{Ended, InFlight, OwnPermit, ServiceState},
     token::{CallerToken, FollowedToken},
 };
@@ -207,7 +207,7 @@ impl Core {
 
     /// Returns whether the body waits for another request with its key.
     pub(super) fn waits_for_key(&self) -> bool {
-        self.look(|body| body.key == KeyUse::Waits) == Some(true)
+        self.look(Body::waits_for_key) == Some(true)
     }
 
     pub(super) fn place(&self) -> Place {

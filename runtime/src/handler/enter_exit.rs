@@ -140,6 +140,10 @@ impl Core {
                         request.body.permit = Some(entry);
                     }
                 }
+                if !nested.frame.is_past_as_callee() {
+                    // A lost claim has taken the point of no return back.
+                    nested.passed = None;
+                }
                 nested.frame.is_past_as_callee()
             }
             Role::Primary | Role::New | Role::Over => false,

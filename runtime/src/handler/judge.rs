@@ -13,7 +13,7 @@ use crate::{
     alarm::Alarm,
     cause::{Cancelled, Cause, Fate, Outcome},
     handler_policy::HandlerPolicy,
-    request::{self, Body, Commitment, KeyUse, RequestContext, beside_others},
+    request::{self, Body, Commitment, RequestContext, beside_others},
 };
 
 /// The end of a wait before the body has ended.
@@ -101,7 +101,7 @@ impl Seen {
             deadline: body.frame.deadline,
             commitment: body.commitment(),
             if_cut: body.if_cut(),
-            waits: body.key == KeyUse::Waits,
+            waits: body.waits_for_key(),
         }
     }
 }

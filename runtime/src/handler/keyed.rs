@@ -48,7 +48,7 @@ use crate::{
     },
     problem,
     repeated::Event,
-    request::{self, KeyUse, RequestContext, repeated},
+    request::{self, RequestContext, repeated},
     service::{InFlight, WorkKind},
     token::CallerToken,
 };
@@ -79,7 +79,11 @@ where
     let Some(lost) = attempt.take_lost() else {
         return answered(&unfinished, governed.answered()).await;
     };
-    request::with(|request| request.flags.key_is_taken = false);
+    request::with(|request| {
+        request.flags.key_is_taken = false;
+        // Another runner of the request may have set its own.
+        request.attempt = Some(attempt.clone());
+    });
     let other = other_answer(attempt, policy, lost);
     let none: Option<NoCompensation> = None;
     run_boxed::<Response, P, _, _>(policy, CallerToken::NOTHING, none, other).await.answered()
@@ -106,19 +110,25 @@ fn attempt_of(
 
 /// Stores the answer to a request whose write was cut in a statement that allows it.
 async fn answered<R, P>(unfinished: &Unfinished, governed: Governed<R, P>) -> Governed<R, P> {
-    let held = if unfinished.attempt.is_cut() { unfinished.attempt.take_claim() } else { None };
-    let Some(held) = held else { return governed };
-    match governed.into_cancelled() {
-        Ok((why, answer)) => {
-            let (answer, form) = collected(answer, usize::MAX).await;
-            // The client may leave while the answer is stored.
-            if let Some(stored) = store_apart(held, unfinished.policy, form) {
-                let _ = stored.await;
-            }
-            Governed::cancelled(why, Some(Box::new(answer)))
-        }
-        Err(governed) => governed,
+    if !unfinished.attempt.is_cut() {
+        return governed;
     }
+    let (why, answer) = match governed.into_cancelled() {
+        Ok(cancelled) => cancelled,
+        Err(governed) => return governed,
+    };
+    let limit = unfinished.attempt.writes().max_answer();
+    // The answer may be that of a hook, whose body is foreign code.
+    let (answer, form) = match caught(collected(answer, limit)).await {
+        Ok(collected) => collected,
+        Err(_) => collected(problem::cancelled(why), limit).await,
+    };
+    // From here on a client that leaves changes nothing.
+    let held = unfinished.attempt.take_claim();
+    if let Some(stored) = held.and_then(|held| store_apart(held, unfinished.policy, form)) {
+        let _ = stored.await;
+    }
+    Governed::cancelled(why, Some(Box::new(answer)))
 }
 
 /// The body of a keyed handler.
@@ -141,8 +151,9 @@ where
     } else if let Some(Err(refused)) = request::with(|request| hold_early_permit(request, policy)) {
         refuse(refused).await;
     }
-    let cut = Cut { attempt, policy };
+    let mut cut = Cut { attempt, policy, ended: false };
     let ended = caught(async { body.await.into_response() }).await;
+    cut.ended = true;
     finish(&cut.attempt, policy, ended).await
 }
 
@@ -225,15 +236,19 @@ async fn settle(
 struct Waiting;
 
 impl Waiting {
+    fn set(waits: bool) {
+        request::with_body(|body| body.key.iter_mut().for_each(|key| key.waits = waits));
+    }
+
     fn begin() -> Self {
-        request::with_body(|body| body.key = KeyUse::Waits);
+        Self::set(true);
         Self
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        request::with_body(|body| body.key = KeyUse::Claims);
+        Self::set(false);
     }
 }
 
@@ -249,7 +264,7 @@ async fn refuse(refused: Cancelled) {
 
 /// Returns the attempt of the running body, if its key is not claimed yet.
 pub(super) fn unclaimed(request: &RequestContext) -> Option<Arc<Attempt>> {
-    let attempt = request.attempt.as_ref().filter(|_| request.body.key != KeyUse::None)?;
+    let attempt = &request.body.key.as_ref()?.attempt;
     (!attempt.is_claimed()).then(|| attempt.clone())
 }
 
@@ -312,7 +327,7 @@ fn take_back(attempt: &Attempt, lost: Lost) {
     attempt.lose(lost);
     request::with(|request| {
         request.flags.key_is_taken = true;
-        request.body.past = false;
+        request.body.take_back();
         request.body.refused = Some(refused_for(Cause::LimitReached));
     });
 }
@@ -496,13 +511,18 @@ fn store_cut(attempt: &Attempt, policy: &'static HandlerPolicy) {
 struct Cut {
     attempt: Arc<Attempt>,
     policy: &'static HandlerPolicy,
+    ended: bool,
 }
 
 impl Drop for Cut {
     fn drop(&mut self) {
-        self.attempt.cut();
+        if self.ended {
+            return;
+        }
         if request::with_body(|body| body.detached) == Some(true) {
             store_cut(&self.attempt, self.policy);
+        } else {
+            self.attempt.cut();
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{begin::cross_point_of_no_return, keyed::poll_unclaimed};
 use crate::{
     handler_policy::{Place, Site},
-    request::{self, Commitment, KeyUse, RequestContext},
+    request::{self, Commitment, RequestContext},
     service::WorkKind,
 };
 
@@ -33,7 +33,7 @@ impl Future for Enter {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<DurableGuard> {
         let passed = request::with(|request| {
-            (request.body.key == KeyUse::None).then(|| checkpoint(request, self.site))
+            request.body.key.is_none().then(|| checkpoint(request, self.site))
         });
         let passed = match passed {
             Some(None) => ready!(claim_and_enter(self.site, cx)),

@@ -139,7 +139,7 @@ impl Attempt {
     /// middleware calls a handler again.
     pub(crate) fn next(self: &Arc<Self>) -> Arc<Self> {
         let state = self.lock();
-        if matches!(state.step, Step::Before) {
+        if matches!(state.step, Step::Before) && state.handler.is_none() {
             return self.clone();
         }
         let next = Self::with(&self.writes, self.keys.clone(), state.hash);
@@ -257,12 +257,14 @@ impl Attempt {
             }
             Standing::OtherRequest => self.refuse(Refusal::OtherRequest),
             Standing::Here if !last => return None,
-            Standing::Here if self.writes.is_unsettled(&id) => self.refuse(Refusal::Running),
             Standing::Elsewhere if self.writes.waits_across() => Decision::Wait,
             Standing::Elsewhere => self.refuse(Refusal::Running),
             // The claim takes the record over.
             Standing::RunsAgain(_) => Decision::Proceed,
-            Standing::Here => self.unknown(&id, policy, None),
+            Standing::Here => match self.writes.running.find(&id) {
+                Some(running) => self.join(&running, fingerprint),
+                None => self.unknown(&id, policy, None),
+            },
             Standing::Unknown(owner) => self.unknown(&id, policy, owner),
         })
     }
@@ -307,6 +309,7 @@ impl Attempt {
 
     /// Polls the claim. Several statements of one handler may poll it at once.
     pub(crate) fn poll_claim(&self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
+        self.wakers.add(cx.waker());
         let mut state = self.lock();
         let mut claiming = match mem::replace(&mut state.step, Step::Polled) {
             Step::Claiming(claiming) => claiming,
@@ -317,7 +320,6 @@ impl Attempt {
             }
         };
         drop(state);
-        self.wakers.add(cx.waker());
         let waker = Waker::from(self.wakers.clone());
         let polled = claiming.as_mut().poll(&mut Context::from_waker(&waker));
         let (step, polled) = match polled {

@@ -4,7 +4,7 @@
 //!
 //! 1. A claim begins after a heartbeat of this process is stored, because [`Heart::ensure`] writes the first one before
 //!    it spawns the task of the others. A task that has ended, as by a panic of the store, is spawned again.
-//! 2. No heartbeat follows [`Heart::retire`], because each one is written under the lock of `retired`.
+//! 2. No heartbeat follows [`Heart::retire`], because each one is written under the lock of `pulse`.
 //! 3. Other processes are judged by what this process has read lately: [`Owners`] begins anew after a pause.
 
 use std::{
@@ -28,15 +28,22 @@ pub(super) struct Heart {
     store: Arc<dyn Store>,
     owners: Owners,
     every: Duration,
-    /// Whether the drain has ended. The lock is held while a heartbeat is written.
-    retired: tokio::sync::Mutex<bool>,
+    /// The lock is held while a heartbeat is written.
+    pulse: tokio::sync::Mutex<Pulse>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct Pulse {
+    has_beaten: bool,
+    /// The drain has ended.
+    is_retired: bool,
 }
 
 impl Heart {
     pub(super) fn new(store: Arc<dyn Store>, every: Duration) -> Arc<Self> {
-        let (retired, tasks) = (tokio::sync::Mutex::new(false), Mutex::default());
-        Arc::new(Self { store, owners: Owners::new(every), every, retired, tasks })
+        let (pulse, tasks) = (tokio::sync::Mutex::default(), Mutex::default());
+        Arc::new(Self { store, owners: Owners::new(every), every, pulse, tasks })
     }
 
     /// Returns the name of this process in the store.
@@ -68,10 +75,11 @@ impl Heart {
 
     /// Writes a heartbeat, and reads those of all processes.
     async fn beat(&self) -> Result<(), StoreError> {
-        let retired = self.retired.lock().await;
-        if *retired {
+        let mut pulse = self.pulse.lock().await;
+        if pulse.is_retired {
             return Err(StoreError::new("the drain of this process has ended"));
         }
+        pulse.has_beaten = true;
         let beat = timeout(self.every, self.store.beat(self.me())).await;
         let late = |_| StoreError::new(format!("no heartbeat within {:?}", self.every));
         self.owners.note(beat.map_err(late)??);
@@ -90,13 +98,14 @@ impl Heart {
 
     /// Ends the heartbeat after the drain, so that other processes take this one for dead at once.
     pub(super) async fn retire(&self) {
-        *self.retired.lock().await = true;
-        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-        if tasks.is_empty() {
-            return;
-        }
-        for task in tasks {
+        let mut pulse = self.pulse.lock().await;
+        pulse.is_retired = true;
+        for task in std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner))
+        {
             task.abort();
+        }
+        if !pulse.has_beaten {
+            return;
         }
         if let Err(error) = self.store.retire(self.me()).await {
             tracing::warn!(target: "followthrough", %error, "the heartbeat of the idempotency keys was not removed");
@@ -109,7 +118,11 @@ async fn beat_on(heart: Weak<Heart>, every: Duration) {
     loop {
         tokio::time::sleep(every).await;
         let Some(heart) = heart.upgrade() else { return };
-        if let Err(error) = heart.beat().await {
+        let beat = heart.beat().await;
+        if heart.pulse.lock().await.is_retired {
+            return;
+        }
+        if let Err(error) = beat {
             tracing::warn!(target: "followthrough", %error, "no heartbeat reached the store of the idempotency keys");
         }
     }

@@ -4,16 +4,17 @@
 //!
 //! 1. A write has a [`Lead`] from before its claim until its answer is stored. So a record that this process has begun
 //!    and that has no lead belongs to a write that does not run.
-//! 2. A claim that fails or comes too late may have reached the store. Its record is removed, as often as it takes, and
-//!    retries are told to come again until then.
+//! 2. A claim that fails or comes too late may have reached the store. A task removes its record, as often as it takes,
+//!    and holds the lead until then. So no other claim of this process meets that task, and retries join it.
 
 use std::{
-    collections::HashSet,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
+
+use tokio::task::JoinSet;
 
 use super::{
     Claim, Claimed, Fingerprint, Idempotency, IdempotencyTally, NewClaim, Record, RecordId,
@@ -29,8 +30,8 @@ pub(crate) struct KeyedWrites {
     heart: Arc<Heart>,
     pub(super) running: Running,
     pub(crate) tally: IdempotencyTally,
-    /// The records of claims that failed and may have reached the store.
-    unsettled: Mutex<HashSet<RecordId>>,
+    /// The tasks that remove the records of claims whose writes do not begin.
+    removals: Mutex<JoinSet<()>>,
 }
 
 /// The meaning of a record for a retry.
@@ -73,7 +74,7 @@ impl KeyedWrites {
             heart,
             running: Running::default(),
             tally: IdempotencyTally::default(),
-            unsettled: Mutex::default(),
+            removals: Mutex::default(),
         })
     }
 
@@ -98,18 +99,20 @@ impl KeyedWrites {
         self.settings.claim_timeout
     }
 
-    fn unsettled(&self) -> MutexGuard<'_, HashSet<RecordId>> {
-        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns whether a failed claim of this record may have reached the store.
-    pub(super) fn is_unsettled(&self, id: &RecordId) -> bool {
-        self.unsettled().contains(id)
-    }
-
-    /// Ends the heartbeat after the drain.
+    /// Ends the heartbeat after the drain, and after the removals that are under way.
     pub(crate) async fn retire(&self) {
+        let removals = &self.removals;
+        let mut removals =
+            std::mem::take(&mut *removals.lock().unwrap_or_else(PoisonError::into_inner));
+        while removals.join_next().await.is_some() {}
         self.heart.retire().await;
+    }
+
+    /// Spawns a task that the end of the drain waits for, for a moment.
+    fn spawn_removal(&self, removal: impl Future<Output = ()> + Send + 'static) {
+        let mut removals = self.removals.lock().unwrap_or_else(PoisonError::into_inner);
+        while removals.try_join_next().is_some() {}
+        drop(removals.spawn(removal));
     }
 
     /// Returns a future that claims the record for a write that is about to begin.
@@ -126,12 +129,11 @@ impl KeyedWrites {
         Box::pin(async move {
             let lead = self.running.lead(id.clone(), fingerprint).map_err(Lost::Running)?;
             let timeout = self.settings.claim_timeout;
-            let mut claiming = Box::pin(self.clone().claim_in_store(id, new));
+            let mut claiming: Claiming = Box::pin(self.clone().claim_in_store(id, new, lead));
             if let Ok(claimed) = tokio::time::timeout(timeout, &mut claiming).await {
-                return claimed.map(|claim| (claim, lead));
+                return claimed;
             }
-            // Retries join the lead until the late claim is removed.
-            self.give_up(Box::pin(async move { claiming.await.map(|claim| (claim, lead)) }));
+            self.give_up(claiming);
             Err(Lost::Store(StoreError::new(format!("no answer within {timeout:?}"))))
         })
     }
@@ -139,54 +141,60 @@ impl KeyedWrites {
     /// Removes the record of a claim whose write does not begin, once the claim has ended.
     pub(super) fn give_up(self: &Arc<Self>, claiming: Claiming) {
         let writes = self.clone();
-        drop(tokio::spawn(async move {
+        self.spawn_removal(async move {
             if let Ok((claim, lead)) = claiming.await {
                 writes.remove(&claim).await;
                 drop(lead);
             }
-        }));
+        });
     }
 
-    async fn claim_in_store(self: Arc<Self>, id: RecordId, new: NewClaim) -> Result<Claim, Lost> {
+    async fn claim_in_store(
+        self: Arc<Self>,
+        id: RecordId,
+        new: NewClaim,
+        lead: Lead,
+    ) -> Result<(Claim, Lead), Lost> {
         self.heart.ensure().await.map_err(Lost::Store)?;
         let store = &self.settings.store;
-        let failed = |error| {
-            self.settle_later(id.clone());
-            Lost::Store(error)
+        let record = match store.claim(&id, &new).await {
+            Ok(Claimed::Held(claim)) => return Ok((claim, lead)),
+            Ok(Claimed::Taken(record)) => record,
+            Err(error) => return Err(self.failed(id, lead, error)),
         };
-        match store.claim(&id, &new).await.map_err(failed)? {
-            Claimed::Held(claim) => Ok(claim),
-            Claimed::Taken(record) => {
-                let standing =
-                    self.standing(&record, new.fingerprint).await.map_err(Lost::Store)?;
-                let Standing::RunsAgain(from) = standing else { return Err(Lost::Taken(record)) };
-                let taken = store.take_over(&from, &new).await.map_err(failed)?;
-                taken.ok_or(Lost::Taken(record))
-            }
+        let standing = self.standing(&record, new.fingerprint).await.map_err(Lost::Store)?;
+        let Standing::RunsAgain(from) = standing else { return Err(Lost::Taken(record)) };
+        match store.take_over(&from, &new).await {
+            Ok(Some(claim)) => Ok((claim, lead)),
+            Ok(None) => Err(Lost::Taken(record)),
+            Err(error) => Err(self.failed(id, lead, error)),
         }
     }
 
     /// Removes the record of a claim that failed, in case it has reached the store.
-    fn settle_later(self: &Arc<Self>, id: RecordId) {
-        self.unsettled().insert(id.clone());
+    fn failed(self: &Arc<Self>, id: RecordId, lead: Lead, error: StoreError) -> Lost {
         let writes = self.clone();
-        drop(tokio::spawn(async move {
+        self.spawn_removal(async move {
             let mut pauses = pauses();
+            // A statement whose connection was lost may land a little later.
+            let mut looks = 0;
             loop {
                 match writes.settings.store.look(&id).await {
                     Ok(Some(Record { state: RecordState::Begun { claim, .. }, .. }))
-                        // A record with a lead is that of a later claim, so the failed one did not land.
-                        if claim.owner == writes.heart.me() && writes.running.find(&id).is_none() =>
+                        if claim.owner == writes.heart.me() =>
                     {
                         writes.remove(&claim).await;
                         break;
                     }
+                    Ok(None) if looks < 3 => looks += 1,
                     Ok(_) => break,
-                    Err(_) => tokio::time::sleep(pauses.next().unwrap_or_default()).await,
+                    Err(_) => {}
                 }
+                tokio::time::sleep(pauses.next().unwrap_or_default()).await;
             }
-            writes.unsettled().remove(&id);
-        }));
+            drop(lead);
+        });
+        Lost::Store(error)
     }
 
     /// Removes the begun record of a write that does not begin, as often as it takes.

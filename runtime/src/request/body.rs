@@ -15,6 +15,7 @@ use crate::{
     cancellation::RequestState,
     cause::Cancelled,
     handler_policy::{HandlerPolicy, Mode, Place, Site},
+    idempotency::Attempt,
     service::InFlight,
 };
 
@@ -37,22 +38,21 @@ pub(crate) struct Body {
     pub(crate) past: bool,
     /// Whether no client waits for the body any more.
     pub(crate) detached: bool,
-    pub(crate) key: KeyUse,
+    /// The request's idempotency key, if the handler takes one.
+    pub(crate) key: Option<BodyKey>,
     /// The number of guards of `compensate` that were made before the point of no return.
     guards: u32,
     /// The number of guards that were made past it.
     late_guards: u32,
 }
 
-/// The use of the request's idempotency key by a body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum KeyUse {
-    /// The request has no key, or its handler takes none.
-    None,
-    /// The point of no return claims the key.
-    Claims,
-    /// The body waits for another request with the key.
-    Waits,
+/// The idempotency key of a body. It moves with the body, because another runner of the same request has its own.
+#[derive(Debug)]
+pub(crate) struct BodyKey {
+    /// Claims the key at the point of no return.
+    pub(crate) attempt: Arc<Attempt>,
+    /// Whether the body waits for another request with the key.
+    pub(crate) waits: bool,
 }
 
 /// The stage of a body.
@@ -134,7 +134,7 @@ impl Body {
             stage: Stage::Parked,
             past: false,
             detached: false,
-            key: KeyUse::None,
+            key: None,
             guards: 0,
             late_guards: 0,
         }
@@ -180,7 +180,7 @@ impl Body {
         *stage = Stage::Vacant;
         *past = false;
         *detached = false;
-        *key = KeyUse::None;
+        *key = None;
         *guards = 0;
         *late_guards = 0;
     }
@@ -198,6 +198,11 @@ impl Body {
     /// Returns the shield, which a nested handler holds while it must not be cut.
     pub(crate) fn shield(&mut self) -> Arc<()> {
         self.shield.get_or_insert_default().clone()
+    }
+
+    /// Returns whether the body waits for another request with its key.
+    pub(crate) fn waits_for_key(&self) -> bool {
+        self.key.as_ref().is_some_and(|key| key.waits)
     }
 
     /// Returns whether a nested handler must not be cut.
@@ -218,6 +223,14 @@ impl Body {
         self.past = true;
         if let Level::Callee { past } = &mut self.frame.level {
             *past = true;
+        }
+    }
+
+    /// Takes back [`commit`](Self::commit), because the claim of the request's key is lost and nothing has run since.
+    pub(crate) const fn take_back(&mut self) {
+        self.past = false;
+        if let Level::Callee { past } = &mut self.frame.level {
+            *past = false;
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! The runner, the statements of a body, its database connections and its outbound calls all use this module.
 
-use super::body::{Body, Frame, KeyUse};
+use super::body::{Body, Frame};
 use crate::{
     cause::{Cause, Fate, Outcome},
     handler_policy::{HandlerPolicy, Mode},
@@ -75,7 +75,7 @@ impl Body {
 
     /// Returns the outcome and the fate of the work if this body is cut now.
     pub(crate) fn if_cut(&self) -> (Outcome, Fate) {
-        if self.key == KeyUse::Waits {
+        if self.waits_for_key() {
             // The write that this request waits for goes on.
             return (Outcome::Unknown, Fate::GoesOn);
         }

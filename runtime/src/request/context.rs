@@ -232,7 +232,6 @@ impl RequestContext {
         request.tokens = self.tokens.shared();
         request.compensations.clone_from(&self.compensations);
         request.body = body;
-        request.attempt.clone_from(&self.attempt);
         request.flags.reported = true;
         request.progress = Progress::Begun;
         request

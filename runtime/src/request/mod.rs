@@ -19,7 +19,7 @@ mod tokens;
 mod unlinked;
 
 pub(crate) use self::{
-    body::{Body, Frame, KeyUse, Level, Stage, next_id},
+    body::{Body, BodyKey, Frame, Level, Stage, next_id},
     client_gone::Gone,
     commitment::Commitment,
     compensations::{BoxCompensation, Compensations, Next, Pending, Registered},

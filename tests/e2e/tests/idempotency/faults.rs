@@ -12,7 +12,7 @@ use axum::{
 use followthrough::{
     Cancelled, IdempotencyKey, cancellable, durable_write, idempotency::MemoryStore,
 };
-use followthrough_tests::{Log, Server, soon};
+use followthrough_tests::{Leaving, Log, Server, soon};
 use futures_util::future::join_all;
 use http::StatusCode;
 
@@ -66,6 +66,49 @@ async fn finishes_too_early(State(shop): State<Shop>, key: IdempotencyKey) -> St
     format!("{} {late:?}", early.is_err())
 }
 
+/// Writes in a durable statement of a handler that it calls.
+#[cancellable(read, idempotency_key = "required")]
+async fn by_site_of_callee(
+    State(shop): State<Shop>,
+    key: IdempotencyKey,
+) -> Result<String, Cancelled> {
+    shop.marks.set(format!("looked for {key}"));
+    shop.marks.until("go on").await;
+    let run = reads_and_writes(shop.clone()).await.into_result()?;
+    #[durable_write]
+    shop.marks.set(format!("mailed {key}"));
+    Ok(format!("order {run}"))
+}
+
+#[cancellable(read, internal)]
+async fn reads_and_writes(shop: Shop) -> u32 {
+    tokio::task::yield_now().await;
+    #[durable_write]
+    let run = {
+        let run = shop.runs.fetch_add(1, SeqCst) + 1;
+        tokio::task::yield_now().await;
+        run
+    };
+    run
+}
+
+/// Answers 503 before its point of no return, once.
+#[cancellable(read, idempotency_key = "required")]
+async fn busy_once(State(shop): State<Shop>) -> Result<String, StatusCode> {
+    if !shop.marks.has("was busy") {
+        shop.marks.set("was busy");
+        return Err(StatusCode::SERVICE_UNAVAILABLE);
+    }
+    #[durable_write]
+    let run = {
+        let run = shop.runs.fetch_add(1, SeqCst) + 1;
+        shop.marks.set("begun");
+        shop.marks.until("go").await;
+        run
+    };
+    Ok(format!("order {run}"))
+}
+
 struct PanicsAsResponse;
 
 impl IntoResponse for PanicsAsResponse {
@@ -92,6 +135,8 @@ fn app(shop: &Shop) -> Router {
         .route("/early", post(finishes_too_early))
         .route("/panics", post(panics_as_response))
         .route("/pay", post(pay))
+        .route("/site-of-callee", post(by_site_of_callee))
+        .route("/busy-once", post(busy_once))
         .with_state(shop.clone())
 }
 
@@ -180,6 +225,77 @@ async fn a_second_attempt_of_middleware_claims_the_key_again() {
         assert_eq!((answer.status, shop.runs()), (200, before + 1), "{path}: {}", answer.body);
         assert!(is_replayed(&ask(server.at, path, path, "").await), "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_second_attempt_whose_client_leaves_stores_its_own_answer() {
+    let (shop, store) = (Shop::default(), Flaky::default());
+    let app = app(&shop).layer(from_fn_with_state(store.clone(), again));
+    let server = Server::with(keyed(&store), app).await;
+    let client = send(server.at, "/busy-once", "k", "").await;
+    shop.marks.until("begun").await;
+    drop(client.leave(Leaving::Reset).await);
+    let retry = tokio::spawn(async move { ask(server.at, "/busy-once", "k", "").await });
+    shop.marks.set("go");
+    let answer = retry.await.expect("the client reads");
+    assert_eq!((answer.status, &*answer.body, shop.runs()), (200, "order 1", 1));
+}
+
+/// Calls the handler twice at once, and returns the first answer.
+async fn twice(request: Request, next: Next) -> Response {
+    let (parts, _) = request.into_parts();
+    let empty = axum::body::Body::empty;
+    let [first, second] = [parts.clone(), parts].map(|parts| Request::from_parts(parts, empty()));
+    let (first, second) = tokio::join!(next.clone().run(first), next.run(second));
+    assert_eq!(second.status(), first.status());
+    first
+}
+
+#[tokio::test]
+async fn two_runners_of_one_request_write_once() {
+    let shop = Shop::default();
+    shop.marks.set("go on");
+    shop.marks.set("was busy");
+    shop.marks.set("go");
+    let app = app(&shop).layer(axum::middleware::from_fn(twice));
+    let server = Server::with(keyed(&MemoryStore::new()), app).await;
+    for (run, path) in ["/pay", "/site-of-callee", "/busy-once", "/limited"].iter().enumerate() {
+        let answer = ask(server.at, path, path, "").await;
+        assert_eq!((answer.status, &*answer.body), (200, &*format!("order {}", run + 1)), "{path}");
+    }
+    assert_eq!(shop.runs(), 4);
+}
+
+#[tokio::test]
+async fn a_callee_whose_caller_loses_its_claim_does_not_write() {
+    let (shop, store) = (Shop::default(), Flaky::default());
+    let server = Server::with(keyed(&store), app(&shop)).await;
+    let mut calls = Vec::new();
+    for _ in 0..3 {
+        calls.push(send(server.at, "/site-of-callee", "k", "").await);
+    }
+    soon("three looks", async {
+        while shop.marks.all().iter().filter(|mark| mark.starts_with("looked")).count() < 3 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    shop.marks.set("go on");
+    for call in &mut calls {
+        assert_eq!(call.answer().await.body, "order 1");
+    }
+    assert_eq!(shop.runs(), 1);
+    let counts = server.lifecycle.counts().durable;
+    assert_eq!((counts.begun, counts.followed_through), (1, 0));
+
+    // A store that fails at the claim refuses the callee as well.
+    let fails = Slow::default();
+    fails.fails.store(true, SeqCst);
+    fails.marks.set("answers");
+    let server = Server::with(keyed(&fails), app(&shop)).await;
+    let refused = ask(server.at, "/site-of-callee", "l", "").await;
+    assert_eq!((refused.status, shop.runs()), (503, 1), "{}", refused.body);
+    assert_eq!(server.lifecycle.counts().durable.begun, 0);
 }
 
 #[tokio::test]
