@@ -8,7 +8,7 @@
 use std::{
     fmt, mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Poll, Wake as _, Waker},
 };
 
 use axum::response::{IntoResponse, Response};
@@ -16,12 +16,16 @@ use http::{HeaderName, HeaderValue, Request, request::Parts};
 use tokio::runtime::Handle;
 
 use super::{
-    Claim, Counter, Fingerprint, Finished, IdempotencyKey, Join, KeyedWrites, Lost, Record,
-    RecordId, StoreError, StoredAnswer,
+    Claim, Counter, Fingerprint, IdempotencyKey, Join, KeyedWrites, Lost, Record, RecordId,
+    StoredAnswer,
+    decision::Decision,
+    held::Held,
     key::parse,
     keyed_writes::{Claiming, Standing},
     refusal::Refusal,
     running::{Lead, RunningWrite},
+    scope::SeenScope,
+    wake_all::WakeAll,
 };
 use crate::handler_policy::HandlerPolicy;
 
@@ -50,16 +54,6 @@ struct State {
     is_cut: bool,
 }
 
-/// The scope of a request's key.
-#[derive(Clone)]
-enum SeenScope {
-    /// The head was not shown to the scope yet.
-    Unseen,
-    NoPrincipal,
-    /// The hash of the principal.
-    Of(String),
-}
-
 enum Step {
     /// The point of no return is ahead.
     Before,
@@ -69,20 +63,6 @@ enum Step {
     Claimed(Box<(Claim, Lead)>),
     /// The claim has failed, or the answer is being stored.
     Over,
-}
-
-/// What a request does next, before its point of no return.
-pub(crate) enum Decision {
-    /// The write may begin.
-    Proceed,
-    /// The request is answered.
-    Answer(Response),
-    /// The request waits for the write that runs in this process.
-    Join(Join),
-    /// The request waits until the record of another process may have changed.
-    Wait,
-    /// The store failed.
-    Store(StoreError),
 }
 
 impl Attempt {
@@ -411,66 +391,5 @@ impl Attempt {
 impl fmt::Debug for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Attempt").finish_non_exhaustive()
-    }
-}
-
-/// The claim of a write that has ended.
-pub(crate) struct Held {
-    claim: Claim,
-    lead: Lead,
-    in_transaction: Option<StoredAnswer>,
-    writes: Arc<KeyedWrites>,
-}
-
-impl Held {
-    pub(crate) const fn record(&self) -> &RecordId {
-        &self.claim.id
-    }
-
-    /// Stores `answer`. Returns the answer that the record has now, or `None` if another claim holds it.
-    pub(crate) async fn store(
-        &self,
-        answer: &StoredAnswer,
-    ) -> Result<Option<StoredAnswer>, StoreError> {
-        if self.in_transaction.as_ref() == Some(answer) {
-            return Ok(Some(answer.clone()));
-        }
-        let timeout = self.writes.timeout();
-        let finish = self.writes.store().finish(&self.claim, answer);
-        let late = |_| StoreError::new(format!("no answer within {timeout:?}"));
-        Ok(match tokio::time::timeout(timeout, finish).await.map_err(late)?? {
-            Finished::Stored => Some(answer.clone()),
-            Finished::Before(before) => Some(before),
-            Finished::Lost => None,
-        })
-    }
-
-    /// Ends the write, and gives the stored answer to the retries that wait for it.
-    pub(crate) fn end(self, answer: StoredAnswer) {
-        self.lead.end(answer);
-    }
-}
-
-/// Wakes every statement that waits for a claim.
-#[derive(Default)]
-struct WakeAll(Mutex<Vec<Waker>>);
-
-impl WakeAll {
-    fn add(&self, waker: &Waker) {
-        let mut wakers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !wakers.iter().any(|known| known.will_wake(waker)) {
-            wakers.push(waker.clone());
-        }
-    }
-}
-
-impl Wake for WakeAll {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        let wakers = mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        wakers.into_iter().for_each(Waker::wake);
     }
 }

@@ -33,7 +33,9 @@ mod attempt;
 #[cfg(feature = "testing")]
 pub mod contract;
 mod counts;
+mod decision;
 mod heart;
+mod held;
 mod key;
 mod keyed_writes;
 mod memory;
@@ -43,13 +45,18 @@ mod running;
 mod scope;
 mod settings;
 mod store;
+#[cfg(test)]
+mod tests;
+mod wake_all;
 
 #[cfg(feature = "testing")]
 pub(crate) use self::{answer::REPLAYED, owners::new_name};
 pub(crate) use self::{
     answer::Read,
-    attempt::{Attempt, Decision, Held, IDEMPOTENCY_KEY},
+    attempt::{Attempt, IDEMPOTENCY_KEY},
     counts::{Counter, IdempotencyTally},
+    decision::Decision,
+    held::Held,
     keyed_writes::{KeyedWrites, Lost, pauses},
     refusal::Refusal,
     running::{End, Join},

@@ -21,7 +21,7 @@ use super::{Fingerprint, RecordId, StoredAnswer};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How many retries may wait for one write.
-const JOINERS: usize = 16;
+pub(super) const JOINERS: usize = 16;
 
 /// The keyed writes that run in this process.
 #[derive(Default)]
@@ -171,36 +171,5 @@ impl fmt::Debug for RunningWrite {
         f.debug_struct("RunningWrite")
             .field("fingerprint", &self.fingerprint)
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn id() -> RecordId {
-        RecordId::new("scope", "key")
-    }
-
-    fn poll(join: &mut Join) -> Poll<End> {
-        Pin::new(join).poll(&mut Context::from_waker(Waker::noop()))
-    }
-
-    #[test]
-    fn one_write_leads_and_sixteen_retries_join() {
-        let running = Running::default();
-        let print = Fingerprint([1; 32]);
-        let lead = running.lead(id(), print).expect("it is the first");
-        let other = running.lead(id(), print).expect_err("it is the second");
-        let mut joins: Vec<_> =
-            (0..JOINERS).map(|_| Join::begin(&other).expect("there is room")).collect();
-        assert!(Join::begin(&other).is_none());
-        joins.pop();
-        let mut join = Join::begin(&other).expect("one has left");
-        assert!(poll(&mut join).is_pending());
-        drop(lead);
-        assert_eq!(poll(&mut join), Poll::Ready(End::NoAnswer));
-        assert!(running.find(&id()).is_none());
-        assert!(running.lead(id(), print).is_ok());
     }
 }

@@ -86,6 +86,16 @@ impl fmt::Debug for Scope {
     }
 }
 
+/// The scope of a request's key.
+#[derive(Clone)]
+pub(super) enum SeenScope {
+    /// The head was not shown to the scope yet.
+    Unseen,
+    NoPrincipal,
+    /// The hash of the principal.
+    Of(String),
+}
+
 /// Returns the first half of a SHA-256 hash. The global scope differs from every principal by its first byte.
 fn hashed(principal: Option<&str>) -> String {
     let mut hash = hmac_sha256::Hash::new();

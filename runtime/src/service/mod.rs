@@ -1,5 +1,6 @@
 //! The state of one service, from its start to the end of its drain.
 
+mod blocked_handler;
 mod carry;
 mod compensation_counts;
 mod config;
@@ -29,6 +30,20 @@ mod workers;
 
 #[cfg(feature = "metrics")]
 pub(crate) use self::counts::InFlightByHandler;
+pub use self::{
+    blocked_handler::BlockedHandler,
+    compensation_counts::CompensationCounts,
+    connection_cut::{ConnectionCut, ConnectionState},
+    counts::Counts,
+    failed_connections::FailedConnections,
+    failed_worker::{FailedWorker, OnWorkerExit},
+    in_flight::{DurableCounts, Ended},
+    observer::{Observer, RequestEnded, WorkEnded},
+    observers::ObserverCounts,
+    phase::Phase,
+    report::{CancelledRequests, InFlightSnapshot, PhaseDurations, ShutdownReport},
+    work::{InFlightWork, WorkKind},
+};
 pub(crate) use self::{
     carry::{Carry, Key},
     config::{Config, OnCancelled},
@@ -40,17 +55,4 @@ pub(crate) use self::{
     spawn::{BoxFuture, spawn_boxed},
     state::ServiceState,
     watchdog::OwnRuntime,
-};
-pub use self::{
-    compensation_counts::CompensationCounts,
-    connection_cut::{ConnectionCut, ConnectionState},
-    counts::Counts,
-    failed_connections::FailedConnections,
-    failed_worker::{FailedWorker, OnWorkerExit},
-    in_flight::{DurableCounts, Ended},
-    observer::{Observer, RequestEnded, WorkEnded},
-    observers::ObserverCounts,
-    phase::Phase,
-    report::{BlockedHandler, CancelledRequests, InFlightSnapshot, PhaseDurations, ShutdownReport},
-    work::{InFlightWork, WorkKind},
 };

@@ -10,6 +10,7 @@ use std::{
 };
 
 use super::{
+    blocked_handler::BlockedHandler,
     compensation_counts::CompensationCounts,
     connection_cut::ConnectionCut,
     failed_connections::FailedConnections,
@@ -18,13 +19,7 @@ use super::{
     sharded::{Sharded, shard_of_thread},
     work::InFlightWork,
 };
-use crate::{
-    cause::Cause,
-    handler_policy::{HandlerPolicy, Place},
-    idempotency::IdempotencyCounts,
-    seconds::Seconds,
-    serialize::serialize,
-};
+use crate::{cause::Cause, idempotency::IdempotencyCounts, seconds::Seconds, serialize::serialize};
 
 /// Counts of the requests whose wait ended early, since the start of the service.
 #[derive(Debug, Default)]
@@ -120,36 +115,6 @@ serialize!(PhaseDurations {
     last_moments: ms,
     cutting: ms
 });
-
-/// A handler that blocked a thread of the runtime, and so the shutdown. Move waits without
-/// `.await` and long computations into [`tokio::task::spawn_blocking`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct BlockedHandler {
-    /// The handler's name.
-    pub handler: String,
-    /// `file:line` of the handler.
-    pub location: String,
-    /// The least time that one poll of it has lasted, in milliseconds when serialised. The time before the
-    /// shutdown is not known.
-    pub at_least: Duration,
-}
-
-serialize!(BlockedHandler { handler, location, at_least: ms });
-
-impl BlockedHandler {
-    pub(crate) fn new(policy: &'static HandlerPolicy, at_least: Duration) -> Self {
-        let location = Place { policy, site: None }.to_string();
-        Self { handler: policy.name().to_owned(), location, at_least }
-    }
-}
-
-impl fmt::Display for BlockedHandler {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { handler, location, at_least } = self;
-        write!(f, "{handler} (at {location}, for {} at least)", Seconds(*at_least))
-    }
-}
 
 /// The report of a shutdown. The counts cover the whole life of the service. [`exit`](Self::exit) ends the process
 /// with the report's exit code.

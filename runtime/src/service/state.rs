@@ -27,6 +27,7 @@ use tokio::{runtime::Handle, sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    blocked_handler::BlockedHandler,
     compensation_counts::CompensationTally,
     config::Config,
     connections::{Connections, lock},
@@ -36,7 +37,7 @@ use super::{
     observer::WorkEnded,
     observers::Observers,
     phase::Phase,
-    report::{BlockedHandler, Cancellations, PhaseDurations, ShutdownReport},
+    report::{Cancellations, PhaseDurations, ShutdownReport},
     timeline::Timeline,
     work::InFlightWork,
     workers::Workers,

@@ -26,10 +26,10 @@ use tokio::{
 };
 
 use super::{
+    blocked_handler::BlockedHandler,
     drain,
     drain::CUTTING_TIMEOUT,
     phase::Phase,
-    report::BlockedHandler,
     spawn::{BoxFuture, spawn_boxed},
     state::ServiceState,
 };

@@ -2,6 +2,7 @@
 
 mod faults;
 mod laws;
+mod laws_of_records;
 mod requests;
 mod shop;
 mod stores;
