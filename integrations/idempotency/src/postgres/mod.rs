@@ -32,7 +32,7 @@ use crate::{
 /// The pause of a retry that waits without notifications.
 const POLL: Duration = Duration::from_millis(200);
 /// The longest wait for a notification. After it, a retry sees whether the owner has died.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// How often a claim is repeated whose conflicting record has gone.
 const CLAIMS: usize = 10;
 
