@@ -135,7 +135,7 @@ pub use deadlines::{CallerDeadlines, Overrides, OverridesError, policies};
 pub use followthrough_macros::{background, cancellable, deadline, durable_write, exempt};
 pub use handler::{Answer, Compensate, CompensationOutput, Governed, compensate};
 pub use handler_policy::HandlerPolicy;
-pub use idempotency::{Idempotency, IdempotencyKey, Scope};
+pub use idempotency::{Idempotency, IdempotencyKey, MemoryStore, Scope};
 pub use lifecycle::{BuildError, Lifecycle, LifecycleBuilder, ReadinessChecks, Tracked, Worker};
 pub use link::{LinkSource, LinkedToken, link};
 pub use request::{ClientGone, LastEvent};

@@ -39,12 +39,14 @@ async fn a_key_of_the_request_gets_a_suffix_in_each_run() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_missing_is_a_failure() {
+async fn each_run_has_a_store_without_settings() {
     let shop = Shop::default();
     let search = Disconnects::default().then_retry();
-    let failure = search.at_every_await(app(&shop, post(keyed)), order(), async |_| ()).await;
-    let said = failure.expect_err("there is no store").to_string();
-    assert!(said.contains(".idempotency(Idempotency::new(store, scope))"), "{said}");
+    let summary = search.at_every_await(app(&shop, post(keyed)), order(), async |_| {
+        assert_eq!(shop.take(), [1; 2]);
+    });
+    let summary = summary.await.unwrap_or_else(|failure| panic!("{failure}"));
+    assert!(summary.begun() > 0, "{summary}");
 }
 
 /// A service that answers the requests of each key by their number.
