@@ -16,7 +16,7 @@ use followthrough::{
 pub trait FinishIn {
     /// Stores `response` as the answer of this key. Commit the transaction and return this same response after that.
     ///
-    /// `transaction` is a `sqlx::Transaction`, or a connection that is in one. It belongs to the database of the
+    /// `transaction` is a `sqlx::Transaction`, or a connection that is in one. Both belong to the database of the
     /// lifecycle's store. A direct call of a handler has no record, so it stores nothing.
     ///
     /// ```

@@ -1,4 +1,4 @@
-//! One request with a key, from its head to the end of its write.
+//! A request with a key, from its head to the end of its write.
 //!
 //! Invariants:
 //!

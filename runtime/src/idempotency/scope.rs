@@ -34,7 +34,7 @@ enum Kind {
 impl Scope {
     /// Takes the principal of a request from its head: a customer, a tenant, an API key.
     ///
-    /// The function sees the extensions that the layers of the router have set. It sees those of the handler's own
+    /// The function sees the extensions that the layers of the router have set. The function sees those of the handler's own
     /// `.layer(..)` only if the handler takes [`IdempotencyKey`](super::IdempotencyKey). A request without a principal,
     /// for which it returns `None`, is answered 400. The principal is stored as a hash.
     pub fn by<F, P>(principal: F) -> Self

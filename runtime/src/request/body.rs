@@ -46,7 +46,7 @@ pub(crate) struct Body {
     late_guards: u32,
 }
 
-/// The idempotency key of a body. It moves with the body, because another runner of the same request has its own.
+/// The idempotency key of a body. The key moves with its body, because another runner of the same request has its own.
 #[derive(Debug)]
 pub(crate) struct BodyKey {
     /// Claims the key at the point of no return.

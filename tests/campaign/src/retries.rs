@@ -28,12 +28,12 @@ impl Sending {
     }
 }
 
-/// What a client has after it has repeated its request.
+/// The answers of a client after its last retry.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Retried {
     /// How often the request was sent again.
     pub(crate) sent: i64,
-    /// One of these sendings was past its point of no return.
+    /// Whether one of these sendings was past its point of no return.
     pub(crate) begun: bool,
     /// The definite answer.
     pub(crate) answer: Option<Answer>,

@@ -65,7 +65,7 @@ pub(crate) struct Outcome {
     pub(crate) held: Option<&'static str>,
     /// `None` if the request did not end.
     pub(crate) kind: Option<Kind>,
-    /// What the client has that has repeated its request.
+    /// The answers of a client that has repeated its request.
     pub(crate) retries: Option<RetryKind>,
     /// The faults; empty if the run is good.
     pub(crate) wrong: Vec<String>,

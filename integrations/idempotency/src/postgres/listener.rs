@@ -1,4 +1,4 @@
-//! One connection that listens for finished records, for all waits of a process.
+//! A connection that listens for finished records, for all waits of a process.
 //!
 //! Invariants:
 //!
