@@ -209,7 +209,7 @@ impl PostgresStore {
 
 type Query<'q> = sqlx::query::Query<'q, Postgres, sqlx::postgres::PgArguments>;
 
-/// Returns the statement that stores an answer. It returns a row if the claim held the record.
+/// Returns the statement that stores an answer. The statement returns a row if the claim held the record.
 fn finish<'q>(claim: &'q Claim, answer: &'q StoredAnswer, headers: &'q str) -> Query<'q> {
     sqlx::query(sql::FINISH)
         .bind(&claim.id.scope)

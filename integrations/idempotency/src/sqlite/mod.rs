@@ -166,7 +166,7 @@ impl SqliteStore {
 
 type Query<'q> = sqlx::query::Query<'q, Sqlite, sqlx::sqlite::SqliteArguments>;
 
-/// Returns the statement that stores an answer. It changes one row if the claim holds the record.
+/// Returns the statement that stores an answer. The statement changes one row if the claim holds the record.
 fn finish<'q>(claim: &'q Claim, answer: &'q StoredAnswer, headers: &'q str) -> Query<'q> {
     sqlx::query(sql::FINISH)
         .bind(&claim.id.scope)
