@@ -84,7 +84,7 @@ impl Message {
 
     /// Returns the headers as lines of `name: value`, for the column of the table.
     pub(crate) fn header_lines(&self) -> String {
-        self.headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect()
+        self.headers.iter().flat_map(|(name, value)| [name, ": ", value, "\n"]).collect()
     }
 }
 

@@ -1,15 +1,299 @@
 //! The loop of a relay.
 
-use followthrough::{ShutdownToken, background};
+use std::{sync::Arc, time::Duration};
 
-use super::Relay;
-use crate::{Outbox, Publisher};
+use followthrough::{ShutdownToken, background, integration::Escaped};
+use tokio::{
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until, timeout},
+};
+
+use super::{
+    Relay,
+    pace::Pace,
+    random,
+    results::Results,
+    run_task::{Limits, RunResult, RunTask},
+    settings::Settings,
+};
+use crate::{
+    Outbox, Publisher,
+    outbox::{Ask, Run},
+};
+
+/// How often sent messages are removed, and the backlog is counted.
+const HOUSEKEEPING: Duration = Duration::from_secs(10);
+/// How many sent messages are removed by one statement.
+const PURGE: u32 = 1000;
+/// The pause after a failed statement.
+const DATABASE_PAUSE: Duration = Duration::from_millis(500);
+/// How long a relay that ends waits for the table.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 impl<O: Outbox, P: Publisher> Relay<O, P> {
-    /// Publishes messages until `stop` fires, then those that were committed before, and returns.
+    /// Publishes messages until `stop` fires, then those that were committed before, and returns. Messages that are
+    /// left when [`stop.deadline()`](ShutdownToken::deadline) passes stay in the table, and their leases end.
+    ///
+    /// A database or a broker that is down does not end the relay: it logs a WARN and tries again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Messages that are being published when the future is dropped are published again when their lease has ended.
     #[background]
     pub async fn run(self, stop: ShutdownToken) {
-        let _ = (&self.outbox, &self.publisher, &self.settings);
-        stop.cancelled().await;
+        let mut work = Work::new(self);
+        let housekeeping = housekeeping(work.outbox.clone(), work.settings.clone());
+        let publishing = async {
+            work.until_stopped(&stop).await;
+            work.drain(&stop).await;
+        };
+        tokio::select! {
+            () = publishing => {}
+            () = housekeeping => {}
+        }
+    }
+}
+
+/// The state of a relay that runs.
+struct Work<O, P> {
+    outbox: O,
+    publisher: Arc<P>,
+    settings: Arc<Settings>,
+    /// The name and a random number.
+    relay: String,
+    after_key: String,
+    tasks: JoinSet<()>,
+    sender: UnboundedSender<RunResult>,
+    receiver: UnboundedReceiver<RunResult>,
+    in_flight: usize,
+    results: Results,
+    pace: Pace,
+    database_fails: bool,
+}
+
+/// What a relay waits for.
+enum Event {
+    Result(RunResult),
+    Look,
+    Settle,
+}
+
+impl<O: Outbox, P: Publisher> Work<O, P> {
+    fn new(relay: Relay<O, P>) -> Self {
+        let Relay { outbox, publisher, settings } = relay;
+        let (sender, receiver) = unbounded_channel();
+        Self {
+            relay: format!("{}-{:016x}", settings.name, random()),
+            results: Results::new(&settings),
+            outbox,
+            publisher: Arc::new(publisher),
+            settings: Arc::new(settings),
+            after_key: String::new(),
+            tasks: JoinSet::new(),
+            sender,
+            receiver,
+            in_flight: 0,
+            pace: Pace::new(),
+            database_fails: false,
+        }
+    }
+
+    async fn until_stopped(&mut self, stop: &ShutdownToken) {
+        while !stop.is_cancelled() {
+            if self.wants_runs() {
+                self.lease(i64::MAX).await;
+            } else if self.in_flight == 0 && self.results.is_empty() && self.pace.is_idle() {
+                let wait = self.pace.idle_wait(self.settings.poll);
+                stop.run_until_cancelled(self.outbox.arrival(&self.relay, wait)).await;
+                self.pace.wake();
+            } else if let Some(event) = stop.run_until_cancelled(self.event()).await {
+                self.take(event).await;
+            }
+        }
+    }
+
+    /// Publishes what was committed before the stop, until the deadline.
+    async fn drain(&mut self, stop: &ShutdownToken) {
+        let end = async {
+            match stop.deadline() {
+                Some(deadline) => sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = end => {}
+            () = self.empty() => {}
+        }
+        self.tasks.abort_all();
+        while self.tasks.join_next().await.is_some() {}
+        while let Ok(result) = self.receiver.try_recv() {
+            self.add(result);
+        }
+        let last_words = async {
+            while !self.results.is_empty() {
+                self.settle().await;
+            }
+            let _ = self.outbox.retire(&self.relay).await;
+            self.outbox.backlog().await
+        };
+        match timeout(LAST_WORDS, last_words).await {
+            Ok(Ok(backlog)) => tracing::info!(
+                target: "followthrough",
+                relay = self.settings.name,
+                waiting = backlog.waiting,
+                parked = backlog.parked,
+                "relay stopped, and the table keeps the messages that wait"
+            ),
+            _ => tracing::warn!(
+                target: "followthrough",
+                relay = self.settings.name,
+                "relay stopped, and the database did not answer: messages may be published again"
+            ),
+        }
+    }
+
+    /// Publishes all messages that are due and were committed by now.
+    async fn empty(&mut self) {
+        let last = loop {
+            match self.outbox.last_number().await {
+                Ok(last) => break last,
+                Err(error) => self.database_failed(&error).await,
+            }
+        };
+        self.pace.wake();
+        loop {
+            if self.wants_runs() {
+                let leased = self.lease(last).await;
+                let is_empty = self.in_flight == 0 && self.results.is_empty();
+                if leased == Some(0) && is_empty {
+                    return;
+                }
+            } else {
+                let event = self.event().await;
+                self.take(event).await;
+            }
+        }
+    }
+
+    /// Returns whether it is time to lease runs, and enough of them can be published.
+    fn wants_runs(&self) -> bool {
+        let has_room = self.in_flight * 2 <= self.settings.concurrency as usize;
+        let is_settled = self.results.is_empty();
+        has_room && is_settled && self.pace.next_look() <= Instant::now()
+    }
+
+    async fn event(&mut self) -> Event {
+        let due = self.results.due(&self.settings, self.in_flight);
+        let look = self.pace.next_look();
+        let can_look = self.in_flight * 2 <= self.settings.concurrency as usize;
+        tokio::select! {
+            biased;
+            Some(result) = self.receiver.recv() => Event::Result(result),
+            () = sleep_until(due.unwrap_or(look)), if due.is_some() => Event::Settle,
+            () = sleep_until(look), if can_look && due.is_none() => Event::Look,
+        }
+    }
+
+    async fn take(&mut self, event: Event) {
+        match event {
+            Event::Result(result) => self.add(result),
+            Event::Settle => self.settle().await,
+            Event::Look => {}
+        }
+    }
+
+    fn add(&mut self, result: RunResult) {
+        self.in_flight -= 1;
+        self.results.add(result, &self.settings, &mut self.pace);
+        while self.tasks.try_join_next().is_some() {}
+    }
+
+    /// Leases runs and begins to publish them. Returns how many, or `None` if the database failed.
+    async fn lease(&mut self, up_to: i64) -> Option<u32> {
+        let in_flight = u32::try_from(self.in_flight).unwrap_or(u32::MAX);
+        let runs = self.settings.concurrency.saturating_sub(in_flight);
+        let ask = Ask {
+            relay: self.relay.clone(),
+            runs,
+            messages: runs.saturating_mul(2),
+            after_key: self.after_key.clone(),
+            lease: self.settings.lease,
+            up_to,
+        };
+        // Before the statement, because the database's clock starts within it.
+        let lease_ends = Instant::now() + self.settings.lease;
+        match self.outbox.lease(&ask).await {
+            Ok(leased) => {
+                self.database_works();
+                let found = u32::try_from(leased.len()).unwrap_or(u32::MAX);
+                self.after_key = next_after(&self.after_key, &leased);
+                leased.into_iter().for_each(|run| self.begin(run, lease_ends));
+                self.pace.looked(runs, found);
+                Some(found)
+            }
+            Err(error) => {
+                self.database_failed(&error).await;
+                None
+            }
+        }
+    }
+
+    fn begin(&mut self, run: Run, lease_ends: Instant) {
+        let Settings { publish_timeout, park_after, .. } = *self.settings;
+        let limits = Limits { publish_timeout, lease_ends, park_after };
+        let Some(task) = RunTask::new(run, self.sender.clone()) else { return };
+        self.in_flight += 1;
+        self.tasks.spawn(task.publish(self.publisher.clone(), limits));
+    }
+
+    /// Stores the results. On failure they stay, and the next call tries again.
+    async fn settle(&mut self) {
+        match self.outbox.settle(&self.relay, &self.results.settlements).await {
+            Ok(()) => {
+                self.database_works();
+                self.results.take(&self.settings);
+            }
+            Err(error) => self.database_failed(&error).await,
+        }
+    }
+
+    fn database_works(&mut self) {
+        if std::mem::take(&mut self.database_fails) {
+            tracing::info!(target: "followthrough", relay = self.settings.name, "the database of the outbox answers again");
+        }
+    }
+
+    async fn database_failed(&mut self, error: &sqlx::Error) {
+        if !std::mem::replace(&mut self.database_fails, true) {
+            tracing::warn!(
+                target: "followthrough",
+                relay = self.settings.name,
+                error = %Escaped(error),
+                "the relay waits for the database of the outbox"
+            );
+        }
+        sleep(DATABASE_PAUSE).await;
+    }
+}
+
+/// Returns the key after which the next search begins: the last one of this search, which has begun after `before` and
+/// may have begun again with the first key.
+fn next_after(before: &str, runs: &[Run]) -> String {
+    let keys = || runs.iter().filter_map(|run| run.messages.first()?.key.as_deref());
+    let wrapped = keys().filter(|key| *key <= before).max();
+    wrapped.or_else(|| keys().max()).unwrap_or(before).to_owned()
+}
+
+/// Removes sent messages, for ever.
+async fn housekeeping(outbox: impl Outbox, settings: Arc<Settings>) {
+    loop {
+        sleep(HOUSEKEEPING).await;
+        while let Ok(purged) = outbox.purge(settings.keep_sent, PURGE).await {
+            if purged < u64::from(PURGE) {
+                break;
+            }
+        }
     }
 }

@@ -111,7 +111,8 @@ impl<O: Outbox, P: Publisher> RelayBuilder<O, P> {
         self
     }
 
-    /// Sets how long one call of [`Publisher::publish`] may take. Default: 10 s. It must be shorter than the lease.
+    /// Sets how long one call of [`Publisher::publish`] may take. Default: 10 s. It must be at most half of the
+    /// lease.
     #[must_use]
     pub fn publish_timeout(mut self, timeout: Duration) -> Self {
         self.0.settings.publish_timeout = timeout;
@@ -179,8 +180,8 @@ impl<O: Outbox, P: Publisher> RelayBuilder<O, P> {
         if !(second..=LONGEST).contains(lease) {
             return wrong("`lease` must be 1 s to 366 days");
         }
-        if publish_timeout.is_zero() || publish_timeout >= lease {
-            return wrong("`publish_timeout` must be more than zero and shorter than `lease`");
+        if publish_timeout.is_zero() || *publish_timeout > *lease / 2 {
+            return wrong("`publish_timeout` must be more than zero and at most half of `lease`");
         }
         if poll.is_zero() || *poll > LONGEST {
             return wrong("`poll` must be more than zero and at most 366 days");
@@ -191,7 +192,9 @@ impl<O: Outbox, P: Publisher> RelayBuilder<O, P> {
             );
         }
         if *park_after == Some(0) {
-            return wrong("`park_after` must be 1 or more; without it no message is parked for its attempts");
+            return wrong(
+                "`park_after` must be 1 or more; without it no message is parked for its attempts",
+            );
         }
         if *keep_sent > LONGEST {
             return wrong("`keep_sent` must be at most 366 days");

@@ -1,0 +1,154 @@
+//! The results of runs, from the broker's answer to the table.
+
+use std::time::Duration;
+
+use followthrough::integration::Escaped;
+use tokio::time::Instant;
+
+use super::{
+    Poison,
+    pace::Pace,
+    random,
+    run_task::{RunEnd, RunResult},
+    settings::Settings,
+};
+use crate::{
+    PublishError, StoredMessage,
+    outbox::{Later, Never, Settlements},
+};
+
+/// How long results wait for more, so that they share a statement.
+const GATHERING: Duration = Duration::from_millis(5);
+
+/// Results that are not stored.
+#[derive(Debug)]
+pub(super) struct Results {
+    pub(super) settlements: Settlements,
+    runs: u32,
+    /// When the first of them came.
+    since: Option<Instant>,
+    /// Whether the last attempt failed.
+    is_failing: bool,
+}
+
+impl Results {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self { settlements: empty(settings), runs: 0, since: None, is_failing: false }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.runs == 0
+    }
+
+    /// Returns when the results are to be stored.
+    pub(super) fn due(&self, settings: &Settings, in_flight: usize) -> Option<Instant> {
+        let since = self.since?;
+        let are_enough = in_flight == 0 || self.runs * 4 >= settings.concurrency;
+        Some(if are_enough { since } else { since + GATHERING })
+    }
+
+    /// Takes what was stored.
+    pub(super) fn take(&mut self, settings: &Settings) -> Settlements {
+        (self.runs, self.since) = (0, None);
+        std::mem::replace(&mut self.settlements, empty(settings))
+    }
+
+    /// Adds the result of a run.
+    pub(super) fn add(&mut self, result: RunResult, settings: &Settings, pace: &mut Pace) {
+        self.runs += 1;
+        self.since.get_or_insert_with(Instant::now);
+        if !result.sent.is_empty() {
+            pace.confirmed();
+            self.works_again();
+        }
+        self.settlements.sent.extend(result.sent);
+        match result.end {
+            // Only the head is leased.
+            RunEnd::Untried { number } if number == result.head => {
+                self.settlements.released.push(number);
+            }
+            RunEnd::Untried { .. } | RunEnd::Confirmed => {}
+            RunEnd::Failed { message, error } => self.failed(&message, error, settings, pace),
+        }
+    }
+
+    fn failed(
+        &mut self,
+        message: &StoredMessage,
+        error: PublishError,
+        settings: &Settings,
+        pace: &mut Pace,
+    ) {
+        let StoredMessage { number, attempt: attempts, .. } = *message;
+        let (reason, parks) = match error {
+            PublishError::Never(reason) => (reason, true),
+            PublishError::Later(reason)
+                if settings.park_after.is_some_and(|limit| attempts >= limit) =>
+            {
+                (format!("{reason}, {attempts} times"), true)
+            }
+            PublishError::Later(reason) => (reason, false),
+        };
+        let reason = shortened(reason);
+        if parks {
+            let holds_key = message.key.is_some() && settings.poison == Poison::HoldsKey;
+            tracing::error!(
+                target: "followthrough",
+                relay = settings.name,
+                number,
+                id = %message.id,
+                topic = %Escaped(&message.topic),
+                key = message.key.as_deref().map(Escaped).map(tracing::field::display),
+                holds_key,
+                reason = %Escaped(&reason),
+                "message parked: retry it or drop it once the reason is gone"
+            );
+            self.settlements.never.push(Never { number, attempts, reason, holds_key });
+            return;
+        }
+        let pause = pause(attempts, settings);
+        pace.failed(pause);
+        self.note_failure(message, &reason, settings);
+        self.settlements.later.push(Later { number, attempts, pause, reason });
+    }
+
+    /// Logs the first failure after a success as a WARN, and each doubling of a message's attempts from eight on.
+    fn note_failure(&mut self, message: &StoredMessage, reason: &str, settings: &Settings) {
+        let attempts = message.attempt;
+        let first = !std::mem::replace(&mut self.is_failing, true);
+        let stubborn = attempts >= 8 && attempts.is_power_of_two();
+        let (relay, number, reason) = (&settings.name, message.number, Escaped(reason));
+        if first || stubborn {
+            tracing::warn!(target: "followthrough", relay, number, attempts, %reason, "message not published, it will be tried again");
+        } else {
+            tracing::debug!(target: "followthrough", relay, number, attempts, %reason, "message not published, it will be tried again");
+        }
+    }
+
+    fn works_again(&mut self) {
+        self.is_failing = false;
+    }
+}
+
+fn empty(settings: &Settings) -> Settlements {
+    Settlements { forget_sent: settings.keep_sent.is_zero(), ..Settlements::default() }
+}
+
+/// Returns the pause after this many attempts.
+fn pause(attempts: u32, settings: &Settings) -> Duration {
+    let doublings = attempts.saturating_sub(1).min(31);
+    let whole = settings.first_pause.saturating_mul(1 << doublings).min(settings.longest_pause);
+    // Up to a fifth less, so that messages that failed together do not come back together.
+    let percent = u32::try_from(random() % 21).unwrap_or(0);
+    whole / 100 * (100 - percent)
+}
+
+/// Returns at most 1,000 bytes of the reason, because it is stored with the message.
+fn shortened(mut reason: String) -> String {
+    const LONGEST: usize = 1000;
+    if reason.len() > LONGEST {
+        let end = (0..=LONGEST).rev().find(|at| reason.is_char_boundary(*at)).unwrap_or(0);
+        reason.truncate(end);
+    }
+    reason
+}
