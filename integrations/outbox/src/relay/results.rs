@@ -20,6 +20,9 @@ use crate::{
 /// How long results wait for more, so that they share a statement.
 const GATHERING: Duration = Duration::from_millis(5);
 
+/// The least time between two warnings about messages that will be tried again.
+const WARNINGS: Duration = Duration::from_secs(10);
+
 /// Results that are not stored.
 #[derive(Debug)]
 pub(super) struct Results {
@@ -27,13 +30,14 @@ pub(super) struct Results {
     runs: u32,
     /// When the first of them came.
     since: Option<Instant>,
-    /// Whether the last attempt failed.
-    is_failing: bool,
+    last_warning: Option<Instant>,
+    /// Failures that were logged at DEBUG since the last warning.
+    unwarned: u32,
 }
 
 impl Results {
     pub(super) fn new(settings: &Settings) -> Self {
-        Self { settlements: empty(settings), runs: 0, since: None, is_failing: false }
+        Self { settlements: empty(settings), runs: 0, since: None, last_warning: None, unwarned: 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -59,7 +63,6 @@ impl Results {
         self.since.get_or_insert_with(Instant::now);
         if !result.sent.is_empty() {
             pace.confirmed();
-            self.works_again();
         }
         self.settlements.sent.extend(result.sent);
         match result.end {
@@ -112,21 +115,27 @@ impl Results {
         self.settlements.later.push(Later { number, attempts, pause, reason });
     }
 
-    /// Logs the first failure after a success as a WARN, and each doubling of a message's attempts from eight on.
+    /// Logs a failure: at most one in ten seconds as a WARN, because an outage fails all messages.
     fn note_failure(&mut self, message: &StoredMessage, reason: &str, settings: &Settings) {
-        let attempts = message.attempt;
-        let first = !std::mem::replace(&mut self.is_failing, true);
-        let stubborn = attempts >= 8 && attempts.is_power_of_two();
-        let (relay, number, reason) = (&settings.name, message.number, Escaped(reason));
-        if first || stubborn {
-            tracing::warn!(target: "followthrough", relay, number, attempts, %reason, "message not published, it will be tried again");
-        } else {
-            tracing::debug!(target: "followthrough", relay, number, attempts, %reason, "message not published, it will be tried again");
+        let StoredMessage { number, attempt, topic, .. } = message;
+        let (relay, topic, reason) = (&settings.name, Escaped(topic), Escaped(reason));
+        if self.last_warning.is_some_and(|at| at.elapsed() < WARNINGS) {
+            self.unwarned += 1;
+            tracing::debug!(target: "followthrough", relay, number, attempt, %topic, %reason, "message not published yet");
+            return;
         }
-    }
-
-    fn works_again(&mut self) {
-        self.is_failing = false;
+        self.last_warning = Some(Instant::now());
+        let others = std::mem::take(&mut self.unwarned);
+        tracing::warn!(
+            target: "followthrough",
+            relay,
+            number,
+            attempt,
+            %topic,
+            %reason,
+            others,
+            "message not published yet, it will be tried again"
+        );
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
     settings::Settings,
 };
 use crate::{
-    Outbox, Publisher,
+    Backlog, Outbox, Publisher,
     outbox::{Ask, Run},
 };
 
@@ -135,22 +135,25 @@ impl<O: Outbox, P: Publisher> Work<O, P> {
             while !self.results.is_empty() {
                 self.settle().await;
             }
-            let _ = self.outbox.retire(&self.relay).await;
+            self.outbox.retire(&self.relay).await?;
             self.outbox.backlog().await
         };
-        match timeout(LAST_WORDS, last_words).await {
-            Ok(Ok(backlog)) => tracing::info!(
+        let backlog: Result<Result<_, sqlx::Error>, _> = timeout(LAST_WORDS, last_words).await;
+        let relay = &self.settings.name;
+        if let Ok(Ok(Backlog { waiting, parked, .. })) = backlog {
+            tracing::info!(
                 target: "followthrough",
-                relay = self.settings.name,
-                waiting = backlog.waiting,
-                parked = backlog.parked,
+                relay,
+                waiting,
+                parked,
                 "relay stopped, and the table keeps the messages that wait"
-            ),
-            _ => tracing::warn!(
+            );
+        } else {
+            tracing::warn!(
                 target: "followthrough",
-                relay = self.settings.name,
+                relay,
                 "relay stopped, and the database did not answer: messages may be published again"
-            ),
+            );
         }
     }
 
@@ -229,7 +232,9 @@ impl<O: Outbox, P: Publisher> Work<O, P> {
                 self.database_works();
                 let found = u32::try_from(leased.len()).unwrap_or(u32::MAX);
                 self.after_key = next_after(&self.after_key, &leased);
-                leased.into_iter().for_each(|run| self.begin(run, lease_ends));
+                for run in leased {
+                    self.begin(run, lease_ends);
+                }
                 self.pace.looked(runs, found);
                 Some(found)
             }
