@@ -177,7 +177,8 @@ async fn results_wait_for_the_database_and_nothing_is_leased_until_then() {
     table.commit(Some("b"));
     let (first, second) = (calls.next().await, calls.next().await);
     table.set_down(true);
-    (first.confirm(), second.confirm());
+    first.confirm();
+    second.confirm();
     let looks = table.looks();
     sleep(SECOND * 60).await;
     assert_eq!(table.looks(), looks);

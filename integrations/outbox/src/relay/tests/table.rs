@@ -159,7 +159,7 @@ impl Table for MemoryTable {
         }
         for later in &results.later {
             held(later.number, &|row| {
-                (row.due, row.attempts) = (now + later.pause, later.attempts)
+                (row.due, row.attempts) = (now + later.pause, later.attempts);
             });
         }
         for never in &results.never {
