@@ -7,4 +7,4 @@
 pub use crate::exporters::MetricsFacade;
 #[cfg(feature = "opentelemetry")]
 pub use crate::exporters::OpenTelemetry;
-pub use crate::service::{Ended, Observer, Phase, RequestEnded, WorkEnded};
+pub use crate::service::{Ended, MessagesSettled, Observer, Phase, RequestEnded, WorkEnded};

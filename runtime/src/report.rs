@@ -4,5 +4,5 @@
 pub use crate::service::{
     BlockedHandler, CancelledRequests, CompensationCounts, ConnectionCut, ConnectionState, Counts,
     DurableCounts, FailedConnections, FailedWorker, InFlightSnapshot, InFlightWork, ObserverCounts,
-    PhaseDurations, WorkKind,
+    OutboxCounts, PhaseDurations, WorkKind,
 };

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{
     compensation_counts::CompensationCounts, failed_connections::FailedConnections,
-    in_flight::DurableCounts, observer::NO_HANDLER, observers::ObserverCounts, phase::Phase,
-    report::CancelledRequests, state::ServiceState,
+    in_flight::DurableCounts, observer::NO_HANDLER, observers::ObserverCounts,
+    outbox::OutboxCounts, phase::Phase, report::CancelledRequests, state::ServiceState,
 };
 use crate::{handler_policy::HandlerPolicy, idempotency::IdempotencyCounts, serialize::serialize};
 
@@ -34,6 +34,8 @@ pub struct Counts {
     pub cancelled: CancelledRequests,
     /// Requests with an idempotency key since the start, by what became of them.
     pub idempotency: IdempotencyCounts,
+    /// Messages of outboxes since the start, by what their relays have done with them.
+    pub outbox: OutboxCounts,
     /// Deadlines of callers that could not be read, since the start.
     pub ignored_deadlines: u64,
     /// Connections that failed before a request or in its head, since the start.
@@ -56,6 +58,7 @@ serialize!(Counts {
     unlinked,
     cancelled,
     idempotency,
+    outbox,
     ignored_deadlines,
     failed_connections,
     failed_workers,
@@ -115,6 +118,7 @@ impl ServiceState {
             unlinked,
             cancelled: self.cancellations.read(),
             idempotency: self.idempotency_counts(),
+            outbox: self.relays.counts(),
             ignored_deadlines: self.ignored_deadlines(),
             failed_connections: FailedConnections::of(&self.events),
             failed_workers: self.workers.failed().len(),

@@ -202,6 +202,7 @@ pub(crate) fn publish(life: &ServiceState) {
         unlinked: life.settle_unlinked(),
         cancelled: life.cancellations.read(),
         idempotency: life.idempotency_counts(),
+        outbox: life.relays.counts(),
         ignored_deadlines: life.ignored_deadlines(),
         failed_connections: FailedConnections::of(&life.events),
         unanswered: life.requests(),

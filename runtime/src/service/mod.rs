@@ -16,6 +16,7 @@ mod in_flight;
 mod metrics;
 mod observer;
 mod observers;
+mod outbox;
 mod phase;
 mod report;
 mod serving;
@@ -38,8 +39,9 @@ pub use self::{
     failed_connections::FailedConnections,
     failed_worker::{FailedWorker, OnWorkerExit},
     in_flight::{DurableCounts, Ended},
-    observer::{Observer, RequestEnded, WorkEnded},
+    observer::{MessagesSettled, Observer, RequestEnded, WorkEnded},
     observers::ObserverCounts,
+    outbox::{OutboxCounts, RelayBacklog, RelaySettled},
     phase::Phase,
     report::{CancelledRequests, InFlightSnapshot, PhaseDurations, ShutdownReport},
     work::{InFlightWork, WorkKind},
@@ -52,6 +54,7 @@ pub(crate) use self::{
     in_flight::{InFlight, OwnPermit},
     metrics::MEDIA_TYPE,
     observers::{Observers, RequestKey},
+    outbox::Relay,
     spawn::{BoxFuture, spawn_boxed},
     state::ServiceState,
     watchdog::OwnRuntime,

@@ -59,6 +59,11 @@ pub trait Observer: Send + Sync + 'static {
         let _ = work;
     }
 
+    /// Called when a relay of an outbox has settled messages, once for each batch.
+    fn messages_settled(&self, messages: &MessagesSettled) {
+        let _ = messages;
+    }
+
     /// Called when the service advances to a phase of its shutdown. A phase that takes no time may be left out.
     fn phase_began(&self, phase: Phase) {
         let _ = phase;
@@ -131,6 +136,20 @@ impl WorkEnded {
     pub fn location(&self) -> String {
         self.place.to_string()
     }
+}
+
+/// Messages that a relay of an outbox has settled.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct MessagesSettled {
+    /// The name of the relay.
+    pub relay: Arc<str>,
+    /// Messages that the broker has confirmed.
+    pub sent: u64,
+    /// Attempts that failed and will be repeated.
+    pub retried: u64,
+    /// Messages that were parked, for an operator to decide.
+    pub parked: u64,
 }
 
 /// Returns the method as a label. Others than the standard ones share one label.

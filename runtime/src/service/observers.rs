@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     connections::lock,
     metrics::MetricsOnDemand,
-    observer::{Observer, RequestEnded, WorkEnded, method_name},
+    observer::{MessagesSettled, Observer, RequestEnded, WorkEnded, method_name},
     phase::Phase,
     sharded::{Sharded, shard_of_thread},
 };
@@ -71,6 +71,7 @@ struct Shared {
 enum Event {
     Request(RequestEnded),
     Work(WorkEnded),
+    Messages(MessagesSettled),
     Phase(Phase),
     /// Fires the token once all earlier events were delivered.
     Flush(CancellationToken),
@@ -179,6 +180,10 @@ impl Observers {
         self.send(Event::Work(work));
     }
 
+    pub(crate) fn messages_settled(&self, messages: MessagesSettled) {
+        self.send(Event::Messages(messages));
+    }
+
     pub(crate) fn phase_began(&self, phase: Phase) {
         self.send(Event::Phase(phase));
     }
@@ -258,6 +263,7 @@ fn tell(observer: &dyn Observer, event: &Event, shared: &Shared) {
     let called = catch_unwind(AssertUnwindSafe(|| match event {
         Event::Request(request) => observer.request_ended(request),
         Event::Work(work) => observer.work_ended(work),
+        Event::Messages(messages) => observer.messages_settled(messages),
         Event::Phase(phase) => observer.phase_began(*phase),
         Event::Flush(_) => {}
     }));

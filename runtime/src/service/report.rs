@@ -16,6 +16,7 @@ use super::{
     failed_connections::FailedConnections,
     failed_worker::FailedWorker,
     in_flight::DurableCounts,
+    outbox::OutboxCounts,
     sharded::{Sharded, shard_of_thread},
     work::InFlightWork,
 };
@@ -137,6 +138,8 @@ pub struct ShutdownReport {
     pub cancelled: CancelledRequests,
     /// Requests with an idempotency key, by what became of them.
     pub idempotency: IdempotencyCounts,
+    /// Messages of outboxes, by what their relays have done with them.
+    pub outbox: OutboxCounts,
     /// How many deadlines of callers could not be read.
     pub ignored_deadlines: u64,
     /// Connections that failed before a request or in its head.
@@ -168,6 +171,7 @@ serialize!(ShutdownReport {
     unlinked,
     cancelled,
     idempotency,
+    outbox,
     ignored_deadlines,
     failed_connections,
     unanswered,
@@ -248,6 +252,9 @@ impl fmt::Display for ShutdownReport {
         }
         if self.idempotency != IdempotencyCounts::default() {
             write!(f, "\n  idempotency keys: {}", self.idempotency)?;
+        }
+        if self.outbox != OutboxCounts::default() {
+            write!(f, "\n  outbox: {}", self.outbox)?;
         }
         write!(f, "\n  phases: {}", self.phases)?;
         if self.ignored_deadlines > 0 {
@@ -360,7 +367,7 @@ mod tests {
             durable,
             r#","cancelled":{"client_disconnected":0,"deadline_exceeded":0,"shutting_down":0,"refused":0,"#,
             r#""body_read_timeout":0},"idempotency":{"claimed":0,"joined":0,"replayed":0,"refused":0,"unknown":0},"#,
-            r#""ignored_deadlines":0,"failed_connections":{"not_accepted":0,"#,
+            r#""outbox":{"sent":0,"retried":0,"parked":0},"ignored_deadlines":0,"failed_connections":{"not_accepted":0,"#,
             r#""gone_before_accept":0,"failed_handshakes":0,"malformed_heads":0,"silent":0},"#,
             r#""unanswered":0,"abandoned":["#,
             work,

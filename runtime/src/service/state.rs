@@ -36,6 +36,7 @@ use super::{
     in_flight::{Ended, Registry},
     observer::WorkEnded,
     observers::Observers,
+    outbox::Relays,
     phase::Phase,
     report::{Cancellations, PhaseDurations, ShutdownReport},
     timeline::Timeline,
@@ -57,6 +58,7 @@ pub(crate) struct ServiceState {
     pub(crate) workers: Workers,
     pub(crate) cancellations: Cancellations,
     pub(crate) observers: Observers,
+    pub(crate) relays: Relays,
     pub(crate) compensations: CompensationTally,
     /// The log events that clients can repeat.
     pub(crate) events: RepeatedEvents,
@@ -103,6 +105,7 @@ impl ServiceState {
             workers: Workers::default(),
             cancellations: Cancellations::default(),
             observers: Observers::default(),
+            relays: Relays::default(),
             compensations: CompensationTally::default(),
             events: RepeatedEvents::default(),
             ignored_deadlines: Ignored::default(),

@@ -57,6 +57,10 @@ impl ShutdownToken {
         Self { token, life }
     }
 
+    pub(crate) const fn life(&self) -> &Arc<ServiceState> {
+        &self.life
+    }
+
     /// Waits until the service stops.
     ///
     /// # Cancel safety

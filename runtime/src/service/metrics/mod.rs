@@ -1,10 +1,12 @@
 //! The metrics of a service: counters that grow with each event, and gauges that are read when they are asked for.
 //!
-//! Labels are names in the source, standard methods, status codes and causes, so no client adds a series.
+//! Labels are names in the source, standard methods, status codes, causes and names of relays, so no client adds a
+//! series.
 //!
 //! Invariants:
 //!
-//! 1. A gauge is read from the entries of the work itself, so a future that is dropped cannot leave it too high.
+//! 1. A gauge is read from the entries of the work itself, so a future that is dropped cannot leave it too high. The
+//!    gauges of an outbox are read from the last report of its relay, and a relay that stops removes its report.
 //! 2. The counters of a shard change under its lock, and a reader adds up the shards one after the other. So a
 //!    text counts each event once, or not yet.
 
@@ -25,6 +27,7 @@ use super::{
     counts::{Counts, InFlightByHandler},
     in_flight::DurableCounts,
     observer::{RequestEnded, WorkEnded},
+    outbox::{RelayBacklog, RelayNumbers},
     phase::Phase,
     sharded::{Sharded, shard_of_thread},
     state::ServiceState,
@@ -178,6 +181,7 @@ impl ServiceState {
         write_requests(&mut text, &series);
         self.write_in_flight(&mut text, &counts);
         write_work(&mut text, &counts, &series);
+        write_outbox(&mut text, &self.relays.read());
         write_service(&mut text, &counts);
         text.end()
     }
@@ -263,6 +267,39 @@ fn write_work(text: &mut Text, counts: &Counts, series: &Series) {
     let name = "durable_work_seconds";
     text.begin(name, "histogram", "The time from the point of no return to the end of the work.");
     series.durable.iter().for_each(|(handler, durable)| durable.write(text, name, handler));
+}
+
+/// Writes the metrics of outboxes. A service without a relay has none of them.
+fn write_outbox(text: &mut Text, relays: &[RelayNumbers]) {
+    if relays.is_empty() {
+        return;
+    }
+    text.begin("outbox_messages", "counter", "Messages that a relay has settled.");
+    for relay in relays {
+        for (result, count) in relay.counts.by_result() {
+            let labels = [("relay", &*relay.name), ("result", result)];
+            text.sample("outbox_messages_total", &labels, count);
+        }
+    }
+    let reports: Vec<_> =
+        relays.iter().filter_map(|relay| Some((&*relay.name, relay.backlog?))).collect();
+    let numbers: [(_, _, fn(&RelayBacklog) -> u64); 2] = [
+        ("outbox_waiting", "Messages that wait.", |backlog| backlog.waiting),
+        ("outbox_parked", "Messages that are parked.", |backlog| backlog.parked),
+    ];
+    for (name, help, number) in numbers {
+        text.begin(name, "gauge", help);
+        for (relay, backlog) in &reports {
+            text.sample(name, &[("relay", relay)], number(backlog));
+        }
+    }
+    let name = "outbox_oldest_seconds";
+    text.begin(name, "gauge", "The age of the oldest message that waits.");
+    for (relay, backlog) in &reports {
+        if let Some(oldest) = backlog.oldest {
+            text.sample(name, &[("relay", relay)], oldest.as_secs_f64());
+        }
+    }
 }
 
 fn write_service(text: &mut Text, counts: &Counts) {
