@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use followthrough::{ShutdownToken, background, integration::Escaped};
+use followthrough::{
+    ShutdownToken, background,
+    integration::{Escaped, RelayBacklog, RelayMeter, RelaySettled},
+};
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     task::JoinSet,
@@ -19,10 +22,10 @@ use super::{
 };
 use crate::{
     Backlog, Outbox, Publisher,
-    outbox::{Ask, Run},
+    outbox::{Ask, Run, Settlements},
 };
 
-/// How often sent messages are removed, and the backlog is counted.
+/// The pause between two counts of the backlog, after each of which sent messages are removed.
 const HOUSEKEEPING: Duration = Duration::from_secs(10);
 /// How many sent messages are removed by one statement.
 const PURGE: u32 = 1000;
@@ -42,8 +45,9 @@ impl<O: Outbox, P: Publisher> Relay<O, P> {
     /// Messages that are being published when the future is dropped are published again when their lease has ended.
     #[background]
     pub async fn run(self, stop: ShutdownToken) {
-        let mut work = Work::new(self);
-        let housekeeping = housekeeping(work.outbox.clone(), work.settings.clone());
+        let meter = RelayMeter::new(&stop, &self.settings.name);
+        let housekeeping = housekeeping(&meter, self.outbox.clone(), self.settings.clone());
+        let mut work = Work::new(self, &meter);
         let publishing = async {
             work.until_stopped(&stop).await;
             work.drain(&stop).await;
@@ -56,10 +60,11 @@ impl<O: Outbox, P: Publisher> Relay<O, P> {
 }
 
 /// The state of a relay that runs.
-struct Work<O, P> {
+struct Work<'a, O, P> {
+    meter: &'a RelayMeter,
     outbox: O,
     publisher: Arc<P>,
-    settings: Arc<Settings>,
+    settings: Settings,
     /// The name and a random number.
     relay: String,
     after_key: String,
@@ -79,16 +84,17 @@ enum Event {
     Settle,
 }
 
-impl<O: Outbox, P: Publisher> Work<O, P> {
-    fn new(relay: Relay<O, P>) -> Self {
+impl<'a, O: Outbox, P: Publisher> Work<'a, O, P> {
+    fn new(relay: Relay<O, P>, meter: &'a RelayMeter) -> Self {
         let Relay { outbox, publisher, settings } = relay;
         let (sender, receiver) = unbounded_channel();
         Self {
             relay: format!("{}-{:016x}", settings.name, random()),
             results: Results::new(&settings),
+            meter,
             outbox,
             publisher: Arc::new(publisher),
-            settings: Arc::new(settings),
+            settings,
             after_key: String::new(),
             tasks: JoinSet::new(),
             sender,
@@ -246,7 +252,7 @@ impl<O: Outbox, P: Publisher> Work<O, P> {
     }
 
     fn begin(&mut self, run: Run, lease_ends: Instant) {
-        let Settings { publish_timeout, park_after, .. } = *self.settings;
+        let Settings { publish_timeout, park_after, .. } = self.settings;
         let limits = Limits { publish_timeout, lease_ends, park_after };
         let Some(task) = RunTask::new(run, self.sender.clone()) else { return };
         self.in_flight += 1;
@@ -258,7 +264,10 @@ impl<O: Outbox, P: Publisher> Work<O, P> {
         match self.outbox.settle(&self.relay, &self.results.settlements).await {
             Ok(()) => {
                 self.database_works();
-                self.results.take(&self.settings);
+                let Settlements { sent, later, never, .. } = self.results.take(&self.settings);
+                let [sent, retried, parked] =
+                    [sent.len(), later.len(), never.len()].map(|count| count as u64);
+                self.meter.settled(RelaySettled { sent, retried, parked });
             }
             Err(error) => self.database_failed(&error).await,
         }
@@ -291,14 +300,17 @@ fn next_after(before: &str, runs: &[Run]) -> String {
     wrapped.or_else(|| keys().max()).unwrap_or(before).to_owned()
 }
 
-/// Removes sent messages, for ever.
-async fn housekeeping(outbox: impl Outbox, settings: Arc<Settings>) {
+/// Reports the backlog and removes sent messages, again and again. It does not end.
+async fn housekeeping(meter: &RelayMeter, outbox: impl Outbox, settings: Settings) {
     loop {
-        sleep(HOUSEKEEPING).await;
+        if let Ok(Backlog { waiting, parked, oldest }) = outbox.backlog().await {
+            meter.backlog(RelayBacklog { waiting, parked, oldest });
+        }
         while let Ok(purged) = outbox.purge(settings.keep_sent, PURGE).await {
             if purged < u64::from(PURGE) {
                 break;
             }
         }
+        sleep(HOUSEKEEPING).await;
     }
 }

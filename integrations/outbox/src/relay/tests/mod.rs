@@ -302,3 +302,18 @@ async fn a_run_is_over_before_its_lease() {
     assert_eq!(table.sent(), [1, 2], "16 s of 20 are over, so the third waits for the next lease");
     assert_eq!(calls.next().await.number, 3);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_service_knows_what_its_relay_does() {
+    let table = MemoryTable::default();
+    let (lifecycle, _worker, mut calls) = start(&table, |relay| relay);
+    for key in ["sent", "later", "never"] {
+        table.commit(Some(key));
+    }
+    calls.next().await.confirm();
+    calls.next().await.answer(later());
+    calls.next().await.answer(never());
+    settle().await;
+    let counts = lifecycle.counts().outbox;
+    assert_eq!((counts.sent, counts.retried, counts.parked), (1, 1, 1));
+}
