@@ -39,3 +39,9 @@ pub use self::{
     publisher::{PublishError, Publisher},
     relay::{Poison, Relay, RelayBuilder, RelaySettingsError},
 };
+
+/// What the tests of this workspace call on a table, as the relay does. It may change in any version.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::outbox::{Ask, Later, Never, Run, Settlements, sealed::Table};
+}

@@ -81,7 +81,6 @@ pub(crate) mod sealed {
     use std::time::Duration;
 
     /// What a relay does with the table.
-    #[expect(unnameable_types, reason = "only this crate implements it")]
     pub trait Table: Send + Sync + 'static {
         /// Leases keys whose head is due, and messages without a key that are due.
         ///
@@ -118,62 +117,67 @@ pub(crate) mod sealed {
 
 /// What a relay asks the table for.
 #[derive(Clone, Debug)]
-#[expect(unnameable_types, reason = "only this crate asks")]
 pub struct Ask {
     /// The relay, unique among all relays of the table.
-    pub(crate) relay: String,
+    pub relay: String,
     /// The most runs.
-    pub(crate) runs: u32,
+    pub runs: u32,
     /// The most messages in all runs.
-    pub(crate) messages: u32,
+    pub messages: u32,
     /// The key after which the search begins, so that the keys take turns. After the last key it begins again with the
     /// first.
-    pub(crate) after_key: String,
+    pub after_key: String,
     /// How long the runs are leased.
-    pub(crate) lease: Duration,
+    pub lease: Duration,
     /// Heads with larger numbers are left alone.
-    pub(crate) up_to: i64,
+    pub up_to: i64,
 }
 
 /// Leased messages, to be published one after the other: messages of one key from its head on, or one message
 /// without a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(unnameable_types, reason = "only this crate publishes them")]
 pub struct Run {
-    pub(crate) messages: Vec<StoredMessage>,
+    /// The messages, in their order.
+    pub messages: Vec<StoredMessage>,
 }
 
 /// The results of published runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(unnameable_types, reason = "only this crate stores them")]
 pub struct Settlements {
     /// Messages that the broker has confirmed.
-    pub(crate) sent: Vec<i64>,
+    pub sent: Vec<i64>,
     /// Whether sent messages are removed at once.
-    pub(crate) forget_sent: bool,
+    pub forget_sent: bool,
     /// Leased messages that were not tried. Their lease ends now, and the attempt does not count.
-    pub(crate) released: Vec<i64>,
-    pub(crate) later: Vec<Later>,
-    pub(crate) never: Vec<Never>,
+    pub released: Vec<i64>,
+    /// Messages to try again.
+    pub later: Vec<Later>,
+    /// Messages to park.
+    pub never: Vec<Never>,
 }
 
 /// A message to try again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Later {
-    pub(crate) number: i64,
+pub struct Later {
+    /// The number of its row.
+    pub number: i64,
     /// The attempts so far.
-    pub(crate) attempts: u32,
-    pub(crate) pause: Duration,
-    pub(crate) reason: String,
+    pub attempts: u32,
+    /// How long no relay leases the message.
+    pub pause: Duration,
+    /// Why the last attempt failed.
+    pub reason: String,
 }
 
 /// A message to park.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Never {
-    pub(crate) number: i64,
+pub struct Never {
+    /// The number of its row.
+    pub number: i64,
     /// The attempts so far.
-    pub(crate) attempts: u32,
-    pub(crate) reason: String,
+    pub attempts: u32,
+    /// Why the last attempt failed.
+    pub reason: String,
     /// Whether the later messages with its key wait for it.
-    pub(crate) holds_key: bool,
+    pub holds_key: bool,
 }

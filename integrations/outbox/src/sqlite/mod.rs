@@ -1,0 +1,350 @@
+//! The outbox in `SQLite`.
+//!
+//! Invariants:
+//!
+//! 1. The numbers of messages are in the order of the commits, because `SQLite` runs one write transaction at a time.
+//! 2. A lease reads first and then writes what it has read, if that is still due. So a relay takes the lock for writes
+//!    only when there is a message for it.
+//! 3. No connection is held between two calls, so a relay that publishes holds none.
+//! 4. A statement that changes a message in line names the relay, so a lease that is lost changes nothing but `sent`.
+
+mod sql;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use sqlx::{Row as _, Sqlite, SqlitePool, Transaction, sqlite::SqliteRow};
+
+use crate::{
+    Backlog, Message, MessageId, Outbox, OutboxTransaction, Parked, StoredMessage,
+    enqueue::sealed::Insert,
+    message::parse_header_lines,
+    outbox::{Ask, Run, Settlements, sealed::Table},
+};
+
+/// The pause between two looks at the table: `SQLite` does not notify.
+const POLL: Duration = Duration::from_millis(100);
+/// The longest time that is added to the clock: 100 years.
+const LONGEST_MS: u64 = 100 * 366 * 24 * 3600 * 1000;
+/// The columns that a relay writes or reads. A table without one of them was created by another program.
+const COLUMNS: [&str; 14] = [
+    "number",
+    "id",
+    "topic",
+    "key",
+    "headers",
+    "payload",
+    "enqueued_at",
+    "in_line",
+    "due_at",
+    "leased_by",
+    "attempts",
+    "reason",
+    "parked_at",
+    "sent_at",
+];
+
+/// An [`Outbox`] in `SQLite`, for the processes that share one file. An idle relay looks for messages every 100 ms.
+///
+/// `SQLite` runs one write transaction at a time. Begin the transactions of writes with
+/// `pool.begin_with("BEGIN IMMEDIATE")` and keep them short, because each other write waits for them under the pool's
+/// `busy_timeout`.
+///
+/// ```
+/// use followthrough_outbox::{Message, SqliteOutbox, enqueue};
+/// use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // A database in memory belongs to one connection; a file takes any number.
+/// let options = SqliteConnectOptions::new().in_memory(true);
+/// let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+/// let outbox = SqliteOutbox::new(pool.clone());
+/// outbox.migrate().await?;
+///
+/// let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+/// enqueue(&mut tx, &Message::new("orders.placed", "17").key("order-17")).await?;
+/// tx.commit().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct SqliteOutbox {
+    pool: SqlitePool,
+    /// Whether the next odd run is one of a key.
+    keys_turn: Arc<AtomicBool>,
+}
+
+impl SqliteOutbox {
+    /// The migrations, in their order: each has its file's name and its SQL. Each may run again.
+    pub const MIGRATIONS: [(&'static str, &'static str); 1] =
+        [("0001_outbox.sql", include_str!("../../migrations/sqlite/0001_outbox.sql"))];
+
+    /// Keeps the messages in the database of `pool`.
+    #[must_use]
+    pub fn new(pool: SqlitePool) -> Self {
+        Self { pool, keys_turn: Arc::default() }
+    }
+
+    /// Runs the [migrations](Self::MIGRATIONS). Several processes may do so at once.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the database. A table `followthrough_outbox` without one of the columns is an error that
+    /// names the column, and nothing is changed.
+    pub async fn migrate(&self) -> Result<(), sqlx::Error> {
+        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut migrated = Ok(());
+        for (_, migration) in Self::MIGRATIONS {
+            if migrated.is_ok() {
+                migrated = sqlx::raw_sql(migration).execute(&mut *tx).await.map(drop);
+            }
+        }
+        // Before the error of the migrations, because an index on a missing column fails with less to go by.
+        let columns: Vec<String> = sqlx::query_scalar(sql::COLUMNS).fetch_all(&mut *tx).await?;
+        if !columns.is_empty()
+            && let Some(missing) = COLUMNS.iter().find(|name| !columns.iter().any(|is| is == *name))
+        {
+            return Err(sqlx::Error::Configuration(
+                format!(
+                    "the table `followthrough_outbox` has no column `{missing}`: rename the table, \
+                     or run the migrations of the version of followthrough-outbox that created it"
+                )
+                .into(),
+            ));
+        }
+        migrated?;
+        tx.commit().await
+    }
+
+    /// Returns the numbers of the messages to lease: half of them heads of keys, if there are as many.
+    async fn candidates(&self, ask: &Ask) -> Result<Vec<i64>, sqlx::Error> {
+        let mut keys: Vec<i64> = Vec::new();
+        for heads in [sql::HEADS_AFTER, sql::HEADS_UP_TO] {
+            let left = i64::from(ask.runs) - i64::try_from(keys.len()).unwrap_or(i64::MAX);
+            if left > 0 {
+                let heads = sqlx::query_scalar(heads).bind(&ask.after_key).bind(ask.up_to);
+                let heads: Vec<i64> = heads.bind(left).fetch_all(&self.pool).await?;
+                keys.extend(heads);
+            }
+        }
+        let without = sqlx::query_scalar(sql::WITHOUT_KEY).bind(ask.up_to).bind(ask.runs);
+        let mut without: Vec<i64> = without.fetch_all(&self.pool).await?;
+        let runs = usize::try_from(ask.runs).unwrap_or(usize::MAX);
+        if keys.len() + without.len() > runs {
+            let (half, odd) = (runs / 2, runs % 2);
+            let turn = odd == 1 && self.keys_turn.fetch_xor(true, Relaxed);
+            let share = half + usize::from(turn);
+            // The share of the keys, and the runs that the messages without a key leave.
+            keys.truncate(share.max(runs.saturating_sub(without.len())));
+            without.truncate(runs - keys.len());
+        }
+        keys.append(&mut without);
+        Ok(keys)
+    }
+
+    async fn try_lease(&self, ask: &Ask) -> Result<Vec<Run>, sqlx::Error> {
+        let numbers = self.candidates(ask).await?;
+        if numbers.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let leased = sqlx::query(sql::LEASE).bind(json(&numbers)).bind(ms(ask.lease));
+        let leased = leased.bind(&ask.relay).fetch_all(&mut *tx).await?;
+        let heads: Result<Vec<_>, _> = leased.iter().map(stored).collect();
+        let mut heads: HashMap<_, _> = heads?.into_iter().map(|head| (head.number, head)).collect();
+
+        let untried = heads.values().filter(|head| head.key.is_some() && head.attempt == 1);
+        let untried: Vec<i64> = untried.map(|head| head.number).collect();
+        let longest = ask.messages.div_ceil(u32::try_from(heads.len()).unwrap_or(u32::MAX).max(1));
+        let mut followers: HashMap<String, VecDeque<_>> = HashMap::new();
+        if longest > 1 && !untried.is_empty() {
+            let rows = sqlx::query(sql::FOLLOWERS).bind(json(&untried)).bind(longest - 1);
+            for row in rows.fetch_all(&mut *tx).await? {
+                let message = stored(&row)?;
+                let fresh: bool = row.try_get("fresh")?;
+                let key = message.key.clone().unwrap_or_default();
+                followers.entry(key).or_default().push_back(fresh.then_some(message));
+            }
+        }
+        tx.commit().await?;
+
+        // The order of the candidates, which no `UPDATE` keeps.
+        let heads = numbers.iter().filter_map(|number| heads.remove(number));
+        let runs = heads.map(|head| {
+            let behind = head.key.as_ref().and_then(|key| followers.remove(key));
+            let behind = behind.into_iter().flatten().map_while(|message| message);
+            Run { messages: std::iter::once(head).chain(behind).collect() }
+        });
+        Ok(runs.collect())
+    }
+
+    async fn try_settle(&self, relay: &str, results: &Settlements) -> Result<(), sqlx::Error> {
+        let Settlements { sent, forget_sent, released, later, never } = results;
+        if sent.len() + released.len() + later.len() + never.len() == 0 {
+            return Ok(());
+        }
+        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        if !sent.is_empty() {
+            let sent_now = if *forget_sent { sql::FORGET } else { sql::SENT };
+            sqlx::query(sent_now).bind(json(sent)).execute(&mut *tx).await?;
+        }
+        if !released.is_empty() {
+            let release = sqlx::query(sql::RELEASE).bind(json(released)).bind(relay);
+            release.execute(&mut *tx).await?;
+        }
+        for message in later {
+            let later = sqlx::query(sql::LATER).bind(message.number).bind(relay);
+            let later = later.bind(ms(message.pause)).bind(message.attempts);
+            later.bind(&message.reason).execute(&mut *tx).await?;
+        }
+        for message in never {
+            let never = sqlx::query(sql::NEVER).bind(message.number).bind(relay);
+            let never = never.bind(message.attempts).bind(&message.reason);
+            never.bind(message.holds_key).execute(&mut *tx).await?;
+        }
+        tx.commit().await
+    }
+
+    async fn try_purge(&self, keep: Duration, limit: u32) -> Result<u64, sqlx::Error> {
+        let old: bool = sqlx::query_scalar(sql::OLD).bind(ms(keep)).fetch_one(&self.pool).await?;
+        if !old {
+            return Ok(0);
+        }
+        let purge = sqlx::query(sql::PURGE).bind(ms(keep)).bind(limit);
+        Ok(purge.execute(&self.pool).await?.rows_affected())
+    }
+
+    /// Runs a statement on one parked message. Returns whether there was one.
+    async fn decide(&self, decision: &'static str, number: i64) -> Result<bool, sqlx::Error> {
+        let done = sqlx::query(decision).bind(number).execute(&self.pool).await?;
+        Ok(done.rows_affected() == 1)
+    }
+}
+
+/// Returns the milliseconds of a time that is added to the clock.
+fn ms(time: Duration) -> i64 {
+    let longest = i64::try_from(LONGEST_MS).unwrap_or(i64::MAX);
+    i64::try_from(time.as_millis()).map_or(longest, |ms| ms.min(longest))
+}
+
+/// Returns the numbers as a JSON array, which one statement can read whatever their count.
+fn json(numbers: &[i64]) -> String {
+    let numbers: Vec<String> = numbers.iter().map(i64::to_string).collect();
+    format!("[{}]", numbers.join(","))
+}
+
+fn stored(row: &SqliteRow) -> Result<StoredMessage, sqlx::Error> {
+    Ok(StoredMessage {
+        number: row.try_get("number")?,
+        id: MessageId::new(row.try_get("id")?),
+        topic: row.try_get("topic")?,
+        key: row.try_get("key")?,
+        headers: parse_header_lines(row.try_get("headers")?),
+        payload: row.try_get("payload")?,
+        attempt: row.try_get("attempts")?,
+    })
+}
+
+fn parked(row: &SqliteRow) -> Result<Parked, sqlx::Error> {
+    let key: Option<String> = row.try_get(3)?;
+    let in_line: bool = row.try_get(4)?;
+    Ok(Parked {
+        number: row.try_get(0)?,
+        id: MessageId::new(row.try_get(1)?),
+        topic: row.try_get(2)?,
+        holds_key: in_line && key.is_some(),
+        key,
+        attempts: row.try_get(5)?,
+        reason: row.try_get(6)?,
+        parked_for: Duration::from_millis(row.try_get(7)?),
+        payload_bytes: row.try_get(8)?,
+    })
+}
+
+impl Table for SqliteOutbox {
+    fn lease(&self, ask: &Ask) -> impl Future<Output = Result<Vec<Run>, sqlx::Error>> + Send {
+        self.try_lease(ask)
+    }
+
+    fn settle(
+        &self,
+        relay: &str,
+        results: &Settlements,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send {
+        self.try_settle(relay, results)
+    }
+
+    async fn last_number(&self) -> Result<i64, sqlx::Error> {
+        sqlx::query_scalar(sql::LAST_NUMBER).fetch_one(&self.pool).await
+    }
+
+    async fn arrival(&self, _relay: &str, at_most: Duration) {
+        tokio::time::sleep(at_most.min(POLL)).await;
+    }
+
+    fn purge(
+        &self,
+        keep: Duration,
+        limit: u32,
+    ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send {
+        self.try_purge(keep, limit)
+    }
+
+    async fn retire(&self, _relay: &str) -> Result<(), sqlx::Error> {
+        Ok(())
+    }
+}
+
+impl Outbox for SqliteOutbox {
+    async fn backlog(&self) -> Result<Backlog, sqlx::Error> {
+        let row = sqlx::query(sql::BACKLOG).fetch_one(&self.pool).await?;
+        let oldest: Option<u64> = row.try_get(2)?;
+        Ok(Backlog {
+            waiting: row.try_get(0)?,
+            parked: row.try_get(1)?,
+            oldest: oldest.map(Duration::from_millis),
+        })
+    }
+
+    async fn parked(&self, limit: u32) -> Result<Vec<Parked>, sqlx::Error> {
+        let rows = sqlx::query(sql::PARKED).bind(limit).fetch_all(&self.pool).await?;
+        rows.iter().map(parked).collect()
+    }
+
+    fn retry(&self, number: i64) -> impl Future<Output = Result<bool, sqlx::Error>> + Send {
+        self.decide(sql::RETRY, number)
+    }
+
+    fn drop_parked(&self, number: i64) -> impl Future<Output = Result<bool, sqlx::Error>> + Send {
+        self.decide(sql::DROP_PARKED, number)
+    }
+}
+
+impl OutboxTransaction for Transaction<'_, Sqlite> {}
+
+impl Insert for Transaction<'_, Sqlite> {
+    async fn insert(&mut self, message: &Message) -> Result<MessageId, sqlx::Error> {
+        let insert = sqlx::query_scalar(sql::INSERT)
+            .bind(&message.topic)
+            .bind(&message.key)
+            .bind(message.header_lines())
+            .bind(&message.payload);
+        // `fetch_one` would leave the statement open.
+        let ids: Vec<String> = insert.fetch_all(&mut **self).await?;
+        ids.into_iter().next().map(MessageId::new).ok_or(sqlx::Error::RowNotFound)
+    }
+}
+
+impl fmt::Debug for SqliteOutbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteOutbox").finish_non_exhaustive()
+    }
+}
