@@ -25,6 +25,8 @@ mod outbox;
 mod postgres;
 mod publisher;
 mod relay;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod row;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
@@ -40,7 +42,7 @@ pub use self::{
     relay::{Poison, Relay, RelayBuilder, RelaySettingsError},
 };
 
-/// What the tests of this workspace call on a table, as the relay does. It may change in any version.
+/// What the tests of the tables call. Not part of the public API.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::outbox::{Ask, Later, Never, Run, Settlements, sealed::Table};

@@ -137,7 +137,7 @@ pub struct Ask {
 /// without a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
-    /// The messages, in their order.
+    /// The messages, in the order of their numbers.
     pub messages: Vec<StoredMessage>,
 }
 
@@ -163,9 +163,9 @@ pub struct Later {
     pub number: i64,
     /// The attempts so far.
     pub attempts: u32,
-    /// How long no relay leases the message.
+    /// The time until the next attempt.
     pub pause: Duration,
-    /// Why the last attempt failed.
+    /// Why the broker did not take it.
     pub reason: String,
 }
 
@@ -176,7 +176,7 @@ pub struct Never {
     pub number: i64,
     /// The attempts so far.
     pub attempts: u32,
-    /// Why the last attempt failed.
+    /// Why the broker did not take it.
     pub reason: String,
     /// Whether the later messages with its key wait for it.
     pub holds_key: bool,
