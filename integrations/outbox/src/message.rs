@@ -130,6 +130,21 @@ pub struct StoredMessage {
 }
 
 impl StoredMessage {
+    /// Creates the first attempt of a message with this identity, as row 1, for the tests of a
+    /// [`Publisher`](crate::Publisher). A relay makes its own from the table.
+    ///
+    /// ```
+    /// use followthrough_outbox::{Message, StoredMessage};
+    ///
+    /// let message = Message::new("orders.placed", "17").key("order-17");
+    /// let message = StoredMessage::for_test("6a0bb2b4-0b8e-4ae9-8f0f-0a1e3c5d7f90", message);
+    /// assert_eq!(message.key(), Some("order-17"));
+    /// ```
+    pub fn for_test(id: impl Into<String>, message: Message) -> Self {
+        let Message { topic, key, headers, payload } = message;
+        Self { number: 1, id: MessageId(id.into()), topic, key, headers, payload, attempt: 1 }
+    }
+
     /// Returns the number of the row. Within one key, later messages have larger numbers.
     pub fn number(&self) -> i64 {
         self.number

@@ -6,7 +6,6 @@
 
 use std::{
     io::{self, BufRead, BufReader, Write},
-    net::{SocketAddr, TcpListener},
     process::{Child, Command, Stdio},
     sync::OnceLock,
     time::{Duration, Instant},
@@ -65,17 +64,9 @@ fn installed() -> Result<(), String> {
     Err(said.trim().lines().last().unwrap_or("the install script failed").to_owned())
 }
 
-/// Returns a free port outside of the range of ephemeral ports.
-fn free_port() -> u16 {
-    let start = u16::try_from(std::process::id() % 10_000).expect("it is below 10,000");
-    let mut ports = (0..10_000).map(|n| 20_000 + (start + n) % 10_000);
-    let free = |port: &u16| TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], *port))).is_ok();
-    ports.find(free).expect("some port is free")
-}
-
 impl Postgres {
     fn start() -> Option<Self> {
-        let port = free_port();
+        let port = followthrough_tests::free_port();
         let mut command = if rustix::process::geteuid().is_root() {
             // The server refuses to run as root. The package creates the user.
             let mut command = Command::new("runuser");

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Installs the programs that the tests need, if they are absent: install.sh nginx haproxy pg_ctl prometheus chromium
+# nats-server rabbitmq-server
 #
 # Debian's packages, by root, without questions and without starting their services. Exits with 1
 # and prints the reason on standard error if that fails. The script takes seven minutes at most.

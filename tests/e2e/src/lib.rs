@@ -19,7 +19,7 @@ pub use log::{Line, Log};
 pub use marks::Marks;
 #[cfg(unix)]
 pub use process::{Exit, Process, Signal};
-pub use server::{Server, lifecycle, serve_as};
+pub use server::{Server, free_port, lifecycle, serve_as};
 
 /// Longer than any step of a test takes, unless it hangs.
 pub const SOON: Duration = Duration::from_secs(10);

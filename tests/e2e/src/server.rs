@@ -1,6 +1,10 @@
 //! A server on a free port of loopback.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::atomic::{AtomicU16, Ordering::Relaxed},
+    time::Duration,
+};
 
 use axum::Router;
 use followthrough::{
@@ -31,6 +35,21 @@ pub async fn serve_as(app: Router, set: impl FnOnce(Serve) -> Serve) -> (SocketA
     let serve = followthrough::serve(listener, app).lifecycle(lifecycle.clone());
     drop(tokio::spawn(set(serve).into_future()));
     (at, lifecycle)
+}
+
+/// Returns a free port of loopback, outside of the range of ephemeral ports, for a server in a process of its own.
+///
+/// # Panics
+///
+/// If no port is free.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Other test binaries search at the same time, so each begins elsewhere.
+    let start = u16::try_from(std::process::id() % 10_000).expect("it is below 10,000");
+    let mut ports =
+        (0..10_000).map(|_| 20_000 + (start + NEXT.fetch_add(1, Relaxed) % 10_000) % 10_000);
+    let free = |port: &u16| std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    ports.find(free).expect("some port is free")
 }
 
 /// A router under `followthrough::serve`.
