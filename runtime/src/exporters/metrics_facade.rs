@@ -13,7 +13,10 @@ use super::Series;
 use crate::{
     Lifecycle,
     cause::{Cause, Outcome},
-    service::{Ended, InFlightByHandler, Observer, Phase, RequestEnded, WorkEnded, lock},
+    service::{
+        Ended, InFlightByHandler, MessagesSettled, Observer, Phase, RelayBacklog, RequestEnded,
+        WorkEnded, lock,
+    },
 };
 
 /// An [`Observer`] that records through the crate [`metrics`](::metrics), for whichever recorder the service has
@@ -49,16 +52,43 @@ impl Default for MetricsFacade {
     }
 }
 
+type ByRelay = Series<Arc<str>, f64>;
+
 /// The gauges that were set.
 #[derive(Debug, Default)]
 struct Gauges {
     requests: Series,
     work: Series,
     detached: Series,
+    waiting: ByRelay,
+    parked: ByRelay,
+    oldest: ByRelay,
     phase: Option<Phase>,
 }
 
 impl Gauges {
+    /// Sets the gauges of outboxes.
+    fn set_backlogs(&mut self, backlogs: &[(Arc<str>, RelayBacklog)]) {
+        let gauges: [(_, &mut ByRelay, fn(&RelayBacklog) -> Option<f64>); 3] = [
+            ("followthrough_outbox_waiting", &mut self.waiting, |backlog| {
+                Some(float(backlog.waiting))
+            }),
+            ("followthrough_outbox_parked", &mut self.parked, |backlog| {
+                Some(float(backlog.parked))
+            }),
+            ("followthrough_outbox_oldest_seconds", &mut self.oldest, |backlog| {
+                Some(backlog.oldest?.as_secs_f64())
+            }),
+        ];
+        for (name, series, number) in gauges {
+            let by_relay =
+                |(relay, backlog): &(Arc<str>, _)| Some((relay.clone(), number(backlog)?));
+            for (relay, number) in series.update(backlogs.iter().filter_map(by_relay)) {
+                gauge!(name, "relay" => relay.clone()).set(*number);
+            }
+        }
+    }
+
     /// Sets the phase, which only advances.
     fn advance(&mut self, to: Phase) {
         let current = self.phase.map_or(to, |phase| phase.max(to));
@@ -91,6 +121,7 @@ impl MetricsFacade {
         record("followthrough_requests_in_flight", set.requests.update(requests));
         record("followthrough_work_in_flight", set.work.update(work));
         record("followthrough_work_detached", set.detached.update(detached));
+        set.set_backlogs(&life.relays.backlogs());
         let counts = life.counts();
         gauge!("followthrough_connections").set(float(counts.connections as u64));
         gauge!("followthrough_workers").set(float(counts.workers as u64));
@@ -165,6 +196,16 @@ impl Observer for MetricsFacade {
             .record(work.elapsed);
     }
 
+    fn messages_settled(&self, messages: &MessagesSettled) {
+        for (result, count) in messages.by_result() {
+            counter!(
+                "followthrough_outbox_messages_total",
+                "relay" => messages.relay.clone(), "result" => result
+            )
+            .increment(count);
+        }
+    }
+
     fn phase_began(&self, phase: Phase) {
         lock(&self.set).advance(phase);
     }
@@ -181,9 +222,16 @@ fn describe() {
         ("followthrough_connections", "Open connections."),
         ("followthrough_workers", "Running workers."),
         ("followthrough_phase", "1 for the phase of the service."),
+        ("followthrough_outbox_waiting", "Messages that wait."),
+        ("followthrough_outbox_parked", "Messages that are parked."),
     ] {
         describe_gauge!(name, Unit::Count, description);
     }
+    describe_gauge!(
+        "followthrough_outbox_oldest_seconds",
+        Unit::Seconds,
+        "The age of the oldest message that waits."
+    );
     for (name, description) in [
         ("followthrough_requests_ended_total", "Requests that have ended."),
         ("followthrough_cancelled_total", "Requests that ended early."),
@@ -192,6 +240,7 @@ fn describe() {
         ("followthrough_rescued_total", "Durable work that completed without its request."),
         ("followthrough_compensations_ended_total", "Compensations that have ended."),
         ("followthrough_idempotency_keys_total", "Requests with an idempotency key."),
+        ("followthrough_outbox_messages_total", "Messages that a relay has settled."),
         ("followthrough_workers_failed_total", "Workers that have failed."),
         ("followthrough_deadlines_ignored_total", "Deadlines of callers that could not be read."),
         (

@@ -17,14 +17,20 @@ pub use self::open_telemetry::OpenTelemetry;
 
 /// Numbers by the value of a label. A value that was seen once stays, with the number zero, because a library of
 /// metrics keeps the last number of each series.
-#[derive(Debug, Default)]
-struct Series(BTreeMap<&'static str, u64>);
+#[derive(Debug)]
+struct Series<L = &'static str, N = u64>(BTreeMap<L, N>);
 
-impl Series {
+impl<L: Ord, N: Default> Series<L, N> {
     /// Takes the numbers of now.
-    fn update(&mut self, now: BTreeMap<&'static str, u64>) -> &BTreeMap<&'static str, u64> {
-        self.0.values_mut().for_each(|number| *number = 0);
+    fn update(&mut self, now: impl IntoIterator<Item = (L, N)>) -> &BTreeMap<L, N> {
+        self.0.values_mut().for_each(|number| *number = N::default());
         self.0.extend(now);
         &self.0
+    }
+}
+
+impl<L, N> Default for Series<L, N> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
     }
 }

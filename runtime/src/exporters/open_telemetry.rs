@@ -17,7 +17,9 @@ use super::Series;
 use crate::{
     Lifecycle,
     cause::{Cause, Outcome},
-    service::{Observer, Phase, RequestEnded, ServiceState, WorkEnded, lock},
+    service::{
+        MessagesSettled, Observer, Phase, RelayBacklog, RequestEnded, ServiceState, WorkEnded, lock,
+    },
 };
 
 /// The boundaries that the semantic conventions advise for `http.server.request.duration`, in seconds.
@@ -25,6 +27,7 @@ const BOUNDARIES: [f64; 14] =
     [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
 const HANDLER: &str = "followthrough.handler";
+const RELAY: &str = "followthrough.relay";
 
 /// An [`Observer`] that records through [`opentelemetry`](::opentelemetry), by the semantic conventions for HTTP
 /// servers. Needs the feature `opentelemetry`. The service chooses the SDK and its exporter.
@@ -57,6 +60,7 @@ pub struct OpenTelemetry {
     requests: Histogram<f64>,
     cancelled: Counter<u64>,
     durable: Histogram<f64>,
+    messages: Counter<u64>,
 }
 
 impl OpenTelemetry {
@@ -81,6 +85,11 @@ impl OpenTelemetry {
                 .with_description("Time from the point of no return to the end of the work.")
                 .with_boundaries(BOUNDARIES.into_iter().chain([30.0, 60.0]).collect())
                 .build(),
+            messages: meter
+                .u64_counter("followthrough.outbox.messages")
+                .with_unit("{message}")
+                .with_description("Messages that a relay has settled.")
+                .build(),
             attributes: Vec::new(),
             meter,
         }
@@ -93,10 +102,10 @@ impl OpenTelemetry {
         self
     }
 
-    /// Creates the instruments for what goes up and down: requests and work in flight, connections, workers and the
-    /// phase. The SDK reads them from `lifecycle` whenever it collects. Call this once for each lifecycle.
+    /// Creates the instruments for what goes up and down: requests and work in flight, connections, workers, the phase,
+    /// and the backlogs of outboxes. The SDK reads them from `lifecycle` whenever it collects. Call this once for each lifecycle.
     ///
-    /// The lifecycle is held weakly. Once it is dropped, its numbers are zero.
+    /// The lifecycle is held weakly. Once it is dropped, its numbers are zero. A relay that has stopped has no backlog.
     pub fn observe_gauges(&self, lifecycle: &Lifecycle) {
         lifecycle.life.observers.become_present();
         let active = "http.server.active_requests";
@@ -131,6 +140,55 @@ impl OpenTelemetry {
             let is_current = |phase| u64::from(phase == life.phase());
             Phase::ALL.into_iter().map(|phase| (phase.as_str(), is_current(phase))).collect()
         });
+        self.observe_backlogs(lifecycle);
+    }
+
+    /// Creates the gauges of outboxes. An up-down counter would be added up over the relays of one table.
+    fn observe_backlogs(&self, lifecycle: &Lifecycle) {
+        let numbers: [(_, _, fn(&RelayBacklog) -> u64); 2] = [
+            ("followthrough.outbox.waiting", "Messages that wait.", |backlog| backlog.waiting),
+            ("followthrough.outbox.parked", "Messages that are parked.", |backlog| backlog.parked),
+        ];
+        for (name, about, number) in numbers {
+            let read = self.backlogs(lifecycle, move |backlog| Some(number(backlog)));
+            self.meter
+                .u64_observable_gauge(name)
+                .with_unit("{message}")
+                .with_description(about)
+                .with_callback(move |gauge| read(&mut |n, labels| gauge.observe(n, labels)))
+                .build();
+        }
+        let read = self.backlogs(lifecycle, |backlog| backlog.oldest);
+        self.meter
+            .f64_observable_gauge("followthrough.outbox.oldest")
+            .with_unit("s")
+            .with_description("The age of the oldest message that waits.")
+            .with_callback(move |gauge| {
+                read(&mut |age, labels| gauge.observe(age.as_secs_f64(), labels));
+            })
+            .build();
+    }
+
+    /// Returns a function that tells its argument the number of each relay, with its attributes.
+    fn backlogs<N, F>(
+        &self,
+        lifecycle: &Lifecycle,
+        number: F,
+    ) -> impl Fn(&mut dyn FnMut(N, &[KeyValue])) + Send + Sync + use<N, F>
+    where
+        F: Fn(&RelayBacklog) -> Option<N> + Send + Sync,
+    {
+        let (life, common) = (Arc::downgrade(&lifecycle.life), self.attributes.clone());
+        move |observe| {
+            let backlogs = life.upgrade().map(|life| life.relays.backlogs()).unwrap_or_default();
+            for (relay, backlog) in backlogs {
+                if let Some(number) = number(&backlog) {
+                    let own = KeyValue::new(RELAY, relay);
+                    let attributes: Vec<_> = common.iter().cloned().chain([own]).collect();
+                    observe(number, &attributes);
+                }
+            }
+        }
     }
 
     /// Creates an instrument whose numbers `read` returns, by the values of the attribute `key`.
@@ -198,6 +256,16 @@ impl Observer for OpenTelemetry {
             KeyValue::new("followthrough.detached", work.detached.is_some()),
         ]);
         self.durable.record(work.elapsed.as_secs_f64(), &attributes);
+    }
+
+    fn messages_settled(&self, messages: &MessagesSettled) {
+        for (result, count) in messages.by_result() {
+            let attributes = self.attributes([
+                KeyValue::new(RELAY, messages.relay.clone()),
+                KeyValue::new("followthrough.result", result),
+            ]);
+            self.messages.add(count, &attributes);
+        }
     }
 }
 

@@ -4,6 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use http::{Method, Version};
 
+#[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+use super::outbox::OutboxCounts;
 use super::{in_flight::Ended, phase::Phase};
 use crate::{
     cause::{Cause, Outcome},
@@ -150,6 +152,15 @@ pub struct MessagesSettled {
     pub retried: u64,
     /// Messages that were parked, for an operator to decide.
     pub parked: u64,
+}
+
+impl MessagesSettled {
+    /// Returns each number with the value of the label `result` in metrics.
+    #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+    pub(crate) const fn by_result(&self) -> [(&'static str, u64); 3] {
+        let Self { sent, retried, parked, .. } = *self;
+        OutboxCounts { sent, retried, parked }.by_result()
+    }
 }
 
 /// Returns the method as a label. Others than the standard ones share one label.

@@ -101,14 +101,6 @@ struct Report {
     backlog: RelayBacklog,
 }
 
-/// The numbers of all relays of one name.
-pub(crate) struct RelayNumbers {
-    pub(crate) name: Arc<str>,
-    pub(crate) counts: OutboxCounts,
-    /// The last report of a meter that is still there.
-    pub(crate) backlog: Option<RelayBacklog>,
-}
-
 impl Relays {
     /// Returns the relay of this name.
     pub(crate) fn named(&self, name: &str) -> Arc<Relay> {
@@ -121,20 +113,29 @@ impl Relays {
         relay
     }
 
-    /// Returns the numbers of the relays, in the order of their names.
-    pub(crate) fn read(&self) -> Vec<RelayNumbers> {
-        let relays: Vec<_> = lock(&self.0).values().cloned().collect();
-        relays.iter().map(|relay| relay.read()).collect()
+    fn all(&self) -> Vec<Arc<Relay>> {
+        lock(&self.0).values().cloned().collect()
+    }
+
+    /// Returns the counts by the names of the relays.
+    pub(crate) fn by_name(&self) -> Vec<(Arc<str>, OutboxCounts)> {
+        let relays = self.all();
+        relays.iter().map(|relay| (relay.name.clone(), lock(&relay.state).counts)).collect()
     }
 
     /// Returns the counts of all relays together.
     pub(crate) fn counts(&self) -> OutboxCounts {
         let mut sum = OutboxCounts::default();
-        for relay in self.read() {
-            let OutboxCounts { sent, retried, parked } = relay.counts;
+        for (_, OutboxCounts { sent, retried, parked }) in self.by_name() {
             sum.add(sent, retried, parked);
         }
         sum
+    }
+
+    /// Returns the last report of each name that has one.
+    pub(crate) fn backlogs(&self) -> Vec<(Arc<str>, RelayBacklog)> {
+        let relays = self.all();
+        relays.iter().filter_map(|relay| Some((relay.name.clone(), relay.backlog()?))).collect()
     }
 }
 
@@ -164,14 +165,12 @@ impl Relay {
         lock(&self.state).reports.retain(|report| report.meter != meter);
     }
 
-    fn read(&self) -> RelayNumbers {
+    /// Returns the last report of a meter that is still there.
+    fn backlog(&self) -> Option<RelayBacklog> {
         let state = lock(&self.state);
-        let backlog = state.reports.last().map(|report| {
-            let RelayBacklog { waiting, parked, oldest } = report.backlog;
-            // The message waits on until the next report, which a relay without its database does not send.
-            let oldest = oldest.map(|oldest| oldest.saturating_add(report.at.elapsed()));
-            RelayBacklog { waiting, parked, oldest }
-        });
-        RelayNumbers { name: self.name.clone(), counts: state.counts, backlog }
+        let Report { at, backlog, .. } = state.reports.last()?;
+        // A relay that cannot read its table reports nothing, and its oldest message grows older all the same.
+        let oldest = backlog.oldest.map(|oldest| oldest.saturating_add(at.elapsed()));
+        Some(RelayBacklog { oldest, ..*backlog })
     }
 }

@@ -27,7 +27,7 @@ use super::{
     counts::{Counts, InFlightByHandler},
     in_flight::DurableCounts,
     observer::{RequestEnded, WorkEnded},
-    outbox::{RelayBacklog, RelayNumbers},
+    outbox::{RelayBacklog, Relays},
     phase::Phase,
     sharded::{Sharded, shard_of_thread},
     state::ServiceState,
@@ -181,7 +181,7 @@ impl ServiceState {
         write_requests(&mut text, &series);
         self.write_in_flight(&mut text, &counts);
         write_work(&mut text, &counts, &series);
-        write_outbox(&mut text, &self.relays.read());
+        write_outbox(&mut text, &self.relays);
         write_service(&mut text, &counts);
         text.end()
     }
@@ -270,32 +270,32 @@ fn write_work(text: &mut Text, counts: &Counts, series: &Series) {
 }
 
 /// Writes the metrics of outboxes. A service without a relay has none of them.
-fn write_outbox(text: &mut Text, relays: &[RelayNumbers]) {
-    if relays.is_empty() {
+fn write_outbox(text: &mut Text, relays: &Relays) {
+    let by_name = relays.by_name();
+    if by_name.is_empty() {
         return;
     }
     text.begin("outbox_messages", "counter", "Messages that a relay has settled.");
-    for relay in relays {
-        for (result, count) in relay.counts.by_result() {
-            let labels = [("relay", &*relay.name), ("result", result)];
+    for (relay, counts) in by_name {
+        for (result, count) in counts.by_result() {
+            let labels = [("relay", &*relay), ("result", result)];
             text.sample("outbox_messages_total", &labels, count);
         }
     }
-    let reports: Vec<_> =
-        relays.iter().filter_map(|relay| Some((&*relay.name, relay.backlog?))).collect();
+    let backlogs = relays.backlogs();
     let numbers: [(_, _, fn(&RelayBacklog) -> u64); 2] = [
         ("outbox_waiting", "Messages that wait.", |backlog| backlog.waiting),
         ("outbox_parked", "Messages that are parked.", |backlog| backlog.parked),
     ];
     for (name, help, number) in numbers {
         text.begin(name, "gauge", help);
-        for (relay, backlog) in &reports {
+        for (relay, backlog) in &backlogs {
             text.sample(name, &[("relay", relay)], number(backlog));
         }
     }
     let name = "outbox_oldest_seconds";
     text.begin(name, "gauge", "The age of the oldest message that waits.");
-    for (relay, backlog) in &reports {
+    for (relay, backlog) in &backlogs {
         if let Some(oldest) = backlog.oldest {
             text.sample(name, &[("relay", relay)], oldest.as_secs_f64());
         }
