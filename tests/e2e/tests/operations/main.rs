@@ -1,7 +1,8 @@
-//! The view of an operator: observers, metrics, counts and tracked tasks.
+//! The view of an operator: observers, metrics, counts, relays and tracked tasks.
 
 mod metrics;
 mod observers;
+mod outbox;
 mod readiness;
 mod restarts;
 mod tracked;

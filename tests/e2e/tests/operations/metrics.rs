@@ -16,7 +16,7 @@ use followthrough_tests::{Leaving, Marks, Server, h1, lifecycle, soon};
 use tokio::{net::TcpListener, sync::watch};
 
 /// The whole part of the samples of a text, by their name and labels.
-type Samples = BTreeMap<String, u64>;
+pub(crate) type Samples = BTreeMap<String, u64>;
 
 /// Reads a text, and checks its form: each sample belongs to the metric whose `# TYPE` came last.
 fn parse(text: &str) -> Samples {
@@ -45,7 +45,7 @@ fn sum(samples: &Samples, name: &str) -> u64 {
     samples.iter().filter(|(sample, _)| of(sample)).map(|(_, value)| value).sum()
 }
 
-async fn scrape(lifecycle: &Lifecycle) -> Samples {
+pub(crate) async fn scrape(lifecycle: &Lifecycle) -> Samples {
     let answer = lifecycle.metrics()().await;
     let answer = axum::response::IntoResponse::into_response(answer);
     let media_type = answer.headers()["content-type"].to_str().unwrap().to_owned();
