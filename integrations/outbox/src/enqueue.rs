@@ -25,6 +25,18 @@ use crate::{Message, MessageId};
 /// # }
 /// ```
 ///
+/// A pool or a bare connection is refused, because the message would land without its write:
+///
+/// ```compile_fail,E0277
+/// # struct PgPool;
+/// # async fn place(mut pool: PgPool) {
+/// use followthrough_outbox::{Message, enqueue};
+///
+/// let message = Message::new("orders.placed", "17");
+/// enqueue(&mut pool, &message).await; // a message is enqueued in the transaction of its write
+/// # }
+/// ```
+///
 /// # Errors
 ///
 /// [`EnqueueError::Invalid`] if the message cannot be stored, and [`EnqueueError::Database`] with the error of the
