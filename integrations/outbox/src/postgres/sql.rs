@@ -29,6 +29,7 @@ pub(super) const MISSING_COLUMN: &str = "
         SELECT FROM pg_attribute
         WHERE attrelid = to_regclass(used.relation) AND attname = used.attribute
             AND format_type(atttypid, NULL) = used.type AND NOT attisdropped
+            AND (attname <> 'number' OR attidentity <> '')
     )
     LIMIT 1";
 
@@ -229,13 +230,13 @@ pub(super) const BACKLOG: &str = "
     SELECT
         count(*) FILTER (WHERE parked_at IS NULL),
         count(*) FILTER (WHERE parked_at IS NOT NULL),
-        greatest(0, extract(epoch FROM statement_timestamp()
+        (extract(epoch FROM statement_timestamp()
             - min(enqueued_at) FILTER (WHERE parked_at IS NULL)) * 1000000)::bigint
     FROM followthrough_outbox WHERE in_line OR parked_at IS NOT NULL";
 
 pub(super) const PARKED: &str = "
     SELECT number, id::text, topic, key, in_line, attempts, coalesce(reason, ''),
-        greatest(0, extract(epoch FROM statement_timestamp() - parked_at) * 1000000)::bigint,
+        (extract(epoch FROM statement_timestamp() - parked_at) * 1000000)::bigint,
         octet_length(payload)::bigint
     FROM followthrough_outbox WHERE parked_at IS NOT NULL
     ORDER BY parked_at, number LIMIT $1";
