@@ -67,17 +67,17 @@ impl PostgresOutbox {
         Self { listener: None, ..self }
     }
 
-    /// Runs the [migrations](Self::MIGRATIONS), and checks that the tables have the columns that this version uses.
+    /// Runs the [migrations](Self::MIGRATIONS), and checks that the tables have the columns and the indexes that this version uses.
     /// Several processes may do so at once.
     ///
     /// # Errors
     ///
-    /// Returns the error of the database, or [`Configuration`](sqlx::Error::Configuration) with the column that is
-    /// missing and what to do.
+    /// Returns the error of the database, or [`Configuration`](sqlx::Error::Configuration) with what a
+    /// table lacks and what to do.
     pub async fn migrate(&self) -> Result<(), sqlx::Error> {
         let migrated = self.run_migrations().await;
         // A table of another shape can fail a migration with an error that does not say so.
-        self.check_columns().await.and(migrated)
+        self.check_tables().await.and(migrated)
     }
 
     async fn run_migrations(&self) -> Result<(), sqlx::Error> {
@@ -90,15 +90,14 @@ impl PostgresOutbox {
         tx.commit().await
     }
 
-    async fn check_columns(&self) -> Result<(), sqlx::Error> {
-        let missing = sqlx::query(sql::MISSING_COLUMN).fetch_optional(&self.pool).await?;
+    async fn check_tables(&self) -> Result<(), sqlx::Error> {
+        let missing = sqlx::query(sql::MISSING).fetch_optional(&self.pool).await?;
         let Some(missing) = missing else { return Ok(()) };
-        let (table, column, expected): (String, String, String) =
-            (missing.try_get(0)?, missing.try_get(1)?, missing.try_get(2)?);
+        let (table, part): (String, String) = (missing.try_get(0)?, missing.try_get(1)?);
         let (name, _) = Self::MIGRATIONS[0];
         let reason = format!(
-            "the table `{table}` has no column `{column}` of the type `{expected}`, so `{name}` of followthrough-outbox \
-             did not create it: rename that table, and start again"
+            "the table `{table}` has no {part}, so `{name}` of followthrough-outbox did not create it: drop that table, or \
+             rename it and its indexes, and start again"
         );
         Err(sqlx::Error::Configuration(reason.into()))
     }
@@ -107,12 +106,17 @@ impl PostgresOutbox {
         Ok(query.execute(&self.pool).await?.rows_affected())
     }
 
-    /// Runs a statement with the settings of [`sql::BEGIN`].
-    async fn run_by_index(&self, query: Query<'_>) -> Result<Vec<PgRow>, sqlx::Error> {
-        let mut tx = self.pool.begin_with(sql::BEGIN).await?;
-        let rows = query.fetch_all(&mut *tx).await?;
-        tx.commit().await?;
-        Ok(rows)
+    /// Runs a statement with the settings of [`sql::BEGIN`], to its end also when the caller is dropped: sqlx leaves the
+    /// transaction open whose `BEGIN` is dropped, and gives its connection to the next caller.
+    async fn run_by_index(&self, query: Query<'static>) -> Result<Vec<PgRow>, sqlx::Error> {
+        let pool = self.pool.clone();
+        let running = tokio::spawn(async move {
+            let mut tx = pool.begin_with(sql::BEGIN).await?;
+            let rows = query.fetch_all(&mut *tx).await?;
+            tx.commit().await?;
+            Ok(rows)
+        });
+        running.await.unwrap_or_else(|_| Err(sqlx::Error::WorkerCrashed))
     }
 
     /// Returns whether a message is due.
@@ -217,10 +221,10 @@ impl Outbox for PostgresOutbox {
 impl Table for PostgresOutbox {
     async fn lease(&self, ask: &Ask) -> Result<Vec<Run>, sqlx::Error> {
         let query = sqlx::query(sql::LEASE)
-            .bind(&ask.relay)
+            .bind(ask.relay.clone())
             .bind(i64::from(ask.runs))
             .bind(i64::from(ask.messages))
-            .bind(&ask.after_key)
+            .bind(ask.after_key.clone())
             .bind(ask.up_to)
             .bind(row::micros(ask.lease));
         let rows = self.run_by_index(query).await?;
@@ -233,18 +237,18 @@ impl Table for PostgresOutbox {
         let Settlements { sent, forget_sent, released, later, never } = results;
         if !sent.is_empty() {
             let sql = if *forget_sent { sql::FORGET } else { sql::SENT };
-            self.run_by_index(sqlx::query(sql).bind(sent)).await?;
+            self.run_by_index(sqlx::query(sql).bind(sent.clone())).await?;
         }
         if !later.is_empty() {
             let mut later: Vec<_> = later.iter().collect();
             later.sort_by_key(|message| message.number);
             let query = sqlx::query(sql::LATER)
-                .bind(relay)
+                .bind(relay.to_owned())
                 .bind(later.iter().map(|message| message.number).collect::<Vec<_>>())
                 .bind(
                     later.iter().map(|message| row::integer(message.attempts)).collect::<Vec<_>>(),
                 )
-                .bind(later.iter().map(|message| message.reason.as_str()).collect::<Vec<_>>())
+                .bind(later.iter().map(|message| message.reason.clone()).collect::<Vec<_>>())
                 .bind(later.iter().map(|message| row::micros(message.pause)).collect::<Vec<_>>());
             self.run_by_index(query).await?;
         }
@@ -252,17 +256,17 @@ impl Table for PostgresOutbox {
             let mut never: Vec<_> = never.iter().collect();
             never.sort_by_key(|message| message.number);
             let query = sqlx::query(sql::NEVER)
-                .bind(relay)
+                .bind(relay.to_owned())
                 .bind(never.iter().map(|message| message.number).collect::<Vec<_>>())
                 .bind(
                     never.iter().map(|message| row::integer(message.attempts)).collect::<Vec<_>>(),
                 )
-                .bind(never.iter().map(|message| message.reason.as_str()).collect::<Vec<_>>())
+                .bind(never.iter().map(|message| message.reason.clone()).collect::<Vec<_>>())
                 .bind(never.iter().map(|message| message.holds_key).collect::<Vec<_>>());
             self.run_by_index(query).await?;
         }
         if !released.is_empty() {
-            self.run_by_index(sqlx::query(sql::RELEASED).bind(relay).bind(released)).await?;
+            self.run_by_index(sqlx::query(sql::RELEASED).bind(relay.to_owned()).bind(released.clone())).await?;
         }
         Ok(())
     }

@@ -8,9 +8,9 @@ pub(super) const CHANNEL: &str = "followthrough_outbox";
 pub(super) const LOCK_MIGRATIONS: &str =
     "SELECT pg_advisory_xact_lock(hashtextextended('followthrough_outbox', 0))";
 
-/// Returns the first column that the statements use and that a table lacks, with its table and its type.
-pub(super) const MISSING_COLUMN: &str = "
-    SELECT used.relation, used.attribute, used.type
+/// Returns a table that exists and a column or an index that it lacks.
+pub(super) const MISSING: &str = "
+    SELECT used.relation, 'column `' || used.name || '` of the type `' || used.type || '`'
     FROM (VALUES
         ('followthrough_outbox', 'number', 'bigint'), ('followthrough_outbox', 'id', 'uuid'),
         ('followthrough_outbox', 'topic', 'text'), ('followthrough_outbox', 'key', 'text'),
@@ -24,12 +24,22 @@ pub(super) const MISSING_COLUMN: &str = "
         ('followthrough_outbox', 'sent_at', 'timestamp with time zone'),
         ('followthrough_outbox_relays', 'relay', 'text'),
         ('followthrough_outbox_relays', 'waits_since', 'timestamp with time zone')
-    ) AS used (relation, attribute, type)
+    ) AS used (relation, name, type)
     WHERE to_regclass(used.relation) IS NOT NULL AND NOT EXISTS (
         SELECT FROM pg_attribute
-        WHERE attrelid = to_regclass(used.relation) AND attname = used.attribute
+        WHERE attrelid = to_regclass(used.relation) AND attname = used.name
             AND format_type(atttypid, NULL) = used.type AND NOT attisdropped
-            AND (attname <> 'number' OR attidentity <> '')
+    )
+    UNION ALL
+    SELECT 'followthrough_outbox', 'index `' || used.name || '`'
+    FROM unnest(ARRAY[
+        'followthrough_outbox_keys', 'followthrough_outbox_due', 'followthrough_outbox_parked',
+        'followthrough_outbox_sent', 'followthrough_outbox_pkey'
+    ]) AS used (name)
+    WHERE to_regclass('followthrough_outbox') IS NOT NULL AND NOT EXISTS (
+        SELECT FROM pg_index
+        WHERE indrelid = to_regclass('followthrough_outbox') AND indexrelid = to_regclass(used.name)
+            AND indisvalid
     )
     LIMIT 1";
 
