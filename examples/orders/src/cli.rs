@@ -36,6 +36,46 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE", conflicts_with = "review")]
         deadlines: Option<PathBuf>,
     },
+    /// List, retry or drop the letters that the warehouse has refused
+    #[command(arg_required_else_help = false)]
+    Outbox {
+        #[command(subcommand)]
+        command: OutboxCommand,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum OutboxCommand {
+    /// Print the parked letters, the oldest first
+    List {
+        #[command(flatten)]
+        file: ServiceFile,
+    },
+    /// Put a parked letter, or all of them, back in line
+    Retry {
+        /// The number of the letter, as `list` prints it
+        #[arg(required_unless_present = "all")]
+        number: Option<i64>,
+        /// All parked letters
+        #[arg(long, conflicts_with = "number")]
+        all: bool,
+        #[command(flatten)]
+        file: ServiceFile,
+    },
+    /// Remove a parked letter, which is never delivered then
+    Drop {
+        /// The number of the letter, as `list` prints it
+        number: i64,
+        #[command(flatten)]
+        file: ServiceFile,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct ServiceFile {
+    /// The database file of the service, which may be running
+    #[arg(long, value_name = "FILE")]
+    pub(crate) db: Location,
 }
 
 #[derive(Args, Clone)]
@@ -84,8 +124,10 @@ impl Cli {
     pub(crate) fn read() -> Self {
         Self::try_parse().unwrap_or_else(|error| {
             if error.use_stderr() {
+                // The names of missing arguments are on lines of their own.
                 let message = error.to_string();
-                let line = message.lines().next().unwrap_or_default();
+                let lines = message.lines().take_while(|line| !line.is_empty());
+                let line = lines.map(str::trim).collect::<Vec<_>>().join(" ");
                 crate::refuse(line.trim_start_matches("error: "));
             }
             error.exit()

@@ -9,7 +9,7 @@ use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::{Stream, StreamExt};
 
-use crate::db::Letter;
+use crate::peers::Letter;
 
 /// The channel to all listeners.
 #[derive(Clone)]

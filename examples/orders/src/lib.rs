@@ -14,10 +14,10 @@ mod health;
 mod holds;
 mod operations;
 mod orders;
+mod outbox;
 mod peers;
 mod problem;
 mod recount;
-mod relay;
 mod report;
 mod service;
 mod stock;
@@ -54,6 +54,13 @@ pub async fn main() -> ExitCode {
             print!("{}", lifecycle.policies());
             ExitCode::SUCCESS
         }
+        Some(Command::Outbox { command }) => match outbox::run(command).await {
+            Ok(text) => {
+                print!("{text}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => refuse(error),
+        },
         None => serve(&cli.settings).await,
     }
 }

@@ -4,6 +4,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use followthrough_outbox::EnqueueError;
+
 use crate::peers::PeerError;
 
 /// Why a request was not served.
@@ -18,6 +20,9 @@ pub(crate) enum AppError {
     /// This service is at fault.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
+    /// This service is at fault.
+    #[error("{0}")]
+    Enqueue(#[from] EnqueueError),
 }
 
 impl AppError {
@@ -55,7 +60,7 @@ impl AppError {
         match self {
             Self::Refused { status, .. } => *status,
             Self::Peer(_) => StatusCode::BAD_GATEWAY,
-            Self::Database(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Database(_) | Self::Enqueue(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }
@@ -65,7 +70,7 @@ impl IntoResponse for AppError {
         let status = self.status();
         let detail = match &self {
             // The error of the database is only for the log.
-            Self::Database(_) => "the database failed".to_owned(),
+            Self::Database(_) | Self::Enqueue(_) => "the database failed".to_owned(),
             _ => self.to_string(),
         };
         if status.is_server_error() {

@@ -12,6 +12,7 @@ use followthrough::{
     BuildError, Idempotency, Lifecycle, LifecycleBuilder, Overrides, OverridesError, Router, Scope,
     ShutdownReport,
 };
+use followthrough_outbox::Relay;
 use tokio::net::TcpListener;
 
 use crate::app::{self, App};
@@ -20,7 +21,6 @@ use crate::db::{Db, Location, OpenError};
 use crate::events::Events;
 use crate::operations::{History, Operations};
 use crate::peers::{Payments, Provider, Shipping, Warehouse};
-use crate::relay::relay;
 
 /// Why the service did not start, in one line each.
 #[derive(Debug, thiserror::Error)]
@@ -159,12 +159,13 @@ impl Service {
         let shipping = Shipping::start(latency.quote).await.map_err(StartError::Peer)?;
         let (payments, provider) =
             Payments::start(latency.charge).await.map_err(StartError::Peer)?;
-        let warehouse = Warehouse::start().await.map_err(StartError::Peer)?;
+        let events = Events::new();
+        let warehouse = Warehouse::start(events.clone()).await.map_err(StartError::Peer)?;
 
         let db = Db::open(&settings.db, latency.statement)
             .await
             .map_err(|error| StartError::Database { location: settings.db.clone(), error })?;
-        let app = App { db: db.clone(), shipping, payments, events: Events::new() };
+        let app = App { db: db.clone(), shipping, payments, events };
         let operations = operations.zip(history).map(|((listener, address), history)| {
             Operations::start(listener, address, &lifecycle, history)
         });
@@ -174,8 +175,8 @@ impl Service {
     /// Serves until a signal or `lifecycle.shutdown()`, and then until the service has drained.
     pub(crate) async fn run(self) -> io::Result<ShutdownReport> {
         let Self { lifecycle, db, app, listener, warehouse, .. } = self;
-        let events = app.events.clone();
-        lifecycle.spawn("relay", |stop| relay(stop, db, warehouse, events));
+        let relay = Relay::new(db.outbox(), warehouse);
+        lifecycle.spawn("outbox", |stop| relay.run(stop));
         let routes = app::router(app, &lifecycle);
         followthrough::serve(listener, routes).lifecycle(lifecycle).await
     }

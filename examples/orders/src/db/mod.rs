@@ -8,18 +8,17 @@
 mod holds;
 mod open;
 mod orders;
-mod outbox;
 mod report;
 mod stock;
 mod transfers;
 
 use std::time::Duration;
 
+use followthrough_outbox::SqliteOutbox;
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
-pub(crate) use open::{Location, OpenError};
+pub(crate) use open::{Location, OpenError, open_outbox};
 pub(crate) use orders::{Bill, Order};
-pub(crate) use outbox::Letter;
 pub(crate) use report::Report;
 pub(crate) use stock::Item;
 
@@ -43,6 +42,11 @@ impl Db {
     /// Begins a transaction that may write. Dropping it before its commit rolls it back.
     async fn begin(&self) -> sqlx::Result<Transaction<'static, Sqlite>> {
         self.run(self.writes.begin_with("BEGIN IMMEDIATE")).await
+    }
+
+    /// Returns the outbox, whose messages commit with the writes of this database.
+    pub(crate) fn outbox(&self) -> SqliteOutbox {
+        SqliteOutbox::new(self.writes.clone())
     }
 
     /// Returns how many connections are running a read.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use followthrough_outbox::SqliteOutbox;
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 
@@ -51,6 +52,12 @@ pub(crate) enum OpenError {
     ReadOnly,
     #[error("it is the database of another program")]
     Foreign,
+    #[error("there is no such file")]
+    Missing,
+    #[error("it is the memory of another process: the service needs `--db FILE` as well")]
+    InMemory,
+    #[error("it is older than the outbox: start the service with it once")]
+    WithoutOutbox,
     #[error(transparent)]
     Io(#[from] io::Error),
     #[error(transparent)]
@@ -66,7 +73,9 @@ impl Db {
                 // kept connection.
                 let pool = pool(SqliteConnectOptions::new().in_memory(true), 1).await?;
                 prepare(&pool).await?;
-                Ok(Self { reads: pool.clone(), writes: pool, slow })
+                let db = Self { reads: pool.clone(), writes: pool, slow };
+                db.outbox().migrate().await?;
+                Ok(db)
             }
             Location::File(path) => {
                 let claim = Claim::new(path)?;
@@ -89,7 +98,31 @@ impl Db {
         let options = options.journal_mode(SqliteJournalMode::Wal);
         let writes = pool(options.clone(), 8).await?;
         let reads = pool(options.read_only(true), 4).await?;
-        Ok(Self { reads, writes, slow })
+        let db = Self { reads, writes, slow };
+        // At each start, because the file may be older than the outbox.
+        db.outbox().migrate().await?;
+        Ok(db)
+    }
+}
+
+/// Opens the outbox of a database file that a service has made and may have open.
+pub(crate) async fn open_outbox(location: &Location) -> Result<SqliteOutbox, OpenError> {
+    let Location::File(path) = location else { return Err(OpenError::InMemory) };
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => {}
+        Ok(_) => return Err(OpenError::NotAFile),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(OpenError::Missing),
+        Err(error) => return Err(error.into()),
+    }
+    let pool = pool(SqliteConnectOptions::new().filename(std::path::absolute(path)?), 1).await?;
+    let id: i32 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&pool).await?;
+    if id != APPLICATION_ID {
+        return Err(OpenError::Foreign);
+    }
+    let table = "SELECT count(*) FROM sqlite_schema WHERE name = 'followthrough_outbox'";
+    match sqlx::query_scalar::<_, i64>(table).fetch_one(&pool).await? {
+        0 => Err(OpenError::WithoutOutbox),
+        _ => Ok(SqliteOutbox::new(pool)),
     }
 }
 

@@ -1,3 +1,6 @@
+use followthrough_outbox::{Message, enqueue};
+use serde_json::json;
+
 use super::Db;
 use crate::peers::Charge;
 use crate::problem::AppError;
@@ -34,8 +37,8 @@ impl Db {
         self.run(query.fetch_all(&self.reads)).await
     }
 
-    /// Stores the order, takes the goods from stock and adds a letter to the outbox: all or
-    /// nothing.
+    /// Stores the order, takes the goods from stock and enqueues a letter to the warehouse: all
+    /// or nothing.
     pub(crate) async fn insert_order(
         &self,
         bill: &Bill,
@@ -62,8 +65,11 @@ impl Db {
         if !self.take(&mut tx, &bill.sku, bill.quantity).await? {
             return Err(AppError::conflict(format!("`{}` has just sold out", bill.sku)));
         }
-        let tell = sqlx::query("INSERT INTO outbox (order_id) VALUES (?)").bind(order.id);
-        self.run(tell.execute(&mut *tx)).await?;
+        let Order { id, sku, quantity, .. } = &order;
+        let letter = json!({ "order": id, "sku": sku, "quantity": quantity }).to_string();
+        // The key is the SKU, because the warehouse hands out its goods in the order of the sales.
+        let letter = Message::new("orders.placed", letter).key(sku);
+        self.run(enqueue(&mut tx, &letter)).await?;
 
         self.run(tx.commit()).await?;
         Ok(order)

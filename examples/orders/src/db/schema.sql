@@ -23,13 +23,6 @@ CREATE TABLE orders (
 
 CREATE INDEX orders_by_sku ON orders (sku);
 
--- Letters to the warehouse. A row is written with its order, and the relay delivers it.
-CREATE TABLE outbox (
-    id           INTEGER PRIMARY KEY,
-    order_id     INTEGER NOT NULL UNIQUE REFERENCES orders (id),
-    delivered_at TEXT
-) STRICT;
-
 -- A hold that was released keeps its row, without goods: a late hold with the same id conflicts with that row.
 CREATE TABLE holds (
     id       TEXT    PRIMARY KEY,

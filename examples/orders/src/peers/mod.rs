@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 pub use payments::Provider;
 pub(crate) use payments::{Charge, Payments};
 pub(crate) use shipping::{Quote, Shipping};
-pub(crate) use warehouse::Warehouse;
+pub(crate) use warehouse::{Letter, Warehouse};
 
 /// The longest wait for one answer of a peer.
 const PATIENCE: Duration = Duration::from_secs(3);

@@ -104,7 +104,7 @@ impl Stage {
     pub(super) async fn facts(&self) -> sqlx::Result<Facts> {
         sqlx::query_as(
             "SELECT (SELECT count(*) FROM orders) AS orders,
-                    (SELECT count(*) FROM outbox) AS outbox,
+                    (SELECT count(*) FROM followthrough_outbox) AS outbox,
                     (SELECT count(quantity) FROM holds) AS holds,
                     (SELECT count(*) FROM transfers) AS transfers,
                     (SELECT quantity FROM stock WHERE sku = 'tea') AS tea,
@@ -147,15 +147,9 @@ impl Stage {
         until(NOTICE, || !self.log.find(mark, &words).is_empty()).await
     }
 
-    /// Waits until a report keeps `SQLite` busy, longer than the relay ever does.
+    /// Waits until a report keeps `SQLite` busy. Returns `false` after a time-out.
     pub(super) async fn until_database_busy(&self) -> bool {
-        for _ in 0..5 {
-            if !self.until(|| self.db.busy_reads() > 0).await {
-                return false;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        self.db.busy_reads() > 0
+        self.until(|| self.db.busy_reads() > 0).await
     }
 
     /// Waits until the database is idle. Returns `false` after a time-out.

@@ -128,6 +128,14 @@ async fn a_run_ends_before_a_message_that_has_failed() {
 }
 
 #[tokio::test]
+async fn a_parked_message_takes_no_place_of_another() {
+    let Database { pool, outbox, folder: _folder } = database().await;
+    commit(&pool, &["a", "b", "-", "-"]).await;
+    execute(&pool, "UPDATE followthrough_outbox SET parked_at = 0 WHERE number IN (1, 3)").await;
+    assert_eq!(lease(&outbox, &Ask { runs: 2, ..ask("one") }).await, [[2], [4]]);
+}
+
+#[tokio::test]
 async fn an_idle_relay_takes_no_lock() {
     let database = database().await;
     let Database { pool, .. } = &database;

@@ -46,11 +46,16 @@ impl Books {
         let orders = sqlx::query_as(
             "SELECT orders.id, key, orders.sku, orders.quantity, charge,
                     price_cents * orders.quantity + shipping_cents - total_cents AS owed_cents,
-                    (SELECT count(*) FROM outbox WHERE order_id = orders.id) AS letters
-             FROM orders JOIN stock ON stock.sku = orders.sku",
+                    coalesce(told.letters, 0) AS letters
+             FROM orders JOIN stock ON stock.sku = orders.sku
+             LEFT JOIN (
+                SELECT CAST(payload AS TEXT) ->> '$.order' AS id, count(*) AS letters
+                FROM followthrough_outbox GROUP BY 1
+             ) AS told ON told.id = orders.id",
         );
         let transfers = sqlx::query_as("SELECT id, source, target, quantity FROM transfers");
         let stock = sqlx::query_as("SELECT sku, quantity FROM stock");
+        let letters = sqlx::query_scalar("SELECT count(*) FROM followthrough_outbox");
         let mut broken: Vec<String> =
             sqlx::query_scalar("PRAGMA integrity_check").fetch_all(&mut *db).await?;
         broken.retain(|line| line != "ok");
@@ -60,7 +65,7 @@ impl Books {
             orders: orders.fetch_all(&mut *db).await?,
             transfers: transfers.fetch_all(&mut *db).await?,
             stock: stock.fetch_all(&mut *db).await?.into_iter().collect(),
-            letters: sqlx::query_scalar("SELECT count(*) FROM outbox").fetch_one(&mut *db).await?,
+            letters: letters.fetch_one(&mut *db).await?,
             holds: sqlx::query_scalar("SELECT count(*) FROM holds").fetch_one(&mut *db).await?,
             broken,
         })
