@@ -36,6 +36,7 @@ pub mod todos;
 pub mod validator;
 pub mod versioning;
 pub mod worker;
+pub mod workflow;
 
 /// A recipe.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +63,7 @@ macro_rules! recipes {
 pub const RECIPES: &[Recipe] = recipes![
     "todos" "key_value_store" "form" "validator" "multipart" "streaming" "static_files" "sqlite" "postgres" "holds"
     "idempotency" "error_handling" "jwt" "dependency_injection" "consume_body" "not_found" "versioning" "deadlines" "blocking" "sse"
-    "chat" "reverse_proxy" "tls" "worker" "graceful_shutdown" "request_id" "metrics" "testing"
+    "chat" "reverse_proxy" "tls" "worker" "workflow" "graceful_shutdown" "request_id" "metrics" "testing"
 ];
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use recipes::{
     RECIPES, blocking, chat, consume_body, deadlines, dependency_injection, error_handling, form,
     graceful_shutdown, holds, idempotency, jwt, key_value_store, metrics, multipart, not_found,
     postgres, request_id, reverse_proxy, sqlite, sse, static_files, streaming, testing, tls, todos,
-    validator, versioning, worker,
+    validator, versioning, worker, workflow,
 };
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{PgPool, SqlitePool};
@@ -50,7 +50,7 @@ async fn main() -> ExitCode {
 
 /// Serves a recipe on port 3000 until a signal.
 async fn run(name: &str, arguments: Vec<String>) -> Result<ShutdownReport, Failure> {
-    // The recipes are one program, and one of them takes keys.
+    // The recipes are one program, and two of them take keys.
     let settings = Lifecycle::builder().idempotency(idempotency::keys());
     let settings = match name {
         "deadlines" => deadlines::settings(settings),
@@ -125,6 +125,7 @@ async fn app(
         "validator" => validator::app(),
         "versioning" => versioning::app(),
         "worker" => worker::app(lifecycle, worker::Printer),
+        "workflow" => workflow::app(or("127.0.0.1:8080").parse()?),
         _ => {
             return Err(
                 format!("unknown recipe `{name}`: `cargo run -p recipes` lists them").into()
