@@ -91,6 +91,10 @@ pub mod layers {}
 #[doc = include_str!("../guide/logs.md")]
 pub mod logs {}
 
+#[doc = include_str!("../guide/links.txt")]
+#[doc = include_str!("../guide/one_process.md")]
+pub mod one_process {}
+
 // Its examples need three libraries, so they run in `tests/openapi`.
 #[cfg(not(doctest))]
 #[doc = include_str!("../guide/links.txt")]
@@ -102,6 +106,10 @@ pub mod openapi {}
 #[doc = include_str!("../guide/links.txt")]
 #[doc = include_str!("../guide/operations.md")]
 pub mod operations {}
+
+#[doc = include_str!("../guide/links.txt")]
+#[doc = include_str!("../guide/outbox.md")]
+pub mod outbox {}
 
 #[doc = include_str!("../guide/links.txt")]
 #[doc = include_str!("../guide/proof.md")]
