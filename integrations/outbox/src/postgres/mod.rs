@@ -266,7 +266,10 @@ impl Table for PostgresOutbox {
             self.run_by_index(query).await?;
         }
         if !released.is_empty() {
-            self.run_by_index(sqlx::query(sql::RELEASED).bind(relay.to_owned()).bind(released.clone())).await?;
+            self.run_by_index(
+                sqlx::query(sql::RELEASED).bind(relay.to_owned()).bind(released.clone()),
+            )
+            .await?;
         }
         Ok(())
     }

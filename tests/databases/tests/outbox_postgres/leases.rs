@@ -94,11 +94,15 @@ async fn relays_that_work_at_once_never_share_a_message() {
             while outbox.backlog().await.unwrap().waiting > 0 {
                 let runs = outbox.lease(&ask).await.unwrap();
                 let messages = runs.iter().flat_map(|run| &run.messages);
-                let of = |message: &StoredMessage| (message.key().map(str::to_owned), message.number());
+                let of =
+                    |message: &StoredMessage| (message.key().map(str::to_owned), message.number());
                 let leased: Vec<_> = messages.map(of).collect();
                 published.lock().unwrap().extend(leased.iter().cloned());
                 let sent = leased.into_iter().map(|(_, number)| number).collect();
-                outbox.settle(&ask.relay, &Settlements { sent, ..Default::default() }).await.unwrap();
+                outbox
+                    .settle(&ask.relay, &Settlements { sent, ..Default::default() })
+                    .await
+                    .unwrap();
             }
         });
     }

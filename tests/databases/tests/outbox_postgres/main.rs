@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use followthrough_database_tests::{Postgres, postgres};
 use followthrough_outbox::{
-    EnqueueError, Message, Outbox as _, PostgresOutbox,
     __private::{Ask, Run, Table as _},
-    StoredMessage, enqueue,
+    EnqueueError, Message, Outbox as _, PostgresOutbox, StoredMessage, enqueue,
 };
 use followthrough_tests::soon;
 use sqlx::{
@@ -16,6 +15,7 @@ use sqlx::{
 use tokio::task::JoinSet;
 
 mod arrivals;
+mod dropped;
 mod leases;
 mod migrations;
 mod settlements;
@@ -115,7 +115,8 @@ async fn a_message_lands_with_its_transaction() {
     tx.rollback().await.unwrap();
     assert_eq!(count(&pool, "SELECT count(*) FROM followthrough_outbox").await, 0);
 
-    let sent = Message::new("orders.placed", vec![0, 255]).key("k").header("a", "b: c").header("a", "");
+    let sent =
+        Message::new("orders.placed", vec![0, 255]).key("k").header("a", "b: c").header("a", "");
     let mut tx = pool.begin().await.unwrap();
     let id = enqueue(&mut tx, &sent).await.unwrap();
     tx.commit().await.unwrap();

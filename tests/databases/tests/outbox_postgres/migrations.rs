@@ -48,7 +48,10 @@ async fn a_table_of_another_shape_stops_the_start_with_its_name() {
         outbox.migrate().await.expect("the table is new");
         sqlx::raw_sql(edit).execute(&pool).await.unwrap();
         let error = outbox.migrate().await.expect_err(edit).to_string();
-        assert!(error.contains(&format!("the table `followthrough_outbox` has {expected}")), "{error}");
+        assert!(
+            error.contains(&format!("the table `followthrough_outbox` has {expected}")),
+            "{error}"
+        );
         assert!(error.contains("drop that table, or rename it and its indexes"), "{error}");
     }
 }
