@@ -85,9 +85,11 @@ async fn a_relay_is_seen_in_the_metrics_the_counts_the_report_and_by_observers()
 #[tokio::test(start_paused = true)]
 async fn a_relay_that_panics_leaves_no_gauge_and_its_next_start_goes_on_counting() {
     let lifecycle = lifecycle().build().unwrap();
-    let mut starts = 0;
+    let (marks, mut starts) = (Marks::default(), 0);
+    let of_relay = marks.clone();
     lifecycle.spawn_restartable("relay", move |stop| {
         starts += 1;
+        let marks = of_relay.clone();
         async move {
             let meter = RelayMeter::new(&stop, "orders");
             meter.settled(RelaySettled { sent: 10, ..RelaySettled::default() });
@@ -95,11 +97,14 @@ async fn a_relay_that_panics_leaves_no_gauge_and_its_next_start_goes_on_counting
                 meter.backlog(RelayBacklog { waiting: 7, ..RelayBacklog::default() });
                 panic!("the first start");
             }
+            marks.set("second start");
             stop.cancelled().await;
         }
     });
-    until_scraped(&lifecycle, |samples| messages(samples, "orders")[0] == Some(20)).await;
-    assert_eq!(gauges(&scrape(&lifecycle).await, "orders"), [None; 3]);
+    marks.until("second start").await;
+    let samples = scrape(&lifecycle).await;
+    assert_eq!(messages(&samples, "orders")[0], Some(20));
+    assert_eq!(gauges(&samples, "orders"), [None; 3]);
     lifecycle.shutdown();
     assert_eq!(lifecycle.drained().await.worker_restarts, 1);
 }
