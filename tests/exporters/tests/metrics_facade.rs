@@ -3,7 +3,7 @@
 #![expect(clippy::float_cmp, reason = "all of them are whole numbers")]
 
 use followthrough::{Lifecycle, observe::MetricsFacade};
-use followthrough_exporter_tests::{REQUESTS, Recorder, Samples, scene};
+use followthrough_exporter_tests::{REQUESTS, Recorder, Samples, scene, spawn_relay};
 use followthrough_tests::lifecycle;
 
 fn requests_ended(samples: &Samples) -> f64 {
@@ -23,12 +23,20 @@ async fn the_facade_records_every_end_and_its_gauges_return_to_zero() {
         assert_eq!(gauges["followthrough_requests_in_flight{handler=\"wait\"}"], 1.0);
         assert_eq!(gauges["followthrough_connections{}"], 1.0);
     };
-    let scene = scene(lifecycle().observer(facade.clone()), |_| {}, in_flight).await;
+    let scene = scene(lifecycle().observer(facade.clone()), spawn_relay, in_flight).await;
     let all = f64::from(REQUESTS);
     scene.until("the ends of all", || requests_ended(&recorder.ended()) == all).await;
     let lifecycle = scene.lifecycle().clone();
-    facade.set_gauges(&lifecycle);
+    scene
+        .until("the report of the relay", || {
+            facade.set_gauges(&lifecycle);
+            recorder.gauges().contains_key("followthrough_outbox_waiting{relay=\"orders\"}")
+        })
+        .await;
     let gauges = recorder.gauges();
+    assert_eq!(gauges["followthrough_outbox_waiting{relay=\"orders\"}"], 5.0);
+    assert_eq!(gauges["followthrough_outbox_parked{relay=\"orders\"}"], 2.0);
+    assert!(gauges["followthrough_outbox_oldest_seconds{relay=\"orders\"}"] >= 3600.0);
     assert_eq!(gauges["followthrough_work_in_flight{handler=\"pay\"}"], 1.0);
     assert_eq!(gauges["followthrough_work_detached{handler=\"pay\"}"], 1.0);
     assert_eq!(gauges["followthrough_phase{phase=\"running\"}"], 1.0);
@@ -72,6 +80,10 @@ async fn the_facade_records_every_end_and_its_gauges_return_to_zero() {
     for result in ["claimed", "joined", "replayed", "refused", "unknown"] {
         let series = format!("followthrough_idempotency_keys_total{{result=\"{result}\"}}");
         assert_eq!(ended.get(&series), Some(&0.0), "no request had a key");
+    }
+    for (result, count) in [("sent", 20.0), ("retried", 3.0), ("parked", 0.0)] {
+        let series = "followthrough_outbox_messages_total{relay=\"orders\",result=";
+        assert_eq!(ended.get(&format!("{series}\"{result}\"}}")), Some(&count), "{result}");
     }
     assert_eq!(report.durable.followed_through, 1);
     assert_eq!(requests_ended(&ended), all);

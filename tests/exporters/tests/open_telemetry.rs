@@ -1,9 +1,9 @@
 //! The exports of OpenTelemetry follow the semantic conventions, and agree with the clients.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use followthrough::observe::OpenTelemetry;
-use followthrough_exporter_tests::{REQUESTS, scene};
+use followthrough_exporter_tests::{REQUESTS, scene, spawn_relay};
 use followthrough_tests::{lifecycle, soon};
 use opentelemetry::{KeyValue, metrics::MeterProvider};
 use opentelemetry_sdk::metrics::{
@@ -12,7 +12,8 @@ use opentelemetry_sdk::metrics::{
 };
 
 /// The last export: the values of all series, as `name key=value …` in the order of the keys. A histogram is its
-/// count.
+/// count,
+/// and a gauge of seconds its whole part.
 type Samples = BTreeMap<String, i64>;
 
 struct Exported {
@@ -68,6 +69,17 @@ fn points(data: &AggregatedMetrics) -> Vec<(String, i64)> {
             .data_points()
             .map(|point| (attributes(point.attributes()), point.value().try_into().unwrap()))
             .collect(),
+        AggregatedMetrics::U64(MetricData::Gauge(gauge)) => gauge
+            .data_points()
+            .map(|point| (attributes(point.attributes()), point.value().try_into().unwrap()))
+            .collect(),
+        AggregatedMetrics::F64(MetricData::Gauge(gauge)) => gauge
+            .data_points()
+            .map(|point| {
+                let seconds = Duration::from_secs_f64(point.value()).as_secs();
+                (attributes(point.attributes()), seconds.try_into().unwrap())
+            })
+            .collect(),
         other => panic!("no instrument is of this kind: {other:?}"),
     }
 }
@@ -86,7 +98,11 @@ async fn ends_follow_the_semantic_conventions_and_gauges_return_to_zero() {
         assert_eq!(samples["followthrough.connections url.scheme=http"], 1);
     };
     let builder = lifecycle().observer(telemetry.clone());
-    let scene = scene(builder, |lifecycle| telemetry.observe_gauges(lifecycle), in_flight).await;
+    let observe = |lifecycle: &_| {
+        spawn_relay(lifecycle);
+        telemetry.observe_gauges(lifecycle);
+    };
+    let scene = scene(builder, observe, in_flight).await;
     let ended = |samples: &Samples| {
         samples.keys().filter(|series| series.starts_with("http.server.request.duration")).count()
     };
@@ -99,6 +115,14 @@ async fn ends_follow_the_semantic_conventions_and_gauges_return_to_zero() {
     );
     assert_eq!(samples["followthrough.work.detached followthrough.handler=pay url.scheme=http"], 1);
     assert_eq!(samples["followthrough.phase followthrough.phase=running url.scheme=http"], 1);
+
+    let relay = "followthrough.relay=orders";
+    let of_relay = |gauge: &str| format!("followthrough.outbox.{gauge} {relay} url.scheme=http");
+    let waiting = of_relay("waiting");
+    scene.until("the relay", || exported.collect().contains_key(&waiting)).await;
+    let samples = exported.collect();
+    assert_eq!((samples[&waiting], samples[&of_relay("parked")]), (5, 2));
+    assert!(samples[&of_relay("oldest")] >= 3600);
 
     let requests: Vec<&str> = samples
         .iter()
@@ -136,11 +160,26 @@ async fn ends_follow_the_semantic_conventions_and_gauges_return_to_zero() {
     let last_handle = scene.lifecycle().clone();
     drop(scene.end().await);
     let samples = exported.collect();
+    for (result, count) in [("sent", 20), ("retried", 3), ("parked", 0)] {
+        let messages = format!(
+            "followthrough.outbox.messages {relay} followthrough.result={result} url.scheme=http"
+        );
+        assert_eq!(samples[&messages], count);
+    }
+    // A relay that has stopped leaves no gauge.
+    for gauge in ["waiting", "parked", "oldest"] {
+        assert!(!samples.contains_key(&of_relay(gauge)), "{gauge}");
+    }
     let durable = "followthrough.durable_work.duration followthrough.detached=true \
                    followthrough.end=completed followthrough.handler=pay url.scheme=http";
     assert_eq!(samples[durable], 1);
     let gauges = |samples: &Samples| {
-        let events = ["http.server.request.duration", "followthrough.cancelled", durable];
+        let events = [
+            "http.server.request.duration",
+            "followthrough.cancelled",
+            "followthrough.outbox.messages",
+            durable,
+        ];
         let mut gauges = samples.clone();
         gauges.retain(|series, _| !events.iter().any(|event| series.starts_with(event)));
         gauges
