@@ -228,7 +228,7 @@ async fn the_rules_are_evaluated(prometheus: &Prometheus) {
     prometheus.until(state, 1.0).await;
     let groups = prometheus.ask("rules", &[]).await;
     let rules = groups["groups"][0]["rules"].as_array().unwrap();
-    assert_eq!(rules.len(), 4, "{groups}");
+    assert_eq!(rules.len(), 6, "{groups}");
     for rule in rules {
         assert_eq!(rule["health"], "ok", "{rule}");
     }
@@ -266,7 +266,7 @@ async fn the_dashboard_shows_data(prometheus: &Prometheus, start: u64) {
             queries += 1;
         }
     }
-    say(&format!("{queries} queries of the dashboard have data, and 4 alerts are evaluated"));
+    say(&format!("{queries} queries of the dashboard have data, and 6 alerts are evaluated"));
 }
 
 fn now() -> u64 {
