@@ -92,7 +92,7 @@ pub(crate) struct Settings {
     /// The part of the grace for reads [default: 5s, or a sixth of the grace if that is less]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) read_grace: Option<Duration>,
-    /// Latency added to every SQL statement, so that a person can hang up in time
+    /// Latency added to every SQL statement of a handler, so that a person can hang up in time
     #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = duration)]
     pub(crate) slow: Duration,
     /// How many requests may be past their point of no return at once

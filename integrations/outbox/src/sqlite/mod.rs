@@ -3,8 +3,8 @@
 //! Invariants:
 //!
 //! 1. The numbers of messages are in the order of the commits, because `SQLite` runs one write transaction at a time.
-//! 2. A lease reads first and then writes what it has read, if that is still due. So a relay takes the lock for writes
-//!    only when there is a message for it.
+//! 2. A lease looks for a message that is due before it begins its transaction. So a relay without work takes no lock
+//!    for writes.
 //! 3. No connection is held between two calls, so a relay that publishes holds none.
 //! 4. A statement that changes a message in line names the relay, so a lease that is lost changes nothing but `sent`.
 
@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{Row as _, Sqlite, SqlitePool, Transaction, sqlite::SqliteRow};
+use sqlx::{Row as _, Sqlite, SqliteConnection, SqlitePool, Transaction, sqlite::SqliteRow};
 
 use crate::{
     Backlog, Message, MessageId, Outbox, OutboxTransaction, Parked, StoredMessage,
@@ -124,19 +124,33 @@ impl SqliteOutbox {
         tx.commit().await
     }
 
+    /// Returns whether there is a message to lease.
+    async fn is_due(&self, ask: &Ask) -> Result<bool, sqlx::Error> {
+        let head = sqlx::query(sql::HEADS).bind("").bind(ask.up_to).bind(1);
+        if head.fetch_optional(&self.pool).await?.is_some() {
+            return Ok(true);
+        }
+        let without_key = sqlx::query(sql::WITHOUT_KEY).bind(ask.up_to).bind(1);
+        Ok(without_key.fetch_optional(&self.pool).await?.is_some())
+    }
+
     /// Returns the numbers of the messages to lease: half of them heads of keys, if there are as many.
-    async fn candidates(&self, ask: &Ask) -> Result<Vec<i64>, sqlx::Error> {
+    async fn due(
+        &self,
+        connection: &mut SqliteConnection,
+        ask: &Ask,
+    ) -> Result<Vec<i64>, sqlx::Error> {
         let mut keys: Vec<i64> = Vec::new();
         for heads in [sql::HEADS_AFTER, sql::HEADS_UP_TO] {
             let left = i64::from(ask.runs) - i64::try_from(keys.len()).unwrap_or(i64::MAX);
             if left > 0 {
                 let heads = sqlx::query_scalar(heads).bind(&ask.after_key).bind(ask.up_to);
-                let heads: Vec<i64> = heads.bind(left).fetch_all(&self.pool).await?;
+                let heads: Vec<i64> = heads.bind(left).fetch_all(&mut *connection).await?;
                 keys.extend(heads);
             }
         }
         let without = sqlx::query_scalar(sql::WITHOUT_KEY).bind(ask.up_to).bind(ask.runs);
-        let mut without: Vec<i64> = without.fetch_all(&self.pool).await?;
+        let mut without: Vec<i64> = without.fetch_all(&mut *connection).await?;
         let runs = usize::try_from(ask.runs).unwrap_or(usize::MAX);
         if keys.len() + without.len() > runs {
             let (half, odd) = (runs / 2, runs % 2);
@@ -151,11 +165,11 @@ impl SqliteOutbox {
     }
 
     async fn try_lease(&self, ask: &Ask) -> Result<Vec<Run>, sqlx::Error> {
-        let numbers = self.candidates(ask).await?;
-        if numbers.is_empty() {
+        if !self.is_due(ask).await? {
             return Ok(Vec::new());
         }
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let numbers = self.due(&mut tx, ask).await?;
         let leased = sqlx::query(sql::LEASE).bind(json(&numbers)).bind(ms(ask.lease));
         let leased = leased.bind(&ask.relay).fetch_all(&mut *tx).await?;
         let heads: Result<Vec<_>, _> = leased.iter().map(stored).collect();
@@ -176,7 +190,7 @@ impl SqliteOutbox {
         }
         tx.commit().await?;
 
-        // The order of the candidates, which no `UPDATE` keeps.
+        // The order of the numbers, which no `UPDATE` keeps.
         let heads = numbers.iter().filter_map(|number| heads.remove(number));
         let runs = heads.map(|head| {
             let behind = head.key.as_ref().and_then(|key| followers.remove(key));

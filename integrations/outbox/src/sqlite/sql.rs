@@ -42,6 +42,9 @@ pub(super) const INSERT: &str = "
     INSERT INTO followthrough_outbox (topic, key, headers, payload) VALUES (?1, ?2, ?3, ?4)
     RETURNING id";
 
+/// Heads of all keys.
+pub(super) const HEADS: &str = heads!("?1 = ''", "later.key > keys.key");
+
 /// Heads of the keys after ?1.
 pub(super) const HEADS_AFTER: &str = heads!("key > ?1", "later.key > keys.key");
 
@@ -56,20 +59,13 @@ pub(super) const WITHOUT_KEY: &str = concat!(
     " ORDER BY due_at, number LIMIT ?2"
 );
 
-/// Leases the numbers of the JSON array ?1 that are heads and due, because each was read before the transaction.
+/// Leases the messages of the JSON array ?1.
 pub(super) const LEASE: &str = concat!(
-    "UPDATE followthrough_outbox AS head
+    "UPDATE followthrough_outbox
     SET due_at = ?2 + ",
     now!(),
     ", leased_by = ?3, attempts = attempts + 1
     WHERE number IN (SELECT value FROM json_each(?1))
-        AND in_line AND parked_at IS NULL AND due_at <= ",
-    now!(),
-    " AND NOT EXISTS (
-            SELECT 1 FROM followthrough_outbox AS earlier
-            WHERE earlier.in_line AND earlier.key IS NOT NULL
-                AND earlier.key = head.key AND earlier.number < head.number
-        )
     RETURNING number, id, topic, key, headers, payload, attempts"
 );
 

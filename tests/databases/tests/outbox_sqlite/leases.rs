@@ -107,6 +107,14 @@ async fn the_kind_that_has_more_gets_the_rest() {
 }
 
 #[tokio::test]
+async fn a_key_is_counted_once() {
+    let Database { pool, outbox, folder: _folder } = database().await;
+    commit(&pool, &["a", "b", "-", "-", "-", "-"]).await;
+    let all = Ask { runs: 6, after_key: "a".to_owned(), ..ask("one") };
+    assert_eq!(lease(&outbox, &all).await, [[2], [1], [3], [4], [5], [6]]);
+}
+
+#[tokio::test]
 async fn heads_with_larger_numbers_are_left_alone() {
     let Database { pool, outbox, folder: _folder } = database().await;
     commit(&pool, &["a", "-", "b", "-"]).await;
@@ -163,16 +171,16 @@ async fn each_message_is_leased_by_one_of_many_relays() {
     for relay in 0..4 {
         let pool = open_again(&database).await;
         relays.spawn(async move {
-            let outbox = SqliteOutbox::new(pool.clone());
+            let outbox = SqliteOutbox::new(pool);
             let ask = Ask { runs: 7, messages: 14, ..ask(&relay.to_string()) };
             let mut leased = Vec::new();
-            loop {
-                let runs = lease(&outbox, &ask).await;
-                if runs.is_empty() && count(&pool, "leased_by IS NULL AND number IN (SELECT min(number) FROM followthrough_outbox GROUP BY coalesce(key, number))").await == 0 {
-                    return leased;
+            for _ in 0..100 {
+                match lease(&outbox, &ask).await {
+                    runs if runs.is_empty() => break,
+                    runs => leased.extend(runs.concat()),
                 }
-                leased.extend(runs.concat());
             }
+            leased
         });
     }
     let leased = relays.join_all().await.concat();

@@ -122,6 +122,7 @@ async fn a_parked_message_holds_its_key_or_stands_alone() {
     outbox.settle("one", &never(3, false)).await.unwrap();
     // A message without a key has no key to hold.
     outbox.settle("one", &never(5, true)).await.unwrap();
+    assert_eq!(count(&pool, "in_line AND parked_at IS NOT NULL").await, 1, "the first");
     expire(&pool).await;
     assert_eq!(lease(&outbox, &ask("two")).await, [[4]]);
     let parked = outbox.parked(10).await.unwrap();
