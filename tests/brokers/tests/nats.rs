@@ -44,6 +44,21 @@ impl Orders {
         soon("the confirmation", publish).await;
     }
 
+    /// Publishes so many messages of so many bytes at once, of which the broker confirms none.
+    async fn all_later(&self, count: u32, bytes: usize) {
+        let publishing: Vec<_> = (0..count)
+            .map(|number| {
+                let publisher = self.publisher.clone();
+                let message = message(&number.to_string(), vec![0; bytes]);
+                tokio::spawn(async move { publisher.publish(&message).await })
+            })
+            .collect();
+        for publishing in publishing {
+            let result = soon("the end of the publish", publishing).await.unwrap();
+            assert!(matches!(result, Err(PublishError::Later(_))), "{result:?}");
+        }
+    }
+
     async fn stored(&self) -> u64 {
         let mut stream = self.jetstream.get_stream("orders").await.expect("the stream exists");
         stream.info().await.expect("the server answers").state.messages
@@ -176,10 +191,7 @@ async fn messages_are_not_kept_in_memory_while_the_server_is_down() {
     let Some(mut orders) = Orders::start(NatsSettings::default(), stream()).await else { return };
     orders.server.kill();
     until(&orders.client, &State::Disconnected).await;
-    for number in 0..1_000 {
-        let result = orders.publisher.publish(&message(&number.to_string(), [0; 10_000])).await;
-        assert!(matches!(result, Err(PublishError::Later(_))), "{result:?}");
-    }
+    orders.all_later(400, 10_000).await;
 
     orders.server.restart();
     orders.publish_at_last(&message("last", "17")).await;
@@ -190,22 +202,11 @@ async fn messages_are_not_kept_in_memory_while_the_server_is_down() {
 async fn a_server_that_hangs_does_not_fill_the_memory() {
     let Some(mut orders) = Orders::start(NatsSettings::default(), stream()).await else { return };
     orders.server.pause();
-    let publishing: Vec<_> = (0..400)
-        .map(|number| {
-            let publisher = orders.publisher.clone();
-            let message = message(&number.to_string(), [0; 200_000]);
-            tokio::spawn(async move { publisher.publish(&message).await })
-        })
-        .collect();
-    for result in publishing {
-        let result = soon("the end of the publish", result).await.unwrap();
-        assert!(matches!(result, Err(PublishError::Later(_))), "{result:?}");
-    }
+    orders.all_later(400, 200_000).await;
 
     orders.server.resume();
     orders.publish_at_last(&message("last", "17")).await;
     // The client's queue holds 64, and the rest was in the buffers of the two sockets.
     let stored = orders.stored().await;
-    eprintln!("STORED {stored}");
     assert!(stored < 200, "{stored} of 400 messages were kept in memory");
 }
