@@ -42,6 +42,8 @@
 //!   `followthrough-sqlx-postgres`, and the page [`guide::databases`].
 //! - Retries that get the one answer of their write: [`idempotency`], the crate `followthrough-idempotency`, and the page
 //!   [`guide::idempotency`].
+//! - Messages that leave with their write: the crate `followthrough-outbox`, and the page [`guide::outbox`]. Engines for work
+//!   beyond the process: [`guide::one_process`].
 //! - Log events, one by one: [`guide::logs`].
 //! - Small services, one a question: [`guide::recipes`].
 //! - Longer answers: the [`guide`].
