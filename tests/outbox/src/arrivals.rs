@@ -97,7 +97,8 @@ mod tests {
     #[test]
     fn repetitions_are_counted_and_pass() {
         let good = counts(&["alone", "a1", "b1", "a2", "a1", "a2", "a3", "b1"]);
-        let expected = Arrivals { committed: 5, keyed: 4, arrived: 8, repeated: 3, ..Arrivals::default() };
+        let expected =
+            Arrivals { committed: 5, keyed: 4, arrived: 8, repeated: 3, ..Arrivals::default() };
         assert_eq!(good, expected);
         assert_eq!(good.verdict(), Ok(()));
     }

@@ -37,7 +37,10 @@ pub(crate) async fn migrate(pool: &PgPool) {
 }
 
 /// Returns the next place in the order of a key. Other transactions wait for the end of this one.
-pub(crate) async fn next_place(connection: &mut PgConnection, key: &str) -> Result<i64, sqlx::Error> {
+pub(crate) async fn next_place(
+    connection: &mut PgConnection,
+    key: &str,
+) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar(NEXT).bind(key).fetch_one(connection).await
 }
 

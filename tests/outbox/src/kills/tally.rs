@@ -62,8 +62,13 @@ mod tests {
     use super::*;
 
     fn good() -> Tally {
-        let arrivals =
-            Arrivals { committed: 100, keyed: 80, arrived: 130, repeated: 30, ..Arrivals::default() };
+        let arrivals = Arrivals {
+            committed: 100,
+            keyed: 80,
+            arrived: 130,
+            repeated: 30,
+            ..Arrivals::default()
+        };
         Tally { kills: 50, in_gap: 25, unmarked: 30, arrivals }
     }
 

@@ -68,7 +68,8 @@ impl Victim {
 }
 
 async fn is_connected(pool: &PgPool, name: &str) -> bool {
-    const CONNECTED: &str = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1)";
+    const CONNECTED: &str =
+        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1)";
     let connected = sqlx::query_scalar(CONNECTED).bind(name).fetch_one(pool).await;
     connected.expect("the server answers")
 }

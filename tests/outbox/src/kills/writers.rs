@@ -6,11 +6,7 @@ use followthrough_outbox::{Message, enqueue};
 use sqlx::PgPool;
 use tokio::{sync::watch, task::JoinHandle, time::sleep};
 
-use crate::{
-    arrivals::Committed,
-    database::next_place,
-    stream::{TOPIC, payload},
-};
+use crate::{arrivals::Committed, database::next_place, stream::TOPIC};
 
 const WRITERS: usize = 3;
 const KEYS: u32 = 50;
@@ -58,7 +54,7 @@ impl Writer {
         while !*stopped.borrow() {
             let messages = self.transaction().await.expect("the database takes it");
             committed.extend(messages);
-            sleep(Duration::from_micros(self.chance.u64(0..20_000))).await;
+            sleep(Duration::from_micros(self.chance.u64(0..100_000))).await;
         }
         committed
     }
@@ -89,7 +85,7 @@ impl Writer {
         }
         for message in &committed {
             let Committed { name, place } = message;
-            let mut message = Message::new(TOPIC, payload(name));
+            let mut message = Message::new(TOPIC, name.as_str());
             if let Some((key, _)) = place {
                 message = message.key(key);
             }
