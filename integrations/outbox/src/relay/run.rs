@@ -232,7 +232,8 @@ impl<'a, O: Outbox, P: Publisher> Work<'a, O, P> {
             up_to,
         };
         // Before the statement, because the database's clock starts within it.
-        let lease_ends = Instant::now() + self.settings.lease;
+        let began = Instant::now();
+        let lease_ends = began + self.settings.lease;
         match self.outbox.lease(&ask).await {
             Ok(leased) => {
                 self.database_works();
@@ -241,7 +242,7 @@ impl<'a, O: Outbox, P: Publisher> Work<'a, O, P> {
                 for run in leased {
                     self.begin(run, lease_ends);
                 }
-                self.pace.looked(runs, found);
+                self.pace.looked(runs, found, began.elapsed());
                 Some(found)
             }
             Err(error) => {

@@ -203,6 +203,25 @@ async fn an_idle_relay_looks_once_a_poll_and_at_once_after_a_commit() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn slow_looks_leave_the_database_to_the_requests() {
+    let table = MemoryTable::default();
+    table.set_slowness(SECOND / 5);
+    let (_lifecycle, _worker, mut calls) = start(&table, |relay| relay);
+    sleep(SECOND * 5).await;
+    let looks = table.looks();
+    for _ in 0..100 {
+        table.commit(None);
+        sleep(SECOND / 5).await;
+        while let Some(call) = calls.within(Duration::from_millis(1)).await {
+            call.confirm();
+        }
+    }
+    let looks = table.looks() - looks;
+    assert!((8..=14).contains(&looks), "{looks} looks of 0.2 s in 20 s");
+    assert!(table.sent().len() > 80, "{} of 100 are published", table.sent().len());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_broker_that_is_down_is_asked_at_a_bounded_rate() {
     let table = MemoryTable::default();
     for number in 0..2000 {

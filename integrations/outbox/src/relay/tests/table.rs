@@ -37,6 +37,8 @@ struct Shared {
     committed: Notify,
     /// Whether each statement fails.
     is_down: Mutex<bool>,
+    /// How long a lease takes.
+    slowness: Mutex<Duration>,
     pub(super) looks: Mutex<Vec<Instant>>,
 }
 
@@ -71,6 +73,10 @@ impl MemoryTable {
         *self.0.is_down.lock().unwrap() = is_down;
     }
 
+    pub(super) fn set_slowness(&self, slowness: Duration) {
+        *self.0.slowness.lock().unwrap() = slowness;
+    }
+
     pub(super) fn looks(&self) -> usize {
         self.0.looks.lock().unwrap().len()
     }
@@ -100,6 +106,8 @@ fn stored(number: i64, row: &Row, attempt: u32) -> StoredMessage {
 impl Table for MemoryTable {
     async fn lease(&self, ask: &Ask) -> Result<Vec<Run>, sqlx::Error> {
         self.0.looks.lock().unwrap().push(Instant::now());
+        let slowness = *self.0.slowness.lock().unwrap();
+        tokio::time::sleep(slowness).await;
         let mut rows = self.answer()?;
         let now = Instant::now();
         let mut heads: BTreeMap<String, i64> = BTreeMap::new();
