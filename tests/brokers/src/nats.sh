@@ -9,7 +9,7 @@ dir=$(mktemp -d)
 cd "$dir"
 server=
 end() {
-    [ -z "$server" ] || { kill -KILL "$server"; wait "$server" 2>/dev/null || true; }
+    [ -z "$server" ] || { kill -KILL "$server" || true; wait "$server" 2>/dev/null || true; }
     server=
 }
 trap 'end; cd /; rm -rf "$dir"' EXIT
