@@ -4,6 +4,8 @@
 //! server and ends it when its standard input closes, so the server ends with the process that started it.
 
 mod nats;
+mod rabbitmq;
 mod script;
 
 pub use nats::{Nats, Settings as NatsSettings};
+pub use rabbitmq::RabbitMq;
