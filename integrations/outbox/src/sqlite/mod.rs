@@ -11,7 +11,7 @@
 mod sql;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     fmt,
     sync::{
         Arc,
@@ -23,34 +23,16 @@ use std::{
 use sqlx::{Row as _, Sqlite, SqliteConnection, SqlitePool, Transaction, sqlite::SqliteRow};
 
 use crate::{
-    Backlog, Message, MessageId, Outbox, OutboxTransaction, Parked, StoredMessage,
+    Backlog, Message, MessageId, Outbox, OutboxTransaction, Parked,
     enqueue::sealed::Insert,
-    message::parse_header_lines,
     outbox::{Ask, Run, Settlements, sealed::Table},
+    row::{self, LeasedRow},
 };
 
 /// The pause between two looks at the table: `SQLite` does not notify.
 const POLL: Duration = Duration::from_millis(100);
 /// The longest time that is added to the clock: 100 years.
 const LONGEST_MS: u64 = 100 * 366 * 24 * 3600 * 1000;
-/// The columns that a relay writes or reads. A table without one of them was created by another program.
-const COLUMNS: [&str; 14] = [
-    "number",
-    "id",
-    "topic",
-    "key",
-    "headers",
-    "payload",
-    "enqueued_at",
-    "in_line",
-    "due_at",
-    "leased_by",
-    "attempts",
-    "reason",
-    "parked_at",
-    "sent_at",
-];
-
 /// An [`Outbox`] in `SQLite`, for the processes that share one file. An idle relay looks for messages every 100 ms.
 ///
 /// `SQLite` runs one write transaction at a time. Begin the transactions of writes with
@@ -97,8 +79,8 @@ impl SqliteOutbox {
     ///
     /// # Errors
     ///
-    /// Returns the error of the database. A table `followthrough_outbox` without one of the columns is an error that
-    /// names the column, and nothing is changed.
+    /// Returns the error of the database, or [`Configuration`](sqlx::Error::Configuration) with the column or the index
+    /// that the table lacks and what to do. Nothing is changed then.
     pub async fn migrate(&self) -> Result<(), sqlx::Error> {
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         let mut migrated = Ok(());
@@ -107,18 +89,15 @@ impl SqliteOutbox {
                 migrated = sqlx::raw_sql(migration).execute(&mut *tx).await.map(drop);
             }
         }
-        // Before the error of the migrations, because an index on a missing column fails with less to go by.
-        let columns: Vec<String> = sqlx::query_scalar(sql::COLUMNS).fetch_all(&mut *tx).await?;
-        if !columns.is_empty()
-            && let Some(missing) = COLUMNS.iter().find(|name| !columns.iter().any(|is| is == *name))
-        {
-            return Err(sqlx::Error::Configuration(
-                format!(
-                    "the table `followthrough_outbox` has no column `{missing}`: rename the table, \
-                     or run the migrations of the version of followthrough-outbox that created it"
-                )
-                .into(),
-            ));
+        // A table of another shape can fail a migration with an error that does not say so.
+        let missing: Vec<String> = sqlx::query_scalar(sql::MISSING).fetch_all(&mut *tx).await?;
+        if let Some(part) = missing.first() {
+            let (name, _) = Self::MIGRATIONS[0];
+            let reason = format!(
+                "the table `followthrough_outbox` has no {part}, so `{name}` of followthrough-outbox did not create it: \
+                 drop that table, or rename it and drop its indexes, and start again"
+            );
+            return Err(sqlx::Error::Configuration(reason.into()));
         }
         migrated?;
         tx.commit().await
@@ -172,32 +151,30 @@ impl SqliteOutbox {
         let numbers = self.due(&mut tx, ask).await?;
         let leased = sqlx::query(sql::LEASE).bind(json(&numbers)).bind(ms(ask.lease));
         let leased = leased.bind(&ask.relay).fetch_all(&mut *tx).await?;
-        let heads: Result<Vec<_>, _> = leased.iter().map(stored).collect();
-        let mut heads: HashMap<_, _> = heads?.into_iter().map(|head| (head.number, head)).collect();
+        let heads =
+            leased.iter().map(|row| leased_row(row, true)).collect::<Result<Vec<_>, _>>()?;
 
-        let untried = heads.values().filter(|head| head.key.is_some() && head.attempt == 1);
+        let untried = heads.iter().filter(|head| head.key.is_some() && head.attempts == 1);
         let untried: Vec<i64> = untried.map(|head| head.number).collect();
         let longest = ask.messages.div_ceil(u32::try_from(heads.len()).unwrap_or(u32::MAX).max(1));
-        let mut followers: HashMap<String, VecDeque<_>> = HashMap::new();
+        let mut followers: HashMap<_, Vec<LeasedRow>> = HashMap::new();
         if longest > 1 && !untried.is_empty() {
             let rows = sqlx::query(sql::FOLLOWERS).bind(json(&untried)).bind(longest - 1);
             for row in rows.fetch_all(&mut *tx).await? {
-                let message = stored(&row)?;
-                let fresh: bool = row.try_get("fresh")?;
-                let key = message.key.clone().unwrap_or_default();
-                followers.entry(key).or_default().push_back(fresh.then_some(message));
+                let message = leased_row(&row, row.try_get("fresh")?)?;
+                followers.entry(message.key.clone()).or_default().push(message);
             }
         }
         tx.commit().await?;
 
         // The order of the numbers, which no `UPDATE` keeps.
+        let mut heads: HashMap<_, _> = heads.into_iter().map(|head| (head.number, head)).collect();
         let heads = numbers.iter().filter_map(|number| heads.remove(number));
-        let runs = heads.map(|head| {
-            let behind = head.key.as_ref().and_then(|key| followers.remove(key));
-            let behind = behind.into_iter().flatten().map_while(|message| message);
-            Run { messages: std::iter::once(head).chain(behind).collect() }
+        let rows = heads.flat_map(|head| {
+            let behind = followers.remove(&head.key).unwrap_or_default();
+            std::iter::once(head).chain(behind)
         });
-        Ok(runs.collect())
+        Ok(row::runs(rows))
     }
 
     async fn try_settle(&self, relay: &str, results: &Settlements) -> Result<(), sqlx::Error> {
@@ -255,15 +232,16 @@ fn json(numbers: &[i64]) -> String {
     format!("[{}]", numbers.join(","))
 }
 
-fn stored(row: &SqliteRow) -> Result<StoredMessage, sqlx::Error> {
-    Ok(StoredMessage {
+fn leased_row(row: &SqliteRow, may_go: bool) -> Result<LeasedRow, sqlx::Error> {
+    Ok(LeasedRow {
         number: row.try_get("number")?,
-        id: MessageId::new(row.try_get("id")?),
+        id: row.try_get("id")?,
         topic: row.try_get("topic")?,
         key: row.try_get("key")?,
-        headers: parse_header_lines(row.try_get("headers")?),
+        headers: row.try_get("headers")?,
         payload: row.try_get("payload")?,
-        attempt: row.try_get("attempts")?,
+        attempts: row.try_get("attempts")?,
+        may_go,
     })
 }
 
@@ -276,7 +254,7 @@ fn parked(row: &SqliteRow) -> Result<Parked, sqlx::Error> {
         topic: row.try_get(2)?,
         holds_key: in_line && key.is_some(),
         key,
-        attempts: row.try_get(5)?,
+        attempts: row::attempts(row.try_get(5)?),
         reason: row.try_get(6)?,
         parked_for: Duration::from_millis(row.try_get(7)?),
         payload_bytes: row.try_get(8)?,

@@ -36,7 +36,21 @@ macro_rules! heads {
     };
 }
 
-pub(super) const COLUMNS: &str = "SELECT name FROM pragma_table_info('followthrough_outbox')";
+/// The columns and the indexes that the table lacks, if there is one.
+pub(super) const MISSING: &str = "
+    WITH used (name) AS (VALUES
+        ('number'), ('id'), ('topic'), ('key'), ('headers'), ('payload'), ('enqueued_at'), ('in_line'), ('due_at'),
+        ('leased_by'), ('attempts'), ('reason'), ('parked_at'), ('sent_at')
+    ), seeks (name) AS (VALUES
+        ('followthrough_outbox_keys'), ('followthrough_outbox_due'), ('followthrough_outbox_waiting'),
+        ('followthrough_outbox_parked'), ('followthrough_outbox_sent')
+    ), columns (name) AS (SELECT name FROM pragma_table_info('followthrough_outbox'))
+    SELECT 'column `' || name || '`' FROM used
+    WHERE name NOT IN (SELECT name FROM columns) AND EXISTS (SELECT 1 FROM columns)
+    UNION ALL
+    SELECT 'index `' || name || '`' FROM seeks
+    WHERE name NOT IN (SELECT name FROM pragma_index_list('followthrough_outbox'))
+        AND EXISTS (SELECT 1 FROM columns)";
 
 pub(super) const INSERT: &str = "
     INSERT INTO followthrough_outbox (topic, key, headers, payload) VALUES (?1, ?2, ?3, ?4)

@@ -144,6 +144,15 @@ async fn a_parked_message_takes_no_place_of_another() {
 }
 
 #[tokio::test]
+async fn an_edited_count_of_attempts_stops_no_lease() {
+    let Database { pool, outbox, folder: _folder } = database().await;
+    commit(&pool, &["a", "b"]).await;
+    execute(&pool, "UPDATE followthrough_outbox SET attempts = -5 WHERE number = 1").await;
+    execute(&pool, "UPDATE followthrough_outbox SET attempts = 8000000000 WHERE number = 2").await;
+    assert_eq!(lease(&outbox, &ask("one")).await, [[1], [2]]);
+}
+
+#[tokio::test]
 async fn an_idle_relay_takes_no_lock() {
     let database = database().await;
     let Database { pool, .. } = &database;
