@@ -8,14 +8,14 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 
 /// The service, which ends with this.
-pub struct Server {
+pub(crate) struct Server {
     process: Child,
-    pub address: String,
+    pub(crate) address: String,
 }
 
 impl Server {
     /// Starts the service on a free port.
-    pub fn start(db: &Path) -> Self {
+    pub(crate) fn start(db: &Path) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_orders"))
             .args(["--port", "0", "--log", "off", "--db", db.to_str().unwrap()])
             .stdout(Stdio::piped())
@@ -28,7 +28,7 @@ impl Server {
     }
 
     /// Sends one request and returns its status, media type and body.
-    pub fn ask(&self, request: &str, headers: &str, body: &str) -> (u16, String, Value) {
+    pub(crate) fn ask(&self, request: &str, headers: &str, body: &str) -> (u16, String, Value) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         let length = body.len();
         write!(
