@@ -5,6 +5,7 @@
 
 pub mod direct;
 pub mod inbox;
+pub mod kafka;
 pub mod nats;
 pub mod rabbitmq;
 

@@ -23,16 +23,16 @@ impl Default for Settings {
 
 impl Settings {
     fn config(self) -> String {
-        let mut config = String::new();
-        if let Some(bytes) = self.max_payload {
-            config += &format!("max_payload: {bytes}\n");
-        }
+        let setting = |name: &str, bytes: Option<u64>| {
+            bytes.map_or(String::new(), |bytes| format!("{name}: {bytes}\n"))
+        };
+        let max_payload = setting("max_payload", self.max_payload.map(Into::into));
+        let max_file_store = setting("max_file_store", self.max_file_store);
         if self.jetstream {
-            let disk = self.max_file_store.map(|bytes| format!("max_file_store: {bytes}"));
-            let disk = disk.unwrap_or_default();
-            config += &format!("jetstream {{\n store_dir: \"@dir@/store\"\n {disk}\n}}\n");
+            format!("{max_payload}jetstream {{\n store_dir: \"@dir@/store\"\n {max_file_store}}}\n")
+        } else {
+            max_payload
         }
-        config
     }
 }
 

@@ -53,8 +53,9 @@ async fn a_client_that_leaves_ends_the_question() {
     // Without a reply, the deadline answers.
     assert_eq!(h1::call(server.at, "GET", "/prices/tea").await.status, 504);
     // Without a listener, NATS says so at once.
-    drop(questions);
+    questions.unsubscribe().await.unwrap();
     client.flush().await.unwrap();
+    assert_eq!(h1::call(server.at, "GET", "/prices/tea").await.status, 502);
     assert_eq!(server.stop().await.exit_code(), 0);
 }
 
@@ -72,9 +73,15 @@ async fn a_client_that_leaves_does_not_end_the_announcement() {
     };
     soon("the message on the wire", is_sent).await;
     call.hang_up();
+    let detached = async {
+        while !server.lifecycle.in_flight().work.iter().any(|work| work.detached) {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("the disconnect", detached).await;
     nats.resume();
     let report = server.stop().await;
-    assert_eq!(report.exit_code(), 0, "{report}");
+    assert_eq!((report.exit_code(), report.durable.followed_through), (0, 1), "{report}");
 
     let stream = jetstream::new(client).get_stream("orders").await.unwrap();
     assert_eq!(stream.get_raw_message(1).await.unwrap().subject.as_str(), "orders.17");

@@ -11,7 +11,11 @@ async fn consume(pool: &PgPool, id: &str, commits: bool) -> bool {
     if is_new {
         sqlx::query("UPDATE total SET sum = sum + 1").execute(&mut *tx).await.unwrap();
     }
-    if commits { tx.commit().await.unwrap() } else { tx.rollback().await.unwrap() }
+    if commits {
+        tx.commit().await.unwrap()
+    } else {
+        tx.rollback().await.unwrap()
+    }
     is_new
 }
 

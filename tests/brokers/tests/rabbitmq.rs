@@ -1,4 +1,4 @@
-//! The publisher for RabbitMQ, on a server that stops and starts again.
+//! The publisher for `RabbitMQ`, on a server that stops and starts again.
 
 use brokers::{KEY_HEADER, rabbitmq::RabbitPublisher};
 use followthrough_broker_tests::RabbitMq;
@@ -46,7 +46,10 @@ async fn messages_are_confirmed_refused_and_published_after_a_restart() {
     for expected in ["first", "third"] {
         let got = channel.basic_get("orders".into(), BasicGetOptions::default()).await.unwrap();
         let got = got.expect("a confirmed message survives the server's end");
-        assert_eq!(got.properties.message_id().as_ref().map(|id| id.as_str()), Some(expected));
+        assert_eq!(
+            got.properties.message_id().as_ref().map(lapin::types::ShortString::as_str),
+            Some(expected)
+        );
         assert_eq!(*got.properties.delivery_mode(), Some(2));
         assert_eq!(got.data, b"17");
         let headers = format!("{:?}", got.properties.headers());

@@ -27,7 +27,7 @@ use super::{
     counts::{Counts, InFlightByHandler},
     in_flight::DurableCounts,
     observer::{RequestEnded, WorkEnded},
-    outbox::{RelayBacklog, Relays},
+    outbox::Relays,
     phase::Phase,
     sharded::{Sharded, shard_of_thread},
     state::ServiceState,
@@ -283,15 +283,13 @@ fn write_outbox(text: &mut Text, relays: &Relays) {
         }
     }
     let backlogs = relays.backlogs();
-    let numbers: [(_, _, fn(&RelayBacklog) -> u64); 2] = [
-        ("outbox_waiting", "Messages that wait.", |backlog| backlog.waiting),
-        ("outbox_parked", "Messages that are parked.", |backlog| backlog.parked),
-    ];
-    for (name, help, number) in numbers {
-        text.begin(name, "gauge", help);
-        for (relay, backlog) in &backlogs {
-            text.sample(name, &[("relay", relay)], number(backlog));
-        }
+    text.begin("outbox_waiting", "gauge", "Messages that wait.");
+    for (relay, backlog) in &backlogs {
+        text.sample("outbox_waiting", &[("relay", relay)], backlog.waiting);
+    }
+    text.begin("outbox_parked", "gauge", "Messages that are parked.");
+    for (relay, backlog) in &backlogs {
+        text.sample("outbox_parked", &[("relay", relay)], backlog.parked);
     }
     let name = "outbox_oldest_seconds";
     text.begin(name, "gauge", "The age of the oldest message that waits.");
