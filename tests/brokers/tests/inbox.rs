@@ -12,9 +12,9 @@ async fn consume(pool: &PgPool, id: &str, commits: bool) -> bool {
         sqlx::query("UPDATE total SET sum = sum + 1").execute(&mut *tx).await.unwrap();
     }
     if commits {
-        tx.commit().await.unwrap()
+        tx.commit().await.unwrap();
     } else {
-        tx.rollback().await.unwrap()
+        tx.rollback().await.unwrap();
     }
     is_new
 }
