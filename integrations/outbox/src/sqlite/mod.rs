@@ -31,8 +31,6 @@ use crate::{
 
 /// The pause between two looks at the table: `SQLite` does not notify.
 const POLL: Duration = Duration::from_millis(100);
-/// The longest time that is added to the clock: 100 years.
-const LONGEST_MS: u64 = 100 * 366 * 24 * 3600 * 1000;
 /// An [`Outbox`] in `SQLite`, for the processes that share one file. An idle relay looks for messages every 100 ms.
 ///
 /// `SQLite` runs one write transaction at a time. Begin the transactions of writes with
@@ -193,12 +191,12 @@ impl SqliteOutbox {
         }
         for message in later {
             let later = sqlx::query(sql::LATER).bind(message.number).bind(relay);
-            let later = later.bind(ms(message.pause)).bind(message.attempts);
+            let later = later.bind(ms(message.pause)).bind(row::integer(message.attempts));
             later.bind(&message.reason).execute(&mut *tx).await?;
         }
         for message in never {
             let never = sqlx::query(sql::NEVER).bind(message.number).bind(relay);
-            let never = never.bind(message.attempts).bind(&message.reason);
+            let never = never.bind(row::integer(message.attempts)).bind(&message.reason);
             never.bind(message.holds_key).execute(&mut *tx).await?;
         }
         tx.commit().await
@@ -220,10 +218,14 @@ impl SqliteOutbox {
     }
 }
 
-/// Returns the milliseconds of a time that is added to the clock.
+/// Returns a time as a column, rounded up to a whole millisecond.
 fn ms(time: Duration) -> i64 {
-    let longest = i64::try_from(LONGEST_MS).unwrap_or(i64::MAX);
-    i64::try_from(time.as_millis()).map_or(longest, |ms| ms.min(longest))
+    (row::micros(time) + 999) / 1000
+}
+
+/// Returns the time of a column.
+fn duration(ms: i64) -> Duration {
+    row::duration(ms.saturating_mul(1000))
 }
 
 /// Returns the numbers as a JSON array, which one statement can read whatever their count.
@@ -256,8 +258,8 @@ fn parked(row: &SqliteRow) -> Result<Parked, sqlx::Error> {
         key,
         attempts: row::attempts(row.try_get(5)?),
         reason: row.try_get(6)?,
-        parked_for: Duration::from_millis(row.try_get(7)?),
-        payload_bytes: row.try_get(8)?,
+        parked_for: duration(row.try_get(7)?),
+        payload_bytes: row::count(row.try_get(8)?),
     })
 }
 
@@ -298,11 +300,11 @@ impl Table for SqliteOutbox {
 impl Outbox for SqliteOutbox {
     async fn backlog(&self) -> Result<Backlog, sqlx::Error> {
         let row = sqlx::query(sql::BACKLOG).fetch_one(&self.pool).await?;
-        let oldest: Option<u64> = row.try_get(2)?;
+        let oldest: Option<i64> = row.try_get(2)?;
         Ok(Backlog {
-            waiting: row.try_get(0)?,
-            parked: row.try_get(1)?,
-            oldest: oldest.map(Duration::from_millis),
+            waiting: row::count(row.try_get(0)?),
+            parked: row::count(row.try_get(1)?),
+            oldest: oldest.map(duration),
         })
     }
 
