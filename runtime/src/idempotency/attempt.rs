@@ -349,11 +349,6 @@ impl Attempt {
         self.lock().in_transaction = Some(answer);
     }
 
-    /// Returns whether a transaction of the handler contains its answer.
-    pub(crate) fn is_answered_in_transaction(&self) -> bool {
-        self.lock().in_transaction.is_some()
-    }
-
     /// Notes that the body was dropped although its write had begun.
     pub(crate) fn cut(&self) {
         self.lock().is_cut = true;

@@ -17,6 +17,11 @@ impl Held {
         &self.claim.id
     }
 
+    /// Returns whether a transaction of the handler contains an answer.
+    pub(crate) const fn is_in_transaction(&self) -> bool {
+        self.in_transaction.is_some()
+    }
+
     /// Stores `answer`. Returns the answer that the record has now, or `None` if another claim holds it.
     pub(crate) async fn store(
         &self,

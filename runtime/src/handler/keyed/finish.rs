@@ -43,7 +43,7 @@ pub(super) async fn finish(
     };
     match collected {
         Ok((response, answer)) => {
-            note_bypass(attempt, policy, answer.status());
+            note_bypass(&held, policy, answer.status());
             match store(&held, policy, &answer).await {
                 // A transaction of the handler has stored another answer, which every retry gets.
                 Some(stored) if stored != answer => {
@@ -87,9 +87,9 @@ pub(super) async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Box<
 
 /// Reports a handler that has `finish_in` in its body, succeeds, and did not call it. After a crash at such a moment,
 /// the write would run again although it has landed.
-fn note_bypass(attempt: &Attempt, policy: &'static HandlerPolicy, status: u16) {
+fn note_bypass(held: &Held, policy: &'static HandlerPolicy, status: u16) {
     let is_proven = policy.key().is_some_and(|key| key.relies_on_transaction());
-    if !is_proven || !(200..300).contains(&status) || attempt.is_answered_in_transaction() {
+    if !is_proven || !(200..300).contains(&status) || held.is_in_transaction() {
         return;
     }
     repeated(Event::AnswerOutsideTransaction, policy).note(move |count| {
