@@ -195,7 +195,7 @@ pub(crate) async fn supervise(skip_missing: bool) -> Verdict {
     let mut cluster = command.spawn().map_err(|error| format!("no process: {error}"))?;
     let ended = tokio::select! {
         ended = cluster.wait() => ended,
-        _ = async { tokio::select! { _ = ctrl_c.recv() => {} _ = term.recv() => {} } } => {
+        () = async { tokio::select! { _ = ctrl_c.recv() => {} _ = term.recv() => {} } } => {
             drop(cluster.stdin.take());
             cluster.wait().await
         }
@@ -215,8 +215,9 @@ pub(crate) async fn run(skip_missing: bool) -> Verdict {
     };
     let at = cluster.at();
     println!(
-        "listening on http://{at}, the HAProxy in front of three instances; http://{at}/haproxy shows them\n\
-         PostgreSQL is {}, and NATS is {}\n\n    \
+        "listening on http://{at}\n\
+         That is HAProxy in front of three instances, and http://{at}/haproxy shows them.\n\
+         PostgreSQL is {}, and NATS is {}.\n\n    \
          curl http://{at}/orders -H 'x-customer: ann' -H 'idempotency-key: \"my first\"' \
          -H 'content-type: application/json' -d '{{\"item\":\"tea\"}}'\n    \
          curl http://{at}/orders/1\n\nCtrl-C drains the instances.",

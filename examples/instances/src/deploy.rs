@@ -24,7 +24,7 @@ use crate::{
 /// How many clients share a customer, whose orders have an order.
 const CLIENTS_PER_CUSTOMER: u32 = 4;
 /// After this time the messages count as lost.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// The settings of the deploy.
 #[derive(Clone, Copy, Debug, clap::Args)]

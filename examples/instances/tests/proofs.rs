@@ -52,7 +52,7 @@ async fn one_command_starts_a_cluster_that_ships_an_order_and_drains() {
         eprintln!("skipped: {reason}");
         return;
     }
-    let mut cluster = Process::start(PROGRAM, &[]).await;
+    let cluster = Process::start(PROGRAM, &[]).await;
     let order = r#"{"item":"tea"}"#;
     let request = format!(
         "POST /orders HTTP/1.1\r\nhost: orders\r\nconnection: close\r\nx-customer: ann\r\n\
