@@ -18,6 +18,11 @@
 //!
 //! sqlx 0.9 needs Rust 1.94.
 
+#![cfg_attr(
+    not(any(feature = "postgres", feature = "sqlite")),
+    allow(dead_code, reason = "the tables are its callers")
+)]
+
 mod enqueue;
 mod message;
 mod outbox;
