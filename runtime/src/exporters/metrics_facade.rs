@@ -69,24 +69,24 @@ struct Gauges {
 impl Gauges {
     /// Sets the gauges of outboxes.
     fn set_backlogs(&mut self, backlogs: &[(Arc<str>, RelayBacklog)]) {
-        let gauges: [(_, &mut ByRelay, fn(&RelayBacklog) -> Option<f64>); 3] = [
-            ("followthrough_outbox_waiting", &mut self.waiting, |backlog| {
-                Some(float(backlog.waiting))
-            }),
-            ("followthrough_outbox_parked", &mut self.parked, |backlog| {
-                Some(float(backlog.parked))
-            }),
-            ("followthrough_outbox_oldest_seconds", &mut self.oldest, |backlog| {
-                Some(backlog.oldest?.as_secs_f64())
-            }),
-        ];
-        for (name, series, number) in gauges {
+        let set = |name: &'static str,
+                   series: &mut ByRelay,
+                   number: &dyn Fn(&RelayBacklog) -> Option<f64>| {
             let by_relay =
                 |(relay, backlog): &(Arc<str>, _)| Some((relay.clone(), number(backlog)?));
             for (relay, number) in series.update(backlogs.iter().filter_map(by_relay)) {
                 gauge!(name, "relay" => relay.clone()).set(*number);
             }
-        }
+        };
+        set("followthrough_outbox_waiting", &mut self.waiting, &|backlog| {
+            Some(float(backlog.waiting))
+        });
+        set("followthrough_outbox_parked", &mut self.parked, &|backlog| {
+            Some(float(backlog.parked))
+        });
+        set("followthrough_outbox_oldest_seconds", &mut self.oldest, &|backlog| {
+            Some(backlog.oldest?.as_secs_f64())
+        });
     }
 
     /// Sets the phase, which only advances.

@@ -145,49 +145,56 @@ impl OpenTelemetry {
 
     /// Creates the gauges of outboxes. An up-down counter would be added up over the relays of one table.
     fn observe_backlogs(&self, lifecycle: &Lifecycle) {
-        let numbers: [(_, _, fn(&RelayBacklog) -> u64); 2] = [
-            ("followthrough.outbox.waiting", "Messages that wait.", |backlog| backlog.waiting),
-            ("followthrough.outbox.parked", "Messages that are parked.", |backlog| backlog.parked),
-        ];
-        for (name, about, number) in numbers {
-            let read = self.backlogs(lifecycle, move |backlog| Some(number(backlog)));
-            self.meter
-                .u64_observable_gauge(name)
-                .with_unit("{message}")
-                .with_description(about)
-                .with_callback(move |gauge| read(&mut |n, labels| gauge.observe(n, labels)))
-                .build();
-        }
-        let read = self.backlogs(lifecycle, |backlog| backlog.oldest);
+        let waiting = self.backlogs(lifecycle);
+        self.meter
+            .u64_observable_gauge("followthrough.outbox.waiting")
+            .with_unit("{message}")
+            .with_description("Messages that wait.")
+            .with_callback(move |gauge| {
+                for (attributes, backlog) in waiting() {
+                    gauge.observe(backlog.waiting, &attributes);
+                }
+            })
+            .build();
+        let parked = self.backlogs(lifecycle);
+        self.meter
+            .u64_observable_gauge("followthrough.outbox.parked")
+            .with_unit("{message}")
+            .with_description("Messages that are parked.")
+            .with_callback(move |gauge| {
+                for (attributes, backlog) in parked() {
+                    gauge.observe(backlog.parked, &attributes);
+                }
+            })
+            .build();
+        let oldest = self.backlogs(lifecycle);
         self.meter
             .f64_observable_gauge("followthrough.outbox.oldest")
             .with_unit("s")
             .with_description("The age of the oldest message that waits.")
             .with_callback(move |gauge| {
-                read(&mut |age, labels| gauge.observe(age.as_secs_f64(), labels));
+                for (attributes, backlog) in oldest() {
+                    if let Some(age) = backlog.oldest {
+                        gauge.observe(age.as_secs_f64(), &attributes);
+                    }
+                }
             })
             .build();
     }
 
-    /// Returns a function that tells its argument the number of each relay, with its attributes.
-    fn backlogs<N, F>(
+    /// Returns a function that reads the backlog of each relay, with the attributes of the relay.
+    fn backlogs(
         &self,
         lifecycle: &Lifecycle,
-        number: F,
-    ) -> impl Fn(&mut dyn FnMut(N, &[KeyValue])) + Send + Sync + use<N, F>
-    where
-        F: Fn(&RelayBacklog) -> Option<N> + Send + Sync,
-    {
+    ) -> impl Fn() -> Vec<(Vec<KeyValue>, RelayBacklog)> + Send + Sync + use<> {
         let (life, common) = (Arc::downgrade(&lifecycle.life), self.attributes.clone());
-        move |observe| {
+        move || {
             let backlogs = life.upgrade().map(|life| life.relays.backlogs()).unwrap_or_default();
-            for (relay, backlog) in backlogs {
-                if let Some(number) = number(&backlog) {
-                    let own = KeyValue::new(RELAY, relay);
-                    let attributes: Vec<_> = common.iter().cloned().chain([own]).collect();
-                    observe(number, &attributes);
-                }
-            }
+            let with_attributes = |(relay, backlog)| {
+                let own = KeyValue::new(RELAY, relay);
+                (common.iter().cloned().chain([own]).collect(), backlog)
+            };
+            backlogs.into_iter().map(with_attributes).collect()
         }
     }
 
