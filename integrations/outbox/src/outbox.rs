@@ -131,6 +131,15 @@ pub struct Ask {
     pub lease: Duration,
     /// Heads with larger numbers are left alone.
     pub up_to: i64,
+    /// Whether messages that were tried before are left alone.
+    pub passes_failed: bool,
+}
+
+impl Ask {
+    /// Returns the most attempts of a message that is leased.
+    pub(crate) fn most_attempts(&self) -> i64 {
+        if self.passes_failed { 0 } else { i64::MAX }
+    }
 }
 
 /// Leased messages, to be published one after the other: messages of one key from its head on, or one message

@@ -226,7 +226,8 @@ impl Table for PostgresOutbox {
             .bind(i64::from(ask.messages))
             .bind(ask.after_key.clone())
             .bind(ask.up_to)
-            .bind(row::micros(ask.lease));
+            .bind(row::micros(ask.lease))
+            .bind(ask.most_attempts());
         let rows = self.run_by_index(query).await?;
         let rows: Result<Vec<_>, _> = rows.iter().map(leased).collect();
         rows.map(row::runs)

@@ -80,26 +80,26 @@ pub(super) const LEASE: &str = "
     WITH RECURSIVE alone AS MATERIALIZED (
         SELECT number, due_at FROM followthrough_outbox
         WHERE in_line AND key IS NULL AND parked_at IS NULL
-            AND due_at <= statement_timestamp() AND number <= $5
+            AND due_at <= statement_timestamp() AND number <= $5 AND attempts <= $7
         ORDER BY due_at, number LIMIT ($2 + 1) / 2
         FOR UPDATE SKIP LOCKED
     ), later_keys AS (
-        (SELECT key, number, due_at, parked_at FROM followthrough_outbox
+        (SELECT key, number, due_at, parked_at, attempts FROM followthrough_outbox
         WHERE in_line AND key IS NOT NULL AND key > $4
         ORDER BY key, number LIMIT 1)
         UNION ALL
         SELECT next.* FROM later_keys AS last CROSS JOIN LATERAL (
-            SELECT key, number, due_at, parked_at FROM followthrough_outbox
+            SELECT key, number, due_at, parked_at, attempts FROM followthrough_outbox
             WHERE in_line AND key IS NOT NULL AND key > last.key
             ORDER BY key, number LIMIT 1
         ) AS next
     ), earlier_keys AS (
-        (SELECT key, number, due_at, parked_at FROM followthrough_outbox
+        (SELECT key, number, due_at, parked_at, attempts FROM followthrough_outbox
         WHERE in_line AND key IS NOT NULL AND key <= $4
         ORDER BY key, number LIMIT 1)
         UNION ALL
         SELECT next.* FROM earlier_keys AS last CROSS JOIN LATERAL (
-            SELECT key, number, due_at, parked_at FROM followthrough_outbox
+            SELECT key, number, due_at, parked_at, attempts FROM followthrough_outbox
             WHERE in_line AND key IS NOT NULL AND key > last.key AND key <= $4
             ORDER BY key, number LIMIT 1
         ) AS next
@@ -113,11 +113,12 @@ pub(super) const LEASE: &str = "
             FOR UPDATE SKIP LOCKED
         ) AS head
         WHERE seen.parked_at IS NULL AND seen.due_at <= statement_timestamp() AND seen.number <= $5
+            AND seen.attempts <= $7
         LIMIT $2 - (SELECT count(*) FROM alone)
     ), more AS MATERIALIZED (
         SELECT number FROM followthrough_outbox
         WHERE in_line AND key IS NULL AND parked_at IS NULL
-            AND due_at <= statement_timestamp() AND number <= $5
+            AND due_at <= statement_timestamp() AND number <= $5 AND attempts <= $7
             AND (due_at, number) > (
                 (SELECT max(due_at) FROM alone),
                 (SELECT number FROM alone ORDER BY due_at DESC, number DESC LIMIT 1)

@@ -6,19 +6,21 @@ use tokio::time::Instant;
 
 /// The pause between two looks of a relay that has just found messages.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
-/// A look that takes longer, and sees all keys, is followed by a pause of nine times as long. So a relay whose keys are
-/// in their pauses leaves the database to the requests.
-const SLOW_LOOK: Duration = Duration::from_millis(50);
+/// A look that takes longer for each run that it finds, because it passes many keys in their pauses, is followed by a
+/// pause of nine times as long. So the relay leaves the database to the requests.
+const SLOW_LOOK: Duration = Duration::from_millis(5);
 /// The longest such pause.
 const LONGEST_SLOW_PAUSE: Duration = Duration::from_secs(5);
 /// How many looks find nothing before the relay is idle.
 const LOOKS_UNTIL_IDLE: u32 = 10;
 /// How many attempts fail in a row before the relay takes the broker for down.
 const FAILURES_UNTIL_DOWN: u32 = 20;
-/// The longest pause of a relay whose broker is down.
-const LONGEST_DOWN_PAUSE: Duration = Duration::from_secs(1);
-/// The first one.
+/// The first pause between two looks for messages that have failed, while the broker is down.
 const FIRST_DOWN_PAUSE: Duration = Duration::from_millis(125);
+/// The longest one.
+const LONGEST_DOWN_PAUSE: Duration = Duration::from_secs(1);
+/// The longest wait while messages are in their pauses.
+const LONGEST_RETRY_WAIT: Duration = Duration::from_secs(1);
 
 /// The times at which a relay looks for messages.
 #[derive(Debug)]
@@ -30,8 +32,11 @@ pub(super) struct Pace {
     /// Failed attempts since the last confirmation.
     failures: u32,
     down_pause: Duration,
-    /// The earliest end of a pause of a message.
+    /// When messages that have failed are leased again, while the broker is down.
+    failed_again_at: Instant,
+    /// The earliest end of a pause of a message that is known, and the latest one.
     retry_at: Option<Instant>,
+    retries_until: Instant,
 }
 
 impl Pace {
@@ -42,7 +47,9 @@ impl Pace {
             empty_looks: 0,
             failures: 0,
             down_pause: FIRST_DOWN_PAUSE,
+            failed_again_at: Instant::now(),
             retry_at: None,
+            retries_until: Instant::now(),
         }
     }
 
@@ -53,13 +60,19 @@ impl Pace {
         self.empty_looks = if found == 0 { self.empty_looks.saturating_add(1) } else { 0 };
         let more_is_likely = found > 0 && found >= asked;
         self.next_look = if more_is_likely { now } else { now + BUSY_PAUSE };
-        if !more_is_likely && took > SLOW_LOOK {
+        if !more_is_likely && took > SLOW_LOOK * found.max(1) {
             self.rested = now + (took * 9).min(LONGEST_SLOW_PAUSE);
         }
-        if self.is_down() {
-            self.next_look = now + self.down_pause;
+        if self.is_down() && self.failed_again_at <= now {
+            self.failed_again_at = now + self.down_pause;
             self.down_pause = (self.down_pause * 2).min(LONGEST_DOWN_PAUSE);
         }
+    }
+
+    /// Returns whether a look finds only messages that have not failed. While the broker takes no message, those that
+    /// have failed are tried at a bounded rate, and a message to a topic that works does not wait for them.
+    pub(super) fn passes_failed(&self) -> bool {
+        self.is_down() && self.failed_again_at > Instant::now()
     }
 
     /// Notes messages that the broker has confirmed. The next ones of their keys are due.
@@ -74,15 +87,18 @@ impl Pace {
         self.failures = self.failures.saturating_add(1);
         let at = Instant::now() + pause;
         self.retry_at = Some(self.retry_at.map_or(at, |before| before.min(at)));
+        self.retries_until = self.retries_until.max(at);
     }
 
     /// Returns whether the broker takes no message at all.
-    pub(super) fn is_down(&self) -> bool {
+    fn is_down(&self) -> bool {
         self.failures >= FAILURES_UNTIL_DOWN
     }
 
-    pub(super) fn next_look(&self) -> Instant {
-        self.next_look.max(self.rested)
+    /// Returns when to look for runs. A relay with little room waits a moment for more, so that runs share a statement.
+    pub(super) fn next_look(&self, has_room: bool) -> Instant {
+        let look = self.next_look.max(self.rested);
+        if has_room { look } else { look + BUSY_PAUSE }
     }
 
     /// Looks again at once.
@@ -97,7 +113,12 @@ impl Pace {
 
     /// Returns the longest wait of an idle relay.
     pub(super) fn idle_wait(&self, poll: Duration) -> Duration {
-        let retry = self.retry_at.map(|at| at.saturating_duration_since(Instant::now()));
-        retry.map_or(poll, |retry| retry.clamp(BUSY_PAUSE, poll.max(BUSY_PAUSE)))
+        let now = Instant::now();
+        if self.retries_until <= now {
+            return poll;
+        }
+        let retry =
+            self.retry_at.map_or(LONGEST_RETRY_WAIT, |at| at.saturating_duration_since(now));
+        retry.max(BUSY_PAUSE).min(poll)
     }
 }

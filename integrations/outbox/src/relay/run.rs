@@ -1,6 +1,6 @@
 //! The loop of a relay.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use followthrough::{
     ShutdownToken, background,
@@ -49,13 +49,27 @@ impl<O: Outbox, P: Publisher> Relay<O, P> {
         let housekeeping = housekeeping(&meter, self.outbox.clone(), self.settings.clone());
         let mut work = Work::new(self, &meter);
         let publishing = async {
-            work.until_stopped(&stop).await;
-            work.drain(&stop).await;
+            // A statement that hangs ends at the deadline, too.
+            tokio::select! {
+                biased;
+                () = deadline(&stop) => {}
+                () = work.until_empty(&stop) => {}
+            }
+            work.close().await;
         };
         tokio::select! {
             () = publishing => {}
             () = housekeeping => {}
         }
+    }
+}
+
+/// Waits until the grace of a shutdown is over.
+async fn deadline(stop: &ShutdownToken) {
+    stop.cancelled().await;
+    match stop.deadline() {
+        Some(deadline) => sleep_until(deadline).await,
+        None => pending().await,
     }
 }
 
@@ -105,7 +119,8 @@ impl<'a, O: Outbox, P: Publisher> Work<'a, O, P> {
         }
     }
 
-    async fn until_stopped(&mut self, stop: &ShutdownToken) {
+    /// Publishes messages until `stop` fires, and then all that are due and were committed by then.
+    async fn until_empty(&mut self, stop: &ShutdownToken) {
         while !stop.is_cancelled() {
             if self.wants_runs() {
                 self.lease(i64::MAX).await;
@@ -117,21 +132,29 @@ impl<'a, O: Outbox, P: Publisher> Work<'a, O, P> {
                 self.take(event).await;
             }
         }
-    }
-
-    /// Publishes what was committed before the stop, until the deadline.
-    async fn drain(&mut self, stop: &ShutdownToken) {
-        let end = async {
-            match stop.deadline() {
-                Some(deadline) => sleep_until(deadline).await,
-                None => std::future::pending().await,
+        let last = loop {
+            match self.outbox.last_number().await {
+                Ok(last) => break last,
+                Err(error) => self.database_failed(&error).await,
             }
         };
-        tokio::select! {
-            biased;
-            () = end => {}
-            () = self.empty() => {}
+        self.pace.wake();
+        loop {
+            if self.wants_runs() {
+                let leased = self.lease(last).await;
+                let is_empty = self.in_flight == 0 && self.results.is_empty();
+                if leased == Some(0) && is_empty {
+                    return;
+                }
+            } else {
+                let event = self.event().await;
+                self.take(event).await;
+            }
         }
+    }
+
+    /// Stores the last results and releases the leases.
+    async fn close(&mut self) {
         self.tasks.abort_all();
         while self.tasks.join_next().await.is_some() {}
         while let Ok(result) = self.receiver.try_recv() {
@@ -163,45 +186,31 @@ impl<'a, O: Outbox, P: Publisher> Work<'a, O, P> {
         }
     }
 
-    /// Publishes all messages that are due and were committed by now.
-    async fn empty(&mut self) {
-        let last = loop {
-            match self.outbox.last_number().await {
-                Ok(last) => break last,
-                Err(error) => self.database_failed(&error).await,
-            }
-        };
-        self.pace.wake();
-        loop {
-            if self.wants_runs() {
-                let leased = self.lease(last).await;
-                let is_empty = self.in_flight == 0 && self.results.is_empty();
-                if leased == Some(0) && is_empty {
-                    return;
-                }
-            } else {
-                let event = self.event().await;
-                self.take(event).await;
-            }
-        }
+    /// Returns when to lease runs, if some can be published.
+    fn next_look(&self) -> Option<Instant> {
+        let (in_flight, slots) = (self.in_flight, self.settings.concurrency as usize);
+        (in_flight < slots).then(|| self.pace.next_look(in_flight * 2 <= slots))
     }
 
-    /// Returns whether it is time to lease runs, and enough of them can be published.
     fn wants_runs(&self) -> bool {
-        let has_room = self.in_flight * 2 <= self.settings.concurrency as usize;
         let is_settled = self.results.is_empty();
-        has_room && is_settled && self.pace.next_look() <= Instant::now()
+        is_settled && self.next_look().is_some_and(|look| look <= Instant::now())
     }
 
     async fn event(&mut self) -> Event {
         let due = self.results.due(&self.settings, self.in_flight);
-        let look = self.pace.next_look();
-        let can_look = self.in_flight * 2 <= self.settings.concurrency as usize;
+        let look = self.next_look();
+        let at = |time: Option<Instant>| async move {
+            match time {
+                Some(time) => sleep_until(time).await,
+                None => pending().await,
+            }
+        };
         tokio::select! {
             biased;
             Some(result) = self.receiver.recv() => Event::Result(result),
-            () = sleep_until(due.unwrap_or(look)), if due.is_some() => Event::Settle,
-            () = sleep_until(look), if can_look && due.is_none() => Event::Look,
+            () = at(due) => Event::Settle,
+            () = at(look), if due.is_none() => Event::Look,
         }
     }
 
@@ -230,6 +239,7 @@ impl<'a, O: Outbox, P: Publisher> Work<'a, O, P> {
             after_key: self.after_key.clone(),
             lease: self.settings.lease,
             up_to,
+            passes_failed: self.pace.passes_failed(),
         };
         // Before the statement, because the database's clock starts within it.
         let began = Instant::now();

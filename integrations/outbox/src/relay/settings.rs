@@ -120,7 +120,7 @@ impl<O: Outbox, P: Publisher> RelayBuilder<O, P> {
     }
 
     /// Sets the pause of an idle relay between two reads of the table, where no notification ends the pause. Default:
-    /// 1 s.
+    /// 1 s. It must be at most the lease, because no notification tells of the leases of a relay that has died.
     #[must_use]
     pub fn poll(mut self, pause: Duration) -> Self {
         self.0.settings.poll = pause;
@@ -183,8 +183,8 @@ impl<O: Outbox, P: Publisher> RelayBuilder<O, P> {
         if publish_timeout.is_zero() || *publish_timeout > *lease / 2 {
             return wrong("`publish_timeout` must be more than zero and at most half of `lease`");
         }
-        if poll.is_zero() || *poll > LONGEST {
-            return wrong("`poll` must be more than zero and at most 366 days");
+        if poll.is_zero() || poll > lease {
+            return wrong("`poll` must be more than zero and at most `lease`");
         }
         if first_pause.is_zero() || first_pause > longest_pause || *longest_pause > LONGEST {
             return wrong(

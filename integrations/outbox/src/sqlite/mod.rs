@@ -103,11 +103,13 @@ impl SqliteOutbox {
 
     /// Returns whether there is a message to lease.
     async fn is_due(&self, ask: &Ask) -> Result<bool, sqlx::Error> {
-        let head = sqlx::query(sql::HEADS).bind("").bind(ask.up_to).bind(1);
+        let head =
+            sqlx::query(sql::HEADS).bind("").bind(ask.up_to).bind(1).bind(ask.most_attempts());
         if head.fetch_optional(&self.pool).await?.is_some() {
             return Ok(true);
         }
-        let without_key = sqlx::query(sql::WITHOUT_KEY).bind(ask.up_to).bind(1);
+        let without_key =
+            sqlx::query(sql::WITHOUT_KEY).bind(ask.up_to).bind(1).bind(ask.most_attempts());
         Ok(without_key.fetch_optional(&self.pool).await?.is_some())
     }
 
@@ -122,11 +124,13 @@ impl SqliteOutbox {
             let left = i64::from(ask.runs) - i64::try_from(keys.len()).unwrap_or(i64::MAX);
             if left > 0 {
                 let heads = sqlx::query_scalar(heads).bind(&ask.after_key).bind(ask.up_to);
-                let heads: Vec<i64> = heads.bind(left).fetch_all(&mut *connection).await?;
+                let heads = heads.bind(left).bind(ask.most_attempts());
+                let heads: Vec<i64> = heads.fetch_all(&mut *connection).await?;
                 keys.extend(heads);
             }
         }
         let without = sqlx::query_scalar(sql::WITHOUT_KEY).bind(ask.up_to).bind(ask.runs);
+        let without = without.bind(ask.most_attempts());
         let mut without: Vec<i64> = without.fetch_all(&mut *connection).await?;
         let runs = usize::try_from(ask.runs).unwrap_or(usize::MAX);
         if keys.len() + without.len() > runs {

@@ -29,7 +29,7 @@ macro_rules! heads {
                 SELECT min(first.number) FROM followthrough_outbox AS first
                 WHERE first.in_line AND first.key IS NOT NULL AND first.key = keys.key
             )
-            WHERE head.parked_at IS NULL AND head.number <= ?2 AND head.due_at <= ",
+            WHERE head.parked_at IS NULL AND head.number <= ?2 AND head.attempts <= ?4 AND head.due_at <= ",
             now!(),
             " LIMIT ?3"
         )
@@ -68,7 +68,8 @@ pub(super) const HEADS_UP_TO: &str =
 
 pub(super) const WITHOUT_KEY: &str = concat!(
     "SELECT number FROM followthrough_outbox
-    WHERE in_line AND key IS NULL AND parked_at IS NULL AND number <= ?1 AND due_at <= ",
+    WHERE in_line AND key IS NULL AND parked_at IS NULL AND number <= ?1 AND attempts <= ?3
+        AND due_at <= ",
     now!(),
     " ORDER BY due_at, number LIMIT ?2"
 );

@@ -51,6 +51,7 @@ fn ask(relay: &str) -> Ask {
         after_key: String::new(),
         lease: LONG,
         up_to: i64::MAX,
+        passes_failed: false,
     }
 }
 

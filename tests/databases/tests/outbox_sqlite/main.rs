@@ -73,6 +73,7 @@ fn ask(relay: &str) -> Ask {
         after_key: String::new(),
         lease: Duration::from_secs(30),
         up_to: i64::MAX,
+        passes_failed: false,
     }
 }
 

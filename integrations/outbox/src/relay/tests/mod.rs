@@ -5,7 +5,7 @@ mod table;
 use std::time::Duration;
 
 use followthrough::{Lifecycle, Worker};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use self::table::{Calls, MemoryTable, publisher};
 use super::{Poison, Relay, RelayBuilder};
@@ -197,7 +197,7 @@ async fn an_idle_relay_looks_once_a_poll_and_at_once_after_a_commit() {
     sleep(SECOND * 100).await;
     assert!(table.looks() <= looks + 11, "{} looks in 100 s", table.looks() - looks);
     table.commit(None);
-    let begin = tokio::time::Instant::now();
+    let begin = Instant::now();
     calls.next().await.confirm();
     assert!(begin.elapsed() < SECOND);
 }
@@ -228,7 +228,7 @@ async fn a_broker_that_is_down_is_asked_at_a_bounded_rate() {
         table.commit(Some(&format!("key-{number}")));
     }
     let (_lifecycle, _worker, mut calls) = start(&table, |relay| relay.concurrency(50));
-    let begin = tokio::time::Instant::now();
+    let begin = Instant::now();
     let mut attempts = 0;
     while begin.elapsed() < SECOND * 60 {
         if let Some(call) = calls.within(SECOND).await {
@@ -236,8 +236,8 @@ async fn a_broker_that_is_down_is_asked_at_a_bounded_rate() {
             call.answer(later());
         }
     }
-    assert!((1000..=4000).contains(&attempts), "{attempts} attempts in a minute");
-    let back = tokio::time::Instant::now();
+    assert!((2000..=6000).contains(&attempts), "{attempts} attempts in a minute");
+    let back = Instant::now();
     while table.sent().len() < 2000 {
         if let Some(call) = calls.within(SECOND / 10).await {
             call.confirm();
@@ -248,6 +248,94 @@ async fn a_broker_that_is_down_is_asked_at_a_bounded_rate() {
         "all are out {:?} after the broker is back",
         back.elapsed()
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_fail_do_not_delay_a_key_that_works() {
+    for failing in [15, 40, 2000] {
+        let table = MemoryTable::default();
+        for number in 0..failing {
+            table.commit(Some(&format!("fails-{number}")));
+        }
+        let (_lifecycle, _worker, mut calls) = start(&table, |relay| relay);
+        let begin = Instant::now();
+        let mut works = None;
+        let mut longest = Duration::ZERO;
+        while begin.elapsed() < SECOND * 200 {
+            if works.is_none() && begin.elapsed() > SECOND * 30 {
+                works = Some((table.commit(Some("works")), Instant::now()));
+            }
+            let Some(call) = calls.within(SECOND / 10).await else { continue };
+            match works {
+                Some((number, committed)) if number == call.number => {
+                    longest = longest.max(committed.elapsed());
+                    call.confirm();
+                    works = None;
+                }
+                _ => call.answer(later()),
+            }
+        }
+        assert!(longest < SECOND / 2, "{failing} keys delayed another one for {longest:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_free_slot_is_used_while_others_hang() {
+    let table = MemoryTable::default();
+    let (_lifecycle, _worker, mut calls) = start(&table, |relay| relay.concurrency(3));
+    table.commit(Some("hangs-1"));
+    table.commit(Some("hangs-2"));
+    let _hang = (calls.next().await, calls.next().await);
+    let works = table.commit(Some("works"));
+    assert_eq!(calls.within(SECOND).await.map(|call| call.number), Some(works));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_relay_whose_only_message_hangs_does_not_look_all_the_time() {
+    let table = MemoryTable::default();
+    table.commit(Some("hangs"));
+    let (_lifecycle, _worker, mut calls) = start(&table, |relay| relay);
+    let _hangs = calls.next().await;
+    sleep(SECOND).await;
+    let looks = table.looks();
+    sleep(SECOND * 5).await;
+    let looks = table.looks() - looks;
+    assert!(looks <= 55, "{looks} looks in 5 s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_relay_with_a_long_poll_ends_each_pause() {
+    let table = MemoryTable::default();
+    let (_lifecycle, _worker, mut calls) = start(&table, |relay| {
+        relay.lease(SECOND * 600).poll(SECOND * 600).backoff(SECOND, SECOND * 10)
+    });
+    table.commit(Some("a"));
+    for _ in 0..5 {
+        calls.next().await.answer(later());
+    }
+    table.commit(Some("b"));
+    let second = calls.next().await;
+    assert_eq!(second.number, 2);
+    second.answer(later());
+    assert_eq!(calls.next().await.confirm(), 2);
+    let first = calls.within(SECOND * 12).await;
+    assert_eq!(first.map(|call| call.number), Some(1), "its pause is 10 s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_that_hangs_does_not_hold_a_stop() {
+    let table = MemoryTable::default();
+    table.commit(Some("a"));
+    let (lifecycle, _worker, mut calls) = start(&table, |relay| relay);
+    calls.next().await.confirm();
+    settle().await;
+    table.set_slowness(SECOND * 3600);
+    table.commit(Some("b"));
+    sleep(SECOND * 5).await;
+    lifecycle.shutdown();
+    let report = lifecycle.drained().await;
+    assert!(report.abandoned.is_empty(), "{report}");
+    assert!(report.elapsed < SECOND * 31, "{report}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -278,7 +366,7 @@ async fn a_stop_does_not_wait_for_messages_that_come_later_or_fail() {
     settle().await;
     table.commit(Some("b"));
     first.answer(later());
-    let begin = tokio::time::Instant::now();
+    let begin = Instant::now();
     lifecycle.drained().await;
     assert!(begin.elapsed() < SECOND * 5, "it took {:?}", begin.elapsed());
     assert!(calls.within(SECOND).await.is_none(), "the table keeps it");

@@ -120,7 +120,9 @@ impl Table for MemoryTable {
         let due: Vec<i64> = (first.into_iter().chain(wrapped))
             .map(|(_, number)| number)
             .filter(|number| {
-                *number <= ask.up_to && rows[number].due <= now && rows[number].parked.is_none()
+                let row = &rows[number];
+                let is_wanted = row.attempts == 0 || !ask.passes_failed;
+                *number <= ask.up_to && row.due <= now && row.parked.is_none() && is_wanted
             })
             .take(ask.runs as usize)
             .collect();
