@@ -14,9 +14,13 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines},
     process::{Child, ChildStdout, Command},
     task::JoinHandle,
+    time::timeout,
 };
 
-use crate::soon;
+use crate::{SOON, soon};
+
+/// Longer than a drain with the default grace takes, because a busy machine may need most of the grace.
+const DRAINED: Duration = Duration::from_secs(40);
 
 /// A process whose first line is `listening on ADDR` or `listening on http://ADDR`, and whose last line is its report as JSON.
 /// Dropping the value kills the process.
@@ -62,11 +66,22 @@ impl Process {
 
     /// Waits for a line that `wanted` accepts, and returns each line once.
     async fn line(&mut self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
+        self.line_within(SOON, what, wanted).await
+    }
+
+    async fn line_within(
+        &mut self,
+        limit: Duration,
+        what: &str,
+        wanted: impl Fn(&str) -> bool,
+    ) -> String {
         loop {
             if let Some(found) = self.seen.iter().position(|line| wanted(line)) {
                 return self.seen.remove(found);
             }
-            let line = soon(what, self.lines.next_line()).await.expect("it can be read");
+            let line = timeout(limit, self.lines.next_line()).await;
+            let line = line.unwrap_or_else(|_| panic!("{what} did not happen within {limit:?}"));
+            let line = line.expect("it can be read");
             self.seen.push(line.unwrap_or_else(|| panic!("`{what}` comes before the end")));
         }
     }
@@ -111,7 +126,7 @@ impl Process {
     ///
     /// If the line is not JSON.
     pub async fn report(&mut self) -> Value {
-        let line = self.line("the report", |line| line.starts_with('{')).await;
+        let line = self.line_within(DRAINED, "the report", |line| line.starts_with('{')).await;
         // Later calls read the same line.
         self.seen.push(line.clone());
         serde_json::from_str(&line).expect("the report is JSON")
