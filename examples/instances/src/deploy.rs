@@ -86,10 +86,10 @@ async fn send_orders(
     while !is_over.load(Ordering::Relaxed) {
         order += 1;
         let hangs_up = chance.u8(0..4) == 0;
-        let patience = Duration::from_micros(chance.u64(1_000..40_000));
+        let patience = Duration::from_micros(chance.u64(1_000..10_000));
         let item = format!("item-{number}-{order}");
         client.order(&customer, &item, hangs_up.then_some(patience)).await;
-        sleep(Duration::from_millis(chance.u64(200..800))).await;
+        sleep(Duration::from_millis(chance.u64(500..1_500))).await;
     }
     client.orders
 }
