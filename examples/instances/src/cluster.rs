@@ -169,7 +169,8 @@ async fn start_instance(at: SocketAddr, database: &str, nats: &str) -> Process {
 /// Returns three free addresses outside of the range of ephemeral ports. So no connection takes the port of an instance
 /// while the instance is replaced.
 fn free_addresses() -> [SocketAddr; 3] {
-    let start = u16::try_from(std::process::id() % 10_000).expect("it is below 10,000");
+    // Two clusters that start at once have neighbouring process ids, and begin with ports that are far apart.
+    let start = u16::try_from(std::process::id() * 37 % 10_000).expect("it is below 10,000");
     let ports =
         (0..10_000).map(|n| SocketAddr::from(([127, 0, 0, 1], 10_000 + (start + n) % 10_000)));
     let free: Vec<_> = ports.filter(|at| TcpListener::bind(at).is_ok()).take(3).collect();
@@ -193,10 +194,12 @@ pub(crate) async fn supervise(skip_missing: bool) -> Verdict {
         command.arg("--skip-missing");
     }
     let mut cluster = command.spawn().map_err(|error| format!("no process: {error}"))?;
+    // `wait` would close it at once.
+    let stdin = cluster.stdin.take();
     let ended = tokio::select! {
         ended = cluster.wait() => ended,
         () = async { tokio::select! { _ = ctrl_c.recv() => {} _ = term.recv() => {} } } => {
-            drop(cluster.stdin.take());
+            drop(stdin);
             cluster.wait().await
         }
     };
