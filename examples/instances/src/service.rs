@@ -17,7 +17,10 @@ use axum::{
     http::{HeaderMap, StatusCode, request::Parts},
     response::{IntoResponse, Response},
 };
-use brokers::nats::{NatsPublisher, connect};
+use brokers::{
+    inbox,
+    nats::{NatsPublisher, connect},
+};
 use followthrough::{
     Idempotency, IdempotencyKey, Lifecycle, Router, Scope, ShutdownReport, ShutdownToken,
     background, cancellable, durable_write,
@@ -42,8 +45,7 @@ const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS orders (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, customer text NOT NULL, nth bigint NOT NULL, item text NOT NULL
     );
-    CREATE TABLE IF NOT EXISTS shipments (order_id bigint NOT NULL);
-    CREATE TABLE IF NOT EXISTS inbox (message_id text PRIMARY KEY);";
+    CREATE TABLE IF NOT EXISTS shipments (order_id bigint NOT NULL);";
 
 /// The statement locks the row of the customer, so the orders of a customer are counted in the order of their commits.
 const INSERT: &str = "
@@ -161,9 +163,7 @@ async fn ship_once(pool: &PgPool, message: &jetstream::Message) -> Result<(), Er
     let id = id.ok_or("the message has no id")?.as_str();
     let order: Order = serde_json::from_slice(&message.payload)?;
     let mut tx = pool.begin().await?;
-    let insert = "INSERT INTO inbox (message_id) VALUES ($1) ON CONFLICT DO NOTHING";
-    let is_new = sqlx::query(insert).bind(id).execute(&mut *tx).await?.rows_affected() == 1;
-    if is_new {
+    if inbox::is_new(&mut tx, id).await? {
         let insert = sqlx::query("INSERT INTO shipments (order_id) VALUES ($1)").bind(order.id);
         insert.execute(&mut *tx).await?;
     }
@@ -174,6 +174,7 @@ async fn ship_once(pool: &PgPool, message: &jetstream::Message) -> Result<(), Er
 pub(crate) async fn migrate(database: &str, nats: &str) -> Result<(), Error> {
     let pool = PgPool::connect(database).await?;
     sqlx::raw_sql(TABLES).execute(&pool).await?;
+    sqlx::raw_sql(inbox::TABLE).execute(&pool).await?;
     PostgresStore::new(pool.clone()).migrate().await?;
     PostgresOutbox::new(pool).migrate().await?;
     let config = stream::Config {
