@@ -19,7 +19,7 @@ fn killed_relays_lose_no_message_and_keep_the_order() {
 
 #[test]
 fn a_broker_that_is_down_slow_or_full_loses_no_message() {
-    run(&["outage", "--seconds", "2"]);
+    run(&["outage", "--seconds", "2", "--rate", "20"]);
 }
 
 #[test]

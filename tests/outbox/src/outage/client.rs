@@ -9,7 +9,7 @@ use tokio::{
 };
 
 /// A request without an answer after this time has failed.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Returns the body of the answer, if the status is 200.
 pub(super) async fn get(at: SocketAddr, path: &str) -> Option<String> {

@@ -43,7 +43,7 @@ impl IntoResponse for Failed {
     }
 }
 
-#[durable_write(deadline = "10s")]
+#[durable_write(deadline = "30s")]
 async fn place(State(pool): State<PgPool>, customer: String) -> Result<String, Failed> {
     let mut tx = pool.begin().await?;
     let place = next_place(&mut tx, &customer).await?;

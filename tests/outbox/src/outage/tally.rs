@@ -13,6 +13,8 @@ const GROWTH: i64 = 32 * 1024;
 /// waited for the broker would take 500 ms or more.
 const SLOWER: u32 = 5;
 const BUSY: Duration = Duration::from_millis(100);
+/// Phases that are shorter have too few requests to judge their times.
+const LONG: Duration = Duration::from_secs(10);
 
 /// How many messages may be confirmed before the broker is killed and marked after it.
 const IN_FLIGHT: i64 = 200;
@@ -144,11 +146,12 @@ impl Tally {
 impl Phase {
     /// Judges the phase beside the one before the outage.
     fn verdict(&self, before: &Self) -> Verdict {
-        let Self { name, requests, failed, p50, .. } = self;
+        let Self { name, from, until, requests, failed, p50, .. } = self;
         if *requests == 0 || *failed > 0 {
             return Err(format!("in the phase `{name}` {failed} of {requests} requests failed"));
         }
-        if *p50 > before.p50 * SLOWER + BUSY {
+        let is_long = until.duration_since(*from) >= LONG;
+        if is_long && *p50 > before.p50 * SLOWER + BUSY {
             return Err(format!(
                 "in the phase `{name}` p50 is {p50:?}, and {:?} before",
                 before.p50
@@ -167,9 +170,11 @@ mod tests {
     use super::*;
 
     fn phase(published: i64, waiting: u64) -> Phase {
-        let p50 = Duration::from_millis(4);
+        let (p50, from) = (Duration::from_millis(4), Instant::now());
         Phase {
             name: "a",
+            from,
+            until: from + LONG,
             kilobytes: 20_000,
             waiting,
             published,
@@ -207,6 +212,19 @@ mod tests {
             change(&mut bad);
             assert!(bad.verdict().is_err(), "{number}: {bad:?}");
         }
+    }
+
+    #[test]
+    fn the_times_of_a_short_run_are_not_judged() {
+        let mut short = good();
+        for phase in &mut short.phases {
+            phase.until = phase.from + LONG / 2;
+            phase.p50 *= 1_000;
+        }
+        short.phases[0].p50 = Duration::from_millis(4);
+        assert_eq!(short.verdict(), Ok(()));
+        short.phases[3].until = short.phases[3].from + LONG;
+        assert!(short.verdict().is_err());
     }
 
     #[test]
