@@ -37,8 +37,9 @@ enum Command {
     /// Serves orders and publishes their messages, until the process is killed.
     #[command(hide = true)]
     Serve { database: String, broker: String },
-    /// Kills a relay between publish and mark.
+    /// Kills relays between publish and mark.
     Kills {
+        /// Kills that came between publish and mark.
         #[arg(long, default_value_t = 100)]
         times: u32,
         #[arg(long, default_value_t = 1)]

@@ -17,7 +17,7 @@ pub(crate) use self::relay::relay;
 use self::{tally::Tally, victim::Victim, writers::Writers};
 use crate::{Verdict, arrivals::Arrivals, database, stream::Stream, without};
 
-/// Kills a relay `times` times. Returns why the run does not prove that each message arrives, in the order of its key.
+/// Kills relays until `times` kills came between publish and mark. Returns why the run does not prove that each message arrives, in the order of its key.
 pub(crate) async fn run(times: u32, seed: u64, skip_missing: bool) -> Verdict {
     let Some(server) = postgres() else { return without("PostgreSQL", skip_missing) };
     let Some(broker) = Nats::start() else { return without("NATS", skip_missing) };
@@ -28,11 +28,14 @@ pub(crate) async fn run(times: u32, seed: u64, skip_missing: bool) -> Verdict {
 
     let mut chance = fastrand::Rng::with_seed(seed);
     let writers = Writers::start(&pool, &mut chance);
-    let mut tally = Tally::default();
-    for number in 0..times {
-        let mut victim = Victim::start(&url, &broker.url(), &format!("victim-{number}"));
-        victim.first_published().await;
+    let mut tally = Tally::new(times);
+    while tally.wants_more() {
+        let name = format!("victim-{}", tally.kills);
+        let mut victim = Victim::start(&url, &broker.url(), &name);
+        victim.next_published().await;
         sleep(Duration::from_micros(chance.u64(0..60_000))).await;
+        victim.next_published().await;
+        sleep(Duration::from_micros(chance.u64(0..3_000))).await;
         let published = victim.kill(&pool).await;
         tally.note(unmarked(&pool, &published).await);
     }

@@ -47,11 +47,12 @@ impl Victim {
         Self { name: name.to_owned(), child, published, numbers }
     }
 
-    /// Waits until the broker has confirmed the first message of this process.
-    pub(super) async fn first_published(&mut self) {
-        let first = self.published.wait_for(|count| *count > 0);
-        let first = tokio::time::timeout(PATIENCE, first).await;
-        first.expect("it publishes").expect("it runs");
+    /// Waits until the broker confirms one more message of this process.
+    pub(super) async fn next_published(&mut self) {
+        let before = *self.published.borrow_and_update();
+        let next = self.published.wait_for(|count| *count > before);
+        let next = tokio::time::timeout(PATIENCE, next).await;
+        next.expect("it publishes").expect("it runs");
     }
 
     /// Kills the process. Returns the numbers that it has published, after its last statement has ended.

@@ -11,7 +11,8 @@ impl Peer {
     /// Builds the program.
     pub(super) fn build() -> Result<Self, String> {
         let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/peer"));
-        let target = folder.join("target");
+        // Crates that both builds need are built once.
+        let target = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target"));
         let built = Command::new("cargo")
             .args(["build", "--release", "--locked", "--manifest-path"])
             .arg(folder.join("Cargo.toml"))
