@@ -17,7 +17,7 @@ impl Who {
         match self {
             Self::Ours => "relays of `followthrough-outbox`",
             Self::Bare => "bare `FOR UPDATE SKIP LOCKED` loop",
-            Self::Peer => "PEER",
+            Self::Peer => "`outbox-postgres` 0.3.0",
         }
     }
 }
