@@ -9,10 +9,12 @@ mod witness;
 
 use std::time::Duration;
 
+use async_nats::connection::State;
 use brokers::nats::NatsPublisher;
 use clap::Args;
 use followthrough_broker_tests::Nats;
 use followthrough_database_tests::postgres;
+use tokio::task::yield_now;
 
 use self::{
     peer::Peer,
@@ -79,7 +81,15 @@ async fn witness(plan: &Plan, broker: Option<&Nats>) -> Witness {
     let publisher = match broker {
         Some(broker) => {
             let client = brokers::nats::connect(&broker.url()).await;
-            Some(NatsPublisher::new(client.expect("the address is valid")))
+            let client = client.expect("the address is valid");
+            // The bare loop does not try again.
+            let connected = async {
+                while client.connection_state() != State::Connected {
+                    yield_now().await;
+                }
+            };
+            followthrough_tests::soon("the connection to the broker", connected).await;
+            Some(NatsPublisher::new(client))
         }
         None => None,
     };
