@@ -4,31 +4,35 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The pause between two looks of a relay that has just found messages.
-const BUSY_PAUSE: Duration = Duration::from_millis(20);
+/// The pause after a look that found nothing. Each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+/// The longest pause while messages are being published, because no notification ends it.
+const LONGEST_BUSY_PAUSE: Duration = Duration::from_millis(250);
+/// The longest pause after a notification whose message another relay has taken, and the longest wait while messages are
+/// in their pauses.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// How many looks find nothing before the relay is idle.
+const LOOKS_UNTIL_IDLE: u32 = 4;
 /// A look that takes longer for each run that it finds, because it passes many keys in their pauses, is followed by a
 /// pause of nine times as long. So the relay leaves the database to the requests.
 const SLOW_LOOK: Duration = Duration::from_millis(5);
 /// The longest such pause.
 const LONGEST_SLOW_PAUSE: Duration = Duration::from_secs(5);
-/// How many looks find nothing before the relay is idle.
-const LOOKS_UNTIL_IDLE: u32 = 10;
 /// How many attempts fail in a row before the relay takes the broker for down.
 const FAILURES_UNTIL_DOWN: u32 = 20;
 /// The first pause between two looks for messages that have failed, while the broker is down.
 const FIRST_DOWN_PAUSE: Duration = Duration::from_millis(125);
-/// The longest one.
-const LONGEST_DOWN_PAUSE: Duration = Duration::from_secs(1);
-/// The longest wait while messages are in their pauses.
-const LONGEST_RETRY_WAIT: Duration = Duration::from_secs(1);
 
 /// The times at which a relay looks for messages.
 #[derive(Debug)]
 pub(super) struct Pace {
     next_look: Instant,
-    /// The end of the pause after a slow look.
+    /// No look begins before, whatever wakes the relay.
     rested: Instant,
     empty_looks: u32,
+    /// Notifications in a row after which a look found nothing.
+    false_alarms: u32,
+    is_alarmed: bool,
     /// Failed attempts since the last confirmation.
     failures: u32,
     down_pause: Duration,
@@ -41,15 +45,18 @@ pub(super) struct Pace {
 
 impl Pace {
     pub(super) fn new() -> Self {
+        let now = Instant::now();
         Self {
-            next_look: Instant::now(),
-            rested: Instant::now(),
+            next_look: now,
+            rested: now,
             empty_looks: 0,
+            false_alarms: 0,
+            is_alarmed: false,
             failures: 0,
             down_pause: FIRST_DOWN_PAUSE,
-            failed_again_at: Instant::now(),
+            failed_again_at: now,
             retry_at: None,
-            retries_until: Instant::now(),
+            retries_until: now,
         }
     }
 
@@ -57,22 +64,28 @@ impl Pace {
     pub(super) fn looked(&mut self, asked: u32, found: u32, took: Duration) {
         let now = Instant::now();
         self.retry_at = self.retry_at.filter(|at| *at > now);
-        self.empty_looks = if found == 0 { self.empty_looks.saturating_add(1) } else { 0 };
+        let is_alarmed = std::mem::take(&mut self.is_alarmed);
+        if found > 0 {
+            (self.empty_looks, self.false_alarms) = (0, 0);
+        } else {
+            self.empty_looks = self.empty_looks.saturating_add(1);
+            self.false_alarms = if is_alarmed { self.false_alarms.saturating_add(1) } else { 0 };
+        }
         let more_is_likely = found > 0 && found >= asked;
-        self.next_look = if more_is_likely { now } else { now + BUSY_PAUSE };
-        if !more_is_likely && took > SLOW_LOOK * found.max(1) {
-            self.rested = now + (took * 9).min(LONGEST_SLOW_PAUSE);
+        self.next_look = now;
+        if !more_is_likely {
+            self.next_look += doubled(self.empty_looks, LONGEST_BUSY_PAUSE);
+            if took > SLOW_LOOK * found.max(1) {
+                self.rested = now + (took * 9).min(LONGEST_SLOW_PAUSE);
+            }
+        }
+        if self.false_alarms > 0 {
+            self.rested = self.rested.max(now + doubled(self.false_alarms, LONGEST_PAUSE));
         }
         if self.is_down() && self.failed_again_at <= now {
             self.failed_again_at = now + self.down_pause;
-            self.down_pause = (self.down_pause * 2).min(LONGEST_DOWN_PAUSE);
+            self.down_pause = (self.down_pause * 2).min(LONGEST_PAUSE);
         }
-    }
-
-    /// Returns whether a look finds only messages that have not failed. While the broker takes no message, those that
-    /// have failed are tried at a bounded rate, and a message to a topic that works does not wait for them.
-    pub(super) fn passes_failed(&self) -> bool {
-        self.is_down() && self.failed_again_at > Instant::now()
     }
 
     /// Notes messages that the broker has confirmed. The next ones of their keys are due.
@@ -90,7 +103,12 @@ impl Pace {
         self.retries_until = self.retries_until.max(at);
     }
 
-    /// Returns whether the broker takes no message at all.
+    /// Returns whether a look finds only messages that have not failed. While the broker takes no message, those that
+    /// have failed are tried at a bounded rate, and a message to a topic that works does not wait for them.
+    pub(super) fn passes_failed(&self) -> bool {
+        self.is_down() && self.failed_again_at > Instant::now()
+    }
+
     fn is_down(&self) -> bool {
         self.failures >= FAILURES_UNTIL_DOWN
     }
@@ -98,12 +116,13 @@ impl Pace {
     /// Returns when to look for runs. A relay with little room waits a moment for more, so that runs share a statement.
     pub(super) fn next_look(&self, has_room: bool) -> Instant {
         let look = self.next_look.max(self.rested);
-        if has_room { look } else { look + BUSY_PAUSE }
+        if has_room { look } else { look + FIRST_PAUSE }
     }
 
-    /// Looks again at once.
-    pub(super) fn wake(&mut self) {
+    /// Ends the pause. `is_alarmed` says whether a notification does so.
+    pub(super) fn wake(&mut self, is_alarmed: bool) {
         self.next_look = Instant::now();
+        self.is_alarmed = is_alarmed;
     }
 
     /// Returns whether the last looks found nothing, so that the relay waits for a notification.
@@ -117,8 +136,12 @@ impl Pace {
         if self.retries_until <= now {
             return poll;
         }
-        let retry =
-            self.retry_at.map_or(LONGEST_RETRY_WAIT, |at| at.saturating_duration_since(now));
-        retry.max(BUSY_PAUSE).min(poll)
+        let retry = self.retry_at.map_or(LONGEST_PAUSE, |at| at.saturating_duration_since(now));
+        retry.max(FIRST_PAUSE).min(poll)
     }
+}
+
+/// Returns the first pause, doubled with each of `times` after the first.
+fn doubled(times: u32, longest: Duration) -> Duration {
+    (FIRST_PAUSE * (1 << times.saturating_sub(1).min(16))).min(longest)
 }

@@ -57,6 +57,12 @@ impl Results {
         std::mem::replace(&mut self.settlements, empty(settings))
     }
 
+    /// Ends the leases of runs that were not begun.
+    pub(super) fn release(&mut self, heads: impl Iterator<Item = i64>) {
+        self.runs += 1;
+        self.settlements.released.extend(heads);
+    }
+
     /// Adds the result of a run.
     pub(super) fn add(&mut self, result: RunResult, settings: &Settings, pace: &mut Pace) {
         self.runs += 1;
@@ -92,7 +98,7 @@ impl Results {
             }
             PublishError::Later(reason) => (reason, false),
         };
-        let reason = shortened(reason);
+        let reason = shortened(&reason);
         if parks {
             let holds_key = message.key.is_some() && settings.poison == Poison::HoldsKey;
             tracing::error!(
@@ -152,12 +158,9 @@ fn pause(attempts: u32, settings: &Settings) -> Duration {
     whole / 100 * (100 - percent)
 }
 
-/// Returns at most 1,000 bytes of the reason, because it is stored with the message.
-fn shortened(mut reason: String) -> String {
-    const LONGEST: usize = 1000;
-    if reason.len() > LONGEST {
-        let end = (0..=LONGEST).rev().find(|at| reason.is_char_boundary(*at)).unwrap_or(0);
-        reason.truncate(end);
-    }
-    reason
+/// Returns the first 1,000 characters of the reason, because it is stored with the message. Control characters become
+/// spaces, because `PostgreSQL` stores no zero byte.
+fn shortened(reason: &str) -> String {
+    let printable = |c: char| if c.is_control() { ' ' } else { c };
+    reason.chars().take(1000).map(printable).collect()
 }

@@ -8,7 +8,7 @@ use followthrough::{
 };
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
-    task::JoinSet,
+    task::{JoinHandle, JoinSet},
     time::{Instant, sleep, sleep_until, timeout},
 };
 
@@ -35,7 +35,7 @@ const PURGE: u32 = 1000;
 /// The pause after a failed statement.
 const DATABASE_PAUSE: Duration = Duration::from_millis(500);
 /// How long a relay that ends waits for the table.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 impl<O: Outbox, P: Publisher> Relay<O, P> {
     /// Publishes messages until `stop` fires, then those that were committed before, and returns. Messages that are
@@ -85,6 +85,8 @@ struct Work<'a, O, P> {
     /// The name and a random number.
     relay: String,
     after_key: String,
+    /// The statement that leases, whose runs are released if it outlives the relay.
+    leasing: Option<JoinHandle<Result<Vec<Run>, sqlx::Error>>>,
     tasks: JoinSet<()>,
     sender: UnboundedSender<RunResult>,
     receiver: UnboundedReceiver<RunResult>,
@@ -113,6 +115,7 @@ impl<'a, O: Outbox, P: Publisher> Work<'a, O, P> {
             publisher: Arc::new(publisher),
             settings,
             after_key: String::new(),
+            leasing: None,
             tasks: JoinSet::new(),
             sender,
             receiver,
@@ -128,9 +131,9 @@ impl<'a, O: Outbox, P: Publisher> Work<'a, O, P> {
             if self.wants_runs() {
                 self.lease(i64::MAX).await;
             } else if self.in_flight == 0 && self.results.is_empty() && self.pace.is_idle() {
-                let wait = self.pace.idle_wait(self.settings.poll);
+                let (began, wait) = (Instant::now(), self.pace.idle_wait(self.settings.poll));
                 stop.run_until_cancelled(self.outbox.arrival(&self.relay, wait)).await;
-                self.pace.wake();
+                self.pace.wake(began.elapsed() < wait);
             } else if let Some(event) = stop.run_until_cancelled(self.event()).await {
                 self.take(event).await;
             }
@@ -141,7 +144,7 @@ impl<'a, O: Outbox, P: Publisher> Work<'a, O, P> {
                 Err(error) => self.database_failed(&error).await,
             }
         };
-        self.pace.wake();
+        self.pace.wake(false);
         loop {
             if self.wants_runs() {
                 let leased = self.lease(last).await;
@@ -164,6 +167,12 @@ impl<'a, O: Outbox, P: Publisher> Work<'a, O, P> {
             self.add(result);
         }
         let last_words = async {
+            if let Some(leasing) = self.leasing.take()
+                && let Ok(Ok(runs)) = leasing.await
+            {
+                let heads = runs.iter().filter_map(|run| run.messages.first());
+                self.results.release(heads.map(|head| head.number));
+            }
             while !self.results.is_empty() {
                 self.settle().await;
             }
@@ -247,7 +256,11 @@ impl<'a, O: Outbox, P: Publisher> Work<'a, O, P> {
         // Before the statement, because the database's clock starts within it.
         let began = Instant::now();
         let lease_ends = began + self.settings.lease;
-        match self.outbox.lease(&ask).await {
+        let outbox = self.outbox.clone();
+        let leasing = self.leasing.insert(tokio::spawn(async move { outbox.lease(&ask).await }));
+        let leased = leasing.await;
+        self.leasing = None;
+        match leased.unwrap_or(Err(sqlx::Error::WorkerCrashed)) {
             Ok(leased) => {
                 self.database_works();
                 let found = u32::try_from(leased.len()).unwrap_or(u32::MAX);

@@ -177,14 +177,14 @@ impl<O: Outbox, P: Publisher> RelayBuilder<O, P> {
         if !(1..=10_000).contains(concurrency) {
             return wrong("`concurrency` must be 1 to 10,000");
         }
-        if !(second..=LONGEST).contains(lease) {
-            return wrong("`lease` must be 1 s to 366 days");
+        if !(second..=Duration::from_hours(1)).contains(lease) {
+            return wrong("`lease` must be 1 s to 1 h");
         }
         if publish_timeout.is_zero() || *publish_timeout > *lease / 2 {
             return wrong("`publish_timeout` must be more than zero and at most half of `lease`");
         }
-        if poll.is_zero() || poll > lease {
-            return wrong("`poll` must be more than zero and at most `lease`");
+        if !(Duration::from_millis(10)..=*lease).contains(poll) {
+            return wrong("`poll` must be 10 ms or more and at most `lease`");
         }
         if first_pause.is_zero() || first_pause > longest_pause || *longest_pause > LONGEST {
             return wrong(
