@@ -86,6 +86,10 @@ impl PostgresStore {
     ///
     /// Returns the error of the database.
     pub async fn migrate(&self) -> Result<(), sqlx::Error> {
+        // `CREATE INDEX IF NOT EXISTS` waits for all transactions that write keys, and holds up all that begin to.
+        if sqlx::query_scalar(sql::IS_MIGRATED).fetch_one(&self.pool).await? {
+            return Ok(());
+        }
         let mut tx = self.pool.begin().await?;
         // `IF NOT EXISTS` fails for tables that another transaction creates.
         sqlx::query(sql::LOCK_MIGRATIONS).execute(&mut *tx).await?;

@@ -6,6 +6,9 @@
 pub(super) const LOCK_MIGRATIONS: &str =
     "SELECT pg_advisory_xact_lock(hashtextextended('followthrough_keys', 0))";
 
+/// Whether the migrations have run: they create this table last, in one transaction.
+pub(super) const IS_MIGRATED: &str = "SELECT to_regclass('followthrough_lost_claims') IS NOT NULL";
+
 pub(super) const LOOK: &str = "
     SELECT fingerprint, owner, epoch, runs_again, keep_ms, status, headers, body
     FROM followthrough_keys

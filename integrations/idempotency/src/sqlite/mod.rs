@@ -43,9 +43,9 @@ const CLAIMS: usize = 10;
 ///
 /// # #[tokio::main]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// // A database in memory belongs to one connection; a file takes any number.
-/// let options = SqliteConnectOptions::new().in_memory(true);
-/// let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+/// // A database in memory belongs to one connection, which must not be closed; a file takes any number.
+/// let one = SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
+/// let pool = one.connect_with(SqliteConnectOptions::new().in_memory(true)).await?;
 /// let store = SqliteStore::new(pool);
 /// store.migrate().await?;
 /// let scope = Scope::global("one internal client");

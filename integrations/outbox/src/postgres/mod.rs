@@ -11,7 +11,14 @@
 mod listener;
 mod sql;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use sqlx::{
     PgPool, Postgres, Row as _, Transaction,
@@ -45,6 +52,8 @@ const FIRST_LOOK: Duration = Duration::from_millis(10);
 pub struct PostgresOutbox {
     pool: PgPool,
     listener: Option<Arc<Listener>>,
+    /// Whether the next odd run is one of a key.
+    keys_turn: Arc<AtomicBool>,
 }
 
 impl PostgresOutbox {
@@ -57,7 +66,7 @@ impl PostgresOutbox {
     /// The transactions that enqueue have the isolation level `READ COMMITTED`, which is `PostgreSQL`'s default.
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
-        Self { pool, listener: Some(Arc::new(Listener::new())) }
+        Self { pool, listener: Some(Arc::new(Listener::new())), keys_turn: Arc::default() }
     }
 
     /// Lets an idle relay look again after its [`poll`](crate::RelayBuilder::poll), in place of a connection that
@@ -81,6 +90,10 @@ impl PostgresOutbox {
     }
 
     async fn run_migrations(&self) -> Result<(), sqlx::Error> {
+        // `CREATE INDEX IF NOT EXISTS` waits for all transactions that enqueue, and holds up all that begin to.
+        if sqlx::query_scalar(sql::IS_MIGRATED).fetch_one(&self.pool).await? {
+            return Ok(());
+        }
         let mut tx = self.pool.begin().await?;
         // `IF NOT EXISTS` fails for tables that another transaction creates.
         sqlx::query(sql::LOCK_MIGRATIONS).execute(&mut *tx).await?;
@@ -100,6 +113,12 @@ impl PostgresOutbox {
              rename it and its indexes, and start again"
         );
         Err(sqlx::Error::Configuration(reason.into()))
+    }
+
+    /// Returns the share of the messages without a key. An odd run is theirs at every other call.
+    fn alone(&self, runs: u32) -> i64 {
+        let turn = runs % 2 == 1 && !self.keys_turn.fetch_xor(true, Ordering::Relaxed);
+        i64::from(runs / 2) + i64::from(turn)
     }
 
     async fn run(&self, query: Query<'_>) -> Result<u64, sqlx::Error> {
@@ -194,7 +213,8 @@ fn parked(row: &PgRow) -> Result<Parked, sqlx::Error> {
 
 impl Outbox for PostgresOutbox {
     async fn backlog(&self) -> Result<Backlog, sqlx::Error> {
-        let row = sqlx::query(sql::BACKLOG).fetch_one(&self.pool).await?;
+        let rows = self.run_by_index(sqlx::query(sql::BACKLOG)).await?;
+        let Some(row) = rows.first() else { return Err(sqlx::Error::RowNotFound) };
         let (waiting, parked, oldest): (i64, i64, Option<i64>) =
             (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         Ok(Backlog {
@@ -227,7 +247,8 @@ impl Table for PostgresOutbox {
             .bind(ask.after_key.clone())
             .bind(ask.up_to)
             .bind(row::micros(ask.lease))
-            .bind(ask.most_attempts());
+            .bind(ask.most_attempts())
+            .bind(self.alone(ask.runs));
         let rows = self.run_by_index(query).await?;
         let rows: Result<Vec<_>, _> = rows.iter().map(leased).collect();
         rows.map(row::runs)

@@ -43,6 +43,12 @@ pub(super) const MISSING: &str = "
     )
     LIMIT 1";
 
+/// Whether the migrations have run: they create these objects first and last, in one transaction.
+pub(super) const IS_MIGRATED: &str = "
+    SELECT to_regclass('followthrough_outbox') IS NOT NULL
+        AND to_regclass('followthrough_outbox_sent') IS NOT NULL
+        AND to_regclass('followthrough_outbox_relays') IS NOT NULL";
+
 /// Begins a transaction whose statements read the table by its indexes in their order. A plan is made once for each
 /// connection, and one that was made for an empty table would read all of a backlog. The settings make plans look
 /// expensive, so the server would compile them. The generic plan is the wanted one, and without it the server plans the first
@@ -70,6 +76,8 @@ pub(super) const INSERT: &str = "
 
 /// Leases heads and messages without a key, and reads their runs.
 ///
+/// A run has at most 100 messages, and at most 64 KiB of payload behind its head.
+///
 /// `alone` takes messages without a key for half of the runs, `heads` takes heads for the other runs, and `more` takes
 /// messages without a key for the runs that are left.
 ///
@@ -82,7 +90,7 @@ pub(super) const LEASE: &str = "
         SELECT number, due_at FROM followthrough_outbox
         WHERE in_line AND key IS NULL AND parked_at IS NULL
             AND due_at <= statement_timestamp() AND number <= $5 AND attempts <= $7
-        ORDER BY due_at, number LIMIT ($2 + 1) / 2
+        ORDER BY due_at, number LIMIT $8
         FOR UPDATE SKIP LOCKED
     ), later_keys AS (
         (SELECT key, number, due_at, parked_at, attempts FROM followthrough_outbox
@@ -140,18 +148,21 @@ pub(super) const LEASE: &str = "
         DELETE FROM followthrough_outbox_relays
         WHERE relay = $1 AND EXISTS (SELECT FROM leased)
     ), run_length AS (
-        SELECT ($3 + count(*) - 1) / greatest(count(*), 1) AS messages FROM leased
+        SELECT least(greatest($3 / greatest(count(*), 1), 1), 100) AS messages FROM leased
     )
     SELECT number, id::text, topic, key, headers, payload, attempts, may_go FROM (
         SELECT number, id, topic, key, headers, payload, attempts, true AS may_go FROM leased
         UNION ALL
         SELECT next.* FROM leased CROSS JOIN LATERAL (
-            SELECT number, id, topic, key, headers, payload, attempts + 1,
-                parked_at IS NULL AND due_at <= statement_timestamp()
-            FROM followthrough_outbox
-            WHERE in_line AND key IS NOT NULL AND (key, number) > (leased.key, leased.number)
-                AND key <= leased.key
-            ORDER BY key, number LIMIT (SELECT messages - 1 FROM run_length)
+            SELECT number, id, topic, key, headers, payload, attempts + 1, may_go FROM (
+                SELECT *, parked_at IS NULL AND due_at <= statement_timestamp() AS may_go,
+                    sum(octet_length(payload)) OVER (ORDER BY key, number) AS bytes
+                FROM followthrough_outbox
+                WHERE in_line AND key IS NOT NULL AND (key, number) > (leased.key, leased.number)
+                    AND key <= leased.key
+                ORDER BY key, number LIMIT (SELECT messages - 1 FROM run_length)
+            ) AS behind
+            WHERE bytes <= 65536
         ) AS next
         WHERE leased.attempts = 1
     ) AS message
@@ -238,13 +249,18 @@ pub(super) const FORGET_RELAYS: &str = "
     DELETE FROM followthrough_outbox_relays
     WHERE waits_since < statement_timestamp() - interval '1 day'";
 
+/// Counts by the indexes of messages in line, because the table has more messages that were sent.
 pub(super) const BACKLOG: &str = "
-    SELECT
-        count(*) FILTER (WHERE parked_at IS NULL),
-        count(*) FILTER (WHERE parked_at IS NOT NULL),
-        (extract(epoch FROM statement_timestamp()
-            - min(enqueued_at) FILTER (WHERE parked_at IS NULL)) * 1000000)::bigint
-    FROM followthrough_outbox WHERE in_line OR parked_at IS NOT NULL";
+    SELECT sum(messages)::bigint,
+        (SELECT count(*) FROM followthrough_outbox WHERE parked_at IS NOT NULL),
+        (extract(epoch FROM statement_timestamp() - min(oldest)) * 1000000)::bigint
+    FROM (
+        SELECT count(*) AS messages, min(enqueued_at) AS oldest FROM followthrough_outbox
+        WHERE in_line AND key IS NOT NULL AND parked_at IS NULL
+        UNION ALL
+        SELECT count(*), min(enqueued_at) FROM followthrough_outbox
+        WHERE in_line AND key IS NULL AND parked_at IS NULL
+    ) AS waiting";
 
 pub(super) const PARKED: &str = "
     SELECT number, id::text, topic, key, in_line, attempts, coalesce(reason, ''),

@@ -96,8 +96,8 @@ impl<O: Outbox, P: Publisher> RelayBuilder<O, P> {
         self
     }
 
-    /// Sets how many keys, and messages without a key, are published at once. Default: 100. The relay holds up to ten
-    /// times as many payloads in memory.
+    /// Sets how many keys, and messages without a key, are published at once. Default: 100. Of each
+    /// key, the relay holds one payload and up to 64 KiB of the payloads behind it in memory.
     #[must_use]
     pub fn concurrency(mut self, keys: u32) -> Self {
         self.0.settings.concurrency = keys;

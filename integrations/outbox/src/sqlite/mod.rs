@@ -31,6 +31,8 @@ use crate::{
 
 /// The pause between two looks at the table: `SQLite` does not notify.
 const POLL: Duration = Duration::from_millis(100);
+/// The most messages of a run.
+const LONGEST_RUN: u32 = 100;
 /// An [`Outbox`] in `SQLite`, for the processes that share one file. An idle relay looks for messages every 100 ms.
 ///
 /// `SQLite` runs one write transaction at a time. Begin the transactions of writes with
@@ -43,9 +45,9 @@ const POLL: Duration = Duration::from_millis(100);
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// // A database in memory belongs to one connection; a file takes any number.
-/// let options = SqliteConnectOptions::new().in_memory(true);
-/// let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+/// // A database in memory belongs to one connection, which must not be closed; a file takes any number.
+/// let one = SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
+/// let pool = one.connect_with(SqliteConnectOptions::new().in_memory(true)).await?;
 /// let outbox = SqliteOutbox::new(pool.clone());
 /// outbox.migrate().await?;
 ///
@@ -158,7 +160,8 @@ impl SqliteOutbox {
 
         let untried = heads.iter().filter(|head| head.key.is_some() && head.attempts == 1);
         let untried: Vec<i64> = untried.map(|head| head.number).collect();
-        let longest = ask.messages.div_ceil(u32::try_from(heads.len()).unwrap_or(u32::MAX).max(1));
+        let share = ask.messages / u32::try_from(heads.len()).unwrap_or(u32::MAX).max(1);
+        let longest = share.clamp(1, LONGEST_RUN);
         let mut followers: HashMap<_, Vec<LeasedRow>> = HashMap::new();
         if longest > 1 && !untried.is_empty() {
             let rows = sqlx::query(sql::FOLLOWERS).bind(json(&untried)).bind(longest - 1);

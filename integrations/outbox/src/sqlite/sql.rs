@@ -84,14 +84,14 @@ pub(super) const LEASE: &str = concat!(
     RETURNING number, id, topic, key, headers, payload, attempts"
 );
 
-/// The messages behind the heads of the JSON array ?1, up to ?2 for each. `fresh` is 0 for one that ends the run: it
+/// The messages behind the heads of the JSON array ?1, up to ?2 and 64 KiB for each. `fresh` is 0 for one that ends the run: it
 /// is parked or was tried before.
 pub(super) const FOLLOWERS: &str = concat!(
-    "SELECT message.number, message.id, message.topic, message.key, message.headers,
+    "SELECT * FROM (SELECT message.number, message.id, message.topic, message.key, message.headers,
         message.payload, message.attempts + 1 AS attempts,
         message.parked_at IS NULL AND message.attempts = 0 AND message.due_at <= ",
     now!(),
-    " AS fresh
+    " AS fresh, sum(length(message.payload)) OVER (PARTITION BY message.key ORDER BY message.number) AS bytes
     FROM json_each(?1) AS wanted
     CROSS JOIN followthrough_outbox AS head ON head.number = wanted.value
     CROSS JOIN followthrough_outbox AS message ON message.number IN (
@@ -100,7 +100,7 @@ pub(super) const FOLLOWERS: &str = concat!(
             AND later.key = head.key AND later.number > head.number
         ORDER BY later.number LIMIT ?2
     )
-    ORDER BY message.key, message.number"
+    ) WHERE bytes <= 65536 ORDER BY key, number"
 );
 
 pub(super) const SENT: &str = concat!(

@@ -116,3 +116,42 @@ async fn relays_that_work_at_once_never_share_a_message() {
         assert!(before < Some(number), "{number} after {before:?} of {key:?}");
     }
 }
+
+#[tokio::test]
+async fn a_run_has_a_bounded_payload_behind_its_head() {
+    let Some(postgres) = postgres() else { return };
+    let (pool, outbox) = outbox(postgres, "outbox_bytes").await;
+    store(&pool, &["a1", "a2", "a3", "a4"]).await;
+    let messages = outbox.lease(&ask("relay")).await.unwrap()[0].messages.len();
+    assert_eq!(messages, 4, "they are small");
+    execute(&pool, "TRUNCATE followthrough_outbox").await;
+    store(&pool, &["a1", "a2", "a3", "a4"]).await;
+    let large = "UPDATE followthrough_outbox SET payload = decode(repeat('00', 40000), 'hex')";
+    execute(&pool, large).await;
+    let messages = outbox.lease(&ask("relay")).await.unwrap()[0].messages.len();
+    assert_eq!(messages, 2, "a head, and less than 64 KiB behind it");
+}
+
+#[tokio::test]
+async fn messages_that_have_failed_can_be_passed() {
+    let Some(postgres) = postgres() else { return };
+    let (pool, outbox) = outbox(postgres, "outbox_failed").await;
+    store(&pool, &["a1", "b1", "-1", "-2"]).await;
+    let failed = "UPDATE followthrough_outbox SET attempts = 1 WHERE payload IN ('a1', '-1')";
+    execute(&pool, failed).await;
+    let fresh = Ask { passes_failed: true, ..ask("relay") };
+    assert_eq!(lease(&outbox, &fresh).await, ["b1", "-2"]);
+    assert_eq!(lease(&outbox, &ask("relay")).await, ["a1", "-1"]);
+}
+
+#[tokio::test]
+async fn one_run_is_for_keys_and_for_messages_without_in_turn() {
+    let Some(postgres) = postgres() else { return };
+    let (pool, outbox) = outbox(postgres, "outbox_one_run").await;
+    store(&pool, &["a1", "b1", "-1", "-2"]).await;
+    let mut leased = Vec::new();
+    for _ in 0..2 {
+        leased.extend(lease(&outbox, &Ask { runs: 1, ..ask("relay") }).await);
+    }
+    assert_eq!(leased.iter().filter(|run| run.starts_with('-')).count(), 1, "{leased:?}");
+}

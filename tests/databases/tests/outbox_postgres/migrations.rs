@@ -55,3 +55,13 @@ async fn a_table_of_another_shape_stops_the_start_with_its_name() {
         assert!(error.contains("drop that table, or rename it and its indexes"), "{error}");
     }
 }
+
+#[tokio::test]
+async fn a_start_does_not_wait_for_transactions_that_enqueue() {
+    let Some(postgres) = postgres() else { return };
+    let (pool, outbox) = outbox(postgres, "outbox_starts").await;
+    let mut tx = pool.begin().await.unwrap();
+    enqueue(&mut tx, &message("a1")).await.unwrap();
+    soon("the migration", outbox.migrate()).await.unwrap();
+    tx.commit().await.unwrap();
+}

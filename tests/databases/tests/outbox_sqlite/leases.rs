@@ -30,7 +30,7 @@ async fn the_runs_share_the_messages() {
     let Database { pool, outbox, folder: _folder } = database().await;
     commit(&pool, &["a", "a", "a", "a", "b", "b", "b", "-"]).await;
     let runs = lease(&outbox, &Ask { messages: 7, ..ask("one") }).await;
-    assert_eq!(runs, [vec![1, 2, 3], vec![5, 6, 7], vec![8]], "7 / 3 is 3, rounded up");
+    assert_eq!(runs, [vec![1, 2], vec![5, 6], vec![8]], "7 / 3 is 2, rounded down");
     expire(&pool).await;
     execute(&pool, "UPDATE followthrough_outbox SET attempts = 0").await;
     let runs = lease(&outbox, &Ask { runs: 1, messages: 1, ..ask("one") }).await;
@@ -195,4 +195,22 @@ async fn each_message_is_leased_by_one_of_many_relays() {
     let leased = relays.join_all().await.concat();
     let distinct: HashSet<_> = leased.iter().copied().collect();
     assert_eq!((leased.len(), distinct.len()), (90, 90), "each once");
+}
+
+#[tokio::test]
+async fn a_run_has_a_bounded_payload_behind_its_head() {
+    let Database { pool, outbox, folder: _folder } = database().await;
+    commit(&pool, &["a", "a", "a", "a"]).await;
+    execute(&pool, "UPDATE followthrough_outbox SET payload = zeroblob(40000)").await;
+    assert_eq!(lease(&outbox, &ask("one")).await, [vec![1, 2]]);
+}
+
+#[tokio::test]
+async fn messages_that_have_failed_can_be_passed() {
+    let Database { pool, outbox, folder: _folder } = database().await;
+    commit(&pool, &["a", "b", "-", "-"]).await;
+    execute(&pool, "UPDATE followthrough_outbox SET attempts = 1 WHERE number IN (1, 3)").await;
+    let fresh = Ask { passes_failed: true, ..ask("one") };
+    assert_eq!(lease(&outbox, &fresh).await, [[2], [4]]);
+    assert_eq!(lease(&outbox, &ask("one")).await, [[1], [3]]);
 }
