@@ -13,7 +13,7 @@ pub fn spawn_relay(lifecycle: &Lifecycle) {
     lifecycle.spawn("relay", async |stop| {
         let meter = RelayMeter::new(&stop, "orders");
         meter.settled(RelaySettled { sent: 20, retried: 3, parked: 0 });
-        let oldest = Some(Duration::from_secs(3600));
+        let oldest = Some(Duration::from_hours(1));
         meter.backlog(RelayBacklog { waiting: 5, parked: 2, oldest });
         stop.cancelled().await;
     });

@@ -84,6 +84,20 @@ fn points(data: &AggregatedMetrics) -> Vec<(String, i64)> {
     }
 }
 
+fn assert_early_ends(samples: &Samples) {
+    for (handler, cause, outcome) in [
+        ("slow", "deadline_exceeded", "not_begun"),
+        ("wait", "client_disconnected", "not_begun"),
+        ("pay", "client_disconnected", "unknown"),
+    ] {
+        let series = format!(
+            "followthrough.cancelled followthrough.cause={cause} followthrough.handler={handler} \
+             followthrough.outcome={outcome} url.scheme=http"
+        );
+        assert_eq!(samples[&series], 1);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ends_follow_the_semantic_conventions_and_gauges_return_to_zero() {
     let exported = Exported::new();
@@ -145,17 +159,7 @@ async fn ends_follow_the_semantic_conventions_and_gauges_return_to_zero() {
             "http.request.method=_OTHER http.response.status_code=404",
         ]
     );
-    for (handler, cause, outcome) in [
-        ("slow", "deadline_exceeded", "not_begun"),
-        ("wait", "client_disconnected", "not_begun"),
-        ("pay", "client_disconnected", "unknown"),
-    ] {
-        let series = format!(
-            "followthrough.cancelled followthrough.cause={cause} followthrough.handler={handler} \
-             followthrough.outcome={outcome} url.scheme=http"
-        );
-        assert_eq!(samples[&series], 1);
-    }
+    assert_early_ends(&samples);
 
     let last_handle = scene.lifecycle().clone();
     drop(scene.end().await);

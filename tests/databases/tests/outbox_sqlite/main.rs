@@ -79,7 +79,8 @@ fn ask(relay: &str) -> Ask {
 
 /// Returns the numbers of each run.
 fn numbers(runs: &[Run]) -> Vec<Vec<i64>> {
-    let numbers = |run: &Run| run.messages.iter().map(|message| message.number()).collect();
+    let numbers =
+        |run: &Run| run.messages.iter().map(followthrough_outbox::StoredMessage::number).collect();
     runs.iter().map(numbers).collect()
 }
 

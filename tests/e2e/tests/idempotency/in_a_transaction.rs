@@ -12,12 +12,12 @@ use crate::shop::{ask, keyed};
 
 /// Stores the answer as a transaction does.
 trait FinishIn {
-    async fn finish_in(&self, store: &MemoryStore, answer: &String) -> Result<(), StoreError>;
+    async fn finish_in(&self, store: &MemoryStore, answer: &'static str) -> Result<(), StoreError>;
 }
 
 impl FinishIn for IdempotencyKey {
-    async fn finish_in(&self, store: &MemoryStore, answer: &String) -> Result<(), StoreError> {
-        let prepared = self.prepare(answer).await?.expect("the request has a record");
+    async fn finish_in(&self, store: &MemoryStore, answer: &'static str) -> Result<(), StoreError> {
+        let prepared = self.prepare(&answer).await?.expect("the request has a record");
         store.finish(prepared.claim(), prepared.answer()).await?;
         prepared.is_in_transaction();
         Ok(())
@@ -25,10 +25,14 @@ impl FinishIn for IdempotencyKey {
 }
 
 #[durable_write(idempotency_key = "required")]
-async fn pay(State(store): State<MemoryStore>, key: IdempotencyKey, branch: String) -> String {
-    let answer = "paid".to_owned();
+async fn pay(
+    State(store): State<MemoryStore>,
+    key: IdempotencyKey,
+    branch: String,
+) -> &'static str {
+    let answer = "paid";
     if branch == "in the transaction" {
-        key.finish_in(&store, &answer).await.expect("the claim holds");
+        key.finish_in(&store, answer).await.expect("the claim holds");
     }
     answer
 }

@@ -53,7 +53,7 @@ async fn a_relay_is_seen_in_the_metrics_the_counts_the_report_and_by_observers()
         let meter = RelayMeter::new(&stop, "orders");
         meter.settled(RelaySettled::default());
         meter.settled(RelaySettled { sent: 20, retried: 3, ..RelaySettled::default() });
-        let oldest = Some(Duration::from_secs(3600));
+        let oldest = Some(Duration::from_hours(1));
         meter.backlog(RelayBacklog { waiting: 5, parked: 1, oldest });
         stop.cancelled().await;
         meter.settled(RelaySettled { sent: 4, parked: 1, ..RelaySettled::default() });
