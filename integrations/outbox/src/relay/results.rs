@@ -47,7 +47,7 @@ impl Results {
     /// Returns when the results are to be stored.
     pub(super) fn due(&self, settings: &Settings, in_flight: usize) -> Option<Instant> {
         let since = self.since?;
-        let are_enough = in_flight == 0 || self.runs * 4 >= settings.concurrency;
+        let are_enough = in_flight == 0 || self.runs * 2 >= settings.concurrency;
         Some(if are_enough { since } else { since + GATHERING })
     }
 

@@ -26,8 +26,8 @@ use crate::{
 };
 
 /// How many messages of a key are published under one lease, on average. A lease costs an update of the head and a walk
-/// over the keys, so short runs halve the throughput. Longer ones repeat more after a crash.
-const RUN_LENGTH: u32 = 16;
+/// over the keys, so short runs cost throughput. Longer ones repeat more after a crash.
+const RUN_LENGTH: u32 = 32;
 /// The pause between two counts of the backlog, after each of which sent messages are removed.
 const HOUSEKEEPING: Duration = Duration::from_secs(10);
 /// How many sent messages are removed by one statement.
