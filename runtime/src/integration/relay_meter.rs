@@ -1,5 +1,8 @@
 //! The meter of a relay.
 
+#[cfg(test)]
+mod tests;
+
 use std::{fmt, sync::Arc};
 
 use crate::{

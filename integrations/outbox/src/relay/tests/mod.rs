@@ -1,5 +1,7 @@
 //! Tests of the relay on a table in memory, with paused time.
 
+mod outages;
+mod stops;
 mod table;
 
 use std::time::Duration;
@@ -170,25 +172,6 @@ async fn a_confirmation_before_a_panic_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn results_wait_for_the_database_and_nothing_is_leased_until_then() {
-    let table = MemoryTable::default();
-    let (_lifecycle, _worker, mut calls) = start(&table, |relay| relay);
-    table.commit(Some("a"));
-    table.commit(Some("b"));
-    let (first, second) = (calls.next().await, calls.next().await);
-    table.set_down(true);
-    first.confirm();
-    second.confirm();
-    let looks = table.looks();
-    sleep(SECOND * 60).await;
-    assert_eq!(table.looks(), looks);
-    table.set_down(false);
-    sleep(SECOND).await;
-    assert_eq!(table.sent(), [1, 2], "they were published once");
-    assert!(calls.within(SECOND).await.is_none());
-}
-
-#[tokio::test(start_paused = true)]
 async fn an_idle_relay_looks_once_a_poll_and_at_once_after_a_commit() {
     let table = MemoryTable::default();
     let (_lifecycle, _worker, mut calls) = start(&table, |relay| relay.poll(SECOND * 10));
@@ -203,85 +186,6 @@ async fn an_idle_relay_looks_once_a_poll_and_at_once_after_a_commit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn slow_looks_leave_the_database_to_the_requests() {
-    let table = MemoryTable::default();
-    table.set_slowness(SECOND / 5);
-    let (_lifecycle, _worker, mut calls) = start(&table, |relay| relay);
-    sleep(SECOND * 5).await;
-    let looks = table.looks();
-    for _ in 0..100 {
-        table.commit(None);
-        sleep(SECOND / 5).await;
-        while let Some(call) = calls.within(Duration::from_millis(1)).await {
-            call.confirm();
-        }
-    }
-    let looks = table.looks() - looks;
-    assert!((8..=14).contains(&looks), "{looks} looks of 0.2 s in 20 s");
-    assert!(table.sent().len() > 80, "{} of 100 are published", table.sent().len());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_broker_that_is_down_is_asked_at_a_bounded_rate() {
-    let table = MemoryTable::default();
-    for number in 0..2000 {
-        table.commit(Some(&format!("key-{number}")));
-    }
-    let (_lifecycle, _worker, mut calls) = start(&table, |relay| relay.concurrency(50));
-    let begin = Instant::now();
-    let mut attempts = 0;
-    while begin.elapsed() < SECOND * 60 {
-        if let Some(call) = calls.within(SECOND).await {
-            attempts += 1;
-            call.answer(later());
-        }
-    }
-    assert!((2000..=6000).contains(&attempts), "{attempts} attempts in a minute");
-    let back = Instant::now();
-    while table.sent().len() < 2000 {
-        if let Some(call) = calls.within(SECOND / 10).await {
-            call.confirm();
-        }
-    }
-    assert!(
-        back.elapsed() < SECOND * 15,
-        "all are out {:?} after the broker is back",
-        back.elapsed()
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn keys_that_fail_do_not_delay_a_key_that_works() {
-    for failing in [15, 40, 400] {
-        let table = MemoryTable::default();
-        for number in 0..failing {
-            table.commit(Some(&format!("fails-{number}")));
-        }
-        let (_lifecycle, _worker, mut calls) = start(&table, |relay| relay);
-        let begin = Instant::now();
-        let mut works = None;
-        let mut commit_at = begin + SECOND * 30;
-        let mut longest = Duration::ZERO;
-        while begin.elapsed() < SECOND * 90 {
-            if works.is_none() && commit_at <= Instant::now() {
-                commit_at += SECOND * 7;
-                works = Some((table.commit(Some("works")), Instant::now()));
-            }
-            let Some(call) = calls.within(SECOND / 10).await else { continue };
-            match works {
-                Some((number, committed)) if number == call.number => {
-                    longest = longest.max(committed.elapsed());
-                    call.confirm();
-                    works = None;
-                }
-                _ => call.answer(later()),
-            }
-        }
-        assert!(longest < SECOND / 2, "{failing} keys delayed another one for {longest:?}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_free_slot_is_used_while_others_hang() {
     let table = MemoryTable::default();
     let (_lifecycle, _worker, mut calls) = start(&table, |relay| relay.concurrency(3));
@@ -290,108 +194,6 @@ async fn a_free_slot_is_used_while_others_hang() {
     let _hang = (calls.next().await, calls.next().await);
     let works = table.commit(Some("works"));
     assert_eq!(calls.within(SECOND).await.map(|call| call.number), Some(works));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_relay_whose_only_message_hangs_does_not_look_all_the_time() {
-    let table = MemoryTable::default();
-    table.commit(Some("hangs"));
-    let (_lifecycle, _worker, mut calls) = start(&table, |relay| relay);
-    let _hangs = calls.next().await;
-    sleep(SECOND).await;
-    let looks = table.looks();
-    sleep(SECOND * 5).await;
-    let looks = table.looks() - looks;
-    assert!(looks <= 55, "{looks} looks in 5 s");
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_idle_relay_with_a_long_poll_ends_each_pause() {
-    let table = MemoryTable::default();
-    let (_lifecycle, _worker, mut calls) = start(&table, |relay| {
-        relay.lease(SECOND * 600).poll(SECOND * 600).backoff(SECOND, SECOND * 10)
-    });
-    table.commit(Some("a"));
-    for _ in 0..5 {
-        calls.next().await.answer(later());
-    }
-    table.commit(Some("b"));
-    let second = calls.next().await;
-    assert_eq!(second.number, 2);
-    second.answer(later());
-    assert_eq!(calls.next().await.confirm(), 2);
-    let first = calls.within(SECOND * 12).await;
-    assert_eq!(first.map(|call| call.number), Some(1), "its pause is 10 s");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_database_that_hangs_does_not_hold_a_stop() {
-    let table = MemoryTable::default();
-    table.commit(Some("a"));
-    let (lifecycle, _worker, mut calls) = start(&table, |relay| relay);
-    calls.next().await.confirm();
-    settle().await;
-    table.set_slowness(SECOND * 3600);
-    table.commit(Some("b"));
-    sleep(SECOND * 5).await;
-    lifecycle.shutdown();
-    let report = lifecycle.drained().await;
-    assert!(report.abandoned.is_empty(), "{report}");
-    assert!(report.elapsed < SECOND * 31, "{report}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_stop_publishes_what_was_committed_before_it() {
-    let table = MemoryTable::default();
-    let (lifecycle, _worker, mut calls) = start(&table, |relay| relay.concurrency(2));
-    for number in 0..20 {
-        table.commit(Some(&format!("key-{}", number % 7)));
-    }
-    let first = calls.next().await;
-    lifecycle.shutdown();
-    first.confirm();
-    for _ in 0..19 {
-        calls.next().await.confirm();
-    }
-    let report = lifecycle.drained().await;
-    assert_eq!(table.sent().len(), 20);
-    assert!(report.abandoned.is_empty() && report.failed_workers.is_empty(), "{report}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_stop_does_not_wait_for_messages_that_come_later_or_fail() {
-    let table = MemoryTable::default();
-    let (lifecycle, _worker, mut calls) = start(&table, |relay| relay.concurrency(1));
-    table.commit(Some("a"));
-    let first = calls.next().await;
-    lifecycle.shutdown();
-    settle().await;
-    table.commit(Some("b"));
-    first.answer(later());
-    let begin = Instant::now();
-    lifecycle.drained().await;
-    assert!(begin.elapsed() < SECOND * 5, "it took {:?}", begin.elapsed());
-    assert!(calls.within(SECOND).await.is_none(), "the table keeps it");
-    assert_eq!(table.leased(), 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_stop_ends_at_its_deadline_and_releases_the_leases() {
-    let table = MemoryTable::default();
-    for number in 0..4 {
-        table.commit(Some(&format!("key-{number}")));
-    }
-    let (lifecycle, _worker, mut calls) =
-        start(&table, |relay| relay.lease(SECOND * 600).publish_timeout(SECOND * 300));
-    calls.next().await.confirm();
-    let hangs = [calls.next().await, calls.next().await, calls.next().await];
-    lifecycle.shutdown();
-    let report = lifecycle.drained().await;
-    assert!(hangs.iter().all(table::Call::is_given_up));
-    assert_eq!(table.sent().len(), 1);
-    assert_eq!(table.leased(), 0, "another relay may have them at once");
-    assert!(table.rows().values().all(|row| row.sent || row.attempts == 0));
-    assert!(report.abandoned.is_empty(), "{report}");
 }
 
 #[tokio::test(start_paused = true)]
