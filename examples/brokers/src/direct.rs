@@ -1,8 +1,8 @@
 //! Handlers that call NATS themselves, where no outbox is wanted.
 //!
-//! A question belongs to its request: the read ends with its client or its deadline, and stops waiting for the reply. An
-//! announcement belongs to nobody but the broker: the durable write waits for the confirmation, also without its client.
-//! No transaction holds the announcement together with a write to a database; that is what the outbox is for.
+//! `price` is a read: when the client leaves or the deadline passes, the handler stops waiting for the reply. `place` is a
+//! durable write: the handler waits for the broker's confirmation even if the client leaves. Neither writes to a database.
+//! A handler that does needs the outbox, because no transaction spans the database and the broker.
 
 use async_nats::{
     Client, Request, RequestError, Subject,
@@ -47,7 +47,7 @@ async fn place(
     Path(id): Path<u64>,
     order: Bytes,
 ) -> Result<StatusCode, Response> {
-    // The client would keep the order in memory and send it when it is connected again, after its client was refused.
+    // Without a connection, the NATS client would buffer the order and send it later, after the caller got an error.
     if nats.connection_state() != Connection::Connected {
         return Err((StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")]).into_response());
     }

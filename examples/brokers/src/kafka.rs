@@ -26,6 +26,8 @@ pub struct KafkaPublisher {
 
 impl KafkaPublisher {
     /// Creates a publisher for topics that have `partitions` partitions, one or more.
+    ///
+    /// A change of `partitions` moves keys to other partitions, so let the table run empty first, or order is lost.
     pub fn new(client: Client, partitions: i32) -> Self {
         Self { client, partitions: partitions.max(1) }
     }
@@ -62,8 +64,9 @@ impl Publisher for KafkaPublisher {
     }
 }
 
-/// A topic that was just created is unknown for a moment, so an unknown topic is tried again: set
-/// [`park_after`](followthrough_outbox::RelayBuilder::park_after).
+/// Returns whether a later attempt may succeed. An unknown topic is retried, because a new topic is unknown for a moment;
+/// look for a misspelt topic in the log. [`park_after`](followthrough_outbox::RelayBuilder::park_after) would park such
+/// messages, and those of a long outage too.
 fn refused(error: Error) -> PublishError {
     match error {
         Error::ServerError {

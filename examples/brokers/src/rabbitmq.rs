@@ -14,11 +14,12 @@ use tokio::{sync::Mutex, time::timeout};
 
 use crate::KEY_HEADER;
 
-/// The largest payload in bytes. The server does not tell its `max_message_size`: 16 MiB by default since version 4, and
-/// it closes the channel of all messages when one is larger.
+/// The largest payload in bytes: set this to the server's `max_message_size`, which the protocol does not report. The
+/// default is 16 MiB since `RabbitMQ` 4. A larger payload makes the server close the channel, and fails all messages on it.
 const LARGEST: usize = 16 * 1024 * 1024;
-/// The longest wait for a confirmation. It is shorter than the relay's, which would keep the connection.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest wait for a confirmation. This must be shorter than the relay's `publish_timeout` (10 s), which would drop
+/// the future before it closes a connection that hangs.
+const CONFIRMATION_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Publishes to an exchange of a `RabbitMQ` server with the topic as routing key, and waits for the confirmation.
 pub struct RabbitPublisher {
@@ -67,10 +68,13 @@ impl Publisher for RabbitPublisher {
                 "the payload has {size} bytes, and RabbitMQ takes {LARGEST}"
             )));
         }
-        let Ok(confirmation) = timeout(PATIENCE, self.confirmation(message)).await else {
+        let Ok(confirmation) = timeout(CONFIRMATION_TIMEOUT, self.confirmation(message)).await
+        else {
             // A connection that hangs keeps every payload that it has not sent.
             *self.open.lock().await = None;
-            return Err(PublishError::later(format!("no confirmation within {PATIENCE:?}")));
+            return Err(PublishError::later(format!(
+                "no confirmation within {CONFIRMATION_TIMEOUT:?}"
+            )));
         };
         match confirmation.map_err(PublishError::later)? {
             Confirmation::Ack(None) => Ok(()),

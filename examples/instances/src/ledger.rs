@@ -162,7 +162,7 @@ impl Tally {
             ("out of order", self.out_of_order.to_string()),
             ("shipped twice", self.shipped_twice.to_string()),
             ("not shipped", self.not_shipped.to_string()),
-            ("errors that cannot be repeated", self.errors.to_string()),
+            ("errors that a client must not retry", self.errors.to_string()),
         ];
         println!(
             "\nThree instances behind HAProxy, replaced one by one, seed {seed}\n\n| | |\n|---|---:|"

@@ -180,6 +180,8 @@ pub(crate) async fn migrate(database: &str, nats: &str) -> Result<(), Error> {
     let config = stream::Config {
         name: STREAM.to_owned(),
         subjects: vec!["orders.>".to_owned()],
+        // With a limit, a full stream refuses messages, and the outbox keeps them.
+        discard: stream::DiscardPolicy::New,
         ..stream::Config::default()
     };
     jetstream::new(connect(nats).await?).get_or_create_stream(config).await?;
@@ -208,7 +210,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<ShutdownReport, Error> {
         let shipping = ship(stop, consumed.clone(), nats.clone());
         async {
             if let Err(error) = shipping.await {
-                tracing::error!(error, "the consumer begins again");
+                tracing::error!(error, "the shipping consumer failed and starts again");
             }
         }
     });

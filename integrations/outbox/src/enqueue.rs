@@ -7,8 +7,9 @@ use crate::{Message, MessageId};
 /// Stores `message` in the transaction of the write. A relay publishes it after the transaction has committed. A
 /// transaction that rolls back leaves no message.
 ///
-/// A message with a key waits until other transactions that have enqueued the same key have ended, because messages of
-/// a key are numbered in the order of their commits. So enqueue last, and commit soon. Two transactions that enqueue
+/// On `PostgreSQL`, this function waits until other transactions that have enqueued the same key have ended, because
+/// messages of a key are numbered in the order of their commits. The wait has no time-out but the server's
+/// `lock_timeout`. So enqueue last, and commit soon. Two transactions that enqueue
 /// the same two keys in different orders wait for each other, and `PostgreSQL` fails one of them: enqueue the keys in
 /// one order.
 ///
@@ -44,7 +45,7 @@ use crate::{Message, MessageId};
 ///
 /// # Cancel safety
 ///
-/// A future that is dropped leaves the transaction as a dropped statement does: roll it back.
+/// If the future is dropped, the transaction may or may not contain the message. Roll it back.
 pub async fn enqueue<T: OutboxTransaction>(
     tx: &mut T,
     message: &Message,

@@ -47,7 +47,7 @@ pub use self::{
     relay::{Poison, Relay, RelayBuilder, RelaySettingsError},
 };
 
-/// What the tests of the tables call. Not part of the public API.
+/// Items for the tests of the tables. Not part of the public API.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::outbox::{Ask, Later, Never, Run, Settlements, sealed::Table};

@@ -1,8 +1,8 @@
 //! The table of messages, as the relay and an operator see it.
 //!
 //! A message is *in line* from its commit until it is sent, dropped or parked alone. The *head* of a key is its message
-//! in line with the smallest number. A relay leases a key by its head: nobody else leases a message of that key until
-//! the lease has ended.
+//! in line with the smallest number. A relay leases a key by its head: no other relay leases a message of that
+//! key until the lease has ended.
 
 use std::time::Duration;
 
@@ -80,7 +80,7 @@ pub(crate) mod sealed {
     use super::{Ask, Run, Settlements};
     use std::time::Duration;
 
-    /// What a relay does with the table.
+    /// The operations of a relay on the table.
     pub trait Table: Send + Sync + 'static {
         /// Leases keys whose head is due, and messages without a key that are due.
         ///
@@ -88,8 +88,8 @@ pub(crate) mod sealed {
         /// database's clock, and its attempts are one more. A run whose head was tried before has one message.
         fn lease(&self, ask: &Ask) -> impl Future<Output = Result<Vec<Run>, sqlx::Error>> + Send;
 
-        /// Stores the results. Each may be stored twice, and one of a lease that another relay has taken over changes
-        /// nothing but `sent`.
+        /// Stores the results. A second call with the same results changes nothing. If another relay has taken a lease
+        /// over, only the `sent` results of the first relay count.
         fn settle(
             &self,
             relay: &str,
@@ -99,9 +99,10 @@ pub(crate) mod sealed {
         /// Returns the largest number that a committed message has, or 0.
         fn last_number(&self) -> impl Future<Output = Result<i64, sqlx::Error>> + Send;
 
-        /// Waits until a message may have been committed, for `at_most` this long. A message that was committed after
-        /// the last `lease` that returned fewer runs than asked for ends the wait at once, where the database notifies.
-        fn arrival(&self, relay: &str, at_most: Duration) -> impl Future<Output = ()> + Send;
+        /// Waits until a message may have been committed, at most for `at_most`. On `PostgreSQL` a commit ends the wait,
+        /// including a commit between the last `lease` that found too few runs and this call. Returns whether a commit
+        /// may have ended the wait.
+        fn arrival(&self, relay: &str, at_most: Duration) -> impl Future<Output = bool> + Send;
 
         /// Removes messages that were sent more than `keep` ago, `limit` at most. Returns how many.
         fn purge(
@@ -115,7 +116,7 @@ pub(crate) mod sealed {
     }
 }
 
-/// What a relay asks the table for.
+/// The arguments of [`Table::lease`](sealed::Table::lease).
 #[derive(Clone, Debug)]
 pub struct Ask {
     /// The relay, unique among all relays of the table.

@@ -6,8 +6,10 @@
 pub(super) const LOCK_MIGRATIONS: &str =
     "SELECT pg_advisory_xact_lock(hashtextextended('followthrough_keys', 0))";
 
-/// Whether the migrations have run: they create this table last, in one transaction.
-pub(super) const IS_MIGRATED: &str = "SELECT to_regclass('followthrough_lost_claims') IS NOT NULL";
+/// Whether the migrations have run in the first schema of the `search_path`: they create this table last, in one
+/// transaction. Another service may have its tables in a later schema.
+pub(super) const IS_MIGRATED: &str = "
+    SELECT to_regclass(quote_ident(current_schema()) || '.followthrough_lost_claims') IS NOT NULL";
 
 pub(super) const LOOK: &str = "
     SELECT fingerprint, owner, epoch, runs_again, keep_ms, status, headers, body

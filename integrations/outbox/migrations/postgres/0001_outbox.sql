@@ -1,7 +1,7 @@
 -- The tables of followthrough's outbox, for PostgreSQL 13 or newer.
 --
--- A message is *in line* from its commit until it is sent, dropped or parked alone. The message of a key that is in
--- line with the smallest number is the head of the key. Relays lease heads only.
+-- A message is *in line* from its commit until it is sent, dropped or parked alone. The *head* of a key is its
+-- message in line with the smallest number. Relays lease heads, and messages without a key.
 
 -- One row for each message.
 CREATE TABLE IF NOT EXISTS followthrough_outbox (
@@ -11,7 +11,7 @@ CREATE TABLE IF NOT EXISTS followthrough_outbox (
     id uuid NOT NULL DEFAULT gen_random_uuid(),
     -- The broker's subject, routing key or topic.
     topic text NOT NULL,
-    -- Messages with one key are published in order. Null: without an order.
+    -- Messages with the same key are published in order. Messages with a null key have no order.
     key text COLLATE "C",
     -- Lines of `name: value`.
     headers text NOT NULL DEFAULT '',
@@ -19,9 +19,10 @@ CREATE TABLE IF NOT EXISTS followthrough_outbox (
     enqueued_at timestamptz NOT NULL DEFAULT statement_timestamp(),
     -- Whether the message is in line.
     in_line boolean NOT NULL DEFAULT true,
-    -- No relay leases the message before: the end of a lease, or of the pause after a failed attempt.
+    -- The earliest time of the next lease: the end of the current lease, or of the pause after a failed attempt.
     due_at timestamptz NOT NULL DEFAULT statement_timestamp(),
-    -- The relay that holds the lease, for people who read the table. Null: none has tried the message since it was released.
+    -- The relay that leased the message. Its result sets null; a relay that died leaves its name. Only the first message
+    -- of a run is leased, so later messages of the key are null while they are published.
     leased_by text,
     -- How often a relay has tried to publish the message.
     attempts integer NOT NULL DEFAULT 0,
@@ -41,16 +42,16 @@ CREATE INDEX IF NOT EXISTS followthrough_outbox_keys
 CREATE INDEX IF NOT EXISTS followthrough_outbox_due
     ON followthrough_outbox (due_at, number) WHERE in_line AND key IS NULL AND parked_at IS NULL;
 
--- Finds what was parked.
+-- Finds the parked messages.
 CREATE INDEX IF NOT EXISTS followthrough_outbox_parked
     ON followthrough_outbox (parked_at) WHERE parked_at IS NOT NULL;
 
--- Finds what can be removed.
+-- Finds the sent messages, to remove them.
 CREATE INDEX IF NOT EXISTS followthrough_outbox_sent
     ON followthrough_outbox (sent_at) WHERE sent_at IS NOT NULL;
 
--- One row for each relay that waits for messages. Only then does a transaction notify, because PostgreSQL commits the
--- transactions that notify one after the other.
+-- The relays that wait for messages. `enqueue` notifies only if there is a row, because PostgreSQL commits notifying
+-- transactions one after the other.
 CREATE TABLE IF NOT EXISTS followthrough_outbox_relays (
     relay text PRIMARY KEY,
     waits_since timestamptz NOT NULL

@@ -1,7 +1,7 @@
 -- The table of followthrough's outbox, for SQLite 3.38 or newer.
 --
--- A message is *in line* from its commit until it is sent, dropped or parked alone. The message of a key that is in
--- line with the smallest number is the head of the key. Relays lease heads only.
+-- A message is *in line* from its commit until it is sent, dropped or parked alone. The *head* of a key is its
+-- message in line with the smallest number. Relays lease heads, and messages without a key.
 
 -- One row for each message. Times are milliseconds since 1970, in UTC. SQLite reads a row up to the last column that a
 -- statement names, so the payload comes last.
@@ -16,16 +16,17 @@ CREATE TABLE IF NOT EXISTS followthrough_outbox (
     )),
     -- The broker's subject, routing key or topic.
     topic TEXT NOT NULL,
-    -- Messages with one key are published in order. Null: without an order.
+    -- Messages with the same key are published in order. Messages with a null key have no order.
     key TEXT,
     -- Lines of `name: value`.
     headers TEXT NOT NULL DEFAULT '',
     enqueued_at INTEGER NOT NULL DEFAULT (CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)),
     -- 1 if the message is in line, else 0.
     in_line INTEGER NOT NULL DEFAULT 1,
-    -- No relay leases the message before: the end of a lease, or of the pause after a failed attempt.
+    -- The earliest time of the next lease: the end of the current lease, or of the pause after a failed attempt.
     due_at INTEGER NOT NULL DEFAULT (CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)),
-    -- The relay that holds the lease, for people who read the table. Null: none has tried the message since it was released.
+    -- The relay that last leased the message or stored its failure. The name stays when the message is sent. Null: no
+    -- relay has done so since the message was enqueued, released or retried.
     leased_by TEXT,
     -- How often a relay has tried to publish the message.
     attempts INTEGER NOT NULL DEFAULT 0,
@@ -50,10 +51,10 @@ CREATE INDEX IF NOT EXISTS followthrough_outbox_due
 CREATE INDEX IF NOT EXISTS followthrough_outbox_waiting
     ON followthrough_outbox (enqueued_at, in_line, parked_at) WHERE in_line AND parked_at IS NULL;
 
--- Finds what was parked.
+-- Finds the parked messages.
 CREATE INDEX IF NOT EXISTS followthrough_outbox_parked
     ON followthrough_outbox (parked_at) WHERE parked_at IS NOT NULL;
 
--- Finds what can be removed.
+-- Finds the sent messages, to remove them.
 CREATE INDEX IF NOT EXISTS followthrough_outbox_sent
     ON followthrough_outbox (sent_at) WHERE sent_at IS NOT NULL;

@@ -63,14 +63,15 @@ impl PostgresOutbox {
 
     /// Keeps the messages in the database of `pool`, in the first schema of its `search_path`.
     ///
-    /// The transactions that enqueue have the isolation level `READ COMMITTED`, which is `PostgreSQL`'s default.
+    /// Transactions that enqueue must have the isolation level `READ COMMITTED`, the default of `PostgreSQL`. The relays of
+    /// a process share one connection outside of `pool`, which listens for new messages.
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
         Self { pool, listener: Some(Arc::new(Listener::new())), keys_turn: Arc::default() }
     }
 
-    /// Lets an idle relay look again after its [`poll`](crate::RelayBuilder::poll), in place of a connection that
-    /// listens. `PgBouncer` in its transaction mode needs this, because it passes no notifications on.
+    /// Opens no connection that listens: an idle relay looks once in [`poll`](crate::RelayBuilder::poll). Use this with
+    /// `PgBouncer` in transaction mode, which forwards no notifications.
     #[must_use]
     pub fn without_listener(self) -> Self {
         Self { listener: None, ..self }
@@ -85,7 +86,7 @@ impl PostgresOutbox {
     /// table lacks and what to do.
     pub async fn migrate(&self) -> Result<(), sqlx::Error> {
         let migrated = self.run_migrations().await;
-        // A table of another shape can fail a migration with an error that does not say so.
+        // The error of the check comes first, because it names the missing part and the error of a migration does not.
         self.check_tables().await.and(migrated)
     }
 
@@ -109,13 +110,14 @@ impl PostgresOutbox {
         let (table, part): (String, String) = (missing.try_get(0)?, missing.try_get(1)?);
         let (name, _) = Self::MIGRATIONS[0];
         let reason = format!(
-            "the table `{table}` has no {part}, so `{name}` of followthrough-outbox did not create it: drop that table, or \
-             rename it and its indexes, and start again"
+            "the table `{table}` has no {part}, which `{name}` of followthrough-outbox creates: add it as in that file. If \
+             the table is not an outbox, rename it and its indexes, and start again"
         );
         Err(sqlx::Error::Configuration(reason.into()))
     }
 
-    /// Returns the share of the messages without a key. An odd run is theirs at every other call.
+    /// Returns how many runs are for messages without a key: half. If `runs` is odd, the extra run alternates between
+    /// them and the keys.
     fn alone(&self, runs: u32) -> i64 {
         let turn = runs % 2 == 1 && !self.keys_turn.fetch_xor(true, Ordering::Relaxed);
         i64::from(runs / 2) + i64::from(turn)
@@ -125,8 +127,8 @@ impl PostgresOutbox {
         Ok(query.execute(&self.pool).await?.rows_affected())
     }
 
-    /// Runs a statement with the settings of [`sql::BEGIN`], to its end also when the caller is dropped: sqlx leaves the
-    /// transaction open whose `BEGIN` is dropped, and gives its connection to the next caller.
+    /// Runs a statement with the settings of [`sql::BEGIN`], in a task that continues if the caller is dropped. A dropped
+    /// `begin_with` would return its connection to the pool with the transaction open.
     async fn run_by_index(&self, query: Query<'static>) -> Result<Vec<PgRow>, sqlx::Error> {
         let pool = self.pool.clone();
         let running = tokio::spawn(async move {
@@ -144,7 +146,7 @@ impl PostgresOutbox {
         rows.first().map_or(Ok(false), |row| row.try_get(0))
     }
 
-    /// Waits for a notification without an end.
+    /// Waits for a notification, without a time limit.
     async fn notification(&self, listener: &Listener, relay: &str) {
         listener.start(&self.pool);
         let mut notified = std::pin::pin!(listener.notified());
@@ -255,12 +257,9 @@ impl Table for PostgresOutbox {
     }
 
     async fn settle(&self, relay: &str, results: &Settlements) -> Result<(), sqlx::Error> {
-        // A statement that locks its rows in their order never waits for another one in a circle.
+        // Statements that lock rows in the order of their numbers cannot deadlock.
         let Settlements { sent, forget_sent, released, later, never } = results;
-        if !sent.is_empty() {
-            let sql = if *forget_sent { sql::FORGET } else { sql::SENT };
-            self.run_by_index(sqlx::query(sql).bind(sent.clone())).await?;
-        }
+        // The pauses come before `sent`, which makes the message behind a head due.
         if !later.is_empty() {
             let mut later: Vec<_> = later.iter().collect();
             later.sort_by_key(|message| message.number);
@@ -287,6 +286,10 @@ impl Table for PostgresOutbox {
                 .bind(never.iter().map(|message| message.holds_key).collect::<Vec<_>>());
             self.run_by_index(query).await?;
         }
+        if !sent.is_empty() {
+            let sql = if *forget_sent { sql::FORGET } else { sql::SENT };
+            self.run_by_index(sqlx::query(sql).bind(sent.clone())).await?;
+        }
         if !released.is_empty() {
             self.run_by_index(
                 sqlx::query(sql::RELEASED).bind(relay.to_owned()).bind(released.clone()),
@@ -300,9 +303,12 @@ impl Table for PostgresOutbox {
         sqlx::query_scalar(sql::LAST_NUMBER).fetch_one(&self.pool).await
     }
 
-    async fn arrival(&self, relay: &str, at_most: Duration) {
-        let Some(listener) = &self.listener else { return tokio::time::sleep(at_most).await };
-        let _ = tokio::time::timeout(at_most, self.notification(listener, relay)).await;
+    async fn arrival(&self, relay: &str, at_most: Duration) -> bool {
+        let Some(listener) = &self.listener else {
+            tokio::time::sleep(at_most).await;
+            return false;
+        };
+        tokio::time::timeout(at_most, self.notification(listener, relay)).await.is_ok()
     }
 
     async fn purge(&self, keep: Duration, limit: u32) -> Result<u64, sqlx::Error> {

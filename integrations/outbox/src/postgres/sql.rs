@@ -43,16 +43,18 @@ pub(super) const MISSING: &str = "
     )
     LIMIT 1";
 
-/// Whether the migrations have run: they create these objects first and last, in one transaction.
+/// Whether the migrations have run in the first schema of the `search_path`: they create these objects first and last, in
+/// one transaction. Another service may have its outbox in a later schema.
 pub(super) const IS_MIGRATED: &str = "
-    SELECT to_regclass('followthrough_outbox') IS NOT NULL
-        AND to_regclass('followthrough_outbox_sent') IS NOT NULL
-        AND to_regclass('followthrough_outbox_relays') IS NOT NULL";
+    SELECT count(to_regclass(quote_ident(current_schema()) || '.' || name)) = 3
+    FROM unnest(ARRAY[
+        'followthrough_outbox', 'followthrough_outbox_sent', 'followthrough_outbox_relays'
+    ]) AS created (name)";
 
-/// Begins a transaction whose statements read the table by its indexes in their order. A plan is made once for each
-/// connection, and one that was made for an empty table would read all of a backlog. The settings make plans look
-/// expensive, so the server would compile them. The generic plan is the wanted one, and without it the server plans the first
-/// five executions of each statement on each connection again, which takes longer than the statement.
+/// Begins a transaction whose statements read the table by its indexes in their order. The server caches
+/// a plan for each connection, and a plan from an empty table would scan a whole backlog. `jit` is off, because these settings
+/// raise the estimated costs above its threshold. `force_generic_plan` saves the first five plannings of each statement on a
+/// connection, which take longer than the statement.
 pub(super) const BEGIN: &str = "
     BEGIN ISOLATION LEVEL READ COMMITTED;
     SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off;
@@ -129,8 +131,8 @@ pub(super) const LEASE: &str = "
         WHERE in_line AND key IS NULL AND parked_at IS NULL
             AND due_at <= statement_timestamp() AND number <= $5 AND attempts <= $7
             AND (due_at, number) > (
-                (SELECT max(due_at) FROM alone),
-                (SELECT number FROM alone ORDER BY due_at DESC, number DESC LIMIT 1)
+                coalesce((SELECT max(due_at) FROM alone), '-infinity'),
+                coalesce((SELECT number FROM alone ORDER BY due_at DESC, number DESC LIMIT 1), 0)
             )
         ORDER BY due_at, number
         LIMIT $2 - (SELECT count(*) FROM alone) - (SELECT count(*) FROM heads)

@@ -8,16 +8,16 @@ use tokio::time::Instant;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// The longest pause while messages are being published, because no notification ends it.
 const LONGEST_BUSY_PAUSE: Duration = Duration::from_millis(250);
-/// The longest pause after a notification whose message another relay has taken, and the longest wait while messages are
-/// in their pauses.
+/// The longest pause after a slow look or after notifications that led to no message, the longest pause between looks for
+/// failed messages while the broker is down, and the longest wait while messages are in their pauses.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How many looks find nothing before the relay is idle.
 const LOOKS_UNTIL_IDLE: u32 = 4;
-/// A look that takes longer for each run that it finds, because it passes many keys in their pauses, is followed by a
-/// pause of nine times as long. So the relay leaves the database to the requests.
-const SLOW_LOOK: Duration = Duration::from_millis(5);
-/// The longest such pause.
-const LONGEST_SLOW_PAUSE: Duration = Duration::from_secs(5);
+/// A look is slow if it takes longer than this and finds nothing, as when many keys are in their pauses. The relay then
+/// pauses for nine times the duration of the look, so that the database is left to the requests.
+const SLOW_EMPTY_LOOK: Duration = Duration::from_millis(5);
+/// A look that finds fewer runs than it was asked for is slow if it takes longer than this.
+const SLOW_LOOK: Duration = Duration::from_millis(50);
 /// How many attempts fail in a row before the relay takes the broker for down.
 const FAILURES_UNTIL_DOWN: u32 = 20;
 /// The first pause between two looks for messages that have failed, while the broker is down.
@@ -27,7 +27,7 @@ const FIRST_DOWN_PAUSE: Duration = Duration::from_millis(125);
 #[derive(Debug)]
 pub(super) struct Pace {
     next_look: Instant,
-    /// No look begins before, whatever wakes the relay.
+    /// The earliest time of the next look. A notification does not move it.
     rested: Instant,
     empty_looks: u32,
     /// Notifications in a row after which a look found nothing.
@@ -38,7 +38,7 @@ pub(super) struct Pace {
     down_pause: Duration,
     /// When messages that have failed are leased again, while the broker is down.
     failed_again_at: Instant,
-    /// The earliest end of a pause of a message that is known, and the latest one.
+    /// The earliest and the latest known time at which a failed message is due again.
     retry_at: Option<Instant>,
     retries_until: Instant,
 }
@@ -60,8 +60,9 @@ impl Pace {
         }
     }
 
-    /// Notes a look that was asked for `asked` runs, found `found` and took `took`.
-    pub(super) fn looked(&mut self, asked: u32, found: u32, took: Duration) {
+    /// Notes a look that was asked for `asked` runs, found `found` and took `took`. `passed_failed` says whether it was
+    /// to find only messages that have not failed.
+    pub(super) fn looked(&mut self, asked: u32, found: u32, took: Duration, passed_failed: bool) {
         let now = Instant::now();
         self.retry_at = self.retry_at.filter(|at| *at > now);
         let is_alarmed = std::mem::take(&mut self.is_alarmed);
@@ -69,20 +70,20 @@ impl Pace {
             (self.empty_looks, self.false_alarms) = (0, 0);
         } else {
             self.empty_looks = self.empty_looks.saturating_add(1);
-            self.false_alarms = if is_alarmed { self.false_alarms.saturating_add(1) } else { 0 };
+            self.false_alarms = self.false_alarms.saturating_add(u32::from(is_alarmed));
         }
         let more_is_likely = found > 0 && found >= asked;
         self.next_look = now;
         if !more_is_likely {
             self.next_look += doubled(self.empty_looks, LONGEST_BUSY_PAUSE);
-            if took > SLOW_LOOK * found.max(1) {
-                self.rested = now + (took * 9).min(LONGEST_SLOW_PAUSE);
+            if took > if found == 0 { SLOW_EMPTY_LOOK } else { SLOW_LOOK } {
+                self.rested = now + (took * 9).min(LONGEST_PAUSE);
             }
         }
-        if self.false_alarms > 0 {
+        if is_alarmed && found == 0 {
             self.rested = self.rested.max(now + doubled(self.false_alarms, LONGEST_PAUSE));
         }
-        if self.is_down() && self.failed_again_at <= now {
+        if self.is_down() && !passed_failed {
             self.failed_again_at = now + self.down_pause;
             self.down_pause = (self.down_pause * 2).min(LONGEST_PAUSE);
         }
@@ -98,7 +99,8 @@ impl Pace {
     /// Notes an attempt that failed, whose message is due again after `pause`.
     pub(super) fn failed(&mut self, pause: Duration) {
         self.failures = self.failures.saturating_add(1);
-        let at = Instant::now() + pause;
+        // The pause in the table begins a little later, when the result is stored.
+        let at = Instant::now() + pause + FIRST_PAUSE;
         self.retry_at = Some(self.retry_at.map_or(at, |before| before.min(at)));
         self.retries_until = self.retries_until.max(at);
     }
@@ -119,10 +121,19 @@ impl Pace {
         if has_room { look } else { look + FIRST_PAUSE }
     }
 
-    /// Ends the pause. `is_alarmed` says whether a notification does so.
+    /// Ends the wait of an idle relay. `is_alarmed` is true if a notification woke the relay.
     pub(super) fn wake(&mut self, is_alarmed: bool) {
         self.next_look = Instant::now();
         self.is_alarmed = is_alarmed;
+        if !is_alarmed {
+            self.false_alarms = 0;
+        }
+    }
+
+    /// Ends all pauses between looks, because the relay stops.
+    pub(super) fn hurry(&mut self) {
+        self.wake(false);
+        self.rested = self.next_look;
     }
 
     /// Returns whether the last looks found nothing, so that the relay waits for a notification.
@@ -132,6 +143,9 @@ impl Pace {
 
     /// Returns the longest wait of an idle relay.
     pub(super) fn idle_wait(&self, poll: Duration) -> Duration {
+        if self.is_down() {
+            return LONGEST_PAUSE.min(poll);
+        }
         let now = Instant::now();
         if self.retries_until <= now {
             return poll;

@@ -18,17 +18,17 @@ use crate::{
 };
 
 /// How long results wait for more, so that they share a statement.
-const GATHERING: Duration = Duration::from_millis(5);
+const BATCH_DELAY: Duration = Duration::from_millis(5);
 
 /// The least time between two warnings about messages that will be tried again.
-const WARNINGS: Duration = Duration::from_secs(10);
+const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Results that are not stored.
+/// Results that are not stored yet.
 #[derive(Debug)]
 pub(super) struct Results {
     pub(super) settlements: Settlements,
     runs: u32,
-    /// When the first of them came.
+    /// When the first of these results arrived.
     since: Option<Instant>,
     last_warning: Option<Instant>,
     /// Failures that were logged at DEBUG since the last warning.
@@ -48,7 +48,7 @@ impl Results {
     pub(super) fn due(&self, settings: &Settings, in_flight: usize) -> Option<Instant> {
         let since = self.since?;
         let are_enough = in_flight == 0 || self.runs * 2 >= settings.concurrency;
-        Some(if are_enough { since } else { since + GATHERING })
+        Some(if are_enough { since } else { since + BATCH_DELAY })
     }
 
     /// Takes what was stored.
@@ -72,7 +72,7 @@ impl Results {
         }
         self.settlements.sent.extend(result.sent);
         match result.end {
-            // Only the head is leased.
+            // Only the head has a lease to end: later messages of a run are not marked in the table.
             RunEnd::Untried { number } if number == result.head => {
                 self.settlements.released.push(number);
             }
@@ -125,7 +125,7 @@ impl Results {
     fn note_failure(&mut self, message: &StoredMessage, reason: &str, settings: &Settings) {
         let StoredMessage { number, attempt, topic, .. } = message;
         let (relay, topic, reason) = (&settings.name, Escaped(topic), Escaped(reason));
-        if self.last_warning.is_some_and(|at| at.elapsed() < WARNINGS) {
+        if self.last_warning.is_some_and(|at| at.elapsed() < WARNING_INTERVAL) {
             self.unwarned += 1;
             tracing::debug!(target: "followthrough", relay, number, attempt, %topic, %reason, "message not published yet");
             return;

@@ -9,7 +9,7 @@ use followthrough::{
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     task::{JoinHandle, JoinSet},
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until, timeout_at},
 };
 
 use super::{
@@ -29,13 +29,15 @@ use crate::{
 /// over the keys, so short runs cost throughput. Longer ones repeat more after a crash.
 const RUN_LENGTH: u32 = 32;
 /// The pause between two counts of the backlog, after each of which sent messages are removed.
-const HOUSEKEEPING: Duration = Duration::from_secs(10);
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(10);
 /// How many sent messages are removed by one statement.
-const PURGE: u32 = 1000;
+const PURGE_BATCH: u32 = 1000;
 /// The pause after a failed statement.
 const DATABASE_PAUSE: Duration = Duration::from_millis(500);
+/// The same while the relay ends.
+const CLOSING_DATABASE_PAUSE: Duration = Duration::from_millis(50);
 /// How long a relay that ends waits for the table.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl<O: Outbox, P: Publisher> Relay<O, P> {
     /// Publishes messages until `stop` fires, then those that were committed before, and returns. Messages that are
@@ -85,7 +87,7 @@ struct Work<'a, O, P> {
     /// The name and a random number.
     relay: String,
     after_key: String,
-    /// The statement that leases, whose runs are released if it outlives the relay.
+    /// The running lease statement. If the relay stops first, `close` releases the runs that it returns.
     leasing: Option<JoinHandle<Result<Vec<Run>, sqlx::Error>>>,
     tasks: JoinSet<()>,
     sender: UnboundedSender<RunResult>,
@@ -94,9 +96,11 @@ struct Work<'a, O, P> {
     results: Results,
     pace: Pace,
     database_fails: bool,
+    /// The pause after a failed statement.
+    database_pause: Duration,
 }
 
-/// What a relay waits for.
+/// An event that a relay waits for.
 enum Event {
     Result(RunResult),
     Look,
@@ -122,6 +126,7 @@ impl<'a, O: Outbox, P: Publisher> Work<'a, O, P> {
             in_flight: 0,
             pace: Pace::new(),
             database_fails: false,
+            database_pause: DATABASE_PAUSE,
         }
     }
 
@@ -131,9 +136,10 @@ impl<'a, O: Outbox, P: Publisher> Work<'a, O, P> {
             if self.wants_runs() {
                 self.lease(i64::MAX).await;
             } else if self.in_flight == 0 && self.results.is_empty() && self.pace.is_idle() {
-                let (began, wait) = (Instant::now(), self.pace.idle_wait(self.settings.poll));
-                stop.run_until_cancelled(self.outbox.arrival(&self.relay, wait)).await;
-                self.pace.wake(began.elapsed() < wait);
+                let wait = self.pace.idle_wait(self.settings.poll);
+                let arrival = self.outbox.arrival(&self.relay, wait);
+                let is_alarmed = stop.run_until_cancelled(arrival).await;
+                self.pace.wake(is_alarmed == Some(true));
             } else if let Some(event) = stop.run_until_cancelled(self.event()).await {
                 self.take(event).await;
             }
@@ -144,7 +150,7 @@ impl<'a, O: Outbox, P: Publisher> Work<'a, O, P> {
                 Err(error) => self.database_failed(&error).await,
             }
         };
-        self.pace.wake(false);
+        self.pace.hurry();
         loop {
             if self.wants_runs() {
                 let leased = self.lease(last).await;
@@ -166,27 +172,29 @@ impl<'a, O: Outbox, P: Publisher> Work<'a, O, P> {
         while let Ok(result) = self.receiver.try_recv() {
             self.add(result);
         }
-        let last_words = async {
+        self.database_pause = CLOSING_DATABASE_PAUSE;
+        let end = Instant::now() + CLOSE_TIMEOUT;
+        let stored = timeout_at(end, async {
+            self.settle_all().await;
             if let Some(leasing) = self.leasing.take()
                 && let Ok(Ok(runs)) = leasing.await
             {
                 let heads = runs.iter().filter_map(|run| run.messages.first());
                 self.results.release(heads.map(|head| head.number));
+                self.settle_all().await;
             }
-            while !self.results.is_empty() {
-                self.settle().await;
-            }
-            self.outbox.retire(&self.relay).await?;
-            self.outbox.backlog().await
-        };
-        let backlog: Result<Result<_, sqlx::Error>, _> = timeout(LAST_WORDS, last_words).await;
+        });
+        let stored = stored.await.is_ok();
         let relay = &self.settings.name;
-        if let Ok(Ok(Backlog { waiting, parked, .. })) = backlog {
+        // A row that stays costs notifications only, and other relays remove it.
+        let _ = timeout_at(end, self.outbox.retire(&self.relay)).await;
+        if stored {
+            let backlog = timeout_at(end, self.outbox.backlog()).await;
+            let waiting = backlog.ok().and_then(Result::ok).map(|backlog| backlog.waiting);
             tracing::info!(
                 target: "followthrough",
                 relay,
                 waiting,
-                parked,
                 "relay stopped, and the table keeps the messages that wait"
             );
         } else {
@@ -244,6 +252,7 @@ impl<'a, O: Outbox, P: Publisher> Work<'a, O, P> {
     async fn lease(&mut self, up_to: i64) -> Option<u32> {
         let in_flight = u32::try_from(self.in_flight).unwrap_or(u32::MAX);
         let runs = self.settings.concurrency.saturating_sub(in_flight);
+        let passes_failed = self.pace.passes_failed();
         let ask = Ask {
             relay: self.relay.clone(),
             runs,
@@ -251,9 +260,9 @@ impl<'a, O: Outbox, P: Publisher> Work<'a, O, P> {
             after_key: self.after_key.clone(),
             lease: self.settings.lease,
             up_to,
-            passes_failed: self.pace.passes_failed(),
+            passes_failed,
         };
-        // Before the statement, because the database's clock starts within it.
+        // Read before the statement, so that the lease ends by this clock before it ends by the database's.
         let began = Instant::now();
         let lease_ends = began + self.settings.lease;
         let outbox = self.outbox.clone();
@@ -268,7 +277,7 @@ impl<'a, O: Outbox, P: Publisher> Work<'a, O, P> {
                 for run in leased {
                     self.begin(run, lease_ends);
                 }
-                self.pace.looked(runs, found, began.elapsed());
+                self.pace.looked(runs, found, began.elapsed(), passes_failed);
                 Some(found)
             }
             Err(error) => {
@@ -300,6 +309,12 @@ impl<'a, O: Outbox, P: Publisher> Work<'a, O, P> {
         }
     }
 
+    async fn settle_all(&mut self) {
+        while !self.results.is_empty() {
+            self.settle().await;
+        }
+    }
+
     fn database_works(&mut self) {
         if std::mem::take(&mut self.database_fails) {
             tracing::info!(target: "followthrough", relay = self.settings.name, "the database of the outbox answers again");
@@ -315,7 +330,7 @@ impl<'a, O: Outbox, P: Publisher> Work<'a, O, P> {
                 "the relay waits for the database of the outbox"
             );
         }
-        sleep(DATABASE_PAUSE).await;
+        sleep(self.database_pause).await;
     }
 }
 
@@ -327,17 +342,17 @@ fn next_after(before: &str, runs: &[Run]) -> String {
     wrapped.or_else(|| keys().max()).unwrap_or(before).to_owned()
 }
 
-/// Reports the backlog and removes sent messages, again and again. It does not end.
+/// Reports the backlog and removes sent messages every ten seconds, without an end.
 async fn housekeeping(meter: &RelayMeter, outbox: impl Outbox, settings: Settings) {
     loop {
         if let Ok(Backlog { waiting, parked, oldest }) = outbox.backlog().await {
             meter.backlog(RelayBacklog { waiting, parked, oldest });
         }
-        while let Ok(purged) = outbox.purge(settings.keep_sent, PURGE).await {
-            if purged < u64::from(PURGE) {
+        while let Ok(purged) = outbox.purge(settings.keep_sent, PURGE_BATCH).await {
+            if purged < u64::from(PURGE_BATCH) {
                 break;
             }
         }
-        sleep(HOUSEKEEPING).await;
+        sleep(HOUSEKEEPING_INTERVAL).await;
     }
 }

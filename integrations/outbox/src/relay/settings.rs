@@ -7,7 +7,7 @@ use crate::{Outbox, Publisher};
 /// The longest time of a setting.
 const LONGEST: Duration = Duration::from_hours(24 * 366);
 
-/// What becomes of the later messages of a key whose message cannot be published.
+/// Whether a parked message holds the later messages of its key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Poison {
     /// They wait until an operator retries or drops the parked message, so the order is kept.
@@ -88,7 +88,7 @@ impl Default for Settings {
 pub struct RelayBuilder<O, P>(Relay<O, P>);
 
 impl<O: Outbox, P: Publisher> RelayBuilder<O, P> {
-    /// Sets the name in logs, in metrics and in the column `leased_by`. Default: `outbox`. Several relays may have one
+    /// Sets the name in logs, in metrics and in the column `leased_by`: 1 to 100 bytes. Default: `outbox`. Several relays may have one
     /// name, because each lease also has a random number.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
@@ -96,15 +96,15 @@ impl<O: Outbox, P: Publisher> RelayBuilder<O, P> {
         self
     }
 
-    /// Sets how many keys, and messages without a key, are published at once. Default: 100. Of each
-    /// key, the relay holds one payload and up to 64 KiB of the payloads behind it in memory.
+    /// Sets how many keys, and messages without a key, are published at once: 1 to 10,000. Default: 100. For each key,
+    /// the relay holds one payload in memory, and up to 64 KiB of payloads behind it.
     #[must_use]
     pub fn concurrency(mut self, keys: u32) -> Self {
         self.0.settings.concurrency = keys;
         self
     }
 
-    /// Sets how long other relays leave a leased key alone after this relay has died. Default: 30 s.
+    /// Sets how long a lease lasts: 1 s to 1 h. Default: 30 s. If this relay dies, its leased keys wait for that long.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
         self.0.settings.lease = lease;
@@ -119,8 +119,9 @@ impl<O: Outbox, P: Publisher> RelayBuilder<O, P> {
         self
     }
 
-    /// Sets the pause of an idle relay between two reads of the table, where no notification ends the pause. Default:
-    /// 1 s. It must be at most the lease, because no notification tells of the leases of a relay that has died.
+    /// Sets the longest pause of an idle relay between two reads of the table. Default: 1 s. A notification of
+    /// `PostgreSQL` ends the pause earlier; on `SQLite` the pause is at most 100 ms. `poll` must be 10 ms or more, and at
+    /// most the lease, because no notification announces that the lease of a dead relay has ended.
     #[must_use]
     pub fn poll(mut self, pause: Duration) -> Self {
         self.0.settings.poll = pause;
@@ -188,12 +189,12 @@ impl<O: Outbox, P: Publisher> RelayBuilder<O, P> {
         }
         if first_pause.is_zero() || first_pause > longest_pause || *longest_pause > LONGEST {
             return wrong(
-                "`backoff` must have a first pause of more than zero, and a longest one that is not shorter",
+                "`backoff` must have a first pause of more than zero, and a longest pause from the first pause to 366 days",
             );
         }
         if *park_after == Some(0) {
             return wrong(
-                "`park_after` must be 1 or more; without it no message is parked for its attempts",
+                "`park_after` must be 1 or more; to retry without a limit, do not set it",
             );
         }
         if *keep_sent > LONGEST {

@@ -94,8 +94,8 @@ impl SqliteOutbox {
         if let Some(part) = missing.first() {
             let (name, _) = Self::MIGRATIONS[0];
             let reason = format!(
-                "the table `followthrough_outbox` has no {part}, so `{name}` of followthrough-outbox did not create it: \
-                 drop that table, or rename it and drop its indexes, and start again"
+                "the table `followthrough_outbox` has no {part}, which `{name}` of followthrough-outbox creates: add it \
+                 as in that file. If the table is not an outbox, rename it, drop its indexes, and start again"
             );
             return Err(sqlx::Error::Configuration(reason.into()));
         }
@@ -287,8 +287,9 @@ impl Table for SqliteOutbox {
         sqlx::query_scalar(sql::LAST_NUMBER).fetch_one(&self.pool).await
     }
 
-    async fn arrival(&self, _relay: &str, at_most: Duration) {
+    async fn arrival(&self, _relay: &str, at_most: Duration) -> bool {
         tokio::time::sleep(at_most.min(POLL)).await;
+        false
     }
 
     fn purge(

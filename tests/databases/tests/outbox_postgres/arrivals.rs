@@ -17,7 +17,7 @@ async fn listen(pool: &PgPool, outbox: &PostgresOutbox) {
 }
 
 /// Waits in another task, and returns after the relay has looked for messages once.
-async fn wait(pool: &PgPool, outbox: &PostgresOutbox) -> tokio::task::JoinHandle<()> {
+async fn wait(pool: &PgPool, outbox: &PostgresOutbox) -> tokio::task::JoinHandle<bool> {
     let now = sqlx::query_scalar("SELECT clock_timestamp()::text").fetch_one(pool).await;
     let now: String = now.unwrap();
     let waiting = outbox.clone();
@@ -40,7 +40,7 @@ async fn a_commit_ends_the_wait_of_a_relay() {
         // The relay has said before that it waits, so it looks once.
         let wait = wait(&pool, &outbox).await;
         store(&pool, &[label]).await;
-        soon("the end of the wait", wait).await.unwrap();
+        assert!(soon("the end of the wait", wait).await.unwrap());
     }
     soon("an arrival from before the wait", outbox.arrival("relay", LONG)).await;
     assert_eq!(lease(&outbox, &ask("relay")).await, ["a1", "-1"]);
@@ -63,7 +63,7 @@ async fn a_commit_without_a_notification_is_seen_by_a_further_look() {
     enqueue(&mut tx, &message("a1")).await.unwrap();
     let wait = wait(&pool, &outbox).await;
     tx.commit().await.unwrap();
-    soon("the end of the wait", wait).await.unwrap();
+    assert!(soon("the end of the wait", wait).await.unwrap());
 }
 
 #[tokio::test]

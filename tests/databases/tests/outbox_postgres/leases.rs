@@ -155,3 +155,15 @@ async fn one_run_is_for_keys_and_for_messages_without_in_turn() {
     }
     assert_eq!(leased.iter().filter(|run| run.starts_with('-')).count(), 1, "{leased:?}");
 }
+
+#[tokio::test]
+async fn one_run_finds_the_messages_of_the_only_kind() {
+    let Some(postgres) = postgres() else { return };
+    let (pool, outbox) = outbox(postgres, "outbox_one_kind").await;
+    for kind in [["-1", "-2", "-3"], ["a1", "b1", "c1"]] {
+        store(&pool, &kind).await;
+        for expected in kind {
+            assert_eq!(lease(&outbox, &Ask { runs: 1, ..ask("relay") }).await, [expected]);
+        }
+    }
+}

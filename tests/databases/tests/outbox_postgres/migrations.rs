@@ -52,7 +52,10 @@ async fn a_table_of_another_shape_stops_the_start_with_its_name() {
             error.contains(&format!("the table `followthrough_outbox` has {expected}")),
             "{error}"
         );
-        assert!(error.contains("drop that table, or rename it and its indexes"), "{error}");
+        assert!(
+            error.contains("add it as in that file. If the table is not an outbox, rename it"),
+            "{error}"
+        );
     }
 }
 
@@ -64,4 +67,18 @@ async fn a_start_does_not_wait_for_transactions_that_enqueue() {
     enqueue(&mut tx, &message("a1")).await.unwrap();
     soon("the migration", outbox.migrate()).await.unwrap();
     tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_service_has_its_own_outbox_in_the_first_schema_of_its_path() {
+    let Some(postgres) = postgres() else { return };
+    let options = database(postgres, "outbox_schemas").await;
+    let other = pool(options.clone());
+    PostgresOutbox::new(other.clone()).migrate().await.unwrap();
+    execute(&other, "CREATE SCHEMA own").await;
+    let own = pool(options.options([("search_path", "own, public")]));
+    PostgresOutbox::new(own.clone()).migrate().await.unwrap();
+    store(&own, &["a1"]).await;
+    assert_eq!(count(&other, "SELECT count(*) FROM public.followthrough_outbox").await, 0);
+    assert_eq!(count(&other, "SELECT count(*) FROM own.followthrough_outbox").await, 1);
 }

@@ -188,7 +188,7 @@ async fn a_table_of_another_shape_is_refused_by_what_it_lacks() {
     let outbox = SqliteOutbox::new(pool.clone());
     execute(&pool, "CREATE TABLE followthrough_outbox (number INTEGER PRIMARY KEY, id TEXT)").await;
     let error = outbox.migrate().await.expect_err("there is no topic").to_string();
-    assert!(error.contains("`followthrough_outbox` has no column `topic`, so"), "{error}");
+    assert!(error.contains("`followthrough_outbox` has no column `topic`, which"), "{error}");
     // Each index has its columns, so only the check finds what is missing.
     let columns = "topic, key, headers, payload, enqueued_at, in_line, due_at, leased_by, attempts, parked_at, sent_at";
     execute(&pool, "DROP TABLE followthrough_outbox").await;

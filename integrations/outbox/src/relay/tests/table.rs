@@ -185,8 +185,8 @@ impl Table for MemoryTable {
         Ok(*self.answer()?.keys().max().unwrap_or(&0))
     }
 
-    async fn arrival(&self, _: &str, at_most: Duration) {
-        let _ = timeout(at_most, self.0.committed.notified()).await;
+    async fn arrival(&self, _: &str, at_most: Duration) -> bool {
+        timeout(at_most, self.0.committed.notified()).await.is_ok()
     }
 
     async fn purge(&self, _: Duration, _: u32) -> Result<u64, sqlx::Error> {
