@@ -1,4 +1,4 @@
-//! An outbox for [followthrough](followthrough): a handler commits its write and its message in one transaction, and a
+//! An outbox for [`followthrough`]: a handler commits its write and its message in one transaction, and a
 //! relay publishes the message to a broker, at least once and in order per key.
 //!
 //! - [`enqueue`] stores a [`Message`] in the transaction of a write, so both land or neither does.
