@@ -1,4 +1,5 @@
-//! The outbox's publisher for Kafka, over a client in pure Rust. It is compiled and was never run against a broker.
+//! The outbox's publisher for Kafka, over a client in pure Rust. This file is compiled only, and was never run
+//! against a broker.
 //!
 //! Kafka orders a partition, and the key chooses the partition. Kafka does not drop repetitions: consumers find them by
 //! the header `message-id`, as in [`inbox`](crate::inbox).

@@ -29,7 +29,7 @@ impl Answer {
     }
 }
 
-/// One client, with connections of its own that it keeps alive.
+/// A client with its own keep-alive connections.
 #[derive(Debug)]
 pub(crate) struct Client {
     http: Http<HttpConnector, Body>,
@@ -38,7 +38,7 @@ pub(crate) struct Client {
     pub(crate) orders: Orders,
 }
 
-/// What one client has seen, or all of them together.
+/// The orders and the answers of a client, or of all clients together.
 #[derive(Debug, Default)]
 pub(crate) struct Orders {
     /// The acknowledged orders.

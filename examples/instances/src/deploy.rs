@@ -74,7 +74,8 @@ pub(crate) async fn run(settings: Settings, skip_missing: bool) -> Verdict {
     tally.verdict()
 }
 
-/// Sends orders until the deploy is over. One of four orders is sent by a client that hangs up and comes back.
+/// Sends orders until the deploy is over. For every fourth order, on average, the client hangs up and
+/// comes back.
 async fn send_orders(
     mut client: Client,
     number: u32,

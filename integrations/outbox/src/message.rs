@@ -95,7 +95,7 @@ pub(crate) fn parse_header_lines(lines: &str) -> Vec<(String, String)> {
     pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-/// The identity of a stored message, a random UUID. It is the same in each attempt to publish the message, so brokers
+/// The identity of a stored message, a random UUID. The id is the same in each attempt to publish the message, so brokers
 /// and consumers can recognise a repetition.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MessageId(String);

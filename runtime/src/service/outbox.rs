@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::connections::lock;
 use crate::serialize::serialize;
 
-/// What a relay has settled since its last call of [`RelayMeter::settled`](crate::integration::RelayMeter::settled).
+/// The messages that a relay has settled since its last call of [`RelayMeter::settled`](crate::integration::RelayMeter::settled).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RelaySettled {
     /// Messages that the broker has confirmed.
@@ -30,7 +30,7 @@ pub struct RelaySettled {
     pub parked: u64,
 }
 
-/// What is in the table of an outbox, for [`RelayMeter::backlog`](crate::integration::RelayMeter::backlog).
+/// The messages in the table of an outbox, for [`RelayMeter::backlog`](crate::integration::RelayMeter::backlog).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RelayBacklog {
     /// Messages in line that are not parked.
@@ -89,7 +89,7 @@ pub(crate) struct Relay {
 #[derive(Default)]
 struct RelayState {
     counts: OutboxCounts,
-    /// One for each meter that has reported, the last report at the end.
+    /// The last report of each meter, in the order in which they came.
     reports: Vec<Report>,
     /// The number of the last meter.
     meters: u64,

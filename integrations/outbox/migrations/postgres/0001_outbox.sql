@@ -7,7 +7,7 @@
 CREATE TABLE IF NOT EXISTS followthrough_outbox (
     -- The order within a key: a message is numbered after the earlier ones of its key have committed.
     number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    -- The identity that brokers and consumers see. It is the same in each attempt.
+    -- The identity that brokers and consumers see. The id is the same in each attempt.
     id uuid NOT NULL DEFAULT gen_random_uuid(),
     -- The broker's subject, routing key or topic.
     topic text NOT NULL,

@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS followthrough_outbox (
     -- The order within a key, because one transaction writes at a time. AUTOINCREMENT never uses the number of a removed
     -- message again.
     number INTEGER PRIMARY KEY AUTOINCREMENT,
-    -- The identity that brokers and consumers see, a random UUID. It is the same in each attempt.
+    -- The identity that brokers and consumers see, a random UUID. The id is the same in each attempt.
     id TEXT NOT NULL DEFAULT (lower(
         hex(randomblob(4)) || '-' || hex(randomblob(2)) || '-4' || substr(hex(randomblob(2)), 2) || '-'
         || substr('89AB', 1 + (random() & 3), 1) || substr(hex(randomblob(2)), 2) || '-' || hex(randomblob(6))

@@ -111,7 +111,7 @@ impl<O: Outbox, P: Publisher> RelayBuilder<O, P> {
         self
     }
 
-    /// Sets how long one call of [`Publisher::publish`] may take. Default: 10 s. It must be at most half of the
+    /// Sets how long one call of [`Publisher::publish`] may take. Default: 10 s. The timeout must be at most half of the
     /// lease.
     #[must_use]
     pub fn publish_timeout(mut self, timeout: Duration) -> Self {

@@ -1,4 +1,4 @@
-//! What the results of a relay, and the decisions of an operator, change.
+//! The changes that the results of a relay, and the decisions of an operator, make.
 
 use std::time::Duration;
 

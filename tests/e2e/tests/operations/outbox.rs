@@ -1,4 +1,4 @@
-//! What an operator sees of the relay of an outbox.
+//! The relay of an outbox, as an operator sees it.
 
 use std::{future::pending, time::Duration};
 

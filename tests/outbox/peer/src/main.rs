@@ -1,6 +1,6 @@
 //! A published outbox crate on the rows of the proof: `outbox-peer URL RELAYS ROWS KEYS`.
 //!
-//! It prints `rows/s arrived repeated out-of-order`.
+//! The program prints `rows/s arrived repeated out-of-order`.
 
 use std::{
     collections::HashMap,

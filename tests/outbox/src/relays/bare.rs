@@ -1,4 +1,4 @@
-//! A bare loop: it locks rows, publishes them and marks them, in one transaction. It keeps no order.
+//! A bare loop, which locks rows, publishes them and marks them in one transaction. The loop keeps no order.
 
 use std::time::Instant;
 
